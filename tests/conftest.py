@@ -1,0 +1,11 @@
+"""Hypothesis profiles: `dev` is the default, `HYPOTHESIS_PROFILE=ci` or `=thorough` asks for more examples."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("dev", max_examples=10, **common)
+settings.register_profile("ci", max_examples=10, derandomize=True, print_blob=True, **common)
+settings.register_profile("thorough", max_examples=500, **common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))

@@ -1,0 +1,29 @@
+"""tinygrad_np: reverse-mode automatic differentiation on NumPy, small enough to read in an hour.
+
+`Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
+stand `nn` (layers), `optim` (optimisers, schedules), `data` (IDX files, batches), `checkpoint` (weights in files) and
+`testing` (proofs of gradients).
+"""
+
+from . import nn, optim
+from .ops.elementwise import relu, sigmoid
+from .ops.losses import cross_entropy, softmax
+from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Tensor",
+    "composite",
+    "constant",
+    "cross_entropy",
+    "differentiable",
+    "grad",
+    "nn",
+    "no_grad",
+    "optim",
+    "primitive",
+    "relu",
+    "sigmoid",
+    "softmax",
+]

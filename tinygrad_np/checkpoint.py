@@ -1,0 +1,61 @@
+"""Save arrays by name in one file, and load them: safetensors, which holds numbers and text and nothing that runs.
+
+A file is complete or it is not there: it is written beside its final place, flushed to the disk and then renamed.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save as to_bytes
+
+from .tensor import Array
+
+
+def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
+    """Write arrays, as from `Module.state_dict()`, with their names and any text beside them.
+
+    Raises:
+        OSError: the file cannot be written; one that was there before is still whole.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/model.safetensors", {"weight": np.ones(2, np.float32)}, {"made": "by hand"})
+    ...     load(f"{folder}/model.safetensors")
+    ({'weight': array([1., 1.], dtype=float32)}, {'made': 'by hand'})
+    """
+    contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    write_atomically(path, to_bytes(contiguous, dict(metadata or {})))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays in a safetensors file, and the text beside them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no safetensors file, or damaged; names the file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{os.fspath(path)}: no such file")
+    try:
+        with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (safetensors.SafetensorError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)}: not a safetensors file, or a damaged one: {error}") from error
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a whole file or none: a reader, or a later run, never sees half of it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

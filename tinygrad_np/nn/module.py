@@ -1,0 +1,108 @@
+"""A module is any object that holds Tensors: write `__init__` and `forward`, and ask it for `parameters()`.
+
+Nothing happens on attribute assignment and there is no `super().__init__()` to forget: the Tensors are looked for when
+they are asked for, in the module's attributes, in lists, tuples and dicts of them, and in the modules among them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array, Tensor
+
+
+class Module:
+    """The base of layers and networks.
+
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Tensor([2.0], requires_grad=True)
+    ...     def forward(self, x):
+    ...         return x * self.factor
+    >>> scale = Scale()
+    >>> scale(np.float32(3))
+    Tensor([6.], dtype=float32, requires_grad=True)
+    >>> [name for name, _ in scale.named_tensors()]
+    ['factor']
+    """
+
+    training = True  # read by layers that behave otherwise in testing; `train()` and `eval()` set it
+
+    def __call__(self, *args: Any) -> Any:
+        return self.forward(*args)
+
+    def forward(self, *args: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no forward()")
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every Tensor in this module, once, with its path, as in `layers.0.weight`."""
+        return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Tensor))
+
+    def modules(self) -> "Iterator[Module]":
+        """This module and all in it, each once."""
+        return (found for _, found in _contents(self, "", set()) if isinstance(found, Module))
+
+    def parameters(self) -> list[Tensor]:
+        """The Tensors that require a gradient: what an optimiser is given."""
+        return [tensor for _, tensor in self.named_tensors() if tensor.requires_grad]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the last backward."""
+        for _, tensor in self.named_tensors():
+            tensor.grad = None
+
+    def train(self, mode: bool = True) -> "Module":
+        """Switch this module and all in it to training (or, with False, to testing); return it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> "Module":
+        """Switch this module and all in it to testing; return it."""
+        return self.train(False)
+
+    def state_dict(self) -> dict[str, Array]:
+        """The arrays of all Tensors by path; not copies, so they change as training goes on."""
+        return {path: tensor.data for path, tensor in self.named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy arrays into the Tensors of the same paths.
+
+        Raises:
+            ValueError: paths are missing or unknown, or shapes differ; all of them are listed and nothing is changed.
+        """
+        own = self.state_dict()
+        problems = [f"{path} is missing" for path in own.keys() - state.keys()]
+        problems += [f"{path} is unknown" for path in state.keys() - own.keys()]
+        problems += [
+            f"{path} has shape {np.shape(state[path])}, expected {own[path].shape}"
+            for path in own.keys() & state.keys()
+            if np.shape(state[path]) != own[path].shape
+        ]
+        if problems:
+            raise ValueError(f"the state does not fit this {type(self).__name__}: {'; '.join(sorted(problems))}")
+        for path, array in own.items():
+            array[...] = state[path]
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{name}: {value.dtype}{list(value.shape)}" if isinstance(value, Tensor) else f"{name}: {value!r}"
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor | Module)
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _contents(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """The Tensors and Modules in a value, itself included, each once, with their paths."""
+    if not isinstance(value, Tensor | Module | list | tuple | dict) or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor | Module):
+        yield path, value
+    if isinstance(value, Tensor):
+        return
+    children = vars(value) if isinstance(value, Module) else value
+    for name, child in children.items() if isinstance(children, dict) else enumerate(children):
+        yield from _contents(child, f"{path}.{name}" if path else str(name), seen)

@@ -1,0 +1,126 @@
+"""Optimisers, which change parameters by their gradients, and schedules, which say how fast at each step."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .tensor import Array, Tensor
+
+
+@dataclass(frozen=True)
+class ExponentialScheduler:
+    """A learning rate that falls by a constant factor from stage to stage: `schedule(step)`.
+
+    lr * decay ** floor(step / stage_length), or without the floor when `staircase` is False.
+
+    Args:
+        lr: the rate at step 0, at least 0.
+        decay: the factor, above 0.
+        stage_length: the number of steps after which the rate has changed by the factor, at least 1.
+        staircase: whether the rate stays the same within a stage.
+
+    >>> schedule = ExponentialScheduler(0.5, decay=0.5, stage_length=500)
+    >>> schedule(0), schedule(499), schedule(500)
+    (0.5, 0.5, 0.25)
+    >>> round(ExponentialScheduler(0.5, decay=0.5, stage_length=500, staircase=False)(250), 6)
+    0.353553
+    """
+
+    lr: float
+    decay: float = 0.5
+    stage_length: int = 500
+    staircase: bool = True
+
+    def __post_init__(self) -> None:
+        _check("ExponentialScheduler", "lr", self.lr, self.lr >= 0, "at least 0")
+        _check("ExponentialScheduler", "decay", self.decay, self.decay > 0, "above 0")
+        _check("ExponentialScheduler", "stage_length", self.stage_length, self.stage_length >= 1, "at least 1")
+
+    def __call__(self, step: int) -> float:
+        stage = step // self.stage_length if self.staircase else step / self.stage_length
+        return self.lr * self.decay**stage
+
+
+class SGD:
+    """Stochastic gradient descent with L2 regularisation: w <- (1 - weight_decay * lr) * w - lr * gradient.
+
+    Args:
+        parameters: the Tensors to change: all of them, biases included, decay alike.
+        lr: the learning rate, or a schedule `step -> lr`.
+        weight_decay: the coefficient of L2 regularisation: the gradient of weight_decay / 2 * |w|^2 is added to the
+            loss's.
+
+    Attributes:
+        steps: the number of steps taken.
+
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> optimizer = SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step(); w
+    Tensor([0.8], dtype=float32, requires_grad=True)
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float | Callable[[int], float], weight_decay: float = 0.0
+    ) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError("SGD: there are no parameters to optimise")
+        for i, parameter in enumerate(self.parameters):
+            if type(parameter) is not Tensor or not parameter.requires_grad:
+                raise TypeError(f"SGD: parameter {i} is not a Tensor with requires_grad=True: {parameter!r:.80}")
+        if not callable(lr):
+            _check("SGD", "lr", lr, lr >= 0, "at least 0")
+        _check("SGD", "weight_decay", weight_decay, weight_decay >= 0, "at least 0")
+        self.schedule = lr
+        self.weight_decay = weight_decay
+        self.steps = 0
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self.schedule(self.steps) if callable(self.schedule) else self.schedule
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of the last backward."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient.
+
+        Raises:
+            RuntimeError: none has one.
+        """
+        lr = self.lr
+        updated = [parameter for parameter in self.parameters if parameter.grad is not None]
+        if not updated:
+            raise RuntimeError("SGD: no parameter has a gradient; call backward() on the loss before step()")
+        for parameter in updated:
+            _descend(parameter.data, parameter.grad.data, lr, 1 - self.weight_decay * lr)  # type: ignore[union-attr]
+        self.steps += 1
+
+
+BLOCK = 16384  # elements: two blocks and the scratch of float32 stay in a level-2 cache
+
+
+def _descend(w: Array, g: Array, lr: float, keep: float) -> None:
+    """w <- keep * w - lr * g, in place, block by block: one pass over memory and no temporary of w's size."""
+    if not (w.flags.c_contiguous and g.flags.c_contiguous):
+        w *= keep
+        w -= lr * g
+        return
+    w, g = w.reshape(-1), g.reshape(-1)
+    scratch = np.empty(min(BLOCK, w.size), w.dtype)
+    for start in range(0, w.size, BLOCK):
+        part = w[start : start + BLOCK]
+        scaled = np.multiply(g[start : start + BLOCK], lr, out=scratch[: part.size])
+        if keep != 1:
+            part *= keep
+        part -= scaled
+
+
+def _check(owner: str, name: str, value: float, valid: bool, expected: str) -> None:
+    if not valid:
+        raise ValueError(f"{owner}: {name} must be {expected}, not {value!r}")

@@ -1,0 +1,115 @@
+"""Compare the gradients of a function of Tensors with finite differences of its values."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array, Tensor, grad
+
+# The fourth-order central difference: f'(0) = sum(weight * f(offset * STEP)) / STEP + O(STEP**4).
+STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
+STEP = 1e-3
+
+
+def check_gradients(
+    function: Callable[..., Any], *inputs: Any, order: int = 1, rtol: float = 1e-6, atol: float = 1e-8, name: str = ""
+) -> None:
+    """Raise unless the gradients of `function` agree with finite differences of its values, at these inputs.
+
+    The derivative along one random direction is compared for each argument, which takes four evaluations however many
+    elements there are, and misses an error with probability zero; only to report a failure does it look at each
+    element. Arguments move by 0.002: keep that far away from kinks.
+
+    Args:
+        function: takes Tensors, returns a Tensor (or a tuple of them), and always the same for the same inputs.
+        *inputs: arrays, Tensors or numbers. The floating point ones are checked, in float64; others are passed as
+            they are.
+        order: how many derivatives to check: with 2 also the second, as gradients of the gradients.
+        rtol, atol: how far the two numbers may differ, relatively and absolutely.
+        name: what to call the function in the message; its own name by default.
+
+    Raises:
+        AssertionError: a gradient is wrong. It names the function, the argument, the index and both numbers.
+        ValueError: nothing to check, or an order below 1.
+
+    Source: P. J. Davis and P. Rabinowitz, Methods of Numerical Integration; the weights are those of the five-point
+    stencil in B. Fornberg, Mathematics of Computation 51 (1988), table 1.
+
+    >>> check_gradients(np.multiply, [1.0, 2.0], 3.0, order=2)
+    >>> from tinygrad_np import primitive
+    >>> wrong = primitive(lambda x: x * x, lambda g, y, x: g * x)
+    >>> check_gradients(wrong, np.array([1.0, 2.0]), name="square")
+    Traceback (most recent call last):
+    AssertionError: square: the gradient of argument 0 at index (1,) is 2.0, finite differences give 4.0
+    """
+    if order < 1:
+        raise ValueError(f"order must be at least 1, not {order}")
+    name = name or getattr(function, "__name__", repr(function))
+    arguments = [_as_argument(value) for value in inputs]
+    checked = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if not checked:
+        raise ValueError(f"{name}: none of the {len(inputs)} inputs is floating point")
+    rng = np.random.default_rng(0)
+
+    def run(arguments: Sequence[Any]) -> tuple[list[Tensor], Sequence[Tensor]]:
+        given = [Tensor(a, requires_grad=True) if i in checked else a for i, a in enumerate(arguments)]
+        outputs = function(*given)
+        return [given[i] for i in checked], outputs if isinstance(outputs, tuple) else (outputs,)
+
+    sources, outputs = run(arguments)
+    weights = [_random(rng, y.shape) for y in outputs]
+    gradients = grad(outputs, sources, weights)
+
+    def value(arguments: Sequence[Any]) -> float:
+        return float(sum(np.sum(weight * y.data) for weight, y in zip(weights, run(arguments)[1], strict=True)))
+
+    for i, gradient in zip(checked, gradients, strict=True):
+        x = arguments[i]
+        if (gradient.shape, gradient.dtype) != (x.shape, x.dtype):
+            kind = f"{gradient.dtype}{list(gradient.shape)}, the argument {x.dtype}{list(x.shape)}"
+            raise AssertionError(f"{name}: the gradient of argument {i} is {kind}")
+
+        def slope(direction: Array, i: int = i, x: Array = x) -> float:
+            moved = ([*arguments[:i], x + k * STEP * direction, *arguments[i + 1 :]] for k, _ in STENCIL)
+            return sum(weight * value(at) for (_, weight), at in zip(STENCIL, moved, strict=True)) / STEP
+
+        direction = _random(rng, x.shape)
+        found, expected = float(np.sum(gradient.data * direction)), slope(direction)
+        if np.isclose(found, expected, rtol, atol):
+            continue
+        where = "along a random direction"
+        for index in np.ndindex(x.shape):  # which element it is
+            unit = np.zeros(x.shape)
+            unit[index] = 1
+            if not np.isclose(gradient.data[index], slope(unit), rtol, atol):
+                where, found, expected = f"at index {index}", float(gradient.data[index]), slope(unit)
+                break
+        numbers = f"is {found:.8g}, finite differences give {expected:.8g}"
+        raise AssertionError(f"{name}: the gradient of argument {i} {where} {numbers}")
+
+    if order > 1:  # the gradients are functions too, of the inputs and of the outputs' own gradients
+
+        def gradients_of(*inputs: Any) -> Any:
+            values, seeds = inputs[: len(arguments)], inputs[len(arguments) :]
+            outputs = function(*values)
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            return grad(outputs, [values[i] for i in checked], seeds, create_graph=True)
+
+        check_gradients(
+            gradients_of, *arguments, *weights, order=order - 1, rtol=rtol, atol=atol, name=f"gradient of {name}"
+        )
+
+
+def _as_argument(value: Any) -> Any:
+    """Floating point as a float64 array, other arrays as arrays, anything else as it is."""
+    value = value.data if isinstance(value, Tensor) else value
+    if isinstance(value, np.ndarray | np.generic | float | list):
+        value = np.asarray(value)  # no copy of float64: strides are part of the test
+        return value.astype(np.float64, copy=False) if value.dtype.kind == "f" else value
+    return value
+
+
+def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Numbers of either sign, none of them near zero."""
+    return np.asarray(rng.uniform(0.5, 1, shape) * rng.choice((-1, 1), shape))
