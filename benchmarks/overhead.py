@@ -1,6 +1,6 @@
 """What the framework costs above bare NumPy for an operation on eight numbers, forward and backward.
 
-    python -m benchmarks.overhead [--repeats N]
+python -m benchmarks.overhead [--repeats N]
 """
 
 import argparse
@@ -63,8 +63,8 @@ def main() -> None:
     both, numpy_both, forward, numpy_forward = microseconds(
         [chain_of_tensors, chain_of_arrays, forward_of_tensors, forward_of_arrays], repeats
     )
-    print(f"forward:              {forward:.2f} us, NumPy {numpy_forward:.2f} us, above it {forward - numpy_forward:.2f} us")
-    print(f"forward and backward: {both:.2f} us, NumPy {numpy_both:.2f} us, above it {both - numpy_both:.2f} us")
+    for what, ours, numpys in (("forward", forward, numpy_forward), ("forward and backward", both, numpy_both)):
+        print(f"{what:20} {ours:.2f} us, NumPy {numpys:.2f} us, above it {ours - numpys:.2f} us")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class SGD:
         self.steps += 1
 
 
-BLOCK = 16384  # elements: two blocks and the scratch of float32 stay in a level-2 cache
+BLOCK = 65536  # elements
 
 
 def _descend(w: Array, g: Array, lr: float, keep: float) -> None:

@@ -1,0 +1,544 @@
+"""The engine: recording, the walk back, what it frees, what it shares, what it refuses."""
+
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tinygrad_np import Tensor, composite, constant, differentiable, grad, no_grad, primitive, relu, softmax
+
+
+def leaf(data: object, dtype: object = np.float64) -> Tensor:
+    return Tensor(np.array(data, dtype), requires_grad=True)
+
+
+# --- construction and dtypes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [1, 1.5, [1, 2], [[1.0], [2.0]], (1, 2.5)])
+def test_python_numbers_become_float32(data: object) -> None:
+    assert Tensor(data).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint64, np.bool_])
+def test_arrays_and_numpy_scalars_keep_their_dtype(dtype: type) -> None:
+    assert Tensor(np.ones(2, dtype)).dtype == dtype
+    assert Tensor(dtype(1)).dtype == dtype
+
+
+def test_an_array_is_shared_not_copied() -> None:
+    a = np.zeros(2)
+    a[0] = 5
+    assert Tensor(a).data is a
+
+
+@pytest.mark.parametrize("data", ["text", None, 1j, np.ones(2, complex), {"a": 1}, np.array(["a"])])
+def test_other_kinds_of_data_are_refused(data: object) -> None:
+    with pytest.raises(TypeError, match="real numbers or booleans"):
+        Tensor(data)
+
+
+@pytest.mark.parametrize("data", [Tensor(1.0), np.ma.masked_array([1.0], [True])])
+def test_tensors_and_masked_arrays_are_refused(data: object) -> None:
+    with pytest.raises(TypeError, match=r"made of an array.*(Tensor|MaskedArray)"):
+        Tensor(data)
+
+
+@pytest.mark.parametrize("data", [np.arange(3), np.array([True])])
+def test_integers_and_booleans_cannot_require_a_gradient(data: np.ndarray) -> None:
+    with pytest.raises(TypeError, match=f"floating point.*{data.dtype}"):
+        Tensor(data, requires_grad=True)
+    with pytest.raises(TypeError, match="floating point"):
+        Tensor(data).requires_grad = True
+
+
+def test_tensor_cannot_be_subclassed() -> None:
+    with pytest.raises(TypeError, match="cannot be subclassed"):
+        type("Parameter", (Tensor,), {})
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda t: t * 2.0,
+        lambda t: 1 - t,
+        lambda t: t**2,
+        lambda t: t**3,
+        lambda t: t**0.5,
+        lambda t: 2.0**t,
+        lambda t: t / 3,
+        lambda t: t.mean(),
+        lambda t: t.mean(axis=0, keepdims=True),
+        lambda t: t.max(),
+        lambda t: np.maximum(t, 0.5),
+        lambda t: np.where(t.data > 1, t, 0.0),
+        lambda t: np.clip(t, 0.0, 2.0),
+        lambda t: np.sqrt(t) + np.abs(t) * np.sign(t),
+        softmax,
+    ],
+)
+def test_float32_stays_float32(compute: object) -> None:
+    t = Tensor([0.5, 1.5, 2.5], requires_grad=True)
+    y = compute(t)
+    assert y.dtype == np.float32
+    slope = grad(y.sum(), t, create_graph=True)
+    assert slope.dtype == np.float32
+    assert grad(slope.sum(), t).dtype == np.float32
+
+
+def test_a_float32_argument_gets_a_float32_gradient_from_a_float64_result() -> None:
+    a, b = leaf([1, 2], np.float32), leaf([3, 4], np.float64)
+    (a * b).sum().backward()
+    assert (a.grad.dtype, b.grad.dtype) == (np.float32, np.float64)
+
+
+# --- backward and grad -----------------------------------------------------------------------------------------------
+
+
+def test_a_gradient_flows_through_every_use() -> None:
+    x = leaf(2.0)
+    h = x * x
+    a, b = h * 1, h * 2
+    a.backward(retain_graph=True)
+    b.backward(retain_graph=True)
+    assert x.grad.data == 12
+
+
+def test_a_diamond_of_ten_thousand_levels() -> None:
+    y = x = leaf(1.0)
+    for _ in range(10_000):
+        y = y * 0.5 + y * 0.5
+    y.backward()
+    assert x.grad.data == 1
+
+
+def test_a_chain_of_a_hundred_thousand_operations_works_and_is_deleted() -> None:
+    y = x = leaf([1.0, 2.0])
+    for _ in range(100_000):
+        y = y + 1
+    y.backward(np.ones(2))
+    assert x.grad.data.tolist() == [1, 1]
+    y = x * 1
+    for _ in range(100_000):
+        y = -y
+    del y  # a chain that no backward has freed
+
+
+def test_a_second_backward_raises_and_names_retain_graph() -> None:
+    x = leaf([1.0])
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        y.backward()
+    shared = x * x
+    shared.sum().backward()
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        (shared * 2).sum().backward()
+
+
+def test_backward_adds_to_grad() -> None:
+    x = leaf([1.0, 2.0])
+    for times in (1, 2):
+        (x * 3).sum().backward()
+        assert x.grad.data.tolist() == [3 * times, 3 * times]
+
+
+def test_a_gradient_must_be_given_and_fit_unless_the_output_is_a_scalar() -> None:
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"shape \(2,\).*must be given"):
+        (x * x).backward()
+    with pytest.raises(ValueError, match=r"shape \(2,\).*\(3,\)"):
+        (x * x).backward(np.ones(3))
+    with pytest.raises(ValueError, match="as many grad_outputs"):
+        grad([x * x, x * x], x, [np.ones(2)])
+    (x * x).reshape(1, 2)[:, :1].backward()
+    assert x.grad.data.tolist() == [2, 0]
+
+
+def test_no_gradient_of_what_requires_none() -> None:
+    with pytest.raises(RuntimeError, match="requires_grad=True"):
+        (Tensor([1.0]) * 2).backward()
+    with pytest.raises(TypeError, match="input 0.*requires_grad"):
+        grad(leaf([1.0]) * 2, Tensor([1.0]))
+    with pytest.raises(TypeError, match="of a Tensor, not of float64"):
+        grad(np.ones(1), leaf([1.0]))
+
+
+def test_grad_stores_nothing_and_serves_several_outputs_and_inputs() -> None:
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    ga, gb = grad([a * b, a.sum()], [a, b], [np.ones(2), 10.0])
+    assert ga.data.tolist() == [13, 14]
+    assert gb.data.tolist() == [1, 2]
+    assert a.grad is None
+    assert b.grad is None
+
+
+def test_the_same_output_twice_counts_twice() -> None:
+    x = leaf(3.0)
+    y = x * x
+    assert grad([y, y], x).data == 12
+
+
+def test_grad_by_intermediate_results() -> None:
+    x = leaf(2.0)
+    h = x * x
+    y = h * h
+    gh, gx, gy = grad(y, [h, x, y])
+    assert (gh.data, gx.data, gy.data) == (8, 32, 1)
+
+
+def test_grad_computes_only_what_lies_between() -> None:
+    def never(g: object, y: object, x: object) -> object:
+        raise AssertionError("this gradient was not asked for")
+
+    other = primitive(lambda x: x * 2, never)
+    x, w = leaf(2.0), leaf(3.0)
+    assert grad(x * other(w), x).data == 6
+
+
+def test_an_input_without_influence_gets_zeros() -> None:
+    x, other = leaf([1.0]), leaf([[2.0, 3.0]])
+    assert grad(x * 2, other).data.tolist() == [[0, 0]]
+
+
+def test_derivatives_of_every_order() -> None:
+    x = leaf(1.5)
+    y = x**5
+    for expected in (5 * 1.5**4, 20 * 1.5**3, 60 * 1.5**2, 120 * 1.5, 120.0, 0.0):
+        y = grad(y, x, create_graph=True)
+        assert y.data == pytest.approx(expected, rel=1e-14)
+
+
+def test_backward_with_create_graph_can_be_differentiated_again() -> None:
+    x = leaf([1.0, 2.0])
+    (x**3).sum().backward(create_graph=True)
+    slope, x.grad = x.grad, None
+    (slope * slope).sum().backward()
+    assert x.grad.data.tolist() == [36, 288]  # d(9 x^4)/dx
+
+
+def test_the_gradient_of_a_linear_function_can_be_differentiated_again_to_zeros() -> None:
+    x = leaf([1.0])
+    slope = grad(x * 3, x, create_graph=True)
+    assert grad(slope, x).data.tolist() == [0]
+
+
+# --- ownership and memory --------------------------------------------------------------------------------------------
+
+
+def test_leaves_own_their_gradients() -> None:
+    a, b, c = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([[1.0, 2.0], [3.0, 4.0]])
+    for create_graph in (False, True):
+        given = np.ones(2)
+        (a + b).backward(given, create_graph=create_graph)
+        c.T.backward(np.broadcast_to(1.0, (2, 2)), create_graph=create_graph)
+        for t in (a, b, c):
+            assert t.grad.data.flags.writeable
+            t.grad.data[...] = -7
+            assert given.tolist() == [1, 1]
+        b.grad.data[...] = 8
+        assert a.grad.data.tolist() == [-7, -7]
+        a.grad = b.grad = c.grad = None
+
+
+def test_grad_does_not_hand_out_the_callers_array() -> None:
+    x, given = leaf([1.0]), np.ones(1)
+    grad(x + 0, x, given).data[...] = 5
+    assert given.tolist() == [1]
+
+
+def test_sums_of_gradients_do_not_change_the_gradients_they_are_made_of() -> None:
+    """Three uses of one argument: the first part is handed to someone else as well."""
+    x, other = leaf([1.0]), leaf([1.0])
+    y = (x + other) + x + x
+    gx, go = grad(y, [x, other], np.ones(1))
+    assert (gx.data.tolist(), go.data.tolist()) == ([3], [1])
+
+
+def test_graphs_are_freed_by_reference_counting_alone() -> None:
+    gc.disable()
+    try:
+        x = leaf([1.0, 2.0])
+        for create_graph in (False, True):
+            h = np.exp(x)
+            y = (h * h).sum()
+            watched = [weakref.ref(h), weakref.ref(y)]
+            y.backward(create_graph=create_graph)
+            x.grad = None
+            del h, y
+            assert [w() for w in watched] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_activations_die_as_the_walk_goes_on() -> None:
+    alive = []
+
+    def look(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        alive.append(sum(w() is not None for w in watched))
+        return g
+
+    step = primitive(lambda x: x + 1, look)
+    y, watched = leaf([1.0]), []
+    for _ in range(5):
+        y = step(y)
+        watched.append(weakref.ref(y))
+    y = y.sum()
+    y.backward()
+    assert alive == [5, 4, 3, 2, 1]
+
+
+# --- switches --------------------------------------------------------------------------------------------------------
+
+
+def test_no_grad_holds_in_its_thread_alone_and_ends_with_an_exception() -> None:
+    x = leaf([1.0])
+    inside, checked = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        with no_grad():
+            inside.set()
+            checked.wait(10)
+            return (x * 2).requires_grad
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        inside.wait(10)
+        assert (x * 2).requires_grad
+        checked.set()
+        assert not held.result()
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_decorates() -> None:
+    @no_grad()
+    def double(x: Tensor) -> Tensor:
+        return x * 2
+
+    x = leaf([1.0])
+    assert not double(x).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_create_graph_works_under_no_grad() -> None:
+    x = leaf([3.0])
+    y = x**3
+    with no_grad():
+        slope = grad(y, x, create_graph=True)
+    assert grad(slope, x).data.tolist() == [18]
+
+
+def test_detach_and_freezing() -> None:
+    x = leaf([2.0])
+    assert grad(x * x.detach(), x).data.tolist() == [2]
+    y = x * 3
+    with pytest.raises(RuntimeError, match="detach"):
+        y.requires_grad = False
+    x.requires_grad = False
+    assert not (x * 3).requires_grad
+
+
+# --- NumPy's protocols and the surface -------------------------------------------------------------------------------
+
+
+def test_operators_take_arrays_numbers_and_lists_on_either_side() -> None:
+    t, a = leaf([1.0, 2.0]), np.array([3.0, 4.0])
+    for y in (t + a, a + t, t + [3.0, 4.0], [3.0, 4.0] + t):
+        assert type(y) is Tensor
+        assert y.data.tolist() == [4, 6]
+    assert (a - t).data.tolist() == [2, 2]
+    assert (a / t).data.tolist() == [3, 2]
+    assert (2**t).data.tolist() == [2, 4]
+    assert (t**a).data.tolist() == [1, 16]
+    assert (a @ t).data == 11
+    assert (np.float64(2) * t).data.tolist() == [2, 4]
+    assert type(np.float64(2) * t) is Tensor
+    assert (-t).data.tolist() == [-1, -2]
+    assert (+t).data.tolist() == [1, 2]
+    assert abs(-t).data.tolist() == [1, 2]
+
+
+def test_augmented_assignment_makes_a_new_tensor() -> None:
+    t = before = leaf([1.0])
+    t += 1
+    assert t is not before
+    assert before.data.tolist() == [1]
+    a = np.ones(1)
+    with pytest.raises(TypeError, match="add of a Tensor does not support out="):
+        a += before
+
+
+def test_comparisons_return_plain_arrays() -> None:
+    t, u = leaf([1.0, 2.0, 3.0]), leaf([3.0, 2.0, 1.0])
+    for y, expected in (
+        (t < u, [True, False, False]),
+        (t <= 2, [True, True, False]),
+        (t > u, [False, False, True]),
+        (2 >= t, [True, True, False]),
+        (t == u, [False, True, False]),
+        (t != u, [True, False, True]),
+        (np.isnan(t), [False] * 3),
+        (np.floor(t), [1, 2, 3]),
+    ):
+        assert type(y) is np.ndarray
+        assert y.tolist() == expected
+    assert t.argmax() == 2
+    assert len({t, u, t}) == 2
+
+
+def test_scalars_convert_and_format() -> None:
+    t = Tensor(2.5)
+    assert (float(t), int(t), bool(t), t.item(), f"{t:.2f}") == (2.5, 2, True, 2.5, "2.50")
+    assert f"{t}" == str(t) == "Tensor(2.5, dtype=float32)"
+    with pytest.raises(ValueError, match=r"one element.*\(2,\)"):
+        Tensor([1, 2]).item()
+
+
+def test_length_iteration_and_shape() -> None:
+    t = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert (len(t), t.shape, t.ndim, t.size, t.T.shape) == (2, (2, 2), 2, 4, (2, 2))
+    first, second = t
+    assert grad((first * second).sum(), t).data.tolist() == [[3, 4], [1, 2]]
+    with pytest.raises(TypeError, match="0-d|unsized"):
+        iter(Tensor(1.0))
+
+
+def test_elements_cannot_be_assigned() -> None:
+    with pytest.raises(TypeError, match=r"np\.where"):
+        leaf([1.0])[0] = 2
+
+
+def test_methods_are_numpys_functions() -> None:
+    t = leaf([[3.0, 1.0], [2.0, 4.0]])
+    assert t.sum(axis=0).data.tolist() == [5, 5]
+    assert t.sum(0).data.tolist() == np.sum(t, 0).data.tolist() == np.sum(a=t, axis=0).data.tolist()
+    assert t.mean(keepdims=True).shape == (1, 1)
+    assert t.reshape(4).shape == t.reshape((4,)).shape == t.reshape(-1).shape == np.reshape(t, -1).shape == (4,)
+    assert t.transpose(1, 0).data.tolist() == t.transpose((1, 0)).data.tolist() == t.T.data.tolist()
+    assert t.max(1).data.tolist() == [3, 4]
+    assert t.clip(1.5, 3).data.tolist() == [[3, 1.5], [2, 3]]
+    assert t.astype(np.float32).dtype == np.float32
+    assert t.astype(np.int64).dtype == np.int64
+    assert not t.astype(np.int64).requires_grad
+
+
+def test_arguments_that_equal_numpys_defaults_are_accepted() -> None:
+    t = leaf([1.0, 2.0])
+    assert np.sum(t, axis=0, dtype=None, out=None).data == 3
+
+
+def test_unsupported_keywords_are_refused_by_name() -> None:
+    t = leaf([1.0, 2.0])
+    for call, message in (
+        (lambda: np.sum(t, where=[True, False]), "sum of a Tensor does not support where=.*axis, keepdims"),
+        (lambda: np.sum(t, 0, np.float32), "sum of a Tensor does not support dtype="),
+        (lambda: np.exp(t, out=np.empty(2)), "exp of a Tensor does not support out="),
+        (lambda: np.sqrt(t, where=[True, False]), "sqrt of a Tensor does not support where="),
+        (lambda: np.argmax(t, out=np.empty((), int)), "argmax of a Tensor does not support out="),
+        (lambda: np.add.reduce(t), "add.reduce of a Tensor is not supported"),
+        (lambda: np.sum(t, axis=Tensor(np.array(0))), "sum is not differentiable in axis="),
+        (lambda: np.where(t), "where of a Tensor needs its argument 'x'"),
+        (lambda: np.where(t, 1.0, 2.0), "where is not differentiable in argument 0"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+
+
+def test_unsupported_functions_are_refused_and_the_nearest_is_named() -> None:
+    t = leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match="nanmax of a Tensor is not supported.*max"):
+        np.nanmax(t)
+    with pytest.raises(TypeError, match="arctan of a Tensor is not supported"):
+        np.arctan(t)
+
+
+def test_a_gradient_is_never_lost_in_a_conversion() -> None:
+    t = leaf([1.0, 2.0])
+    for convert in (np.asarray, np.array, lambda t: np.asarray([t, t]), lambda t: np.ones(2) + [t[0], 1.0]):
+        with pytest.raises(TypeError, match=r"pass its \.data"):
+            convert(t)
+    with pytest.raises(TypeError, match=r"pass its \.data"):
+        np.zeros(2)[:] = t
+    assert np.asarray(t.detach()).tolist() == [1, 2]
+
+
+def test_complex_gradients_are_refused() -> None:
+    x = leaf([1.0])
+    with pytest.raises(TypeError, match="complex"):
+        np.abs(x * 1j).sum().backward()
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mismatch_names_the_operation_and_the_shapes() -> None:
+    a, b = leaf(np.ones((2, 3)), np.float32), leaf(np.ones((4, 5)))
+    with pytest.raises(ValueError, match=r"matmul of float32\[2, 3\], float64\[4, 5\]"):
+        a @ b
+    with pytest.raises(ValueError, match=r"add of float32\[2, 3\], float64\[4, 5\]"):
+        a + b
+    with pytest.raises(IndexError, match=r"getitem of float32\[2, 3\], 7"):
+        a[7]
+    with pytest.raises(np.exceptions.AxisError, match=r"sum of float32\[2, 3\].*axis 5"):
+        a.sum(axis=5)
+
+
+def test_an_error_in_a_backward_names_the_forward() -> None:
+    def explode(g: object, y: object, a: object, b: object) -> object:
+        raise ZeroDivisionError("no")
+
+    def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return a * b
+
+    broken = primitive(product, lambda g, y, a, b: g * b, explode)
+    with pytest.raises(ZeroDivisionError) as caught:
+        broken(leaf(1.0), leaf(2.0)).backward()
+    assert caught.value.__notes__ == ["in the backward of product, argument 1"]
+    assert (leaf(1.0) * 2).requires_grad  # the walk has put the switches back
+
+
+# --- registration ----------------------------------------------------------------------------------------------------
+
+
+def test_a_primitive_needs_a_fitting_vjp_for_every_argument() -> None:
+    with pytest.raises(TypeError, match="needs a vjp"):
+        primitive(lambda x: x)
+    with pytest.raises(TypeError, match="needs a vjp"):
+        primitive(lambda x: x, None)
+    with pytest.raises(TypeError, match="takes g, y and 2 inputs, not 3"):
+        primitive(lambda a, b: a, lambda g, y, a: g, lambda g, y, a, b: g)
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda: primitive(np.exp, lambda g, y, x: g),
+        lambda: constant(np.exp),
+        lambda: composite(np.exp)(lambda x: x),
+    ],
+)
+def test_nothing_is_registered_twice(register: object) -> None:
+    with pytest.raises(ValueError, match="exp is registered already"):
+        register()
+
+
+def test_operations_of_arrays_alone_return_arrays() -> None:
+    assert type(relu(np.array([-1.0, 1.0]))) is np.ndarray
+
+
+def test_a_primitive_of_ones_own() -> None:
+    @differentiable(lambda g, y, x, *, times=1: g * times)
+    def scale(x: np.ndarray, times: int = 1) -> np.ndarray:
+        """Documented."""
+        return x * times
+
+    x = leaf([1.0])
+    assert grad(scale(x, times=3), x).data.tolist() == grad(scale(x, 3), x).data.tolist() == [3]
+    assert scale.__doc__ == "Documented."
+    with pytest.raises(TypeError, match="unexpected"):
+        scale(x, size=3)

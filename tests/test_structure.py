@@ -1,0 +1,81 @@
+"""The promises about the code itself: who imports whom, what is public, that everything public is explained."""
+
+import ast
+import inspect
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinygrad_np
+
+PACKAGE = Path(tinygrad_np.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What each part may import of the package; "" is the package itself, which imports all it likes.
+FLOORS = {
+    "tensor": set(),
+    "ops": {"tensor", "ops"},
+    "optim": {"tensor"},
+    "nn": {"tensor", "ops", "nn"},
+    "testing": {"tensor", "ops", "testing"},
+    "data": {"tensor"},
+    "checkpoint": {"tensor"},
+}
+OUTSIDE = {"numpy", "safetensors", "hypothesis"}
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nobody_imports_upward_or_what_is_not_a_dependency(path: Path) -> None:
+    if part(path) == "__init__":
+        return
+    depth = len(path.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+            assert set(names) <= FLOORS[part(path)]
+        elif isinstance(node, ast.ImportFrom | ast.Import) and not getattr(node, "level", 0):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            for name in names:
+                top = name.split(".")[0]
+                assert top in sys.stdlib_module_names | OUTSIDE
+                assert top != "hypothesis" or path.stem == "strategies"
+                assert top != "safetensors" or path.stem == "checkpoint"
+                assert top != "pickle"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            assert not [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("module", [tinygrad_np, tinygrad_np.nn], ids=lambda module: module.__name__)
+def test_public_names_are_sorted_and_explained(module: object) -> None:
+    assert module.__all__ == sorted(module.__all__)
+    for name in module.__all__:
+        thing = getattr(module, name)
+        assert inspect.getdoc(thing), name
+        if not inspect.ismodule(thing) and name not in ("Module", "composite", "constant"):
+            assert ">>>" in inspect.getdoc(thing), f"{name} has no example"
+
+
+def test_the_package_imports_nothing_that_it_does_not_need() -> None:
+    code = "import sys, tinygrad_np; print({'hypothesis', 'safetensors', 'matplotlib', 'scipy'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
+
+
+def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["overhead", "--repeats", "3"])
+    runpy.run_module("benchmarks.overhead", run_name="__main__")
+    assert "forward and backward" in capsys.readouterr().out
