@@ -16,7 +16,7 @@ def _axes(width: float = 6, height: float = 4) -> Axes:
 
 
 def _save(axes: Axes, path: Path) -> None:
-    axes.figure.savefig(path, dpi=150)
+    axes.figure.savefig(path, dpi=120)
 
 
 def _curve(axes: Axes, values: list[float], color: str, label: str) -> None:
@@ -69,7 +69,7 @@ def confusion(matrix: np.ndarray, path: Path) -> None:
 
 def weights(weight: np.ndarray, image_shape: tuple[int, int], path: Path) -> None:
     """The incoming weights of the hidden units with the largest weights, each as an image: blue below 0, red above."""
-    side = min(10, int(np.sqrt(weight.shape[1])))
+    side = min(8, int(np.sqrt(weight.shape[1])))
     strongest = np.argsort(-np.linalg.norm(weight, axis=0), kind="stable")[: side * side]
     height, width = image_shape
     tiles = np.full((side * (height + 1) - 1, side * (width + 1) - 1), np.nan)  # a gap of one pixel between images
@@ -78,9 +78,9 @@ def weights(weight: np.ndarray, image_shape: tuple[int, int], path: Path) -> Non
         top, left = row * (height + 1), column * (width + 1)
         tiles[top : top + height, left : left + width] = weight[:, unit].reshape(image_shape)
     axes = _axes(6.6, 6)
-    limit = np.nanmax(np.abs(tiles))
-    image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    limit = np.nanpercentile(np.abs(tiles), 99.5)  # the few largest would pale all others
+    image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(f"first-layer weights of {side * side} of {weight.shape[1]} hidden units", fontsize=10)
-    axes.figure.colorbar(image, ax=axes, shrink=0.8, label="weight")
+    axes.figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="weight")
     _save(axes, path)

@@ -74,8 +74,7 @@ def sigmoid(x: Array) -> Array:
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
     e = np.exp(-np.abs(x))
-    numerator: Array = np.where(x < 0, e, np.ones_like(e))
-    return numerator / (1 + e)
+    return np.asarray(np.where(x < 0, e, np.ones_like(e)) / (1 + e))
 
 
 # --- selection: gradients at a tie or a bound are conventions --------------------------------------------------------

@@ -58,7 +58,7 @@ def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """
     result = np.zeros(shape, x.dtype)
     if _selects_once(index):
-        result[index] = x  # np.add.at is 10 times slower
+        result[index] = x  # np.add.at takes 60 times as long (39 rows of 1024)
     else:
         np.add.at(result, index, x)
     return result

@@ -53,7 +53,7 @@ def _rows(x: Any) -> Any:
     cases=[Case(shapes) for shapes in ("N K, K M, M", "K, K M, M", "B N K, K M, M")],
 )
 def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """`x @ weight + bias`, the sum written over the product: one pass over memory less than the two operations.
+    """`x @ weight + bias` as one operation; the sum is written over the product.
 
     Args:
         x: shape (..., in_features).
