@@ -244,6 +244,15 @@ def test_leaves_own_their_gradients() -> None:
         a.grad = b.grad = c.grad = None
 
 
+def test_leaves_that_get_one_array_or_two_views_of_it_do_not_share_it() -> None:
+    for add in (lambda a, b: a + b, lambda a, b: a.reshape(1, 2) + b.reshape(1, 2)):
+        for create_graph in (False, True):
+            a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+            (add(a, b) * 2).sum().backward(create_graph=create_graph)
+            a.grad.data[...] = 7
+            assert b.grad.data.tolist() == [2, 2]
+
+
 def test_grad_does_not_hand_out_the_callers_array() -> None:
     x, given = leaf([1.0]), np.ones(1)
     grad(x + 0, x, given).data[...] = 5

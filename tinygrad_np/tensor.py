@@ -318,7 +318,7 @@ def _walk(
     for output, g in outputs:
         g = _as_tensor(g) if create_graph else _arrays(g)
         gradients[id(output)] = gradients[id(output)] + g if id(output) in gradients else g
-    summed: set[int] = set()  # whose gradient is a sum that was allocated here, and may be added to in place
+    summed: set[int] = set()  # whose gradient is a sum that was allocated here, so an array may be added to in place
     results = []
     token = _recording.set(create_graph)
     try:
@@ -350,8 +350,7 @@ def _walk(
                         gradients[key] += part
                     else:
                         gradients[key] = gradients[key] + part
-                        if not create_graph:
-                            summed.add(key)
+                        summed.add(key)
     finally:
         _recording.reset(token)
     return _unshare(results, [g for _, g in outputs])
