@@ -1,5 +1,6 @@
 """The figures of the examples: curves over epochs, a confusion matrix, weights as images."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from tinygrad_np.checkpoint import write_atomically
 
 TRAINING, TESTING = "#4477aa", "#cc6677"
 
@@ -16,7 +19,9 @@ def _axes(width: float = 6, height: float = 4) -> Axes:
 
 
 def _save(axes: Axes, path: Path) -> None:
-    axes.figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    axes.figure.savefig(picture, dpi=120, format="png")
+    write_atomically(path, picture.getvalue())
 
 
 def _curve(axes: Axes, values: list[float], color: str, label: str) -> None:
@@ -50,7 +55,7 @@ def accuracy(metrics: dict[str, Any], path: Path) -> None:
 
 
 def confusion(matrix: np.ndarray, path: Path) -> None:
-    """How many images of each class (row) were taken for each class (column); colours are shares of the row."""
+    """How many images of each class (row) were predicted as each class (column); colours are shares of the row."""
     n = len(matrix)
     axes = _axes(max(5, 0.5 * n + 1), max(4.6, 0.5 * n + 0.6))
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -59,8 +64,8 @@ def confusion(matrix: np.ndarray, path: Path) -> None:
         for (row, column), count in np.ndenumerate(matrix):
             color = "white" if shares[row, column] > 0.4 else "black"
             axes.text(column, row, str(count) if count else "", ha="center", va="center", color=color, fontsize=8)
-    axes.set_xticks(range(n))
-    axes.set_yticks(range(n))
+        axes.set_xticks(range(n))
+        axes.set_yticks(range(n))
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(f"{np.trace(matrix):,} of {matrix.sum():,} images right", fontsize=10)
@@ -68,7 +73,7 @@ def confusion(matrix: np.ndarray, path: Path) -> None:
 
 
 def weights(weight: np.ndarray, image_shape: tuple[int, int], path: Path) -> None:
-    """The incoming weights of the hidden units with the largest weights, each as an image: blue below 0, red above."""
+    """The weights of the hidden units whose weight vectors are longest, each as an image: blue below 0, red above."""
     side = min(8, int(np.sqrt(weight.shape[1])))
     strongest = np.argsort(-np.linalg.norm(weight, axis=0), kind="stable")[: side * side]
     height, width = image_shape

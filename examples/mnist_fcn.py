@@ -3,8 +3,8 @@
     python examples/mnist_fcn.py                      # 784-1024-10, 30 epochs, in under a minute
     python examples/mnist_fcn.py --test runs/mnist_fcn/model.safetensors
 
-Read `train` first: it is the whole of training, written out. Everything in it is ordinary NumPy but for three lines:
-the loss is a Tensor, `loss.backward()` finds its gradient by every weight, and `optimizer.step()` takes a step down.
+Read `train` first: it is the whole of training, written out. Its heart is three lines: the loss is a Tensor,
+`loss.backward()` finds its gradient with respect to every weight, and `optimizer.step()` takes a step down.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tinygrad_np import cross_entropy, no_grad
 from tinygrad_np.checkpoint import load, save, write_atomically
@@ -24,7 +23,14 @@ from tinygrad_np.data import DataLoader, Dataset, load_mnist
 from tinygrad_np.nn import Linear, ReLU, Sequential
 from tinygrad_np.optim import SGD, ExponentialScheduler
 
+if missing := [name for name in ("matplotlib", "sklearn", "tqdm") if importlib.util.find_spec(name) is None]:
+    sys.exit(f'mnist_fcn.py needs {", ".join(missing)}: python -m pip install -e ".[examples]" brings them')
+
+from tqdm import tqdm  # only now, so that what is missing is said first
+
 HERE = Path(__file__).parent
+METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+FIGURES = ("loss.png", "accuracy.png", "confusion.png", "weights.png")
 
 
 # --- the network and its training ------------------------------------------------------------------------------------
@@ -44,8 +50,10 @@ def pixels(images: np.ndarray) -> np.ndarray:
     return np.multiply(images.reshape(len(images), -1), np.float32(1 / 255), dtype=np.float32)
 
 
-def train(options: argparse.Namespace, train_set: Dataset, test_set: Dataset, folder: Path) -> Sequential:
-    """Train, test after every epoch, and keep the model and the metrics of the last finished epoch in the folder."""
+def train(
+    options: argparse.Namespace, train_set: Dataset, test_set: Dataset, folder: Path, metrics: dict[str, list[float]]
+) -> Sequential:
+    """Train, test after every epoch, add to the metrics, and save them and the model in the folder."""
     rng = np.random.default_rng(options.seed)  # one generator: the same seed gives the same weights, to the bit
     image_size = train_set.images[0].size
     classes = int(train_set.labels.max()) + 1
@@ -54,9 +62,10 @@ def train(options: argparse.Namespace, train_set: Dataset, test_set: Dataset, fo
     loader = DataLoader(*train_set, batch_size=options.batch_size, rng=rng)
     schedule = ExponentialScheduler(options.lr, decay=options.decay, stage_length=options.stage_length)
     optimizer = SGD(model.parameters(), lr=schedule, weight_decay=options.weight_decay)
-    print(f"{model}\n{sum(p.size for p in model.parameters()):,} parameters, {len(train_set.labels):,} images")
+    print(
+        f"{model}\n{sum(p.size for p in model.parameters()):,} parameters, {len(train_set.labels):,} images", flush=True
+    )
 
-    metrics: dict[str, list[float]] = {"train_loss": [], "test_loss": [], "train_accuracy": [], "test_accuracy": []}
     with tqdm(total=options.epochs * len(loader), unit="step", disable=options.quiet) as bar:
         for epoch in range(1, options.epochs + 1):
             bar.set_description(f"epoch {epoch}/{options.epochs}")
@@ -70,7 +79,9 @@ def train(options: argparse.Namespace, train_set: Dataset, test_set: Dataset, fo
                 optimizer.step()
 
                 if not np.isfinite(loss.item()):
-                    raise ValueError(f"the loss is {loss.item()} at step {optimizer.steps}; try a smaller --lr")
+                    raise ValueError(
+                        f"the loss is {loss.item()} at step {optimizer.steps}; try a smaller --lr or --weight-decay"
+                    )
                 loss_sum += loss.item() * len(labels)
                 right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
                 bar.update()
@@ -78,19 +89,16 @@ def train(options: argparse.Namespace, train_set: Dataset, test_set: Dataset, fo
                     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{optimizer.lr:.2g}", refresh=False)
 
             test_loss, predicted = test(model, test_set)
-            metrics["train_loss"].append(loss_sum / len(train_set.labels))
-            metrics["train_accuracy"].append(right / len(train_set.labels))
-            metrics["test_loss"].append(test_loss)
-            metrics["test_accuracy"].append(float(np.mean(predicted == test_set.labels)))
-            last = {name: values[-1] for name, values in metrics.items()}
+            n = len(train_set.labels)
+            values = (loss_sum / n, test_loss, right / n, float(np.mean(predicted == test_set.labels)))
+            extended = {name: [*metrics[name], value] for name, value in zip(METRICS, values, strict=True)}
+            save_epoch(model, extended, options, folder)
+            metrics.update(extended)  # so that `metrics` never says more than the files do
             bar.write(
-                f"epoch {epoch:3d}  train loss {last['train_loss']:.4f}  accuracy {last['train_accuracy']:.2%}"
-                f"  test loss {last['test_loss']:.4f}  accuracy {last['test_accuracy']:.2%}",
+                f"epoch {epoch:3d}  train loss {values[0]:.4f}  accuracy {values[2]:.2%}"
+                f"  test loss {values[1]:.4f}  accuracy {values[3]:.2%}",
                 file=sys.stdout,
             )
-            save(folder / "model.safetensors", model.state_dict())
-            settings = {name: str(v) if isinstance(v, Path) else v for name, v in vars(options).items()}
-            write_atomically(folder / "metrics.json", json.dumps({**metrics, "hyperparameters": settings}).encode())
     return model
 
 
@@ -119,11 +127,21 @@ def report(model: Sequential, dataset: Dataset) -> np.ndarray:
     return confusion_matrix(dataset.labels, predicted, labels=classes)
 
 
-def draw(model: Sequential, confusion: np.ndarray, image_shape: tuple[int, int], folder: Path) -> None:
+def save_epoch(model: Sequential, metrics: dict[str, list[float]], options: argparse.Namespace, folder: Path) -> None:
+    """Save what there is after an epoch; each file is replaced whole, and the model holds the metrics as well."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    record = json.dumps({**metrics, "hyperparameters": settings}, indent=1)
+    for name in FIGURES:  # those of an earlier run, under --overwrite
+        (folder / name).unlink(missing_ok=True)
+    save(folder / "model.safetensors", model.state_dict(), {"metrics": record})
+    write_atomically(folder / "metrics.json", record.encode())
+
+
+def draw(model: Sequential, metrics: dict, confusion: np.ndarray, image_shape: tuple[int, int], folder: Path) -> None:
     """The figures of a run, into its folder."""
+    sys.path.insert(0, str(HERE))
     import figures  # after training: matplotlib takes 0.3 s to import
 
-    metrics = json.loads((folder / "metrics.json").read_text())
     figures.losses(metrics, folder / "loss.png")
     figures.accuracy(metrics, folder / "accuracy.png")
     figures.confusion(confusion, folder / "confusion.png")
@@ -135,7 +153,9 @@ def saved_model(path: Path) -> Sequential:
     state, _ = load(path)
     first, last = state.get("layers.0.weight"), state.get("layers.2.weight")
     if first is None or last is None or first.ndim != 2 or last.ndim != 2:
-        raise ValueError(f"{path}: holds {sorted(state)}, not the two linear layers of a network from this script")
+        raise ValueError(
+            f"{path}: not a network from this script; it holds {', '.join(sorted(state)[:5]) or 'nothing'}"
+        )
     model = network(first.shape[0], first.shape[1], last.shape[1], np.random.default_rng(0))
     model.load_state_dict(state)
     return model
@@ -158,8 +178,14 @@ def number(text: str, *, above: float = -np.inf, at_least: float = -np.inf) -> f
         value = np.nan
     if not (above < value < np.inf and value >= at_least):
         bound = f"above {above:g}" if above > -np.inf else f"of at least {at_least:g}"
-        raise argparse.ArgumentTypeError(f"must be a number {bound}, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a finite number {bound}, not {text!r}")
     return value
+
+
+def path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -213,14 +239,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add(
         "--data",
-        type=Path,
+        type=path,
         default=HERE / "data/mnist",
         metavar="FOLDER",
         help="of four IDX files, raw or .gz (default: MNIST)",
     )
-    add("--out", type=Path, metavar="FOLDER", help="for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)")
+    add("--out", type=path, metavar="FOLDER", help="for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)")
     add("--overwrite", action="store_true", help="replace the run that --out holds")
-    add("--test", type=Path, metavar="MODEL", help="test a saved model and train nothing")
+    add("--test", type=path, metavar="MODEL", help="test a saved model and train nothing")
     add("--quiet", action="store_true", help="no progress bar")
     options = parser.parse_args(arguments)
     if options.seed < 0:
@@ -238,17 +264,21 @@ def run_folder(out: Path | None, overwrite: bool) -> Path:
                 return folder
             except FileExistsError:
                 continue
-    out.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file, not a folder")
     if not overwrite and any((out / name).exists() for name in ("model.safetensors", "metrics.json")):
         raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
+    try:  # before an hour is spent on what could not be saved
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / ".writable", b"")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise OSError(f"--out {out}: cannot write there: {error.strerror}") from error
     return out
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    for module in ("matplotlib", "sklearn"):  # needed at the end only, but that is no time to find them missing
-        if importlib.util.find_spec(module) is None:
-            sys.exit(f'mnist_fcn.py: {module} is missing; python -m pip install -e ".[examples]" brings it')
     train_set, test_set = load_mnist(options.data)
     if options.test:
         model = saved_model(options.test)
@@ -261,18 +291,24 @@ def main(arguments: list[str] | None = None) -> None:
         report(model, test_set)
         return
     folder = run_folder(options.out, options.overwrite)
+    metrics: dict[str, list[float]] = {name: [] for name in METRICS}
     start = time.perf_counter()
     try:
-        model = train(options, train_set, test_set, folder)
-    except KeyboardInterrupt:
-        done = "the model and metrics of the last whole epoch are in" if any(folder.iterdir()) else "nothing yet in"
-        sys.exit(f"interrupted; {done} {folder}")
-    draw(model, report(model, test_set), train_set.images.shape[1:], folder)
+        with np.errstate(all="ignore"):  # a diverging loss is looked for in the loop
+            model = train(options, train_set, test_set, folder, metrics)
+        draw(model, metrics, report(model, test_set), train_set.images.shape[1:], folder)
+    except BaseException:
+        epochs = len(metrics["test_loss"])
+        print(f"model and metrics after {epochs} epochs are in {folder}" if epochs else f"nothing is saved in {folder}")
+        raise
     print(f"{time.perf_counter() - start:.1f} s in all; model, metrics and figures are in {folder}")
 
 
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError) as error:
+    except KeyboardInterrupt:
+        print("mnist_fcn.py: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except (OSError, ValueError, MemoryError, OverflowError) as error:
         sys.exit(f"mnist_fcn.py: {error}")

@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `dev` is the default, `HYPOTHESIS_PROFILE=ci` or `=thorough` asks for more examples."""
+"""Hypothesis profiles: `dev` is the default, `ci` repeats the same examples, `thorough` draws 50 times as many."""
 
 import os
 

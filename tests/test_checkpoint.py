@@ -41,10 +41,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("value", [[1.0], np.ones(1, np.longdouble), np.ones(1, complex), np.array(["text"]), None])
+def test_what_cannot_be_saved_is_named(tmp_path: Path, value: object) -> None:
+    with pytest.raises(TypeError, match="weight: expected an ndarray of numbers"):
+        checkpoint.save(tmp_path / "file", {"weight": value})
+    assert os.listdir(tmp_path) == []
+
+
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with pytest.raises(FileNotFoundError, match=f"{path}: no such file"):
         checkpoint.load(path)
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path}: a folder"):
+        checkpoint.load(tmp_path)
     checkpoint.save(path, {"a": np.ones(100)})
     whole = path.read_bytes()
     for damaged in (b"", b"text", whole[:-1], whole + b"\0", whole[:20], b"\xff" * 8 + whole[8:]):

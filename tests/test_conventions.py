@@ -57,6 +57,10 @@ def gradients(function: Callable[..., Tensor], *inputs: object) -> list[list[flo
                 [[-1, 0, 4]],
                 [[0, 0, 0.25]],
             ),
+            ("dead unit before sqrt", lambda x: np.sqrt(relu(x)), [[-1, 4]], [[0, 0.25]]),
+            ("dead branch of maximum", lambda x: np.sqrt(np.maximum(x, 0)), [[-1, 4]], [[0, 0.25]]),
+            ("dead branch of clip", lambda x: np.sqrt(np.clip(x, 0, 9)), [[-1, 4]], [[0, 0.25]]),
+            ("sum of a 0-d Tensor", lambda x: x.sum(axis=0), [2], [1]),
             ("dead sqrt in where", lambda x: np.where(x > 0, np.sqrt(x), 0), [[0, 4]], [[0, 0.25]]),
         ]
     ],
@@ -79,6 +83,23 @@ def test_powers_are_right_to_second_order_where_the_exponent_is_zero() -> None:
     x, y = (Tensor(np.float64(v), requires_grad=True) for v in (2.0, 0.0))
     slope = grad(x**y, x, create_graph=True)  # y * x**(y - 1)
     assert grad(slope, y).data == 0.5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64])
+def test_integer_exponents_of_any_width(dtype: type) -> None:
+    x = Tensor(np.array([3.0, 3.0, 3.0], np.float32), requires_grad=True)
+    assert grad((x ** np.array([0, 1, 2], dtype)).sum(), x).data.tolist() == [0, 1, 6]
+
+
+@pytest.mark.parametrize("function", [sigmoid, softmax, lambda x: cross_entropy(x, [0])])
+def test_integers_are_refused_where_they_would_overflow(function: Callable[..., Tensor]) -> None:
+    with pytest.raises(TypeError, match="needs floating point, not uint8"):
+        function(Tensor(np.array([[5, 200]], np.uint8)))
+
+
+def test_the_mean_of_more_float16_than_it_has_numbers() -> None:
+    x = Tensor(np.ones((300, 300), np.float16), requires_grad=True)
+    assert grad(x.mean(), x, np.float16(1000)).data[0, 0] == pytest.approx(1000 / 90000, rel=0.01)
 
 
 def test_sqrt_is_right_to_second_order_where_its_output_gradient_is_zero() -> None:

@@ -1,9 +1,17 @@
 """The engine: recording, the walk back, what it frees, what it shares, what it refuses."""
 
+import copy
 import gc
+import math
+import pickle
+import subprocess
+import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +37,11 @@ def test_arrays_and_numpy_scalars_keep_their_dtype(dtype: type) -> None:
     assert Tensor(dtype(1)).dtype == dtype
 
 
+def test_booleans_stay_booleans() -> None:
+    assert Tensor([True, False]).dtype == bool
+    assert Tensor([1, 0], dtype=np.int8).dtype == np.int8
+
+
 def test_an_array_is_shared_not_copied() -> None:
     a = np.zeros(2)
     a[0] = 5
@@ -41,9 +54,9 @@ def test_other_kinds_of_data_are_refused(data: object) -> None:
         Tensor(data)
 
 
-@pytest.mark.parametrize("data", [Tensor(1.0), np.ma.masked_array([1.0], [True])])
+@pytest.mark.parametrize("data", [Tensor(1.0), np.ma.masked_array([1.0], [True]), np.ones(1).view(np.matrix)])
 def test_tensors_and_masked_arrays_are_refused(data: object) -> None:
-    with pytest.raises(TypeError, match=r"made of an array.*(Tensor|MaskedArray)"):
+    with pytest.raises(TypeError, match=r"made of an array.*(Tensor|MaskedArray|matrix)"):
         Tensor(data)
 
 
@@ -154,7 +167,9 @@ def test_a_gradient_must_be_given_and_fit_unless_the_output_is_a_scalar() -> Non
         (x * x).backward(np.ones(3))
     with pytest.raises(ValueError, match="as many grad_outputs"):
         grad([x * x, x * x], x, [np.ones(2)])
-    (x * x).reshape(1, 2)[:, :1].backward()
+    y = x * x
+    assert y.grad is None
+    y.reshape(1, 2)[:, :1].backward()
     assert x.grad.data.tolist() == [2, 0]
 
 
@@ -174,6 +189,14 @@ def test_grad_stores_nothing_and_serves_several_outputs_and_inputs() -> None:
     assert gb.data.tolist() == [1, 2]
     assert a.grad is None
     assert b.grad is None
+
+
+def test_outputs_and_inputs_may_be_any_iterables() -> None:
+    x, y = leaf(1.0), leaf(2.0)
+    gx, gy = grad((x * y for _ in range(2)), (t for t in (x, y)))
+    assert (gx.data, gy.data) == (4, 2)
+    with pytest.raises(TypeError, match="outputs is a Tensor or several of them, not NoneType"):
+        grad(None, x)
 
 
 def test_the_same_output_twice_counts_twice() -> None:
@@ -324,6 +347,22 @@ def test_no_grad_holds_in_its_thread_alone_and_ends_with_an_exception() -> None:
     assert (x * 2).requires_grad
 
 
+def test_no_grad_ends_however_generators_leave_it() -> None:
+    def generate() -> Iterator[int]:
+        with no_grad():
+            yield 1
+            yield 2
+
+    a, b = generate(), generate()
+    next(a), next(b), list(a), list(b)
+    assert (leaf([1.0]) * 2).requires_grad
+    again = no_grad()
+    for _ in range(2):
+        with again, again:
+            assert not (leaf([1.0]) * 2).requires_grad
+    assert (leaf([1.0]) * 2).requires_grad
+
+
 def test_no_grad_decorates() -> None:
     @no_grad()
     def double(x: Tensor) -> Tensor:
@@ -338,8 +377,67 @@ def test_create_graph_works_under_no_grad() -> None:
     x = leaf([3.0])
     y = x**3
     with no_grad():
-        slope = grad(y, x, create_graph=True)
+        slope = grad(y, x, create_graph=True, retain_graph=True)
     assert grad(slope, x).data.tolist() == [18]
+    for view in (lambda t: t.reshape(1, 1), lambda t: t.T):
+        z = (view(x) ** 3).sum()
+        with no_grad():
+            slope = grad(z, x, create_graph=True)
+        assert grad(slope, x).data.tolist() == [18]
+
+
+def test_a_sum_of_constant_gradients_can_meet_a_tensor() -> None:
+    x = leaf([1.0, -2.0])
+    a = np.abs(x)
+    y = (a * a * a).sum()
+    for expected in ([3, -12], [6, 12], [6, -6]):
+        (y,) = grad([y], [x], create_graph=True)
+        assert y.data.tolist() == expected
+        y = y.sum()
+
+
+def test_below_a_single_input_the_graph_may_be_gone() -> None:
+    x = leaf([2.0])
+    h = x * x
+    h.sum().backward()
+    assert grad((h * h).sum(), h).data.tolist() == [8]
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        grad((h * h).sum(), [h, x])
+
+
+def test_a_backward_that_failed_can_be_tried_again() -> None:
+    fail = [True]
+
+    def sometimes(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        if fail:
+            raise ZeroDivisionError
+        return g * 2
+
+    x = leaf([1.0])
+    y = primitive(lambda x: x * 2, sometimes)(x)
+    with pytest.raises(ZeroDivisionError):
+        y.backward()
+    assert x.grad is None
+    fail.clear()
+    y.backward()
+    assert x.grad.data.tolist() == [2]
+
+
+def test_copies_and_pickles_are_new_leaves() -> None:
+    x = leaf([2.0])
+    for clone in (copy.copy(x), copy.deepcopy(x)):
+        assert clone.requires_grad
+        assert grad(clone * x, clone).data.tolist() == [2]
+    with pytest.raises(TypeError, match="detach"):
+        copy.deepcopy(x * 3)
+    for _ in range(50):
+        x = leaf([2.0])
+    code = (
+        "import pickle, sys; x = pickle.load(sys.stdin.buffer); y = x * x + x * 10; y.backward();"
+        "print(x.grad.data.tolist())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(x), capture_output=True, check=True)
+    assert run.stdout == b"[14.0]\n"
 
 
 def test_detach_and_freezing() -> None:
@@ -403,6 +501,7 @@ def test_comparisons_return_plain_arrays() -> None:
 def test_scalars_convert_and_format() -> None:
     t = Tensor(2.5)
     assert (float(t), int(t), bool(t), t.item(), f"{t:.2f}") == (2.5, 2, True, 2.5, "2.50")
+    assert f"{leaf(2.5):.1f}" == "2.5"
     assert f"{t}" == str(t) == "Tensor(2.5, dtype=float32)"
     with pytest.raises(ValueError, match=r"one element.*\(2,\)"):
         Tensor([1, 2]).item()
@@ -427,6 +526,14 @@ def test_methods_are_numpys_functions() -> None:
     assert t.sum(axis=0).data.tolist() == [5, 5]
     assert t.sum(0).data.tolist() == np.sum(t, 0).data.tolist() == np.sum(a=t, axis=0).data.tolist()
     assert t.mean(keepdims=True).shape == (1, 1)
+    assert t.transpose(-1, 0).shape == t.transpose(None).shape == (2, 2)
+    with pytest.raises(ValueError, match="transpose of"):
+        t.transpose(0)
+    assert t[[]].shape == (0, 2)
+    assert np.clip(Tensor(np.array([5, 20])), None, 9).data.tolist() == [5, 9]
+    with pytest.raises(TypeError, match="not both"):
+        np.clip(t, 0, 1, min=0)
+    assert t.astype(np.float64, copy=False) is t
     assert t.reshape(4).shape == t.reshape((4,)).shape == t.reshape(-1).shape == np.reshape(t, -1).shape == (4,)
     assert t.transpose(1, 0).data.tolist() == t.transpose((1, 0)).data.tolist() == t.T.data.tolist()
     assert t.max(1).data.tolist() == [3, 4]
@@ -468,18 +575,53 @@ def test_unsupported_functions_are_refused_and_the_nearest_is_named() -> None:
 
 def test_a_gradient_is_never_lost_in_a_conversion() -> None:
     t = leaf([1.0, 2.0])
+    for convert in (float, int, math.exp):
+        with pytest.raises(TypeError, match=r"see \.data, \.item\(\)"):
+            convert(t[0])
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        np.zeros(2)[0] = t[0]
+    assert "see .data, .item()" in str(caught.value.__cause__)
     for convert in (np.asarray, np.array, lambda t: np.asarray([t, t]), lambda t: np.ones(2) + [t[0], 1.0]):
-        with pytest.raises(TypeError, match=r"pass its \.data"):
+        with pytest.raises(TypeError, match=r"see \.data"):
             convert(t)
-    with pytest.raises(TypeError, match=r"pass its \.data"):
+    with pytest.raises(TypeError, match=r"see \.data"):
         np.zeros(2)[:] = t
     assert np.asarray(t.detach()).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        1j,
+        np.complex64(1),
+        Fraction(1, 2),
+        "text",
+        np.array(["text"]),
+        np.ma.masked_array([1.0], [True]),
+        np.array([[1.0]]).view(np.matrix),
+    ],
+)
+def test_operands_of_other_kinds_are_refused(other: object) -> None:
+    t = leaf([[1.0]])
+    for combine in (lambda: t * other, lambda: np.maximum(t, other), lambda: np.concatenate([t, other])):
+        with pytest.raises(TypeError, match="takes arrays of real numbers or booleans"):
+            combine()
+
+
+def test_memory_maps_and_numpy_scalars_are_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([2.0]))
+    x = leaf([3.0])
+    assert grad(x * np.load(tmp_path / "a.npy", mmap_mode="r"), x).data.tolist() == [2]
+    assert grad(x * np.float64(2), x).data.tolist() == [2]
+
+
 def test_complex_gradients_are_refused() -> None:
     x = leaf([1.0])
-    with pytest.raises(TypeError, match="complex"):
-        np.abs(x * 1j).sum().backward()
+    with pytest.raises(TypeError, match="no array of complex128"):
+        x * np.array([1j])
+    turned = primitive(lambda x: x * 2, lambda g, y, x: g * 2j)
+    with pytest.raises(TypeError, match="gradient of a float64 Tensor is complex"):
+        turned(x).backward()
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -521,6 +663,8 @@ def test_a_primitive_needs_a_fitting_vjp_for_every_argument() -> None:
         primitive(lambda x: x, None)
     with pytest.raises(TypeError, match="takes g, y and 2 inputs, not 3"):
         primitive(lambda a, b: a, lambda g, y, a: g, lambda g, y, a, b: g)
+    with pytest.raises(TypeError, match="different keywords"):
+        primitive(lambda a, b, k=1: a, lambda g, y, a, b, *, k=1: g, lambda g, y, a, b: g)
 
 
 @pytest.mark.parametrize(
@@ -538,6 +682,28 @@ def test_nothing_is_registered_twice(register: object) -> None:
 
 def test_operations_of_arrays_alone_return_arrays() -> None:
     assert type(relu(np.array([-1.0, 1.0]))) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (lambda g: 0.0, TypeError, r"the vjp returned float, expected an array of shape \(2, 3\)"),
+        (lambda g: None, TypeError, "the vjp returned NoneType"),
+        (lambda g: g.T, ValueError, r"the vjp returned shape \(3, 2\), expected \(2, 3\)"),
+        (lambda g: g[0], ValueError, r"the vjp returned shape \(3,\), expected \(2, 3\)"),
+        (lambda g: g.reshape(6), ValueError, r"the vjp returned shape \(6,\), expected \(2, 3\)"),
+    ],
+)
+def test_a_vjp_that_returns_something_else_is_refused(returned: object, error: type, message: str) -> None:
+    double = primitive(lambda x: x * 2, lambda g, y, x: returned(g))
+    with pytest.raises(error, match=message):
+        double(leaf(np.ones((2, 3)))).sum().backward()
+
+
+def test_a_forward_that_returns_several_arrays_is_refused() -> None:
+    both = primitive(lambda x: (x, x), lambda g, y, x: g)
+    with pytest.raises(TypeError, match="returned tuple; an operation returns one ndarray"):
+        both(leaf([1.0]))
 
 
 def test_a_primitive_of_ones_own() -> None:

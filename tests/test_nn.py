@@ -156,11 +156,60 @@ def test_state_dicts_are_loaded_whole_or_not_at_all() -> None:
     state = {"layers.0.weight": np.ones((2, 2)), "layers.0.bias": np.ones(5), "new": np.ones(1)}
     before = {path: array.copy() for path, array in model.state_dict().items()}
     with pytest.raises(
-        ValueError, match=r"layers.0.weight has shape \(2, 2\), expected \(6, 5\).*missing.*new is unknown"
+        ValueError,
+        match=r"layers.0.weight has shape \(2, 2\) of float64, expected \(6, 5\) of float32.*missing.*new is unknown",
     ):
         model.load_state_dict(state)
     for path, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[path])
+
+
+@pytest.mark.parametrize("bias", [np.array(["text"] * 5), np.ones(5, complex)])
+def test_a_state_of_another_kind_of_numbers_changes_nothing(bias: np.ndarray) -> None:
+    model = network()
+    state = {path: array + 1 for path, array in model.state_dict().items()}
+    before = {path: array.copy() for path, array in model.state_dict().items()}
+    with pytest.raises(ValueError, match=f"layers.2.bias has shape .* of {bias.dtype}".replace("(5,)", ".*")):
+        model.load_state_dict({**state, "layers.2.bias": bias[:3]})
+    for path, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[path])
+
+
+def test_two_tensors_of_one_path_are_refused() -> None:
+    class Ambiguous(nn.Module):
+        def __init__(self) -> None:
+            self.parts = {"a.b": Tensor([1.0]), "a": {"b": Tensor([2.0])}}
+
+    with pytest.raises(ValueError, match="two Tensors have the path 'parts.a.b'"):
+        Ambiguous().state_dict()
+
+
+@pytest.mark.parametrize("change", ["step", "load", "requires_grad"])
+def test_a_backward_over_what_was_changed_since_raises(change: str) -> None:
+    w, x = Tensor([2.0], requires_grad=True), Tensor([3.0])
+    first, second = (w * w).sum(), (x * w * w).sum()
+    first.backward()
+    if change == "step":
+        optim.SGD([w], lr=0.25).step()
+    elif change == "load":
+        holder = nn.Sequential()
+        holder.layers.append(w)
+        holder.load_state_dict({"layers.0": np.array([5.0])})
+    else:
+        x.requires_grad = True
+    with pytest.raises(RuntimeError, match=r"argument [01] of multiply, float32\[1\], was changed after"):
+        second.backward()
+    (x * w).sum().backward()  # what is computed afterwards is not affected
+
+
+def test_linear_takes_lists_and_mixed_dtypes() -> None:
+    layer = nn.Linear(2, 1, rng=np.random.default_rng(0))
+    expected = layer.weight.data.sum() + layer.bias.data
+    assert layer([[1.0, 1.0]]).item() == pytest.approx(expected.item())
+    layer.bias = Tensor(np.ones(1, np.float64), requires_grad=True)
+    y = layer(np.ones((1, 2), np.float32))
+    assert y.dtype == np.float64
+    assert [g.dtype for g in grad(y, layer.parameters())] == [np.float32, np.float64]
 
 
 def test_zero_grad_forgets() -> None:

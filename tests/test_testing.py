@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tinygrad_np import Tensor, differentiable, primitive
 from tinygrad_np.ops.cases import NONZERO, POSITIVE, REAL, Case, Domain
 from tinygrad_np.testing import check_gradients
-from tinygrad_np.testing.strategies import arguments, arrays, shapes
+from tinygrad_np.testing.strategies import LAYOUTS, arguments, arrays, shapes
 
 
 def test_a_wrong_element_is_named_with_both_numbers() -> None:
@@ -45,6 +45,13 @@ def test_a_gradient_that_ignores_its_output_gradient_is_found() -> None:
         check_gradients(wrong, np.ones(3))
 
 
+def test_an_error_beside_a_huge_gradient_is_found() -> None:
+    scale = np.array([1e6, 1.0])
+    wrong = primitive(lambda x: x * scale, lambda g, y, x: g * np.array([1e6, 1.5]))
+    with pytest.raises(AssertionError, match=r"at index \(1,\)"):
+        check_gradients(wrong, np.array([0.3, 0.7]))
+
+
 def test_several_outputs_other_arguments_and_higher_orders() -> None:
     check_gradients(lambda x, n: (x**n, np.sin(x)), np.array([0.5, 1.0]), 3, order=4, rtol=1e-5)
     check_gradients(np.add, 1.0, Tensor([2.0]), name="sum")
@@ -76,6 +83,17 @@ def test_elements_are_in_their_domain_and_apart(data: st.DataObject, domain: Dom
     if domain.kind == "f":
         gaps = np.diff(np.sort(size, axis=None))
         assert gaps.min() > 0.004
+
+
+def test_layouts_are_what_they_are_called() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert LAYOUTS["contiguous"](x).flags.c_contiguous
+    assert LAYOUTS["Fortran order"](x).flags.f_contiguous
+    assert LAYOUTS["negative strides"](x).strides == (-24, -8)
+    assert LAYOUTS["every second element"](x).strides == (48, 16)
+    for layout in LAYOUTS.values():
+        for y in (x, np.array(3.0), np.ones((0, 2))):
+            np.testing.assert_array_equal(layout(y), y, strict=True)
 
 
 @given(st.data())

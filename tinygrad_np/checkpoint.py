@@ -18,6 +18,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
     """Write arrays, as from `Module.state_dict()`, with their names and any text beside them.
 
     Raises:
+        TypeError: a value is no ndarray of real numbers or booleans, or of longdouble; names it.
         OSError: the file cannot be written; one that was there before is still whole.
 
     >>> import tempfile
@@ -26,6 +27,10 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
     ...     load(f"{folder}/model.safetensors")
     ({'weight': array([1., 1.], dtype=float32)}, {'made': 'by hand'})
     """
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            raise TypeError(f"{name}: expected an ndarray of numbers of at most 64 bits, not {kind}")
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     write_atomically(path, to_bytes(contiguous, dict(metadata or {})))
 
@@ -34,10 +39,12 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]
     """The arrays in a safetensors file, and the text beside them.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
         ValueError: it is no safetensors file, or damaged; names the file.
     """
-    if not Path(path).is_file():
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)}: a folder, not a file")
+    if not Path(path).exists():
         raise FileNotFoundError(f"{os.fspath(path)}: no such file")
     try:
         with safetensors.safe_open(os.fspath(path), framework="numpy") as file:
@@ -47,7 +54,11 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a whole file or none: a reader, or a later run, never sees half of it."""
+    """Write a whole file or none: a reader, or a later run, never sees half of it.
+
+    Raises:
+        OSError: it cannot be written; one that was there before is still whole.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -31,8 +31,11 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
         FileNotFoundError, PermissionError: as from `open`.
         ValueError: no IDX file, damaged compression, or more or fewer bytes than the header says; names the file.
 
-    >>> read_idx("examples/data/mnist/t10k-labels-idx1-ubyte.gz")[:5]
-    array([7, 2, 1, 0, 4], dtype=uint8)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "bytes").write_bytes(bytes([0, 0, 0x08, 1, 0, 0, 0, 3, 7, 8, 9]))
+    ...     read_idx(Path(folder, "bytes"))
+    array([7, 8, 9], dtype=uint8)
     """
     with open(path, "rb") as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
@@ -40,7 +43,9 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
         try:
             with gzip.open(raw) if compressed else raw as file:
                 return _parse_idx(file)  # type: ignore[arg-type]
-        except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{os.fspath(path)}: damaged compression: {error}") from error
+        except ValueError as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
@@ -48,9 +53,7 @@ def _parse_idx(file: BinaryIO) -> Array:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES:
         kinds = ", ".join(f"{kind:02x}" for kind in IDX_TYPES)
-        raise ValueError(
-            f"not an IDX file: it starts with {magic.hex(' ')!r}, expected 00 00, one of ({kinds}), a rank"
-        )
+        raise ValueError(f"not an IDX file: it starts with {magic.hex(' ')!r}, expected 00 00 and one of {kinds}")
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise ValueError(f"truncated: {len(header)} bytes of sizes, expected {4 * magic[3]} for {magic[3]} dimensions")
@@ -133,7 +136,7 @@ class DataLoader:
 
     Raises:
         ValueError: no arrays, arrays of different lengths, an impossible batch size.
-        TypeError: an rng of another type than np.random.Generator.
+        TypeError: something that is no ndarray, or an rng of another type than np.random.Generator.
 
     >>> for (batch,) in DataLoader(np.arange(5), batch_size=2, rng=np.random.default_rng(0)):
     ...     print(batch)
@@ -145,6 +148,9 @@ class DataLoader:
     def __init__(
         self, *arrays: Array, batch_size: int, rng: np.random.Generator | None = None, drop_last: bool = False
     ) -> None:
+        for i, array in enumerate(arrays):
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"DataLoader: argument {i} must be an ndarray, not {type(array).__name__}")
         if len({len(array) for array in arrays}) != 1:
             raise ValueError(f"DataLoader: needs arrays of equal length, not of {[len(array) for array in arrays]}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:

@@ -46,7 +46,7 @@ class SGD:
     """Stochastic gradient descent with L2 regularisation: w <- (1 - weight_decay * lr) * w - lr * gradient.
 
     Args:
-        parameters: the Tensors to change: all of them, biases included, decay alike.
+        parameters: the Tensors to change: weight decay applies to all of them, biases too.
         lr: the learning rate, or a schedule `step -> lr`.
         weight_decay: the coefficient of L2 regularisation: the gradient of weight_decay / 2 * |w|^2 is added to the
             loss's.
@@ -99,6 +99,7 @@ class SGD:
             raise RuntimeError("SGD: no parameter has a gradient; call backward() on the loss before step()")
         for parameter in updated:
             _descend(parameter.data, parameter.grad.data, lr, 1 - self.weight_decay * lr)  # type: ignore[union-attr]
+            parameter._changed()
         self.steps += 1
 
 

@@ -12,7 +12,7 @@ import difflib
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cached_property, partial, wraps
 from operator import attrgetter, getitem
@@ -36,9 +36,8 @@ class Primitive:
     def __init__(self, function: Function, vjps: Iterable[Function | None], arity: int | None, cases: Any) -> None:
         self.function, self.vjps, self.arity, self.cases = function, vjps, arity, cases
         self.name: str = function.__name__
-        self.strict = arity is not None and None in tuple(vjps)
-        parameters = inspect.signature(next(vjp for vjp in vjps if vjp is not None)).parameters.values()
-        self.keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.has_fixed_arguments = arity is not None and None in tuple(vjps)
+        self.keywords = _keywords(next(vjp for vjp in vjps if vjp is not None))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return apply(self.function, *args, **kwargs)
@@ -91,7 +90,7 @@ class Constant:
         return self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
 
 
-class _Same:
+class _EndlessVjps:
     """The vjps of a function of any number of arguments, all alike."""
 
     def __init__(self, vjp: Function) -> None:
@@ -109,15 +108,16 @@ def primitive(function: Function, *vjps: Function | None, each: Function | None 
         *vjps: for each positional argument a pure function `vjp(g, y, *inputs, **keywords)` that takes the gradient
             `g` of the output `y` to the gradient of this argument. Its keyword-only parameters are the keywords that
             the operation supports. It is written in NumPy expressions only: they run on Tensors as well, which is
-            what gives derivatives of every order. None marks an argument that is no number to differentiate by: a
+            what gives derivatives of every order. None marks an argument that is not differentiable: a
             condition, an index, a label.
         each: in the place of `vjps`, for a function of any number of arguments: `vjp(i, g, y, *inputs, **keywords)`.
-        cases: what the generated tests draw its arguments from; see `tinygrad_np.testing.cases`.
+        cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
     The walk sums the gradient over broadcast axes and gives it the argument's dtype, so that a vjp need not.
 
     Raises:
-        TypeError: a vjp is missing, or takes other arguments than `g`, `y` and the inputs.
+        TypeError: no vjp is given, one takes other arguments than `g`, `y` and as many inputs as there are vjps, or
+            they take different keywords.
         ValueError: the function is registered already.
 
     >>> cube = primitive(lambda x: x * x * x, lambda g, y, x: 3 * g * x * x)
@@ -133,13 +133,20 @@ def primitive(function: Function, *vjps: Function | None, each: Function | None 
         count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
         if count != 2 + len(vjps) and all(p.kind is not p.VAR_POSITIONAL for p in parameters):
             raise TypeError(f"a vjp of {name} takes g, y and {len(vjps)} inputs, not {count} positional arguments")
-    _register(Primitive(function, _Same(each) if each else vjps, None if each else len(vjps), cases))
+    if len({frozenset(_keywords(vjp)) for vjp in filter(None, vjps)}) > 1:
+        raise TypeError(f"the vjps of {name} take different keywords; each is given all of them")
+    _register(Primitive(function, _EndlessVjps(each) if each else vjps, None if each else len(vjps), cases))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         return apply(function, *args, **kwargs)
 
     return call
+
+
+def _keywords(vjp: Function) -> set[str]:
+    parameters = inspect.signature(vjp).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
 
 def differentiable(
@@ -194,101 +201,133 @@ def _arrays(value: Any) -> Any:
     """The value with its Tensors, also those in lists and tuples, replaced by their arrays."""
     if type(value) is Tensor:
         return value.data
-    if isinstance(value, list | tuple):
-        return type(value)(map(_arrays, value))
+    if isinstance(value, tuple):
+        return tuple(map(_arrays, value))
+    if isinstance(value, list):
+        return list(map(_arrays, value))
     return value
 
 
 # --- forward: run an operation and record it -------------------------------------------------------------------------
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad this thread or task is inside of
 _serials = itertools.count()
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Nothing that is computed inside is recorded, in this thread: `with no_grad():` or `@no_grad()`.
+class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
+    """Nothing that is computed inside is recorded, in this thread: `with no_grad():`, or `@no_grad()` on a function.
+
+    Inside a generator it holds for the caller's code as well until the generator goes on, as every `with` does.
 
     >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
     ...     (x * 2).requires_grad
     False
     """
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+
+    def __enter__(self) -> None:
+        _pauses.set(_pauses.get() + 1)
+
+    def __exit__(self, *error: object) -> None:
+        _pauses.set(_pauses.get() - 1)  # counted, so that generators may leave in any order
 
 
 def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
     """Call a registered primitive; where an argument is a Tensor, so is the result, and it remembers the call.
 
-    This is the hot path: 0.7 us above NumPy's own 0.4 us for eight floats (`python -m benchmarks.overhead`).
+    This is the hot path: 0.8 us above NumPy's own 0.4 us for eight floats (`python -m benchmarks.overhead`).
     """
-    primitive: Any = registry[function]
-    if kwargs or len(args) != primitive.arity:
-        args, kwargs = primitive.bind(args, kwargs)
+    operation: Any = registry[function]
+    if kwargs or len(args) != operation.arity:
+        args, kwargs = operation.bind(args, kwargs)
     requires_grad = None  # until a Tensor is seen: without one, the answer is NumPy's own
     arrays = []
     for a in args:
         if type(a) is Tensor:
             arrays.append(a.data)
             requires_grad = requires_grad or a._requires_grad
-        else:
+        elif (a.dtype.kind in "fiub") if type(a) is _ndarray else type(a) in _PLAIN:
             arrays.append(a)
+        else:
+            return apply(function, *(_plain(a, operation.name) for a in args), **kwargs)
     try:
         data = function(*arrays, **kwargs)
     except (ValueError, TypeError, IndexError) as error:
-        _explain(error, primitive.name, arrays)
+        raise _explained(error, operation.name, arrays) from error
     if requires_grad is None:
         return data  # type: ignore[no-any-return]
     output = _new(Tensor)  # not Tensor(...): its checks cost 0.5 us
-    output.data = data if type(data) is np.ndarray else np.asarray(data)  # NumPy makes scalars of 0-d arrays
+    output.data = data if type(data) is _ndarray else _zero_dimensional(data, operation.name)
     output.grad = None
     output._serial = next(_serials)
-    output._requires_grad = requires_grad and _recording.get()
-    output._recipe = (primitive, args, kwargs) if output._requires_grad else None
-    if primitive.strict and output._requires_grad:
-        _refuse_gradients(primitive, args)
+    output._requires_grad = requires_grad and not _pauses.get()
+    output._recipe = (operation, args, kwargs) if output._requires_grad else None
+    if operation.has_fixed_arguments and output._requires_grad:
+        _refuse_gradients(operation, args)
     return output
 
 
-def _refuse_gradients(primitive: Primitive, args: Sequence[Any]) -> None:
-    for i, (a, vjp) in enumerate(zip(args, primitive.vjps, strict=True)):
+def _refuse_gradients(operation: Primitive, args: Sequence[Any]) -> None:
+    for i, (a, vjp) in enumerate(zip(args, operation.vjps, strict=True)):
         if vjp is None and type(a) is Tensor and a._requires_grad:
-            raise TypeError(f"{primitive.name} is not differentiable in argument {i}: pass the Tensor's .detach()")
+            raise TypeError(f"{operation.name} is not differentiable in argument {i}: pass the Tensor's .detach()")
 
 
-def _explain(error: Exception, name: str, arrays: Sequence[Any]) -> NoReturn:
-    """Raise the error again, of its kind, with the name of the operation and what it was given."""
+def _zero_dimensional(data: Any, name: str) -> Array:
+    """The array that NumPy, and a function of NumPy's scalars, gives as a scalar."""
+    if not isinstance(data, np.generic | float | int):
+        raise TypeError(f"{name} returned {type(data).__name__}; an operation returns one ndarray")
+    return np.asarray(data)
+
+
+_ndarray = np.ndarray
+_PLAIN = {bool, int, float, slice, tuple, type(None), type(...)}
+
+
+def _plain(a: Any, name: str) -> Any:
+    """An argument of another type, if it is numbers, as an array; what would mean something else in a vjp is refused.
+
+    A masked array loses its mask there, np.matrix multiplies differently, and complex numbers have no gradient here.
+    """
+    if type(a) is Tensor or type(a) in _PLAIN:
+        return a
+    if isinstance(a, list | np.generic | np.ndarray) and not isinstance(a, np.ma.MaskedArray | np.matrix):
+        array = np.asarray(a)
+        if array.dtype.kind in "fiub":
+            return array
+    kind = f"array of {a.dtype}" if type(a) is _ndarray else type(a).__name__
+    raise TypeError(f"{name} of a Tensor takes arrays of real numbers or booleans, and numbers, but no {kind}")
+
+
+def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
+    """An error of the same kind that says the name of the operation and what it was given."""
     given = ", ".join(f"{a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else f"{a!r:.60}" for a in arrays)
-    for kind in (np.exceptions.AxisError, IndexError, ValueError, TypeError):
-        if isinstance(error, kind):
-            raise kind(f"{name} of {given}: {error}") from error
-    raise error
+    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
+    return next(kind for kind in kinds if isinstance(error, kind))(f"{name} of {given}: {error}")
 
 
 # --- backward: the walk over the record ------------------------------------------------------------------------------
 
 
-def _ancestors(outputs: Iterable["Tensor"]) -> "list[Tensor]":
+def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None") -> "list[Tensor]":
     """All Tensors that need a gradient and that the outputs were made from, themselves included, oldest first.
 
-    A Tensor is younger than what it was made from, so the order of creation is a topological order.
+    A Tensor is younger than what it was made from, so the order of creation is a topological order. What lies beyond
+    `last` is left out.
     """
     found = {id(output): output for output in outputs}
     stack = list(found.values())
     while stack:
-        recipe = stack.pop()._recipe
-        if recipe is None:
+        node = stack.pop()
+        if node._recipe is None or node is last:
             continue
-        if recipe[1] is None:
+        operation, args, _ = node._recipe
+        if args is None:
             raise RuntimeError(
-                f"the graph was freed by an earlier backward (found at {recipe[0].name});"
+                f"the graph was freed by an earlier backward (found at {operation.name});"
                 " give that one retain_graph=True to go over it again"
             )
-        for a in recipe[1]:
+        for a in args:
             if type(a) is Tensor and a._requires_grad and id(a) not in found:
                 found[id(a)] = a
                 stack.append(a)
@@ -306,43 +345,53 @@ def _walk(
     Gradients are ndarrays, so that a step costs what hand-written NumPy costs; under create_graph they are Tensors.
     """
     retain_graph = create_graph if retain_graph is None else retain_graph
-    order = _ancestors(output for output, _ in outputs)
+    last = inputs[0] if inputs is not None and len(inputs) == 1 else None
+    order = _ancestors((output for output, _ in outputs), last)
     if inputs is None:
-        needed = {id(t) for t in order}
-        wanted = {id(t) for t in order if t._recipe is None}
+        needed, wanted = {id(t) for t in order}, set()
     else:  # only what lies between the outputs and the inputs
         needed = {id(t) for t in inputs}
         wanted = needed.copy()
-        needed.update(id(t) for t in order if t._recipe and not needed.isdisjoint(map(id, t._recipe[1])))
+        for t in order:
+            if t is not last and t._recipe and not needed.isdisjoint(map(id, t._recipe[1])):
+                needed.add(id(t))
     gradients: dict[int, Any] = {}
     for output, g in outputs:
         g = _as_tensor(g) if create_graph else _arrays(g)
         gradients[id(output)] = gradients[id(output)] + g if id(output) in gradients else g
-    summed: set[int] = set()  # whose gradient is a sum that was allocated here, so an array may be added to in place
+    summed: set[int] = set()  # whose gradient is an array that was allocated here, and may be added to in place
     results = []
-    token = _recording.set(create_graph)
+    token = _pauses.set(0 if create_graph else 1)
     try:
         with np.errstate(all="ignore"):  # at a singular point an infinite gradient is the answer, not an accident
             while order:
                 node = order.pop()
-                g = gradients.pop(id(node), None)
-                if id(node) in wanted:
-                    results.append((node, g))
-                if node._recipe is None or id(node) not in needed:
+                if id(node) not in needed:
                     continue
-                primitive, args, kwargs = node._recipe
-                if not retain_graph:
-                    node._recipe = (primitive, None, kwargs)  # so activations die as the walk goes on
+                g = gradients.pop(id(node), None)
+                recipe, serial = node._recipe, node._serial
+                if recipe is None or id(node) in wanted:
+                    results.append((node, g))
+                if recipe is None or node is last:
+                    continue
+                operation, args, kwargs = recipe
                 y: Any = node if create_graph else node.data
                 values = [a.data if type(a) is Tensor and not (create_graph and a._requires_grad) else a for a in args]
-                for i, (a, vjp) in enumerate(zip(args, primitive.vjps)):  # noqa: B905 - _Same has no end
+                for i, (a, vjp) in enumerate(zip(args, operation.vjps)):  # noqa: B905 - _EndlessVjps has no end
+                    if type(a) is not Tensor:
+                        continue
+                    if a._serial > serial:
+                        raise RuntimeError(
+                            f"argument {i} of {operation.name}, {a.dtype}{list(a.shape)}, was changed after the"
+                            " operation: updated by an optimiser, loaded, or switched to requires_grad=True"
+                        )
                     key = id(a)
-                    if key not in needed or type(a) is not Tensor:
+                    if key not in needed:
                         continue
                     try:
                         part = _fit(vjp(g, y, *values, **kwargs), a.data)
                     except Exception as error:
-                        error.add_note(f"in the backward of {primitive.name}, argument {i}")
+                        error.add_note(f"in the backward of {operation.name}, argument {i}")
                         raise
                     if key not in gradients:
                         gradients[key] = part
@@ -350,10 +399,13 @@ def _walk(
                         gradients[key] += part
                     else:
                         gradients[key] = gradients[key] + part
-                        summed.add(key)
+                        if not create_graph:
+                            summed.add(key)
+                if not retain_graph:
+                    node._recipe = (operation, None, kwargs)  # so activations die as the walk goes on
+        return _unshare(results, [g for _, g in outputs])
     finally:
-        _recording.reset(token)
-    return _unshare(results, [g for _, g in outputs])
+        _pauses.reset(token)
 
 
 def _as_tensor(g: Any) -> "Tensor":
@@ -362,8 +414,13 @@ def _as_tensor(g: Any) -> "Tensor":
 
 def _fit(g: Any, x: Array) -> Any:
     """The gradient in the shape and dtype of its argument: what broadcasting repeated is summed."""
-    if g.shape != x.shape:
+    shape = getattr(g, "shape", None)
+    if shape != x.shape:
+        if shape is None:
+            raise TypeError(f"the vjp returned {type(g).__name__}, expected an array of shape {x.shape}")
         extra = g.ndim - x.ndim
+        if extra < 0 or any(n not in (1, m) for n, m in zip(x.shape, g.shape[extra:], strict=True)):
+            raise ValueError(f"the vjp returned shape {g.shape}, expected {x.shape} or what it broadcasts to")
         stretched = [i + extra for i, n in enumerate(x.shape) if n == 1 and g.shape[i + extra] != 1]
         g = np.reshape(np.sum(g, axis=(*range(extra), *stretched)), x.shape)
     if g.dtype != x.dtype:
@@ -379,7 +436,7 @@ def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list
     for i, (t, g) in enumerate(results):
         array = np.asarray(_arrays(g))
         if array.base is not None or not array.flags.writeable or id(array) in taken:
-            results[i] = (t, np.positive(g))  # which copies
+            results[i] = (t, np.positive(g))  # copies arrays and Tensors alike, and is recorded
         taken.add(id(array))
     return results
 
@@ -420,7 +477,7 @@ def grad(
         inputs: a Tensor, or several; leaves or intermediate ones. One that the outputs do not depend on gets zeros.
         grad_outputs: the gradient of each output, in its shape; may be left out for scalars, where it is 1.
         create_graph: record the computation of the gradients, so that they can be differentiated again.
-        retain_graph: keep the graph for another backward; by default just when `create_graph`.
+        retain_graph: keep the graph for another backward; defaults to `create_graph`.
 
     Returns:
         A Tensor for one input, a tuple of them for several; each with its input's shape and dtype.
@@ -434,11 +491,14 @@ def grad(
     >>> grad(slope.sum(), x)
     Tensor([ 6., 12.], dtype=float32)
     """
-    alone = type(inputs) is Tensor
-    sources: Sequence[Tensor] = [inputs] if alone else inputs  # type: ignore[assignment,list-item]
-    targets: Sequence[Tensor] = [outputs] if type(outputs) is Tensor else outputs
-    seeds = [None] * len(targets) if grad_outputs is None else grad_outputs
-    seeds = [seeds] if type(outputs) is Tensor and grad_outputs is not None else seeds
+    sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if isinstance(outputs, Tensor):
+        targets, seeds = [outputs], [grad_outputs]
+    elif isinstance(outputs, Iterable):
+        targets = list(outputs)
+        seeds = [None] * len(targets) if grad_outputs is None else list(grad_outputs)
+    else:
+        raise TypeError(f"outputs is a Tensor or several of them, not {type(outputs).__name__}")
     if len(seeds) != len(targets):
         raise ValueError(f"{len(targets)} outputs need as many grad_outputs, not {len(seeds)}")
     for i, source in enumerate(sources):
@@ -449,7 +509,7 @@ def grad(
     results = [_as_tensor(found.get(id(t), np.zeros_like(t.data))) for t in sources]
     for result in results:
         result._requires_grad |= create_graph  # a constant can be differentiated again too: to zeros
-    return results[0] if alone else tuple(results)
+    return results[0] if isinstance(inputs, Tensor) else tuple(results)
 
 
 # --- the surface -----------------------------------------------------------------------------------------------------
@@ -467,19 +527,21 @@ def _method(function: Function) -> Function:
 
 @final
 class Tensor:
-    """An ndarray, in `.data`, that can be differentiated by.
+    """An ndarray, in `.data`, with respect to which functions of it can be differentiated.
 
     Args:
         data: an ndarray or NumPy scalar, which keeps its dtype (and shares its memory), or Python numbers in nested
             lists, which become float32 (booleans stay so). Floating point, integer or boolean.
         requires_grad: record what is computed from it, so that `backward()` stores its gradient in `.grad`.
-        dtype: another dtype than that.
+        dtype: overrides the dtype that the data would have.
 
     Raises:
         TypeError: data of another kind (complex, text, objects), or integers and booleans with `requires_grad`.
 
     NumPy's functions, operators and indexing work on Tensors and return Tensors, those without a gradient (comparison,
-    argmax) plain arrays. Assigning to elements is refused, since it would change what earlier results were computed of.
+    argmax) plain arrays. Assigning to elements is refused, since it would change what earlier results came from. For
+    the same reason leave the arrays that you computed with alone until the backward is done: they are not copied. A
+    change by an optimiser or by `load_state_dict` is noticed, and the backward raises.
 
     >>> x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     >>> np.exp(x * 0).sum().backward(); x.grad
@@ -493,11 +555,11 @@ class Tensor:
     grad: "Tensor | None"
     _requires_grad: bool
     _serial: int  # the order of creation, which is a topological order of the graph
-    _recipe: Any  # (primitive, args, kwargs); None for a leaf; args is None once freed. It points at parents only, so
+    _recipe: Any  # (operation, args, kwargs); None for a leaf; args is None once freed. It points at parents only, so
     #               there is no cycle, and a graph is freed by reference counting alone.
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> None:
-        if type(data) is Tensor or isinstance(data, np.ma.MaskedArray):
+        if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
             raise TypeError(f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()")
         array = np.asarray(data, dtype)
         if dtype is None and not isinstance(data, np.ndarray | np.generic) and array.dtype.kind in "iuf":
@@ -525,22 +587,32 @@ class Tensor:
             raise RuntimeError("requires_grad of a computed Tensor follows from its inputs; detach() cuts it off")
         if value and self.data.dtype.kind != "f":
             raise TypeError(f"only floating point can require a gradient, not {self.data.dtype}; see astype")
+        if value and not self._requires_grad:
+            self._changed()  # earlier uses are not recorded: a backward over later ones only would be wrong
         self._requires_grad = bool(value)
+
+    def _changed(self) -> None:
+        """Say that the data was written to: a backward over earlier uses will raise."""
+        self._serial = next(_serials)
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
         return self.data.shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self.data.size
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The kind of numbers, NumPy's."""
         return self.data.dtype
 
     @property
@@ -549,12 +621,15 @@ class Tensor:
         return self.transpose()
 
     def backward(self, gradient: Any = None, *, create_graph: bool = False, retain_graph: bool | None = None) -> None:
-        """Add to the `.grad` of every leaf that this Tensor was computed from the gradient of this Tensor.
+        """Add the gradient of this Tensor to the `.grad` of every leaf that it was computed from.
+
+        Two threads must not do so with the same leaf at once. With `create_graph`, `.grad` remembers how it was made
+        and so points back at the leaf: set it to None, or let the garbage collector find this cycle.
 
         Args:
             gradient: the gradient of this Tensor itself, in its shape; may be left out for a scalar, where it is 1.
             create_graph: record the computation of the gradients, so that they can be differentiated again.
-            retain_graph: keep the graph for another backward; by default just when `create_graph`.
+            retain_graph: keep the graph for another backward; defaults to `create_graph`.
 
         Raises:
             ValueError: no gradient is given and this is no scalar, or its shape is another.
@@ -566,7 +641,8 @@ class Tensor:
         Tensor([2., 4.], dtype=float32)
         """
         for leaf, g in _walk([(self, _seed(self, gradient))], None, create_graph, retain_graph):
-            leaf.grad = _as_tensor(g if leaf.grad is None else leaf.grad + g)
+            before = leaf.grad if create_graph or leaf.grad is None else leaf.grad.data
+            leaf.grad = _as_tensor(g if before is None else before + g)
 
     def detach(self) -> "Tensor":
         """The same array in a Tensor that no gradient flows through."""
@@ -628,11 +704,11 @@ class Tensor:
         return apply(np.absolute, self)
 
     def __getitem__(self, index: Any) -> "Tensor":
-        return apply(getitem, self, _arrays(index))
+        return apply(getitem, self, _arrays(index) if type(index) is not list or index else np.array([], int))
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(
-            "a Tensor's elements cannot be assigned, since earlier results may have been computed of them;"
+            "a Tensor's elements cannot be assigned, since earlier results may have been computed from them;"
             " make a new Tensor with np.where, np.concatenate or np.stack"
         )
 
@@ -666,10 +742,16 @@ class Tensor:
         return bool(self.data)
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self.__array__().item())  # refuses what requires a gradient; item() is the explicit way
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self.__array__().item())
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles are new leaves, without `.grad`: the order of creation means nothing elsewhere."""
+        if self._recipe is not None:
+            raise TypeError("a computed Tensor is not copied or pickled, since its graph would be; detach() it first")
+        return Tensor, (self.data, self._requires_grad)
 
     def __format__(self, spec: str) -> str:
         return format(self.item() if spec else str(self), spec)
@@ -718,7 +800,7 @@ class Tensor:
 
     def transpose(self, *axes: Any) -> "Tensor":
         """`t.transpose()`, `t.transpose(1, 0)` or `t.transpose((1, 0))`, as `np.transpose(t, axes)`."""
-        return apply(np.transpose, self, axes=(axes[0] if len(axes) == 1 else axes) or None)
+        return apply(np.transpose, self, axes=(axes[0] if len(axes) == 1 else axes) if axes else None)
 
     # NumPy's protocols: np.exp(t), np.concatenate([t, u]), ndarray + t.
 
@@ -736,7 +818,7 @@ class Tensor:
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
-            raise TypeError("a Tensor that requires a gradient does not turn into an ndarray unasked; pass its .data")
+            raise TypeError("a Tensor that requires a gradient becomes no array or number unasked: see .data, .item()")
         return np.array(self.data, dtype, copy=copy)
 
 

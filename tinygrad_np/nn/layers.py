@@ -61,7 +61,9 @@ class ReLU(Module):
 
 
 class Softmax(Module):
-    """exp(x) / sum(exp(x)) along an axis: logits become probabilities. For training, `CrossEntropyLoss` takes logits.
+    """exp(x) / sum(exp(x)) along an axis: logits become probabilities.
+
+    Do not put it before `CrossEntropyLoss`, which takes logits.
 
     >>> Softmax()(Tensor([[0.0, 0.0]]))
     Tensor([[0.5, 0.5]], dtype=float32)

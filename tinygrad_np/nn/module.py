@@ -29,10 +29,11 @@ class Module:
 
     training = True  # read by layers that behave otherwise in testing; `train()` and `eval()` set it
 
-    def __call__(self, *args: Any) -> Any:
-        return self.forward(*args)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
 
-    def forward(self, *args: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; each kind of module defines its own."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -63,27 +64,38 @@ class Module:
         return self.train(False)
 
     def state_dict(self) -> dict[str, Array]:
-        """The arrays of all Tensors by path; not copies, so they change as training goes on."""
-        return {path: tensor.data for path, tensor in self.named_tensors()}
+        """The arrays of all Tensors by path; not copies, so they change as training goes on.
+
+        Raises:
+            ValueError: two Tensors have the same path, as in `{"a.b": t, "a": {"b": u}}`.
+        """
+        state: dict[str, Array] = {}
+        for path, tensor in self.named_tensors():
+            if path in state:
+                raise ValueError(f"{type(self).__name__}: two Tensors have the path {path!r}")
+            state[path] = tensor.data
+        return state
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy arrays into the Tensors of the same paths.
 
         Raises:
-            ValueError: paths are missing or unknown, or shapes differ; all of them are listed and nothing is changed.
+            ValueError: paths are missing or unknown, or shapes or kinds of numbers differ; all of them are listed and
+                nothing is changed.
         """
-        own = self.state_dict()
-        problems = [f"{path} is missing" for path in own.keys() - state.keys()]
-        problems += [f"{path} is unknown" for path in state.keys() - own.keys()]
+        own, new = self.state_dict(), {path: np.asarray(value) for path, value in state.items()}
+        problems = [f"{path} is missing" for path in own.keys() - new.keys()]
+        problems += [f"{path} is unknown" for path in new.keys() - own.keys()]
         problems += [
-            f"{path} has shape {np.shape(state[path])}, expected {own[path].shape}"
-            for path in own.keys() & state.keys()
-            if np.shape(state[path]) != own[path].shape
+            f"{path} has shape {new[path].shape} of {new[path].dtype}, expected {own[path].shape} of {own[path].dtype}"
+            for path in own.keys() & new.keys()
+            if new[path].shape != own[path].shape or not np.can_cast(new[path].dtype, own[path].dtype, "same_kind")
         ]
         if problems:
             raise ValueError(f"the state does not fit this {type(self).__name__}: {'; '.join(sorted(problems))}")
-        for path, array in own.items():
-            array[...] = state[path]
+        for path, tensor in self.named_tensors():
+            tensor.data[...] = new[path]
+            tensor._changed()
 
     def __repr__(self) -> str:
         parts = [

@@ -12,6 +12,13 @@ unary = partial(primitive, cases=[Case("*")])
 binary = partial(primitive, cases=[Case("*, *")])
 of_positive = partial(primitive, cases=[Case("*", domains=(POSITIVE,))])
 
+
+def floating(x: Any, name: str) -> None:
+    """Refuse integers where a function would overflow in their type, as -abs(x) does in uint8."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"{name} needs floating point, not {x.dtype}; see astype")
+
+
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
@@ -39,7 +46,7 @@ def _one_less(y: Any, x: Any) -> Any:
     """y - 1, but 0 at x = y = 0, so that y * x**(y - 1) is 0 there and not 0 * inf."""
     if isinstance(y, int | float):  # stays a Python number, which leaves float32 as it is
         return y - 1 if y else 0
-    return np.where((x == 0) & (y == 0), 1, y) - 1
+    return np.where((x == 0) & (y == 0), 1, y) - 1.0  # a float, since unsigned integers have no -1
 
 
 primitive(
@@ -73,14 +80,37 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
+    floating(x, "sigmoid")
     e = np.exp(-np.abs(x))
     return np.asarray(np.where(x < 0, e, np.ones_like(e)) / (1 + e))
 
 
 # --- selection: gradients at a tie or a bound are conventions --------------------------------------------------------
 
+_BITS = {2: np.int16, 4: np.int32, 8: np.int64}
 
-@differentiable(lambda g, y, x: g * (x > 0), cases=[Case("*")])
+
+@differentiable(
+    lambda g, y, x, condition: keep(g, condition),
+    None,
+    cases=[Case("*, *", domains=(REAL, CONDITION)), Case("*", (True,)), Case("*", (False,))],
+)
+def keep(x: Array, condition: Array) -> Array:
+    """x where the condition is true, elsewhere exactly 0: also where x is infinite or NaN, which x * 0 is not.
+
+    >>> keep(np.array([1.0, np.inf, 2.0]), np.array([True, False, False]))
+    array([1., 0., 0.])
+    """
+    x, condition = np.asarray(x), np.asarray(condition)
+    bits = _BITS.get(x.dtype.itemsize)
+    if bits is None or x.dtype.kind != "f":
+        return np.where(condition, x, x.dtype.type(0))
+    # The bits of x and all ones or all zeros: 26 us for 64 x 1024 float32, where np.where takes 310 us.
+    mask = np.negative(condition.view(np.int8))
+    return np.asarray(np.bitwise_and(x.view(bits), mask, dtype=bits)).view(x.dtype)
+
+
+@differentiable(lambda g, y, x: keep(g, x > 0), cases=[Case("*")])
 def relu(x: Array) -> Array:
     """max(x, 0), each element; its gradient at 0 is 0.
 
@@ -91,13 +121,13 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-def _share(first: Any, tie: Any, g: Any) -> Any:
+def _share(g: Any, alone: Any, tie: Any) -> Any:
     """g where the argument alone is selected, half of it where both are equal."""
-    return g * np.where(tie, 0.5, first).astype(g.dtype)
+    return keep(g, alone) + keep(g / 2, tie)
 
 
-binary(np.maximum, lambda g, y, a, b: _share(a > b, a == b, g), lambda g, y, a, b: _share(b > a, a == b, g))
-binary(np.minimum, lambda g, y, a, b: _share(a < b, a == b, g), lambda g, y, a, b: _share(b < a, a == b, g))
+binary(np.maximum, lambda g, y, a, b: _share(g, a > b, a == b), lambda g, y, a, b: _share(g, b > a, a == b))
+binary(np.minimum, lambda g, y, a, b: _share(g, a < b, a == b), lambda g, y, a, b: _share(g, b < a, a == b))
 
 primitive(
     np.where,
@@ -109,9 +139,9 @@ primitive(
 
 
 @differentiable(
-    lambda g, y, x, low, high: g * ((low <= x) & (x <= high)),
-    lambda g, y, x, low, high: g * ((x < low) & (low <= high)),
-    lambda g, y, x, low, high: g * (np.maximum(x, low) > high),
+    lambda g, y, x, low, high: keep(g, (low <= x) & (x <= high)),
+    lambda g, y, x, low, high: keep(g, (x < low) & (low <= high)),
+    lambda g, y, x, low, high: keep(g, np.maximum(x, low) > high),
     cases=[Case("*, *, *"), Case("*", args=(-1, 1))],
 )
 def _clip(x: Array, low: Array, high: Array) -> Array:
@@ -121,6 +151,8 @@ def _clip(x: Array, low: Array, high: Array) -> Array:
 @composite(np.clip, cases=[Case("*, *, *"), Case("*, *", args=(None,)), Case("*", kwargs={"min": -1, "max": 1})])
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     """`np.clip`: differentiable in the array and in both bounds; at a bound the gradient goes to the array."""
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise TypeError("clip takes a bound by position or as min= and max=, not both")
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
     dtype = np.result_type(a)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..tensor import Array, differentiable
 from .cases import REAL, Case, Domain, each
+from .elementwise import floating
 
 
 @differentiable(
@@ -20,6 +21,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     Tensor([[0.5, 0.5],
             [1. , 0. ]], dtype=float32)
     """
+    floating(x, "softmax")
     e: Array = np.exp(x - np.max(x, axis=axis, keepdims=True))
     e /= np.sum(e, axis=axis, keepdims=True)
     return e
@@ -48,6 +50,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
         A scalar of the logits' dtype. The gradient is (softmax(logits) - one_hot(labels)) / batch.
 
     Raises:
+        TypeError: logits that are not floating point.
         ValueError: shapes that do not fit, an empty batch, labels that are no integers or out of range.
 
     Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109.
@@ -56,6 +59,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     >>> cross_entropy(Tensor([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1]))
     Tensor(10000., dtype=float32)
     """
+    floating(logits, "cross_entropy")
     labels = np.asarray(labels)
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
         raise ValueError("expected logits of shape (batch, classes) and labels of shape (batch,), batch at least 1")

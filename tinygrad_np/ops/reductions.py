@@ -7,29 +7,31 @@ import numpy as np
 
 from ..tensor import constant, primitive
 from .cases import Case, each
+from .elementwise import keep
 
 
-def _restore(reduced: Any, axis: Any, keepdims: bool) -> Any:
-    """The result of a reduction over `axis` with the reduced axes back in place, each of length 1."""
-    return reduced if keepdims or axis is None else np.expand_dims(reduced, axis)
+def _restore(reduced: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The result of a reduction of x over `axis` with the reduced axes back in place, each of length 1."""
+    return reduced if keepdims or axis is None or x.ndim == 0 else np.expand_dims(reduced, axis)
 
 
 def _spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The gradient of a sum: every element that was reduced gets the whole of it."""
-    return np.broadcast_to(_restore(g, axis, keepdims), x.shape)
+    return np.broadcast_to(_restore(g, x, axis, keepdims), x.shape)
 
 
-def _count(x: Any, axis: Any) -> int:
-    """How many elements a reduction over `axis` makes into one."""
-    axes = range(x.ndim) if axis is None else np.atleast_1d(np.asarray(axis, int))
-    return math.prod(x.shape[i] for i in axes)
+def _over_count(g: Any, x: Any, axis: Any) -> Any:
+    """g divided by how many elements of x a reduction over `axis` makes into one."""
+    axes = range(x.ndim) if axis is None or x.ndim == 0 else np.atleast_1d(np.asarray(axis, int))
+    count = math.prod(x.shape[i] for i in axes)
+    return g / count if count < np.finfo(np.float16).max else g * (1 / count)  # float16 has no larger numbers
 
 
 def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The gradient of an extreme: shared evenly among the elements that attain it."""
-    attained = x == _restore(y, axis, keepdims)
-    share = attained / np.sum(attained, axis=axis, keepdims=True)
-    return _restore(g, axis, keepdims) * share
+    attained = x == _restore(y, x, axis, keepdims)
+    share = _restore(g, x, axis, keepdims) / np.sum(attained, axis=axis, keepdims=True, dtype=g.dtype)
+    return keep(share, attained)
 
 
 primitive(
@@ -38,12 +40,13 @@ primitive(
     cases=[
         *each("n m k", axis=(None, 0, -1, (0, 2), (-1, -2), ()), keepdims=(False, True)),
         Case(""),
+        Case("", kwargs={"axis": -1}),
         Case("n", kwargs={"axis": 0}),
     ],
 )
 primitive(
     np.mean,
-    lambda g, y, x, *, axis=None, keepdims=False: _spread(g / _count(x, axis), x, axis, keepdims),
+    lambda g, y, x, *, axis=None, keepdims=False: _spread(_over_count(g, x, axis), x, axis, keepdims),
     cases=[
         *each("N M K", axis=(None, 0, -1, (0, 2), (-1, -2), ()), keepdims=(False, True)),
         Case(""),
@@ -57,6 +60,7 @@ for extreme in (np.max, np.min):
         cases=[
             *each("N M K", axis=(None, 0, -1, (0, 2), (-1, -2), ()), keepdims=(False, True)),
             Case(""),
+            Case("", kwargs={"axis": 0}),
             Case("n M", kwargs={"axis": -1}),
         ],
     )

@@ -15,13 +15,19 @@ primitive(
 
 
 def _inverse(axes: Any) -> Any:
-    return None if axes is None else tuple(np.argsort([axis % len(axes) for axis in axes]))
+    axes = None if axes is None else np.atleast_1d(axes)
+    return None if axes is None else tuple(np.argsort(axes % len(axes)))
 
 
 primitive(
     np.transpose,
     lambda g, y, x, *, axes=None: np.transpose(g, _inverse(axes)),
-    cases=[*each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))), Case("n"), Case("")],
+    cases=[
+        *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
+        Case("n"),
+        Case("n", kwargs={"axes": -1}),
+        Case(""),
+    ],
 )
 primitive(
     np.expand_dims,
