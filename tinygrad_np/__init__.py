@@ -6,8 +6,9 @@ stand `nn` (layers), `optim` (optimisers, schedules), `data` (IDX files, batches
 """
 
 from . import nn, optim
-from .ops.elementwise import relu, sigmoid
-from .ops.losses import cross_entropy, softmax
+from .ops.elementwise import relu
+from .ops.losses import cross_entropy
+from .ops.special import erf, gelu, log_softmax, logsumexp, one_hot, sigmoid, softmax, softplus
 from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
 
 __version__ = "0.1.0"
@@ -18,12 +19,18 @@ __all__ = [
     "constant",
     "cross_entropy",
     "differentiable",
+    "erf",
+    "gelu",
     "grad",
+    "log_softmax",
+    "logsumexp",
     "nn",
     "no_grad",
+    "one_hot",
     "optim",
     "primitive",
     "relu",
     "sigmoid",
     "softmax",
+    "softplus",
 ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cached_property, partial, wraps
-from operator import attrgetter, getitem
+from operator import attrgetter, getitem, iadd, setitem
 from typing import Any, NoReturn, TypeAlias, final
 
 import numpy as np
@@ -30,12 +30,20 @@ Function: TypeAlias = Callable[..., Any]
 registry: "dict[Function, Primitive | Composite | Constant]" = {}
 
 
+def name_of(function: Function) -> str:
+    """As it is written after `np.`: `sum`, `add.reduce`, `linalg.inv`."""
+    ufunc = getattr(function, "__self__", None)
+    name = f"{ufunc.__name__}.{function.__name__}" if isinstance(ufunc, np.ufunc) else function.__name__
+    module = function.__module__ or ""
+    return f"{module.removeprefix('numpy.')}.{name}" if module.startswith("numpy.") else name
+
+
 class Primitive:
     """A function on ndarrays with its vjps, `vjp(g, y, *inputs, **keywords)`: the entry that `primitive` makes."""
 
     def __init__(self, function: Function, vjps: Iterable[Function | None], arity: int | None, cases: Any) -> None:
         self.function, self.vjps, self.arity, self.cases = function, vjps, arity, cases
-        self.name: str = function.__name__
+        self.name = name_of(function)
         self.has_fixed_arguments = arity is not None and None in tuple(vjps)
         self.keywords = _keywords(next(vjp for vjp in vjps if vjp is not None))
 
@@ -71,7 +79,7 @@ class Composite:
 
     def __init__(self, function: Function, implementation: Function, cases: Any) -> None:
         self.function, self.implementation, self.cases = function, implementation, cases
-        self.name: str = function.__name__
+        self.name = name_of(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.implementation(*args, **kwargs)
@@ -82,7 +90,7 @@ class Constant:
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        self.name: str = function.__name__
+        self.name = name_of(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
@@ -125,7 +133,7 @@ def primitive(function: Function, *vjps: Function | None, each: Function | None 
     >>> grad(cube(x), x)
     Tensor(12., dtype=float32)
     """
-    name = function.__name__
+    name = name_of(function)
     if bool(vjps) == bool(each) or not (each or any(vjps)):
         raise TypeError(f"{name} needs a vjp for each of its arguments, or one for all of them in each=")
     for vjp in filter(None, vjps):
@@ -189,9 +197,10 @@ def _dispatch(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -
     """What NumPy calls when one of its functions meets a Tensor."""
     operation = registry.get(function)
     if operation is None:
-        near = difflib.get_close_matches(function.__name__, [known.name for known in registry.values()], n=1, cutoff=0)
+        name = name_of(function)
+        near = difflib.get_close_matches(name, [known.name for known in registry.values()], n=1, cutoff=0)
         raise TypeError(
-            f"{function.__name__} of a Tensor is not supported; the nearest that is: {''.join(near)}."
+            f"{name} of a Tensor is not supported; the nearest that is: {''.join(near)}."
             " For the bare array, without a gradient, pass the Tensor's .data"
         )
     return operation(*args, **kwargs)
@@ -709,8 +718,20 @@ class Tensor:
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(
             "a Tensor's elements cannot be assigned, since earlier results may have been computed from them;"
-            " make a new Tensor with np.where, np.concatenate or np.stack"
+            " make a new Tensor: x = x.at[index].set(value), or np.where"
         )
+
+    @property
+    def at(self) -> "_At":
+        """New Tensors with other elements at an index: `x.at[index].set(value)` and `x.at[index].add(value)`.
+
+        `add` adds as often as an element is selected; `set` refuses to set one twice.
+
+        >>> x = Tensor([1.0, 2.0, 3.0])
+        >>> x.at[1].set(9.0), x.at[[0, 0]].add(1.0)
+        (Tensor([1., 9., 3.], dtype=float32), Tensor([3., 2., 3.], dtype=float32))
+        """
+        return _At(self)
 
     def __eq__(self, other: object) -> Any:
         return _dispatch(np.equal, (self, other), {})
@@ -805,9 +826,7 @@ class Tensor:
     # NumPy's protocols: np.exp(t), np.concatenate([t, u]), ndarray + t.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
-        if method != "__call__":
-            raise TypeError(f"{ufunc.__name__}.{method} of a Tensor is not supported; use sum, max, min and their kind")
-        return _dispatch(ufunc, args, kwargs)
+        return _dispatch(ufunc if method == "__call__" else getattr(ufunc, method), args, kwargs)
 
     def __array_function__(
         self, function: Function, types: Iterable[type], args: Sequence[Any], kwargs: dict[str, Any]
@@ -820,6 +839,24 @@ class Tensor:
         if self._requires_grad:
             raise TypeError("a Tensor that requires a gradient becomes no array or number unasked: see .data, .item()")
         return np.array(self.data, dtype, copy=copy)
+
+
+class _At:
+    """A Tensor, and with brackets an index into it, on the way to `set` or `add`."""
+
+    def __init__(self, tensor: Tensor, index: Any = None) -> None:
+        self._tensor, self._index = tensor, index
+
+    def __getitem__(self, index: Any) -> "_At":
+        return _At(self._tensor, _arrays(index))
+
+    def set(self, value: Any) -> Tensor:
+        """The Tensor with these elements replaced."""
+        return _dispatch(setitem, (self._tensor, self._index, value), {})  # type: ignore[no-any-return]
+
+    def add(self, value: Any) -> Tensor:
+        """The Tensor with the value added to these elements, as often as each is selected."""
+        return _dispatch(iadd, (self._tensor, self._index, value), {})  # type: ignore[no-any-return]
 
 
 _new = object.__new__

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ops.elementwise import relu
-from ..ops.linalg import linear
-from ..ops.losses import cross_entropy, softmax
+from ..ops.losses import cross_entropy
+from ..ops.products import linear
+from ..ops.special import softmax
 from ..tensor import Tensor
 from .module import Module
 

@@ -5,7 +5,7 @@ A `Case` says the shapes of the array arguments, the domain that their elements 
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Domain:
 
 REAL = Domain(-3, 3)
 POSITIVE = Domain(0.2, 4)
+UNIT = Domain(-0.9, 0.9)
 NONZERO = Domain(0.3, 4, either_sign=True)
 CONDITION = Domain(0, 2, "b")
 
@@ -43,25 +44,36 @@ class Case:
         args: further positional arguments.
         kwargs: keyword arguments.
         domains: the domain of each array; the last one serves for all that follow.
+        prepare: makes the operation's arguments of the drawn arrays, as a positive definite matrix of any.
+        finish: makes what is tested of the operation's result, as what does not depend on the sign of eigenvectors.
     """
 
     shapes: str
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     domains: tuple[Domain, ...] = (REAL,)
+    prepare: Callable[..., Any] | None = None
+    finish: Callable[..., Any] | None = None
 
     def __str__(self) -> str:
         given = [self.shapes, *map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
         return "; ".join(given)
 
 
-def each(shapes: str, *, domains: tuple[Domain, ...] = (REAL,), **choices: Iterable[Any]) -> list[Case]:
+def each(
+    shapes: str,
+    *,
+    domains: tuple[Domain, ...] = (REAL,),
+    prepare: Callable[..., Any] | None = None,
+    finish: Callable[..., Any] | None = None,
+    **choices: Iterable[Any],
+) -> list[Case]:
     """A case for each combination of keyword values.
 
     >>> [str(case) for case in each("n m", axis=(0, 1), keepdims=(True,))]
     ['n m; axis=0; keepdims=True', 'n m; axis=1; keepdims=True']
     """
     return [
-        Case(shapes, (), dict(zip(choices, values, strict=True)), domains)
+        Case(shapes, (), dict(zip(choices, values, strict=True)), domains, prepare, finish)
         for values in itertools.product(*choices.values())
     ]

@@ -1,16 +1,22 @@
 """Arithmetic and the functions that work on each element, broadcasting as NumPy does."""
 
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..tensor import Array, composite, constant, differentiable, primitive
-from .cases import CONDITION, NONZERO, POSITIVE, REAL, Case
+from .cases import CONDITION, NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 
 unary = partial(primitive, cases=[Case("*")])
 binary = partial(primitive, cases=[Case("*, *")])
 of_positive = partial(primitive, cases=[Case("*", domains=(POSITIVE,))])
+of_nonzero = partial(primitive, cases=[Case("*", domains=(NONZERO,))])
+of_unit = partial(primitive, cases=[Case("*", domains=(UNIT,))])
+by_nonzero = partial(primitive, cases=[Case("*, *", domains=(REAL, NONZERO))])
+# Between the jumps of a remainder: below 1 in size, or a multiple of 0.75 that no element comes near.
+by_larger = partial(primitive, cases=[Case("*, *", domains=(REAL, Domain(4, 6))), Case("*", args=(0.75,))])
 
 
 def floating(x: Any, name: str) -> None:
@@ -24,17 +30,40 @@ def floating(x: Any, name: str) -> None:
 binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
 binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
 binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
-primitive(
-    np.divide,
-    lambda g, y, a, b: g / b,
-    lambda g, y, a, b: -g * y / b,
-    cases=[Case("*, *", domains=(REAL, NONZERO))],
-)
+by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
+by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
 unary(np.negative, lambda g, y, x: -g)
 unary(np.positive, lambda g, y, x: g)
+unary(np.conjugate, lambda g, y, x: g)
+unary(np.real, lambda g, y, x: g)
 unary(np.square, lambda g, y, x: 2 * g * x)
+of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y)
 unary(np.absolute, lambda g, y, x: g * np.sign(x))
+unary(np.fabs, lambda g, y, x: g * np.sign(x))
 unary(np.sign, lambda g, y, x: np.zeros_like(g))
+unary(np.deg2rad, lambda g, y, x: np.deg2rad(g))
+unary(np.radians, lambda g, y, x: np.radians(g))
+unary(np.rad2deg, lambda g, y, x: np.rad2deg(g))
+unary(np.degrees, lambda g, y, x: np.degrees(g))
+binary(
+    np.copysign,
+    lambda g, y, a, b: np.where(np.signbit(a) == np.signbit(b), g, -g),
+    lambda g, y, a, b: np.zeros_like(g),
+)
+primitive(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), None, cases=[Case("*, *", domains=(REAL, Domain(-3, 4, "i")))])
+
+
+@composite(np.divmod, cases=[Case("*, *", domains=(REAL, Domain(4, 6)))])
+def divmod(a: Any, b: Any) -> Any:
+    """`np.divmod`: the quotient is piecewise constant, so a plain array."""
+    return np.floor_divide(a, b), np.remainder(a, b)
+
+
+@composite(np.modf, cases=[Case("*")])
+def modf(x: Any) -> Any:
+    """`np.modf`: the integral part is piecewise constant, so a plain array."""
+    return np.fmod(x, 1), np.trunc(x)
 
 
 def _log_or_zero(x: Any) -> Any:
@@ -49,41 +78,85 @@ def _one_less(y: Any, x: Any) -> Any:
     return np.where((x == 0) & (y == 0), 1, y) - 1.0  # a float, since unsigned integers have no -1
 
 
-primitive(
-    np.power,
-    lambda g, y, a, b: g * b * np.power(a, _one_less(b, a)),
-    lambda g, y, a, b: g * y * _log_or_zero(a),
-    cases=[
-        Case("*, *", domains=(POSITIVE, REAL)),
-        Case("*", args=(3,)),
-        Case("*", args=(-1,), domains=(NONZERO,)),
-        Case("*", args=(0,)),
-        Case("*", args=(2.5,), domains=(POSITIVE,)),
-    ],
-)
+for power in (np.power, np.float_power):
+    primitive(
+        power,
+        lambda g, y, a, b: g * b * np.power(a, _one_less(b, a)),
+        lambda g, y, a, b: g * y * _log_or_zero(a),
+        cases=[
+            Case("*, *", domains=(POSITIVE, REAL)),
+            Case("*", args=(3,)),
+            Case("*", args=(-1,), domains=(NONZERO,)),
+            Case("*", args=(0,)),
+            Case("*", args=(2.5,), domains=(POSITIVE,)),
+        ],
+    )
 
 # --- exponentials, logarithms, roots ---------------------------------------------------------------------------------
 
+
+def _by_root(g: Any, root: Any, slope: Any) -> Any:
+    """g / slope, where the root and so the slope may be 0: infinite, but 0 where g is 0 too, in a dead branch."""
+    return g / np.where((g == 0) & (root == 0), 1, slope)
+
+
 unary(np.exp, lambda g, y, x: g * y)
+unary(np.exp2, lambda g, y, x: g * y * math.log(2))
+unary(np.expm1, lambda g, y, x: g * (y + 1))
 of_positive(np.log, lambda g, y, x: g / x)
-of_positive(np.sqrt, lambda g, y, x: g / np.where((g == 0) & (y == 0), 1, 2 * y))  # 0/0 is 0: a dead branch of where
+of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)))
+of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)))
+of_positive(np.log1p, lambda g, y, x: g / (1 + x))
+of_positive(np.sqrt, lambda g, y, x: _by_root(g, y, 2 * y))
+of_nonzero(np.cbrt, lambda g, y, x: _by_root(g, y, 3 * y * y))
+binary(np.hypot, lambda g, y, a, b: g * a / _or_one(y), lambda g, y, a, b: g * b / _or_one(y))
+
+
+def _or_one(x: Any) -> Any:
+    """x, but 1 where it is 0: for denominators whose numerator is 0 there as well."""
+    return np.where(x == 0, 1, x)
+
+
+def _difference(a: Any, b: Any) -> Any:
+    """a - b, but 0 where both are the same infinity."""
+    return np.where(np.isinf(a) & (a == b), 0, a - b)
+
+
+def _logistic(x: Any) -> Any:
+    return 0.5 + 0.5 * np.tanh(x / 2)
+
+
+binary(
+    np.logaddexp,
+    lambda g, y, a, b: g * _logistic(_difference(a, b)),
+    lambda g, y, a, b: g * _logistic(_difference(b, a)),
+)
+binary(
+    np.logaddexp2,
+    lambda g, y, a, b: g * _logistic(_difference(a, b) * math.log(2)),
+    lambda g, y, a, b: g * _logistic(_difference(b, a) * math.log(2)),
+)
+
+# --- trigonometry ----------------------------------------------------------------------------------------------------
+
 unary(np.sin, lambda g, y, x: g * np.cos(x))
 unary(np.cos, lambda g, y, x: -g * np.sin(x))
+of_unit(np.tan, lambda g, y, x: g * (1 + y * y))
+of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(1 - x * x))
+of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(1 - x * x))
+unary(np.arctan, lambda g, y, x: g / (1 + x * x))
+binary(
+    np.arctan2,
+    lambda g, y, a, b: g * b / _or_one(a * a + b * b),
+    lambda g, y, a, b: -g * a / _or_one(a * a + b * b),
+)
+unary(np.sinh, lambda g, y, x: g * np.cosh(x))
+unary(np.cosh, lambda g, y, x: g * np.sinh(x))
 unary(np.tanh, lambda g, y, x: g * (1 - y * y))
-
-
-@differentiable(lambda g, y, x: g * y * (1 - y), cases=[Case("*")])
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), each element; exp of a negative number only, so that nothing overflows.
-
-    >>> from tinygrad_np import Tensor
-    >>> sigmoid(Tensor([-1000.0, 0.0, 1000.0]))
-    Tensor([0. , 0.5, 1. ], dtype=float32)
-    """
-    floating(x, "sigmoid")
-    e = np.exp(-np.abs(x))
-    return np.asarray(np.where(x < 0, e, np.ones_like(e)) / (1 + e))
-
+unary(np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1))
+primitive(np.arccosh, lambda g, y, x: g / np.sqrt(x * x - 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
+of_unit(np.arctanh, lambda g, y, x: g / (1 - x * x))
+primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, cases=[Case("N"), *each("N M", axis=(0, -1))])
 
 # --- selection: gradients at a tie or a bound are conventions --------------------------------------------------------
 
@@ -128,6 +201,22 @@ def _share(g: Any, alone: Any, tie: Any) -> Any:
 
 binary(np.maximum, lambda g, y, a, b: _share(g, a > b, a == b), lambda g, y, a, b: _share(g, b > a, a == b))
 binary(np.minimum, lambda g, y, a, b: _share(g, a < b, a == b), lambda g, y, a, b: _share(g, b < a, a == b))
+binary(
+    np.fmax,
+    lambda g, y, a, b: _share(g, (a > b) | np.isnan(b), a == b),
+    lambda g, y, a, b: _share(g, (b > a) | np.isnan(a), a == b),
+)
+binary(
+    np.fmin,
+    lambda g, y, a, b: _share(g, (a < b) | np.isnan(b), a == b),
+    lambda g, y, a, b: _share(g, (b < a) | np.isnan(a), a == b),
+)
+binary(np.heaviside, lambda g, y, a, b: np.zeros_like(g), lambda g, y, a, b: keep(g, a == 0))
+primitive(
+    np.nan_to_num,
+    lambda g, y, x, *, nan=0.0, posinf=None, neginf=None: keep(g, np.isfinite(x)),
+    cases=[Case("*"), Case("*", kwargs={"nan": 1.0, "posinf": 2.0, "neginf": 3.0})],
+)
 
 primitive(
     np.where,
@@ -165,7 +254,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 constant(
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
-    np.isnan, np.isinf, np.isfinite, np.isclose, np.allclose, np.array_equal,
-    np.floor, np.ceil, np.trunc, np.rint, np.round, np.floor_divide,
-    np.zeros_like, np.ones_like,
+    np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.isclose, np.allclose, np.array_equal, np.array_equiv,
+    np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.signbit,
+    np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.floor_divide,
+    np.zeros_like, np.ones_like, np.full_like, np.empty_like,
 )  # fmt: skip

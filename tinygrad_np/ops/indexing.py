@@ -1,13 +1,13 @@
-"""Indexing as NumPy does it, and the scatter-add that undoes it."""
+"""Indexing as NumPy does it, what goes back over it, and the functions that choose and sort elements."""
 
-from operator import getitem
+from operator import getitem, iadd, setitem
 from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
-from ..tensor import Array, differentiable, primitive
-from .cases import Case
+from ..tensor import Array, composite, differentiable, primitive, registry
+from .cases import Case, each
 
 # Rows 0 to 3, columns 0 to 4: basic, advanced, duplicated, boolean, mixed.
 INDICES = (
@@ -70,3 +70,136 @@ primitive(
     None,
     cases=[Case("4 5", (index,)) for index in INDICES],
 )
+
+
+# --- functional updates: x.at[index].set(value) and .add(value) ------------------------------------------------------
+
+
+@differentiable(
+    lambda g, y, x, value, *, index: _overwrite(g, np.zeros((), g.dtype), index=index),
+    lambda g, y, x, value, *, index: g[index],
+    cases=[
+        Case("4 5, 5", kwargs={"index": 1}),
+        Case("4 5, ", kwargs={"index": (slice(None), -1)}),
+        Case("4 5, 2 1", kwargs={"index": np.array([0, 3])}),
+        Case("4 5, ", kwargs={"index": np.arange(20).reshape(4, 5) % 3 == 0}),
+    ],
+)
+def _overwrite(x: Array, value: Array, index: Any) -> Array:
+    if not _selects_once(index):
+        chosen = np.arange(x.size).reshape(x.shape)[index]
+        if np.unique(chosen).size != chosen.size:
+            raise ValueError("an element is selected twice: what it is set to is ambiguous; use add")
+    y = x.copy()
+    y[index] = value
+    return y
+
+
+def set_at(x: Any, index: Any, value: Any) -> Any:
+    """A copy of x in which the elements at the index are the value's: what `x.at[index].set(value)` is."""
+    return _overwrite(x, value, index=index)
+
+
+def add_at(x: Any, index: Any, value: Any) -> Any:
+    """x plus the value at the index, as often as an element is selected: what `x.at[index].add(value)` is."""
+    shape = np.empty(np.shape(x), bool)[index].shape
+    value = np.asarray(value, x.dtype) if isinstance(value, int | float) else value
+    return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
+
+
+composite(set_at, cases=[Case("4 5, 5", prepare=lambda x, value: (x, 1, value))])(set_at)
+composite(add_at, cases=[Case("4 5, 3 5", prepare=lambda x, value: (x, np.array([0, 2, 2]), value))])(add_at)
+registry[setitem], registry[iadd] = registry[set_at], registry[add_at]  # what Tensor.at calls them by
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+PLACES = np.array([[2, 0], [-1, 2]])
+
+
+@composite(np.take, cases=[*each("3 n 3", indices=(1, PLACES), axis=(0, -1)), Case("2 2", (PLACES,))])
+def take(a: Any, indices: Any, axis: int | None = None) -> Any:
+    """`np.take`."""
+    x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return x[(slice(None),) * (axis % x.ndim) + (np.asarray(indices),)]
+
+
+@composite(
+    np.take_along_axis,
+    cases=[
+        Case("3 2", (np.array([[2, 0], [1, 1]]), 0)),
+        Case("2 3", (PLACES, -1)),
+        Case("N 2", (np.array([1, 1]), None)),
+    ],
+)
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """`np.take_along_axis`."""
+    if axis is None:
+        return np.ravel(arr)[indices]
+    axis %= arr.ndim
+    if indices.ndim != arr.ndim:
+        raise ValueError(f"take_along_axis: indices have {indices.ndim} dimensions, the array {arr.ndim}")
+    return arr[
+        tuple(
+            indices if i == axis else np.arange(n).reshape([-1 if j == i else 1 for j in range(arr.ndim)])
+            for i, n in enumerate(arr.shape)
+        )
+    ]
+
+
+@composite(
+    np.compress,
+    cases=[
+        *each("2 3", axis=(1, -1), prepare=lambda a: (np.array([True, False, True]), a)),
+        Case("2 2", prepare=lambda a: ([False, True, True], a)),
+    ],
+)
+def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
+    """`np.compress`."""
+    return np.take(a, np.flatnonzero(condition), axis)
+
+
+@composite(np.extract, cases=[Case("2 3", prepare=lambda a: (np.array([[True, False, True]] * 2), a))])
+def extract(condition: Any, arr: Any) -> Any:
+    """`np.extract`."""
+    return np.ravel(arr)[np.flatnonzero(condition)]
+
+
+@composite(
+    np.select,
+    cases=[
+        Case("3, 3", prepare=lambda a, b: ([np.array([True, False, False]), np.array([True, True, False])], [a, b])),
+        Case("3", kwargs={"default": 2.0}, prepare=lambda a: ([np.array([True, False, True])], [a])),
+    ],
+)
+def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    """`np.select`."""
+    if len(condlist) != len(choicelist):
+        raise ValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+@composite(np.delete, cases=[*each("4 n", obj=(1, -1, slice(0, 2), [0, 3]), axis=(0,)), Case("2 2", (1,))])
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
+    """`np.delete`."""
+    x, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
+    return np.take(x, np.delete(np.arange(x.shape[axis]), obj), axis)
+
+
+# --- sorting: the order is a constant, so it is a choice of elements -------------------------------------------------
+
+
+@composite(np.sort, cases=[*each("N M", axis=(0, -1, None)), Case("N", kwargs={"stable": True})])
+def sort(a: Any, axis: int | None = -1, *, kind: Any = None, stable: bool | None = None) -> Any:
+    """`np.sort`, always stably, so that among equals the gradient keeps their order."""
+    x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return np.take_along_axis(x, np.argsort(x, axis=axis, kind="stable"), axis)
+
+
+@composite(np.partition, cases=[Case("4", (1,)), *each("3 4", kth=(2,), axis=(0, -1)), Case("4", ((0, 2),))])
+def partition(a: Any, kth: Any, axis: int | None = -1) -> Any:
+    """`np.partition`."""
+    x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    return np.take_along_axis(x, np.argpartition(x, kth, axis=axis), axis)

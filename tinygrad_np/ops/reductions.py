@@ -1,68 +1,449 @@
-"""Functions that reduce axes: sums, means, extremes."""
+"""Functions that reduce axes, as sums, and functions that run along one, as cumulative sums and differences."""
 
 import math
 from typing import Any
 
 import numpy as np
 
-from ..tensor import constant, primitive
-from .cases import Case, each
+from ..tensor import composite, constant, primitive
+from .cases import REAL, Case, Domain, each
 from .elementwise import keep
 
+AXES = (None, 0, -1, (0, 2), (-1, -2), ())
+BOTH = (False, True)
+MASK = np.array([[True], [False]])  # for two rows
+ALL_KEYWORDS = {"axis": 0, "keepdims": True, "where": MASK}
 
-def _restore(reduced: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+# --- how a gradient goes back over reduced axes ----------------------------------------------------------------------
+
+
+def restore(reduced: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The result of a reduction of x over `axis` with the reduced axes back in place, each of length 1."""
     return reduced if keepdims or axis is None or x.ndim == 0 else np.expand_dims(reduced, axis)
 
 
-def _spread(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The gradient of a sum: every element that was reduced gets the whole of it."""
-    return np.broadcast_to(_restore(g, x, axis, keepdims), x.shape)
+def _spread(g: Any, x: Any, axis: Any, keepdims: bool, where: Any = True) -> Any:
+    """The gradient of a sum: every element that was summed gets the whole of it."""
+    g = np.broadcast_to(restore(g, x, axis, keepdims), x.shape)
+    return g if where is True else keep(g, where)
 
 
-def _over_count(g: Any, x: Any, axis: Any) -> Any:
-    """g divided by how many elements of x a reduction over `axis` makes into one."""
+def _count(x: Any, axis: Any, where: Any = True) -> Any:
+    """How many elements of x a reduction over `axis` makes into one; an array where a mask counts."""
+    if where is not True:
+        return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
     axes = range(x.ndim) if axis is None or x.ndim == 0 else np.atleast_1d(np.asarray(axis, int))
-    count = math.prod(x.shape[i] for i in axes)
-    return g / count if count < np.finfo(np.float16).max else g * (1 / count)  # float16 has no larger numbers
+    return math.prod(x.shape[i] for i in axes)
 
 
-def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The gradient of an extreme: shared evenly among the elements that attain it."""
-    attained = x == _restore(y, x, axis, keepdims)
-    share = _restore(g, x, axis, keepdims) / np.sum(attained, axis=axis, keepdims=True, dtype=g.dtype)
-    return keep(share, attained)
+def _over(g: Any, count: Any) -> Any:
+    """g / count, also where float16 has no number as large as the count."""
+    return g / count if np.all(count < 65504) else g * (1 / count)
 
+
+def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = None, where: Any = True) -> Any:
+    """The gradient of an extreme: shared evenly among the elements that attain it, and `initial` if it does."""
+    top = restore(y, x, axis, keepdims)
+    attained = (x == top) & where
+    count = np.sum(attained, axis=axis, keepdims=True) + (False if initial is None else top == initial)
+    return keep(restore(g, x, axis, keepdims) / count.astype(g.dtype), attained)
+
+
+def _not_nan(x: Any) -> Any:
+    return ~np.isnan(x)
+
+
+# --- sums and means --------------------------------------------------------------------------------------------------
 
 primitive(
     np.sum,
-    lambda g, y, x, *, axis=None, keepdims=False: _spread(g, x, axis, keepdims),
+    lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(g, x, axis, keepdims, where),
     cases=[
-        *each("n m k", axis=(None, 0, -1, (0, 2), (-1, -2), ()), keepdims=(False, True)),
-        Case(""),
-        Case("", kwargs={"axis": -1}),
-        Case("n", kwargs={"axis": 0}),
+        *each("n m k", axis=AXES, keepdims=BOTH),
+        *each("", axis=(None, -1)),
+        Case("n", kwargs={"axis": 0, "initial": 3.0}),
+        Case("2 m", kwargs=ALL_KEYWORDS),
+        Case("2 m", kwargs={"where": MASK}),
     ],
 )
 primitive(
     np.mean,
-    lambda g, y, x, *, axis=None, keepdims=False: _spread(_over_count(g, x, axis), x, axis, keepdims),
+    lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
+        _over(restore(g, x, axis, keepdims), _count(x, axis, where)), x, axis, True, where
+    ),
     cases=[
-        *each("N M K", axis=(None, 0, -1, (0, 2), (-1, -2), ()), keepdims=(False, True)),
+        *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
         Case("n M", kwargs={"axis": -1}),
+        Case("2 m", kwargs=ALL_KEYWORDS),
+        Case("2 M", kwargs={"where": MASK}),
     ],
 )
-for extreme in (np.max, np.min):
+primitive(
+    np.nansum,
+    lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(
+        g, x, axis, keepdims, _not_nan(x) & where
+    ),
+    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
+)
+primitive(
+    np.nanmean,
+    lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
+        _over(restore(g, x, axis, keepdims), _count(x, axis, _not_nan(x) & where)), x, axis, True, _not_nan(x) & where
+    ),
+    cases=[*each("N M K", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
+)
+
+
+@composite(
+    np.average,
+    cases=[
+        *each("N M", axis=(None, 0, -1)),
+        Case("N M, N M", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, None, w)),
+        Case("2 M, 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 0, w)),
+        Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
+    ],
+)
+def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """`np.average`, differentiable in the weights too: of the shape of `a`, or of its one axis."""
+    if weights is None:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    if weights.shape != a.shape:
+        if not isinstance(axis, int) or weights.shape != (a.shape[axis],):
+            raise TypeError(f"average: weights of shape {weights.shape} fit neither {a.shape} nor its axis {axis}")
+        weights = np.reshape(weights, [-1 if i == axis % a.ndim else 1 for i in range(a.ndim)])
+    total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+
+
+# --- variance --------------------------------------------------------------------------------------------------------
+
+
+def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
+    """The gradient of a variance: 2 * (x - mean) / (count - ddof)."""
+    centred = x - np.mean(x, axis=axis, keepdims=True, where=where)
+    return keep(2 * restore(g, x, axis, keepdims) * centred / (_count(x, axis, where) - ddof), where)
+
+
+def _by_std(g: Any, y: Any) -> Any:
+    """From the gradient of a standard deviation to the variance's, half of g / y; 0 where y is 0, so nothing varies."""
+    return 0.5 * g / np.where(y == 0, 1, y)
+
+
+VARIANCES = [
+    *each("N M 2", axis=(None, 0, -1, (0, 2), (-1, -2)), keepdims=BOTH),
+    *each("2 3", axis=(0, 1, None), ddof=(1, 0.5)),
+    Case("3 m", kwargs={"axis": 0, "where": np.array([[True], [False], [True]]), "ddof": 1}),
+]
+DEVIATIONS = each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5))
+primitive(
+    np.var,
+    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(g, x, axis, ddof, keepdims, where),
+    cases=VARIANCES,
+)
+primitive(
+    np.std,
+    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
+        _by_std(g, y), x, axis, ddof, keepdims, where
+    ),
+    cases=DEVIATIONS,
+)
+primitive(
+    np.nanvar,
+    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
+        g, x, axis, ddof, keepdims, _not_nan(x) & where
+    ),
+    cases=VARIANCES,
+)
+primitive(
+    np.nanstd,
+    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
+        _by_std(g, y), x, axis, ddof, keepdims, _not_nan(x) & where
+    ),
+    cases=DEVIATIONS,
+)
+
+# --- products --------------------------------------------------------------------------------------------------------
+
+
+def _along_last(x: Any, axis: Any) -> Any:
+    """x with the reduced axes moved to the end and made one."""
+    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(np.asarray(axis, int)))
+    kept = tuple(i for i in range(x.ndim) if i not in axes)
+    shape = [x.shape[i] for i in kept]
+    return np.reshape(np.transpose(x, kept + axes), (*shape, math.prod(x.shape[i] for i in axes)))
+
+
+def _back_from_last(rows: Any, x: Any, axis: Any) -> Any:
+    """The inverse of `_along_last`, for an array like x."""
+    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(np.asarray(axis, int)))
+    order = (*(i for i in range(x.ndim) if i not in axes), *axes)
+    return np.transpose(np.reshape(rows, [x.shape[i] for i in order]), np.argsort(order))
+
+
+def _others(x: Any) -> Any:
+    """For each element the product of all others along the last axis, exact also where some are 0."""
+    one = np.ones_like(x[..., :1])
+    before = np.cumprod(np.concatenate([one, x[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([one, x[..., :0:-1]], axis=-1), axis=-1)
+    return before * after[..., ::-1]
+
+
+def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1, where: Any = True) -> Any:
+    factors = x if where is True else np.where(where, x, 1)
+    if np.all(factors != 0):
+        return keep(restore(g, x, axis, keepdims) * restore(y, x, axis, keepdims) / factors, where)
+    if x.ndim == 0:
+        return g * initial
+    others = _back_from_last(_others(_along_last(factors, axis)), x, axis)
+    return keep(initial * restore(g, x, axis, keepdims) * others, where)
+
+
+PRODUCTS = [*each("n m k", axis=AXES, keepdims=BOTH), Case(""), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 2.0})]
+WITH_ZEROS = [  # of three elements in a row two, one, none are 0
+    Case("3 3", kwargs={"axis": axis}, prepare=lambda x: x * np.array([[0, 1, 0], [1, 0, 1], [1, 1, 1]]))
+    for axis in (0, 1, None)
+]
+primitive(
+    np.prod,
+    lambda g, y, x, *, axis=None, keepdims=False, initial=1, where=True: _product(
+        g, y, x, axis, keepdims, initial, where
+    ),
+    cases=PRODUCTS + WITH_ZEROS,
+)
+primitive(
+    np.nanprod,
+    lambda g, y, x, *, axis=None, keepdims=False, initial=1, where=True: _product(
+        g, y, x, axis, keepdims, initial, _not_nan(x) & where
+    ),
+    cases=PRODUCTS,
+)
+
+# --- extremes and order statistics -----------------------------------------------------------------------------------
+
+EXTREMES = [
+    *each("N M K", axis=AXES, keepdims=BOTH),
+    *each("", axis=(None, 0)),
+    Case("n M", kwargs={"axis": -1}),
+    *each("2 m", axis=(0,), keepdims=BOTH, where=(MASK,), initial=(0.5,)),
+    *each("n", initial=(-9.0, 0.5, 9.0)),
+]
+for extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
     primitive(
         extreme,
-        lambda g, y, x, *, axis=None, keepdims=False: _to_extremes(g, y, x, axis, keepdims),
-        cases=[
-            *each("N M K", axis=(None, 0, -1, (0, 2), (-1, -2), ()), keepdims=(False, True)),
-            Case(""),
-            Case("", kwargs={"axis": 0}),
-            Case("n M", kwargs={"axis": -1}),
-        ],
+        lambda g, y, x, *, axis=None, keepdims=False, initial=None, where=True: _to_extremes(
+            g, y, x, axis, keepdims, initial, where
+        ),
+        cases=EXTREMES,
     )
 
-constant(np.argmax, np.argmin, np.argsort, np.all, np.any, np.count_nonzero, np.nonzero)
+
+@composite(np.ptp, cases=each("N M", axis=(None, 0, -1, (0, 1)), keepdims=BOTH))
+def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """`np.ptp`, the maximum less the minimum."""
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+def _to_middle(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The gradient of a median: to the middle element in (stable) order, or half of it to each of the middle two."""
+    rows = np.argsort(_along_last(x, axis), axis=-1, kind="stable")
+    n = rows.shape[-1]
+    weight = np.zeros(rows.shape, g.dtype)
+    for middle in ((n - 1) // 2, n // 2):
+        chosen = rows[..., middle : middle + 1]
+        np.put_along_axis(weight, chosen, np.take_along_axis(weight, chosen, -1) + 0.5, -1)
+    return restore(g, x, axis, keepdims) * _back_from_last(weight, x, axis)
+
+
+primitive(
+    np.median,
+    lambda g, y, x, *, axis=None, keepdims=False: _to_middle(g, x, axis, keepdims),
+    cases=[*each("N M 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH), *each("4", axis=(0,))],
+)
+
+# --- along an axis ---------------------------------------------------------------------------------------------------
+
+
+def _cumulated_back(g: Any, x: Any, axis: Any) -> Any:
+    """The gradient of a cumulative sum: the sum from each element to the end."""
+    if axis is None:
+        return np.reshape(np.flip(np.cumsum(np.flip(g, axis=0), axis=0), axis=0), x.shape)
+    return np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis)
+
+
+def _cumulated_product_back(g: Any, y: Any, x: Any, axis: Any) -> Any:
+    if np.all(x != 0):
+        return _cumulated_back(g * y, x, axis) / x
+    rows = np.reshape(x, (-1,)) if axis is None else np.moveaxis(x, axis, -1)
+    n = rows.shape[-1]
+    # Row k of the square: the cumulative product without element k. n times the memory, but exact where x is 0.
+    products = np.cumprod(np.where(np.eye(n, dtype=bool), 1, rows[..., np.newaxis, :]), axis=-1)
+    along = g if axis is None else np.moveaxis(g, axis, -1)
+    back = np.sum(np.triu(products) * along[..., np.newaxis, :], axis=-1)
+    return np.reshape(back, x.shape) if axis is None else np.moveaxis(back, -1, axis)
+
+
+CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]
+primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumulated_back(g, x, axis), cases=CUMULATIVE)
+primitive(np.nancumsum, lambda g, y, x, *, axis=None: keep(_cumulated_back(g, x, axis), _not_nan(x)), cases=CUMULATIVE)
+primitive(
+    np.cumprod,
+    lambda g, y, x, *, axis=None: _cumulated_product_back(g, y, x, axis),
+    cases=CUMULATIVE + WITH_ZEROS,
+)
+primitive(
+    np.nancumprod,
+    lambda g, y, x, *, axis=None: keep(_cumulated_product_back(g, y, np.where(np.isnan(x), 1, x), axis), _not_nan(x)),
+    cases=CUMULATIVE,
+)
+
+
+def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_initial: bool) -> Any:
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"cumulative functions need axis= for {x.ndim} dimensions")
+    axis = 0 if axis is None else axis
+    y = function(x, axis=axis)
+    if not include_initial:
+        return y
+    shape = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
+    return np.concatenate([np.full(shape, start, x.dtype), y], axis=axis)
+
+
+@composite(np.cumulative_sum, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n")])
+def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    """`np.cumulative_sum`."""
+    return _cumulative(np.cumsum, 0, x, axis, include_initial)
+
+
+@composite(np.cumulative_prod, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n")])
+def cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    """`np.cumulative_prod`."""
+    return _cumulative(np.cumprod, 1, x, axis, include_initial)
+
+
+def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
+    """x[..., start:stop, ...] along an axis."""
+    return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
+
+
+@composite(
+    np.diff,
+    cases=[
+        *each("3 4", axis=(0, -1), n=(0, 1, 2)),
+        Case("2 M, 2 1", prepare=lambda a, b: (a, 1, -1, b)),
+        Case("N", kwargs={"append": 1.5, "prepend": 0.5}),
+    ],
+)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """`np.diff`, differentiable also in what is prepended and appended."""
+    if n < 0:
+        raise ValueError(f"diff: n must be at least 0, not {n}")
+    ends = []
+    for end in (prepend, append):
+        if end is not None and np.ndim(end) == 0:
+            end = np.broadcast_to(end, [1 if i == axis % a.ndim else size for i, size in enumerate(a.shape)])
+        ends.append([] if end is None else [end])
+    x = np.concatenate([*ends[0], a, *ends[1]], axis=axis) if n and (ends[0] or ends[1]) else a
+    for _ in range(n):
+        x = _part(x, axis, 1, None) - _part(x, axis, None, -1)
+    return np.positive(x) if n == 0 else x
+
+
+@composite(np.ediff1d, cases=[Case("3"), Case("2 2")])
+def ediff1d(ary: Any) -> Any:
+    """`np.ediff1d`."""
+    return np.diff(np.ravel(ary))
+
+
+@composite(
+    np.trapezoid,
+    cases=[
+        *each("2 3", axis=(0, -1), dx=(1.0, 0.5)),
+        Case("2 3, 3"),
+        Case("3 M, 3", prepare=lambda y, x: (y, x, 1.0, 0)),
+    ],
+)
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    """`np.trapezoid`, differentiable also in the abscissae `x`."""
+    if x is None:
+        width: Any = dx
+    elif x.ndim == 1:
+        width = np.reshape(np.diff(x), [-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
+    else:
+        width = np.diff(x, axis=axis)
+    return np.sum(width * (_part(y, axis, 1, None) + _part(y, axis, None, -1)) / 2.0, axis=axis)
+
+
+@composite(
+    np.gradient,
+    cases=[
+        *each("3 4", axis=(0, -1, (0, 1), None), edge_order=(1, 2)),
+        Case("4", args=(0.5,)),
+        Case("3 4", args=(0.5, 2.0)),
+        *(
+            Case("4, 4", domains=(REAL, Domain(0, 4)), prepare=lambda f, x: (f, np.sort(x)), kwargs={"edge_order": e})
+            for e in (1, 2)
+        ),
+    ],
+)
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """`np.gradient`, differentiable also in the coordinates."""
+    axes = range(f.ndim) if axis is None else [a % f.ndim for a in np.atleast_1d(axis)]
+    spacings = [1.0] * len(axes) if not varargs else list(varargs) * (len(axes) if len(varargs) == 1 else 1)
+    if len(spacings) != len(axes) or edge_order not in (1, 2):
+        raise TypeError("gradient: takes one spacing, or one for each axis, and edge_order 1 or 2")
+    found = [_slope(f, spacing, a, edge_order) for spacing, a in zip(spacings, axes, strict=True)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
+    """Differences of second order inside, and of `edge_order` at the edges, on steps that may differ."""
+    n = f.shape[axis]
+    if n < edge_order + 1:
+        raise ValueError(f"gradient: axis {axis} has {n} elements, expected at least {edge_order + 1}")
+    h = np.diff(spacing) if np.ndim(spacing) == 1 else np.ones(n - 1, f.dtype) * spacing
+    h = np.reshape(h, [-1 if i == axis else 1 for i in range(f.ndim)])
+    steps = (_part(f, axis, 1, None) - _part(f, axis, None, -1)) / h  # the slope of each interval
+    left, right = _part(h, axis, None, -1), _part(h, axis, 1, None)
+    inside = (_part(steps, axis, None, -1) * right + _part(steps, axis, 1, None) * left) / (left + right)
+    first, last = _part(steps, axis, None, 1), _part(steps, axis, -1, None)
+    if edge_order == 2:  # extrapolate the slopes to the edge
+        h0, h1 = _part(h, axis, None, 1), _part(h, axis, 1, 2)
+        first = first - (_part(steps, axis, 1, 2) - first) * h0 / (h0 + h1)
+        h0, h1 = _part(h, axis, -1, None), _part(h, axis, n - 3, n - 2)
+        last = last + (last - _part(steps, axis, n - 3, n - 2)) * h0 / (h0 + h1)
+    return np.concatenate([first, inside, last], axis=axis)
+
+
+# --- ufuncs' own reductions ------------------------------------------------------------------------------------------
+
+
+def _reduction(function: Any) -> Any:
+    def reduce(array: Any, axis: Any = 0, *, keepdims: bool = False, where: Any = True) -> Any:
+        masked = {} if where is True else {"where": where}
+        return function(array, axis=axis, keepdims=keepdims, **masked)
+
+    return reduce
+
+
+for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, np.max), (np.minimum, np.min)):
+    composite(ufunc.reduce, cases=[Case("N m"), *each("N M", axis=(None, 1, (0, 1)), keepdims=BOTH)])(
+        _reduction(function)
+    )
+    composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
+        lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), b)
+    )
+composite(np.add.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(
+    lambda array, axis=0: np.cumsum(array, axis=axis)
+)
+composite(np.multiply.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(
+    lambda array, axis=0: np.cumprod(array, axis=axis)
+)
+
+# --- no gradient -----------------------------------------------------------------------------------------------------
+
+constant(
+    np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort,
+    np.all, np.any, np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere,
+    np.searchsorted, np.digitize, np.bincount, np.histogram,
+)  # fmt: skip

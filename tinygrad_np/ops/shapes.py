@@ -1,16 +1,29 @@
 """Functions that move elements about without changing them, and those that change only their dtype."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import Case, each
+from .indexing import scatter_add
+
+
+def _ordered(order: str) -> Any:
+    if order not in ("C", "F"):
+        raise ValueError(f"order {order!r} depends on the memory layout and is not supported; 'C' and 'F' are")
+    return order
+
 
 primitive(
     np.reshape,
-    lambda g, y, x, *, shape: np.reshape(g, x.shape),
-    cases=[*each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,))), Case("0 2", (), {"shape": (2, 0)})],
+    lambda g, y, x, *, shape, order="C": np.reshape(g, x.shape, order=_ordered(order)),
+    cases=[
+        *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
+        Case("0 2", (), {"shape": (2, 0)}),
+        Case("", (), {"shape": (1, 1)}),
+    ],
 )
 
 
@@ -39,7 +52,11 @@ primitive(
     lambda g, y, x, *, axis=None: np.reshape(g, x.shape),
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
-primitive(np.ravel, lambda g, y, x: np.reshape(g, x.shape), cases=[Case("n m")])
+primitive(
+    np.ravel,
+    lambda g, y, x, *, order="C": np.reshape(g, x.shape, order=_ordered(order)),
+    cases=each("n m", order=("C", "F")),
+)
 primitive(
     np.swapaxes,
     lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1, axis2),
@@ -100,4 +117,284 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     return Tensor(x.data, dtype=dtype)
 
 
-constant(np.shape, np.ndim, np.size, np.result_type)
+# --- axes ------------------------------------------------------------------------------------------------------------
+
+primitive(
+    np.moveaxis,
+    lambda g, y, x, *, source, destination: np.moveaxis(g, destination, source),
+    cases=[*each("n m k", source=(0, -1), destination=(1, -1)), Case("n m k", ((0, 1), (-1, 0)))],
+)
+primitive(np.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), cases=[Case("n m"), Case("b n m")])
+primitive(np.linalg.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), cases=[Case("n m"), Case("b n m")])
+
+
+@composite(np.rollaxis, cases=each("n m k", axis=(0, 2, -2), start=(0, 1, 3)))
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """`np.rollaxis`: the axis comes to stand before what is at `start`."""
+    order = list(range(a.ndim))
+    axis %= a.ndim
+    start = start + a.ndim if start < 0 else start
+    order.remove(axis)
+    order.insert(start - (axis < start), axis)
+    return np.transpose(a, order)
+
+
+def _at_least(dimensions: int, new_axes: Any) -> Any:
+    def atleast(*arrays: Any) -> Any:
+        results = tuple(
+            np.reshape(a, new_axes(a.shape)) if a.ndim < dimensions else np.positive(a)
+            for a in (a if type(a) is Tensor else np.asarray(a) for a in arrays)
+        )
+        return results[0] if len(results) == 1 else results
+
+    return atleast
+
+
+RANKS = [Case(""), Case("n"), Case("n m"), Case("n m k"), Case("n, , k m")]
+composite(np.atleast_1d, cases=RANKS)(_at_least(1, lambda shape: (1,)))
+composite(np.atleast_2d, cases=RANKS)(_at_least(2, lambda shape: (*[1] * (2 - len(shape)), *shape)))
+composite(np.atleast_3d, cases=RANKS)(_at_least(3, lambda shape: ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)]))
+
+# --- joining and splitting -------------------------------------------------------------------------------------------
+
+
+def _like_vectors(arrays: Any, rank: int, axis: int) -> Any:
+    raised = [{1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[rank](a) for a in arrays]
+    return np.concatenate(raised, axis=axis)
+
+
+@composite(np.vstack, cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]")])
+def vstack(tup: Any) -> Any:
+    """`np.vstack`."""
+    return _like_vectors(tup, 2, 0)
+
+
+@composite(np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]")])
+def hstack(tup: Any) -> Any:
+    """`np.hstack`."""
+    return _like_vectors(tup, 1, 0 if np.ndim(tup[0]) <= 1 else 1)
+
+
+@composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")])
+def dstack(tup: Any) -> Any:
+    """`np.dstack`."""
+    return _like_vectors(tup, 3, 2)
+
+
+@composite(np.column_stack, cases=[Case("[k, k]"), Case("[k, k m]")])
+def column_stack(tup: Any) -> Any:
+    """`np.column_stack`."""
+    return np.concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) < 2 else a for a in tup], axis=1)
+
+
+@composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """`np.append`."""
+    return np.concatenate([arr, values], axis=axis)
+
+
+@composite(
+    np.array_split, cases=[Case("4 n", (3,)), Case("4 n", ([1, 3],)), Case("n 5", (2, -1)), Case("2 n", ([1, 9],))]
+)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """`np.array_split`: parts at the given indices, or as many as said, the first ones longer by one if need be."""
+    n = ary.shape[axis]
+    if np.ndim(indices_or_sections) == 0:
+        each_has, longer = divmod(n, int(indices_or_sections))
+        sizes = [each_has + (i < longer) for i in range(int(indices_or_sections))]
+        ends = [0, *np.cumsum(sizes).tolist()]
+    else:
+        ends = [0, *indices_or_sections, n]
+    before = (slice(None),) * (axis % ary.ndim)
+    return [ary[(*before, slice(*pair))] for pair in itertools.pairwise(ends)]
+
+
+@composite(np.split, cases=[Case("4 n", (2,)), Case("4 n", ([1, 3],)), Case("n 6", (3, -1))])
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    """`np.split`: as `np.array_split`, but only into equal parts."""
+    if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
+        raise ValueError(
+            f"split: {ary.shape[axis]} elements along axis {axis} are not {indices_or_sections} equal parts"
+        )
+    return np.array_split(ary, indices_or_sections, axis)
+
+
+composite(np.vsplit, cases=[Case("4 n", (2,))])(lambda ary, parts: split(ary, parts, 0))
+composite(np.hsplit, cases=[Case("n 4", (2,)), Case("4", ([1],))])(
+    lambda ary, parts: split(ary, parts, 0 if ary.ndim == 1 else 1)
+)
+composite(np.dsplit, cases=[Case("n m 4", (2,))])(lambda ary, parts: split(ary, parts, 2))
+
+
+@composite(np.unstack, cases=[Case("3 n"), Case("n 2", kwargs={"axis": -1})])
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """`np.unstack`."""
+    before = (slice(None),) * (axis % x.ndim)
+    return tuple(x[(*before, i)] for i in range(x.shape[axis]))
+
+
+# --- repeating -------------------------------------------------------------------------------------------------------
+
+
+@composite(np.broadcast_arrays, cases=[Case("*, *"), Case("*, *, *")])
+def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
+    """`np.broadcast_arrays`."""
+    shape = np.broadcast_shapes(*(np.shape(a) for a in args))
+    return tuple(np.broadcast_to(a, shape) for a in args)
+
+
+@composite(
+    np.meshgrid,
+    cases=[*each("n, m, k", indexing=("xy", "ij"), sparse=(False, True)), Case("n, m"), Case("n"), Case(", m")],
+)
+def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any, ...]:
+    """`np.meshgrid`."""
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
+    rank = len(xi)
+    axes = [1, 0, *range(2, rank)] if indexing == "xy" and rank > 1 else range(rank)
+    shaped = [np.reshape(x, [-1 if i == axis else 1 for i in range(rank)]) for x, axis in zip(xi, axes, strict=True)]
+    return tuple(shaped) if sparse else np.broadcast_arrays(*shaped)
+
+
+@composite(
+    np.repeat,
+    cases=[
+        *each("n 3", repeats=(2, 0), axis=(None, 0, -1)),
+        *each("n 3", repeats=([1, 0, 2],), axis=(1, -1)),
+        Case("2 2", ([1, 2, 0, 3],)),
+        Case("", (2,)),
+    ],
+)
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    """`np.repeat`."""
+    x, axis = (np.ravel(a), 0) if axis is None else (a, axis % a.ndim)
+    if np.size(repeats) == 1:  # a broadcast, whose gradient is a sum and no scatter
+        times = int(np.reshape(repeats, ()))
+        wide = np.broadcast_to(np.expand_dims(x, axis + 1), (*x.shape[: axis + 1], times, *x.shape[axis + 1 :]))
+        return np.reshape(wide, (*x.shape[:axis], x.shape[axis] * times, *x.shape[axis + 1 :]))
+    return x[(slice(None),) * axis + (np.repeat(np.arange(x.shape[axis]), repeats),)]
+
+
+@composite(np.tile, cases=[*each("2 n 3", reps=(2, (2, 1), (2, 1, 3), (2, 1, 1, 2), (0, 1, 1), ())), Case("", (3,))])
+def tile(A: Any, reps: Any) -> Any:
+    """`np.tile`."""
+    reps = tuple(np.atleast_1d(np.asarray(reps, int)).tolist())
+    rank = max(A.ndim, len(reps))
+    reps, shape = (1,) * (rank - len(reps)) + reps, (1,) * (rank - A.ndim) + A.shape
+    pairs = list(zip(reps, shape, strict=True))
+    wide = np.broadcast_to(
+        np.reshape(A, [size for _, n in pairs for size in (1, n)]), [size for pair in pairs for size in pair]
+    )
+    return np.reshape(wide, [times * n for times, n in pairs])
+
+
+# --- reversing and rolling -------------------------------------------------------------------------------------------
+
+primitive(np.flip, lambda g, y, x, *, axis=None: np.flip(g, axis), cases=each("n m k", axis=(None, 0, -1, (0, 2))))
+primitive(np.flipud, lambda g, y, x: np.flipud(g), cases=[Case("n m"), Case("n")])
+primitive(np.fliplr, lambda g, y, x: np.fliplr(g), cases=[Case("n m")])
+primitive(
+    np.rot90,
+    lambda g, y, x, *, k=1, axes=(0, 1): np.rot90(g, -k, axes),
+    cases=each("n m l", k=(1, 2, -1, 3), axes=((0, 1), (2, 0))),
+)
+primitive(
+    np.roll,
+    lambda g, y, x, *, shift, axis=None: np.roll(g, -np.asarray(shift), axis),
+    cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
+)
+
+# --- padding and triangles -------------------------------------------------------------------------------------------
+
+
+@differentiable(
+    lambda g, y, x, *, widths, value: g[
+        tuple(slice(low, low + n) for (low, _), n in zip(widths, x.shape, strict=True))
+    ],
+    cases=[Case("n 2", kwargs={"widths": ((1, 0), (2, 3)), "value": 1.5})],
+)
+def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
+    return np.pad(x, widths, constant_values=value)
+
+
+PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
+
+
+@composite(
+    np.pad,
+    cases=[
+        *each("3 4", pad_width=PADDINGS, mode=("constant", "edge", "reflect", "symmetric", "wrap")),
+        Case("n", (1,), {"constant_values": 2.0}),
+    ],
+)
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """`np.pad`, in the modes that copy elements or put in constants."""
+    if mode == "constant":
+        widths = np.broadcast_to(np.asarray(pad_width, int), (array.ndim, 2))
+        return _pad_constant(array, widths=tuple(map(tuple, widths.tolist())), value=constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f"pad: mode {mode!r} is not supported; constant, edge, reflect, symmetric and wrap are")
+    places = np.pad(np.arange(array.size).reshape(array.shape), pad_width, mode)  # type: ignore[call-overload]
+    return np.ravel(array)[places]
+
+
+primitive(np.triu, lambda g, y, x, *, k=0: np.triu(g, k), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
+primitive(np.tril, lambda g, y, x, *, k=0: np.tril(g, k), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
+
+
+@composite(np.diagonal, cases=[*each("3 2 k", offset=(0, 1, -1), axis1=(0,), axis2=(1, -1)), Case("n n")])
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """`np.diagonal`."""
+    x = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
+    i = np.arange(length)
+    return x[..., i - min(offset, 0), i + max(offset, 0)]
+
+
+@composite(np.linalg.diagonal, cases=each("k 3 2", offset=(0, 1, -1)))
+def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """`np.linalg.diagonal`, of the last two axes."""
+    return np.diagonal(x, offset, -2, -1)
+
+
+@composite(np.trace, cases=[*each("3 2 k", offset=(0, 1), axis1=(0,), axis2=(1, -1)), Case("n n")])
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """`np.trace`."""
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composite(np.linalg.trace, cases=each("k 3 2", offset=(0, 1, -1)))
+def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
+    """`np.linalg.trace`, of the last two axes."""
+    return np.trace(x, offset, -2, -1)
+
+
+@composite(np.diag, cases=[*each("n", k=(0, 1, -2)), *each("2 3", k=(0, 1, -1))])
+def diag(v: Any, k: int = 0) -> Any:
+    """`np.diag`: the matrix with this diagonal, or the diagonal of this matrix."""
+    if v.ndim == 2:
+        return np.diagonal(v, k)
+    i = np.arange(v.size)
+    n = v.size + abs(k)
+    return scatter_add(v, (i - min(k, 0), i + max(k, 0)), shape=(n, n))
+
+
+composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ravel(v), k))
+
+
+@composite(
+    np.linspace,
+    cases=[*each(", ", num=(1, 2, 5), endpoint=(True, False)), *each("n, n", num=(3,), axis=(0, -1)), Case("n, ")],
+)
+def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
+    """`np.linspace` between Tensors."""
+    start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
+    shares = np.arange(num) / max(1, num - 1 if endpoint else num)
+    shares = shares.astype(start.dtype).reshape(-1, *[1] * start.ndim)
+    points = start * (1 - shares) + stop * shares
+    return np.moveaxis(points, 0, axis) if axis else points
+
+
+constant(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.iterable, np.isscalar)

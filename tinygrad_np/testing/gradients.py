@@ -23,7 +23,7 @@ def check_gradients(
     0.002: keep that far away from kinks.
 
     Args:
-        function: takes Tensors, returns a Tensor (or a tuple of them), and always the same for the same inputs.
+        function: takes Tensors, returns a Tensor (or a tuple or list of them), and always the same for the same inputs.
         *inputs: arrays, Tensors or numbers. The floating point ones are checked, in float64; others are passed as
             they are.
         order: how many derivatives to check: with 2 also the second, as gradients of the gradients.
@@ -55,10 +55,11 @@ def check_gradients(
 
     def run(arguments: Sequence[Any]) -> tuple[list[Tensor], Sequence[Tensor]]:
         given = [Tensor(a, requires_grad=True) if i in checked else a for i, a in enumerate(arguments)]
-        outputs = function(*given)
-        return [given[i] for i in checked], outputs if isinstance(outputs, tuple) else (outputs,)
+        return [given[i] for i in checked], _outputs(function(*given))
 
     sources, outputs = run(arguments)
+    if not outputs:
+        raise AssertionError(f"{name}: no output depends on the inputs")
     weights = [_random(rng, y.shape) for y in outputs]
     gradients = grad(outputs, sources, weights)
 
@@ -93,13 +94,17 @@ def check_gradients(
 
         def gradients_of(*inputs: Any) -> Any:
             values, seeds = inputs[: len(arguments)], inputs[len(arguments) :]
-            outputs = function(*values)
-            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-            return grad(outputs, [values[i] for i in checked], seeds, create_graph=True)
+            return grad(_outputs(function(*values)), [values[i] for i in checked], seeds, create_graph=True)
 
         check_gradients(
             gradients_of, *arguments, *weights, order=order - 1, rtol=rtol, atol=atol, name=f"gradient of {name}"
         )
+
+
+def _outputs(result: Any) -> list[Tensor]:
+    """The Tensors that a function returned, by itself or in a tuple or list; others there are constants."""
+    results = result if isinstance(result, tuple | list) else [result]
+    return [y for y in results if type(y) is Tensor and y.requires_grad]
 
 
 def _as_argument(value: Any) -> Any:

@@ -1,0 +1,362 @@
+"""Products of vectors, matrices and tensors: matmul and dot, einsum, convolution, and their relatives."""
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array, composite, differentiable, primitive
+from .cases import Case, each
+
+
+def _column(x: Any) -> Any:
+    return np.expand_dims(x, -1)
+
+
+def _row(x: Any) -> Any:
+    return np.expand_dims(x, -2)
+
+
+def _swapped(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+# --- matmul and its parts --------------------------------------------------------------------------------------------
+
+
+def _left(g: Any, a: Any, b: Any) -> Any:
+    """The gradient of `a @ b` with respect to a; a vector stands for a row on the left and a column on the right."""
+    if np.ndim(b) == 1:
+        return _column(g) * b
+    if np.ndim(a) == 1:
+        return np.squeeze(b @ _column(g), -1)
+    return g @ _swapped(b)
+
+
+def _right(g: Any, a: Any, b: Any) -> Any:
+    if np.ndim(a) == 1:
+        return _column(a) * _row(g) if np.ndim(b) > 1 else g * a
+    if np.ndim(b) == 1:
+        return np.squeeze(_swapped(a) @ _column(g), -1)
+    return _swapped(a) @ g
+
+
+MATMULS = ("n k, k m", "k, k", "n k, k", "k, k m", "b n k, k m", "n k, b k m", "k, b k m", "b n k, k", "b n k, 1 k m")
+primitive(
+    np.matmul,
+    lambda g, y, a, b: _left(g, a, b),
+    lambda g, y, a, b: _right(g, a, b),
+    cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
+)
+primitive(
+    np.vecdot,
+    lambda g, y, a, b: _column(g) * b,
+    lambda g, y, a, b: _column(g) * a,
+    cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
+)
+primitive(
+    np.matvec,
+    lambda g, y, a, b: _column(g) * _row(b),
+    lambda g, y, a, b: np.vecmat(g, a),
+    cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
+)
+primitive(
+    np.vecmat,
+    lambda g, y, a, b: np.matvec(b, g),
+    lambda g, y, a, b: _column(a) * _row(g),
+    cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
+)
+
+
+def _rows(x: Any) -> Any:
+    """As a matrix, all axes but the last in one."""
+    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
+
+
+@differentiable(
+    lambda g, y, x, weight, bias: g @ weight.T,
+    lambda g, y, x, weight, bias: _rows(x).T @ _rows(g),
+    lambda g, y, x, weight, bias: g,  # the walk sums over the batch
+    cases=[Case(shapes) for shapes in ("N K, K M, M", "K, K M, M", "B N K, K M, M")],
+)
+def linear(x: Array, weight: Array, bias: Array) -> Array:
+    """`x @ weight + bias` as one operation; the sum is written over the product.
+
+    Args:
+        x: shape (..., in_features).
+        weight: shape (in_features, out_features).
+        bias: shape (out_features,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> from tinygrad_np import Tensor
+    >>> linear(Tensor([[1.0, 2.0]]), Tensor([[1.0], [1.0]]), Tensor([0.5]))
+    Tensor([[3.5]], dtype=float32)
+    """
+    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0] or bias.shape != weight.shape[1:]:
+        raise ValueError("expected x of shape (..., in), a weight of (in, out) and a bias of (out,)")
+    y = x @ weight
+    return np.add(y, bias, out=y) if y.dtype == bias.dtype else y + bias
+
+
+# --- sums of products over chosen axes -------------------------------------------------------------------------------
+
+
+@composite(
+    np.tensordot,
+    cases=[
+        Case("n k l, k l m"),
+        Case("n k, k m", (1,)),
+        Case("n k, m k", (((-1,), (1,)),)),
+        Case("n k l, l n", (((2, 0), (0, 1)),)),
+        Case("n, m", (0,)),
+        Case("n k, k", ((1, 0),)),
+    ],
+)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """`np.tensordot`."""
+    if np.ndim(axes) == 0:
+        left: list[int] = [*range(a.ndim - axes, a.ndim)]
+        right: list[int] = [*range(axes)]
+    else:
+        left, right = (np.atleast_1d(np.asarray(axis, int)).tolist() for axis in axes)
+    left, right = [i % a.ndim for i in left], [i % b.ndim for i in right]
+    if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
+        raise ValueError(f"tensordot: axes {axes} of shapes {a.shape} and {b.shape} do not have the same lengths")
+    free_left = [i for i in range(a.ndim) if i not in left]
+    free_right = [i for i in range(b.ndim) if i not in right]
+    rows, columns = [a.shape[i] for i in free_left], [b.shape[i] for i in free_right]
+    summed = int(np.prod([a.shape[i] for i in left]))
+    matrix = np.reshape(np.transpose(a, free_left + left), (int(np.prod(rows)), summed)) @ np.reshape(
+        np.transpose(b, right + free_right), (summed, int(np.prod(columns)))
+    )
+    return np.reshape(matrix, rows + columns)
+
+
+@composite(np.dot, cases=[Case(shapes) for shapes in ("k, k", "n k, k m", "n k, k", "n m k, l k j", ", n", "n, ")])
+def dot(a: Any, b: Any) -> Any:
+    """`np.dot`: over the last axis of a and the last but one of b."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return np.multiply(a, b)
+    if b.ndim <= 2:
+        return np.matmul(a, b)
+    return np.tensordot(a, b, ((-1,), (-2,)))
+
+
+@composite(np.vdot, cases=[Case("k, k"), Case("n k, n k"), Case(", ")])
+def vdot(a: Any, b: Any, /) -> Any:
+    """`np.vdot`."""
+    return np.matmul(np.ravel(a), np.ravel(b))
+
+
+@composite(np.inner, cases=[Case(shapes) for shapes in ("k, k", "n k, m k", "n m k, k", ", n", "n, ")])
+def inner(a: Any, b: Any, /) -> Any:
+    """`np.inner`, over the last axes."""
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return np.multiply(a, b)
+    return np.tensordot(a, b, ((-1,), (-1,)))
+
+
+@composite(np.outer, cases=[Case("n, m"), Case("n k, m"), Case(", m")])
+def outer(a: Any, b: Any) -> Any:
+    """`np.outer`."""
+    return np.multiply(_column(np.ravel(a)), np.ravel(b))
+
+
+@composite(np.kron, cases=[Case(shapes) for shapes in ("n, m", "n k, m l", "n, m l", "n k l, m l", ", n m")])
+def kron(a: Any, b: Any) -> Any:
+    """`np.kron`."""
+    rank = max(a.ndim, b.ndim)
+    left, right = ([1] * (rank - x.ndim) + list(x.shape) for x in (a, b))
+    wide = np.reshape(a, [size for n in left for size in (n, 1)]) * np.reshape(
+        b, [size for n in right for size in (1, n)]
+    )
+    return np.reshape(wide, [n * m for n, m in zip(left, right, strict=True)])
+
+
+def _cross(a: Any, b: Any, axisa: int, axisb: int, axisc: int) -> Any:
+    a, b = np.moveaxis(a, axisa, 0), np.moveaxis(b, axisb, 0)
+    if a.shape[0] != 3 or b.shape[0] != 3:
+        raise ValueError(f"cross: the vectors have {a.shape[0]} and {b.shape[0]} elements, expected 3")
+    (a0, a1, a2), (b0, b1, b2) = a, b
+    return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=axisc)
+
+
+@composite(np.cross, cases=[Case("3, 3"), Case("n 3, 3"), Case("3 n, n 3", kwargs={"axisa": 0, "axisc": 0})])
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """`np.cross`, of vectors of three elements."""
+    return _cross(a, b, axisa, axisb, axisc) if axis is None else _cross(a, b, axis, axis, axis)
+
+
+@composite(np.linalg.cross, cases=[Case("3, 3"), Case("3 n, 3 n", kwargs={"axis": 0})])
+def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """`np.linalg.cross`."""
+    return _cross(x1, x2, axis, axis, axis)
+
+
+composite(np.linalg.matmul, cases=[Case("n k, k m")])(lambda x1, x2, /: np.matmul(x1, x2))
+composite(np.linalg.outer, cases=[Case("n, m")])(lambda x1, x2, /: np.outer(x1, x2))
+composite(np.linalg.tensordot, cases=[Case("n k, k m", kwargs={"axes": 1})])(
+    lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes)
+)
+composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axis": 0})])(
+    lambda x1, x2, /, *, axis=-1: np.vecdot(np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1))
+)
+
+
+@composite(np.linalg.multi_dot, cases=[Case("[n k, k m, m l]"), Case("[k, k m, m]"), Case("[n k, k m]")])
+def multi_dot(arrays: Any) -> Any:
+    """`np.linalg.multi_dot`, from left to right."""
+    return reduce(np.matmul, arrays)
+
+
+@composite(
+    np.linalg.matrix_power,
+    cases=[
+        *each("2 2", n=(0, 1, 2, 3, 5)),
+        *each("2 2", n=(-1, -2), prepare=lambda a: a + 7 * np.eye(2)),
+        Case("b 2 2", (3,)),
+    ],
+)
+def matrix_power(a: Any, n: int) -> Any:
+    """`np.linalg.matrix_power`, by repeated squaring."""
+    if n == 0:
+        return a * 0 + np.eye(a.shape[-1], dtype=a.dtype)
+    power: Any = np.linalg.inv(a) if n < 0 else a
+    result: Any = None
+    for bit in reversed(bin(abs(n))[2:]):
+        if bit == "1":
+            result = power if result is None else result @ power
+        power = power @ power
+    return np.positive(result)
+
+
+# --- einsum ----------------------------------------------------------------------------------------------------------
+
+
+def _einsum_back(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output: str, optimize: Any) -> Any:
+    """The gradient of an einsum: an einsum of the output's gradient with the other arrays.
+
+    Along a letter that stands in this array alone the gradient is the same everywhere, so it is spread at the end.
+    """
+    others = [j for j in range(len(arrays)) if j != i]
+    known = set(output).union(*(terms[j] for j in others))
+    own = "".join(letter for letter in terms[i] if letter in known)
+    inputs = ",".join([output, *(terms[j] for j in others)])
+    back = np.einsum(f"{inputs}->{own}", g, *(arrays[j] for j in others), optimize=optimize)
+    missing = tuple(position for position, letter in enumerate(terms[i]) if letter not in known)
+    back = np.expand_dims(back, missing) if missing else back
+    shape = [n if m == 1 else m for n, m in zip(np.shape(arrays[i]), back.shape, strict=True)]
+    return np.broadcast_to(back, shape)  # where one array's axis of length 1 stood for more, the walk sums
+
+
+@differentiable(
+    each=lambda i, g, y, *arrays, terms, output, optimize: _einsum_back(i, g, arrays, terms, output, optimize),
+    cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
+)
+def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
+    return np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays, optimize=optimize))
+
+
+EINSUMS = {
+    "ij,jk->ik": "n k, k m",
+    "ij,jk": "n k, k m",
+    "ba": "n m",
+    "ij->": "n m",
+    "ij->j": "n m",
+    "i,j->ij": "n, m",
+    "i,i": "1, 3",
+    "ij,j": "3 1, 3",
+    "ii->i": "n n",
+    "ii": "n n",
+    "iij->j": "n n m",
+    "iji,j": "n m n, m",
+    "...ij,...jk->...ik": "b n k, b k m",
+    "...ij,jk": "b c n k, k m",
+    "i...->...": "n m k",
+    "...,...": "b n, n",
+    "...i,i...->...": "n k, k n",
+    "ij,jk,kl->il": "2 3, 3 2, 2 2",
+    "ij,kj,l->ik": "2 3, 2 3, 2",
+    "i,ij,j->": "n, n m, m",
+    "ijk,jil->kl": "2 3 k, 3 2 l",
+    " i j , j k -> k i ": "n k, k m",
+}
+
+
+@composite(
+    np.einsum,
+    cases=[
+        Case(shapes, prepare=lambda *arrays, subscripts=subscripts: (subscripts, *arrays))
+        for subscripts, shapes in EINSUMS.items()
+    ]
+    + [Case("2 3, 3 2, 2 2", kwargs={"optimize": True}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))],
+)
+def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
+    """`np.einsum` with subscripts as a string: implicit outputs, ellipses, repeated letters, several operands."""
+    if not isinstance(subscripts, str):
+        raise TypeError("einsum of a Tensor takes the subscripts as a string, as in einsum('ij,jk->ik', a, b)")
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(operands):
+        raise ValueError(f"einsum: {subscripts!r} has {len(terms)} terms for {len(operands)} operands")
+    spare = [letter for letter in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if letter not in subscripts]
+    ranks = [np.ndim(a) - len(term.replace("...", "")) for term, a in zip(terms, operands, strict=True)]
+    longest = max([rank for rank, term in zip(ranks, terms, strict=True) if "..." in term], default=0)
+    broadcast = "".join(reversed(spare[:longest]))
+    terms = [
+        term.replace("...", broadcast[len(broadcast) - rank :]) if "..." in term else term
+        for term, rank in zip(terms, ranks, strict=True)
+    ]
+    if not arrow:  # the letters that stand once, in alphabetical order, after what the ellipses stand for
+        letters = "".join(terms)
+        once = sorted(letter for letter in set(letters) - set(broadcast) if letters.count(letter) == 1)
+        output = broadcast + "".join(once)
+    output = output.replace("...", broadcast)
+    arrays = list(operands)
+    for i, term in enumerate(terms):
+        for letter in sorted(set(term)):
+            while terms[i].count(letter) > 1:  # the diagonal, which comes to stand last
+                first = terms[i].index(letter)
+                second = terms[i].index(letter, first + 1)
+                arrays[i] = np.diagonal(arrays[i], 0, first, second)
+                rest = [other for position, other in enumerate(terms[i]) if position not in (first, second)]
+                terms[i] = "".join([*rest, letter])
+    return _einsum(*arrays, terms=tuple(terms), output=output, optimize=optimize)
+
+
+# --- convolution -----------------------------------------------------------------------------------------------------
+
+
+@differentiable(
+    lambda g, y, a, v: np.correlate(g, v, "valid"),
+    lambda g, y, a, v: np.correlate(g, a, "valid"),
+    cases=[Case("N, M")],
+)
+def _convolve(a: Array, v: Array) -> Array:
+    return np.convolve(a, v)
+
+
+@composite(
+    np.convolve, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
+)
+def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
+    """`np.convolve`, of two vectors."""
+    short, long = sorted((np.size(a), np.size(v)))
+    begin, length = {
+        "full": (0, short + long - 1),
+        "same": ((short - 1) // 2, long),
+        "valid": (short - 1, long - short + 1),
+    }[mode]
+    return _convolve(a, v)[begin : begin + length]
+
+
+@composite(
+    np.correlate, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
+)
+def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
+    """`np.correlate`, of two vectors: a convolution with the second one reversed."""
+    if np.size(a) >= np.size(v) or mode == "full":
+        return np.convolve(a, np.flip(v), mode)
+    return np.flip(np.convolve(v, np.flip(a), mode))
