@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_np
 import tinygrad_np.testing
-from tinygrad_np import checkpoint, data
+from tinygrad_np import checkpoint, data, reference
 
 PACKAGE = Path(tinygrad_np.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -21,6 +21,9 @@ FLOORS = {
     "tensor": set(),
     "ops": {"tensor", "ops"},
     "optim": {"tensor"},
+    "func": {"tensor"},
+    "reference": {"tensor", "ops", "testing"},
+    "__main__": {"reference"},
     "nn": {"tensor", "ops", "nn"},
     "testing": {"tensor", "ops", "testing"},
     "data": {"tensor"},
@@ -63,7 +66,7 @@ def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path
             assert not [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
 
 
-MODULES = [tinygrad_np, tinygrad_np.nn, tinygrad_np.optim, tinygrad_np.testing, checkpoint, data]
+MODULES = [tinygrad_np, tinygrad_np.nn, tinygrad_np.optim, tinygrad_np.func, tinygrad_np.testing, checkpoint, data]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -96,3 +99,11 @@ def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr(sys, "argv", ["overhead", "--repeats", "3"])
     runpy.run_module("benchmarks.overhead", run_name="__main__")
     assert "forward and backward" in capsys.readouterr().out
+
+
+def test_the_table_of_operations_is_current() -> None:
+    assert reference.PATH.read_text() == reference.text(), "run python -m tinygrad_np.reference"
+
+
+def test_two_hundred_functions_and_methods_are_differentiable() -> None:
+    assert len(reference.differentiable_functions()) + len(reference.differentiable_methods()) >= 200

@@ -1,11 +1,11 @@
 """tinygrad_np: reverse-mode automatic differentiation on NumPy, small enough to read in an hour.
 
 `Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
-stand `nn` (layers), `optim` (optimisers, schedules), `data` (IDX files, batches), `checkpoint` (weights in files) and
-`testing` (proofs of gradients).
+stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers, schedules), `data` (IDX files, batches),
+`checkpoint` (weights in files) and `testing` (proofs of gradients).
 """
 
-from . import nn, optim
+from . import func, nn, optim
 from .ops.elementwise import relu
 from .ops.losses import cross_entropy
 from .ops.special import erf, gelu, log_softmax, logsumexp, one_hot, sigmoid, softmax, softplus
@@ -20,6 +20,7 @@ __all__ = [
     "cross_entropy",
     "differentiable",
     "erf",
+    "func",
     "gelu",
     "grad",
     "log_softmax",

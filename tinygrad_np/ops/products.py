@@ -232,6 +232,22 @@ def matrix_power(a: Any, n: int) -> Any:
     return np.positive(result)
 
 
+@composite(np.polyval, cases=[Case("3, n m"), Case("1, n"), Case("4, ")])
+def polyval(p: Any, x: Any) -> Any:
+    """`np.polyval`, by Horner's rule; differentiable in coefficients and place."""
+    value: Any = np.zeros_like(x)
+    for coefficient in p:
+        value = value * x + coefficient
+    return value
+
+
+@composite(np.vander, cases=[Case("3"), Case("2", (4,)), Case("3", kwargs={"N": 2, "increasing": True})])
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """`np.vander`."""
+    powers = np.arange(len(x) if N is None else N)
+    return x[:, np.newaxis] ** (powers if increasing else powers[::-1])
+
+
 # --- einsum ----------------------------------------------------------------------------------------------------------
 
 

@@ -163,6 +163,36 @@ primitive(
     cases=DEVIATIONS,
 )
 
+
+@composite(np.cov, cases=[Case("2 3"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})])
+def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+    """`np.cov` of the rows (or columns) of a matrix."""
+    m = np.astype(m, np.result_type(m.dtype, np.float64))  # as NumPy does
+    x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
+    ddof = (0 if bias else 1) if ddof is None else ddof
+    centred = x - np.mean(x, axis=1, keepdims=True)
+    return np.squeeze(centred @ centred.T / (x.shape[1] - ddof))
+
+
+SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from constant rows and columns
+
+
+@composite(
+    np.corrcoef,
+    cases=[
+        Case("2 3", prepare=lambda x: x / 9 + SCATTERED[:2, :3]),
+        Case("3 4", kwargs={"rowvar": False}, prepare=lambda x: x / 9 + SCATTERED),
+    ],
+)
+def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
+    """`np.corrcoef` of the rows (or columns) of a matrix."""
+    covariance = np.cov(x, rowvar=rowvar)
+    if covariance.ndim == 0:
+        return covariance / covariance
+    deviations = np.sqrt(np.diagonal(covariance))
+    return covariance / deviations[:, np.newaxis] / deviations
+
+
 # --- products --------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +290,38 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False: _to_middle(g, x, axis, keepdims),
     cases=[*each("N M 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH), *each("4", axis=(0,))],
 )
+
+
+def _quantile(name: str, percent: float) -> Any:
+    def implementation(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
+        if method != "linear":
+            raise ValueError(f"{name} of a Tensor: method {method!r} is not supported; 'linear' is")
+        dtype = a.dtype if isinstance(q, int | float) else np.result_type(a.dtype, np.asarray(q).dtype)
+        q = np.asarray(q) / percent
+        if q.size and (q.min() < 0 or q.max() > 1):
+            raise ValueError(f"{name}: q must be from 0 to {percent:g}")
+        rows = np.sort(_along_last(a, axis), axis=-1)
+        place = q.reshape(-1) * (rows.shape[-1] - 1)
+        low = np.floor(place).astype(int)
+        share = (place - low).astype(dtype)
+        found = rows[..., low] * (1 - share) + rows[..., np.minimum(low + 1, rows.shape[-1] - 1)] * share
+        found = np.moveaxis(found, -1, 0)
+        if keepdims:
+            axes = range(a.ndim) if axis is None else np.atleast_1d(axis) % a.ndim
+            found = np.reshape(found, (q.size, *(1 if i in axes else n for i, n in enumerate(a.shape))))
+        return np.reshape(found, q.shape + found.shape[1:])
+
+    return implementation
+
+
+for quantile, percent in ((np.quantile, 1.0), (np.percentile, 100.0)):
+    composite(
+        quantile,
+        cases=[
+            *each("N M 3", q=(0.3,), axis=(None, 0, -1, (0, 2)), keepdims=BOTH),
+            *each("4 M", q=([0.0, 0.5, 1.0], [[0.25], [0.9]]), axis=(0, None)),
+        ],
+    )(_quantile(quantile.__name__, percent))
 
 # --- along an axis ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,126 @@
+"""Derivatives of functions: against each other, against closed forms, over trees, nested."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from tinygrad_np import Tensor, func
+from tinygrad_np.testing import check_gradients
+from tinygrad_np.testing.strategies import arrays
+
+A = np.array([[2.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.0, 4.0, 1.0]])
+
+
+def curve(x: Any) -> Any:
+    return np.tanh(A @ x) * np.sum(x * x)
+
+
+def bowl(x: Any) -> Any:
+    return np.sum(np.exp(x) * (A @ x))
+
+
+@given(arrays((3,)), arrays((3,)))
+def test_the_derivatives_agree_with_one_another(x: np.ndarray, v: np.ndarray) -> None:
+    matrix = func.jacobian(curve)(x)
+    y, forward = func.jvp(curve, [x], [v])
+    z, pull = func.vjp(curve, x)
+    np.testing.assert_array_equal(y.data, z.data)
+    np.testing.assert_allclose(forward.data, matrix.data @ v, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(pull(v)[0].data, v @ matrix.data, rtol=1e-10, atol=1e-10)
+    second = func.hessian(bowl)(x)
+    np.testing.assert_allclose(second.data, second.data.T, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(func.hvp(bowl, [x], [v])[0].data, second.data @ v, rtol=1e-8, atol=1e-8)
+    value, slope = func.value_and_grad(bowl)(x)
+    np.testing.assert_array_equal(slope.data, func.grad(bowl)(x).data)
+    assert value.data == bowl(x)
+
+
+@pytest.mark.parametrize("derivative", [func.grad(bowl), func.jacobian(curve), func.hessian(bowl)])
+def test_derivatives_are_differentiable_themselves(derivative: Any) -> None:
+    check_gradients(derivative, np.array([0.3, -0.5, 0.8]), order=2)
+
+
+def test_directional_derivatives_are_differentiable_in_point_and_direction() -> None:
+    x, v = np.array([0.3, -0.5, 0.8]), np.array([1.0, 0.5, -2.0])
+    check_gradients(lambda x, v: func.jvp(curve, [x], [v])[1], x, v, order=2)
+    check_gradients(lambda x, v: func.vjp(curve, x)[1](v)[0], x, v, order=2)
+    check_gradients(lambda x, v: func.hvp(bowl, [x], [v])[0], x, v, order=2)
+
+
+def test_forward_over_reverse_is_reverse_over_reverse() -> None:
+    x, v = np.array([0.3, -0.5, 0.8]), np.array([1.0, 0.5, -2.0])
+    _, along = func.jvp(func.grad(bowl), [x], [v])
+    np.testing.assert_allclose(along.data, func.hvp(bowl, [x], [v])[0].data, rtol=1e-12)
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+def test_named_tuples_stay_what_they_are() -> None:
+    slope = func.grad(lambda pair: pair.left * pair.right)(Pair(2.0, 3.0))
+    assert type(slope) is Pair
+    assert (slope.left.data, slope.right.data) == (3, 2)
+
+
+TREE = {"layers": [(np.array([1.0, 2.0]), 3.0), (np.array([4.0, 5.0]), 6.0)], "scale": np.array(0.5)}
+
+
+def network(tree: Any, x: Any) -> Any:
+    for weight, bias in tree["layers"]:
+        x = np.tanh(x * weight + bias) * tree["scale"]
+    return np.sum(x)
+
+
+def test_trees_go_in_and_come_out() -> None:
+    x = np.array([0.1, -0.2])
+    slope = func.grad(network)(TREE, x)
+    assert list(slope) == ["layers", "scale"]
+    assert [type(layer) for layer in slope["layers"]] == [tuple, tuple]
+    assert slope["layers"][0][0].shape == (2,)
+    assert slope["layers"][1][1].dtype == np.float32  # a Python number
+    both = func.grad(network, argnums=(0, 1))(TREE, x)
+    assert both[1].shape == (2,)
+    np.testing.assert_array_equal(both[0]["scale"].data, slope["scale"].data)
+    second = func.hessian(network)(TREE, x)
+    assert second["layers"][0][0]["layers"][1][0].shape == (2, 2)
+    assert second["scale"]["layers"][0][0].shape == (2,)
+    outputs, along = func.jvp(lambda t: {"y": t["scale"] * 2, "z": [t["layers"][0][0]]}, [TREE], [TREE])
+    assert (float(outputs["y"]), float(along["y"]), along["z"][0].data.tolist()) == (1.0, 1.0, [1.0, 2.0])
+
+
+def test_what_does_not_depend_on_the_argument_has_zero_derivatives() -> None:
+    constant = Tensor(np.array([1.0, 2.0]))
+    assert func.grad(lambda x: constant.sum())(3.0).data == 0
+    assert func.grad(lambda x: x[0] * 2)([1.0, 5.0])[1].data == 0
+    assert func.jacobian(lambda x: constant)(np.ones(3)).data.tolist() == [[0] * 3] * 2
+    assert func.hessian(lambda x: x.sum())(np.ones(2)).data.tolist() == [[0, 0], [0, 0]]
+    assert func.jvp(lambda x: (x, constant), [np.ones(1)], [np.ones(1)])[1][1].data.tolist() == [0, 0]
+    assert func.hvp(lambda x: x.sum(), [np.ones(2)], [np.ones(2)])[0].data.tolist() == [0, 0]
+
+
+def test_results_are_plain_unless_an_argument_is_being_recorded() -> None:
+    assert not func.grad(bowl)(np.ones(3)).requires_grad
+    assert not func.grad(bowl)(Tensor(np.ones(3))).requires_grad
+    assert func.grad(bowl)(Tensor(np.ones(3), requires_grad=True)).requires_grad
+    x = Tensor(np.ones(3), requires_grad=True)
+    func.grad(bowl)(x)
+    assert x.grad is None
+
+
+def test_impossible_requests_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one element, not shape \(3,\); see jacobian"):
+        func.grad(curve)(np.ones(3))
+    with pytest.raises(TypeError, match="one element, not float"):
+        func.grad(lambda x: 1.0)(np.ones(3))
+    with pytest.raises(TypeError, match="returned ndarray; only of Tensors"):
+        func.jacobian(lambda x: x.data)(np.ones(3))
+    with pytest.raises(ValueError, match=r"tangents of shapes \[\(2,\)\] for primals of shapes \[\(3,\)\]"):
+        func.jvp(curve, [np.ones(3)], [np.ones(2)])
+    with pytest.raises(ValueError, match="2 gradients for 1 outputs"):
+        func.vjp(curve, np.ones(3))[1]([np.ones(3), np.ones(3)])
+    with pytest.raises(TypeError, match="floating point"):
+        func.grad(bowl)(np.ones(3, int))

@@ -1,0 +1,98 @@
+"""Write OPERATIONS.md, the table of operations, from the registry: `python -m tinygrad_np.reference`."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import ops  # noqa: F401 - fills the registry
+from .tensor import Composite, Constant, Primitive, Tensor, name_of, registry
+from .testing.conventions import CONVENTIONS
+
+PATH = Path(__file__).parent / "OPERATIONS.md"
+METHODS = [
+    name
+    for name in sorted(vars(np.ndarray))
+    if not name.startswith("_") and callable(getattr(np.ndarray, name)) and callable(getattr(Tensor, name, None))
+]
+
+
+def is_numpys(function: Any) -> bool:
+    return (getattr(function, "__module__", None) or "numpy").partition(".")[0] == "numpy"
+
+
+def differentiable_functions() -> "list[Primitive | Composite]":
+    """The entries of NumPy's functions, by name."""
+    found = [e for f, e in registry.items() if is_numpys(f) and not isinstance(e, Constant)]
+    return sorted(found, key=lambda entry: entry.name.lower())
+
+
+def differentiable_methods() -> list[str]:
+    """The methods of ndarray that a Tensor has, of a function with a gradient."""
+    without = {name_of(f) for f, e in registry.items() if isinstance(e, Constant)} | {"item"}
+    return [name for name in METHODS if name not in without and name != "choose"]
+
+
+def _signature(entry: "Primitive | Composite") -> tuple[str, str]:
+    """The differentiable arguments, and the others, of an operation."""
+    if isinstance(entry, Composite):
+        parameters = [p for p in inspect.signature(entry.implementation).parameters.values() if p.name != "ufunc"]
+        needed = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if p.default is p.empty]
+        return ", ".join(needed), ", ".join(sorted(p.name for p in parameters if p.default is not p.empty))
+    if entry.arity is None:
+        return "all", ", ".join(sorted(entry.keywords))
+    vjp = next(vjp for vjp in entry.vjps if vjp is not None)
+    names = list(inspect.signature(vjp).parameters)[2 : 2 + entry.arity]
+    chosen = [name for name, vjp in zip(names, entry.vjps, strict=True) if vjp is not None]
+    return ", ".join(chosen), ", ".join(sorted(entry.keywords))
+
+
+def _shown(values: tuple[Any, ...]) -> str:
+    return ", ".join(str(np.asarray(value).tolist()) for value in values)
+
+
+def text() -> str:
+    """The whole file."""
+    functions, methods = differentiable_functions(), differentiable_methods()
+    own = sorted(e.name for f, e in registry.items() if not is_numpys(f) and not e.name.startswith("_"))
+    own = [name for name in own if name != "getitem" and not name.endswith("_at")]  # said in other words
+    constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
+    rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
+    conventions = "\n".join(
+        f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(row.inputs)} | {_shown(row.gradients)} |"
+        for row in CONVENTIONS
+    )
+    return f"""<!-- Written by `python -m tinygrad_np.reference`; a test compares it with the registry. -->
+
+# Operations
+
+{len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. A keyword that is not listed
+is refused, by name; so is a function that is not listed. `out=` and `dtype=` are always refused, and so are complex
+numbers and with them `np.fft`.
+
+| function | arguments with a gradient | other arguments and keywords |
+| --- | --- | --- |
+{rows}
+
+**Methods of a Tensor**, each NumPy's function of that name: {", ".join(f"`{name}`" for name in methods)}; the operators
+`+ - * / ** @ abs`, indexing, and `x.at[index].set(value)`, `x.at[index].add(value)`.
+
+**Of our own**: {", ".join(f"`{name}`" for name in own)}.
+
+**Without a gradient** (they return plain arrays): {", ".join(f"`{name}`" for name in constants)}.
+
+# Where a gradient is a convention, or a trap
+
+The tests are made from the same rows: float64, an output gradient of ones, exact to the last digit, without a warning. At † the peers
+(PyTorch, JAX, HIPS autograd, MyGrad) disagree with one another or with what is right.
+
+| function | input | gradient |
+| --- | --- | --- |
+{conventions}
+"""
+
+
+if __name__ == "__main__":
+    PATH.write_text(text())
+    print(f"{len(differentiable_functions())} functions and {len(differentiable_methods())} methods: {PATH}")
