@@ -11,6 +11,11 @@ from .tensor import Composite, Constant, Primitive, Tensor, name_of, registry
 from .testing.conventions import CONVENTIONS
 
 PATH = Path(__file__).parent / "OPERATIONS.md"
+# Required arguments of composites that are no numbers to differentiate by.
+NO_NUMBERS = {
+    "axis", "condition", "condlist", "dtype", "indices", "indices_or_sections", "kth", "n", "obj", "pad_width", "parts",
+    "q", "repeats", "reps", "subscripts",
+}  # fmt: skip
 METHODS = [
     name
     for name in sorted(vars(np.ndarray))
@@ -38,8 +43,13 @@ def _signature(entry: "Primitive | Composite") -> tuple[str, str]:
     """The differentiable arguments, and the others, of an operation."""
     if isinstance(entry, Composite):
         parameters = [p for p in inspect.signature(entry.implementation).parameters.values() if p.name != "ufunc"]
-        needed = [f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name for p in parameters if p.default is p.empty]
-        return ", ".join(needed), ", ".join(sorted(p.name for p in parameters if p.default is not p.empty))
+        needed = [
+            f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name
+            for p in parameters
+            if p.default is p.empty and p.name not in NO_NUMBERS
+        ]
+        others = {p.name for p in parameters if p.default is not p.empty or p.name in NO_NUMBERS}
+        return ", ".join(needed), ", ".join(sorted(others))
     if entry.arity is None:
         return "all", ", ".join(sorted(entry.keywords))
     vjp = next(vjp for vjp in entry.vjps if vjp is not None)
@@ -63,33 +73,43 @@ def text() -> str:
         f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(row.inputs)} | {_shown(row.gradients)} |"
         for row in CONVENTIONS
     )
+
+    def listed(names: list[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
+
     return f"""<!-- Written by `python -m tinygrad_np.reference`; a test compares it with the registry. -->
 
 # Operations
 
-{len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. A keyword that is not listed
-is refused, by name; so is a function that is not listed. `out=` and `dtype=` are always refused, and so are complex
-numbers and with them `np.fft`.
+{len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. A keyword that is not
+listed is refused, by name; so is a function that is not listed. `out=` and `dtype=` are always refused, and so are
+complex numbers and with them `np.fft`.
 
 | function | arguments with a gradient | other arguments and keywords |
 | --- | --- | --- |
 {rows}
 
-**Methods of a Tensor**, each NumPy's function of that name: {", ".join(f"`{name}`" for name in methods)}; the operators
-`+ - * / ** @ abs`, indexing, and `x.at[index].set(value)`, `x.at[index].add(value)`.
+**Methods of a Tensor**, each NumPy's function of that name: {listed(methods)}; the
+operators `+ - * / ** @ abs`, indexing, and `x.at[index].set(value)`, `x.at[index].add(value)`.
 
-**Of our own**: {", ".join(f"`{name}`" for name in own)}.
+**Of our own**: {listed(own)}.
 
-**Without a gradient** (they return plain arrays): {", ".join(f"`{name}`" for name in constants)}.
+**Without a gradient** (they return plain arrays): {listed(constants)}.
 
 # Where a gradient is a convention, or a trap
 
-The tests are made from the same rows: float64, an output gradient of ones, exact to the last digit, without a warning. At † the peers
-(PyTorch, JAX, HIPS autograd, MyGrad) disagree with one another or with what is right.
+The tests are made from the same rows: float64, an output gradient of ones, exact to the last digit, no warning. At †
+the peers (PyTorch, JAX, HIPS autograd, MyGrad) disagree with one another, or one of them with what is right.
 
 | function | input | gradient |
 | --- | --- | --- |
 {conventions}
+
+And of the engine, each with a test: ten thousand times `y = y * 0.5 + y * 0.5` has the gradient 1, exactly, without
+recursion; a chain of 100,000 operations is computed, walked back and deleted; a second backward without `retain_graph`
+raises and names it, and with it adds up; a gradient has its argument's shape, () and (0, 3) included, and its dtype,
+float32 included; `max` of nothing raises as NumPy does; `np.sqrt(x, where=mask)` is refused, since its other elements
+are undefined.
 """
 
 

@@ -16,7 +16,7 @@ class Domain:
 
     Attributes:
         low, high: the ends of an open interval; of a half-open one for integers.
-        kind: floating point, integer or boolean: 'f', 'i' or 'b', as in NumPy.
+        kind: floating point, integer or boolean: 'f', 'i' or 'b', as in NumPy's `dtype.kind`.
         either_sign: whether the mirrored interval belongs to the domain as well.
     """
 

@@ -66,6 +66,13 @@ def modf(x: Any) -> Any:
     return np.fmod(x, 1), np.trunc(x)
 
 
+@composite(np.frexp, cases=[Case("*", domains=(NONZERO,))])
+def frexp(x: Any) -> Any:
+    """`np.frexp`: the exponent is piecewise constant, so a plain array."""
+    exponent = np.frexp(x.data)[1]
+    return np.ldexp(x, -exponent), exponent
+
+
 def _log_or_zero(x: Any) -> Any:
     """log(x), and 0 where x is 0: the limit that x**y*log(x) takes for y > 0, without a warning or a NaN."""
     return np.log(np.where(x == 0, 1, x))
@@ -174,7 +181,7 @@ def keep(x: Array, condition: Array) -> Array:
     >>> keep(np.array([1.0, np.inf, 2.0]), np.array([True, False, False]))
     array([1., 0., 0.])
     """
-    x, condition = np.asarray(x), np.asarray(condition)
+    x, condition = np.asarray(x), np.asarray(condition, bool)
     bits = _BITS.get(x.dtype.itemsize)
     if bits is None or x.dtype.kind != "f":
         return np.where(condition, x, x.dtype.type(0))
@@ -253,6 +260,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 
 constant(
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+    np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
     np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.isclose, np.allclose, np.array_equal, np.array_equiv,
     np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.signbit,

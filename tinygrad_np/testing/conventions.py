@@ -81,18 +81,20 @@ CONVENTIONS = [
         ([0, 0, 0.25],),
     ),
     Convention("where(x > 0, sqrt(x), 0)", lambda x: np.where(x > 0, np.sqrt(x), 0), ([0, 4],), ([0, 0.25],), True),
-    Convention("sqrt(relu(x))", lambda x: np.sqrt(relu(x)), ([-1, 4],), ([0, 0.25],), True),
-    Convention("sqrt(maximum(x, 0))", lambda x: np.sqrt(np.maximum(x, 0)), ([-1, 4],), ([0, 0.25],), True),
-    Convention("sqrt(clip(x, 0, 9))", lambda x: np.sqrt(np.clip(x, 0, 9)), ([-1, 4],), ([0, 0.25],), True),
+    Convention("sqrt(relu(x))", lambda x: np.sqrt(relu(x)), ([-1, 4],), ([0, 0.25],)),
+    Convention("sqrt(maximum(x, 0))", lambda x: np.sqrt(np.maximum(x, 0)), ([-1, 4],), ([0, 0.25],)),
+    Convention("sqrt(clip(x, 0, 9))", lambda x: np.sqrt(np.clip(x, 0, 9)), ([-1, 4],), ([0, 0.25],)),
     Convention("det of [[1,2],[2,4]]", np.linalg.det, ([[1, 2], [2, 4]],), ([[4, -2], [-2, 1]],), True),
     Convention(
         "eigenvalues of the identity, their sum", lambda x: np.sum(np.linalg.eigvalsh(x)), (np.eye(2),), (np.eye(2),)
     ),
     Convention("sum of a 0-d Tensor, axis 0", lambda x: np.sum(x, axis=0), (2.0,), (1.0,)),
-    Convention("norm, keepdims", lambda x: np.linalg.norm(x, axis=1, keepdims=True), ([[3, 4]],), ([[0.6, 0.8]],)),
-    Convention("diag of 2 x 3", np.diag, ([[1, 2, 3], [4, 5, 6]],), ([[1, 0, 0], [0, 1, 0]],)),
-    Convention("repeat, axis -1", lambda x: np.repeat(x, 2, axis=-1), ([[1, 2]],), ([[2, 2]],)),
-    Convention("tile of rank 3", lambda x: np.tile(x, (2, 1, 3)), ([[[1, 2]]],), ([[[6, 6]]],)),
+    Convention(
+        "norm, keepdims", lambda x: np.linalg.norm(x, axis=1, keepdims=True), ([[3, 4]],), ([[0.6, 0.8]],), True
+    ),
+    Convention("diag of 2 x 3", np.diag, ([[1, 2, 3], [4, 5, 6]],), ([[1, 0, 0], [0, 1, 0]],), True),
+    Convention("repeat, axis -1", lambda x: np.repeat(x, 2, axis=-1), ([[1, 2]],), ([[2, 2]],), True),
+    Convention("tile of rank 3", lambda x: np.tile(x, (2, 1, 3)), ([[[1, 2]]],), ([[[6, 6]]],), True),
     Convention(
         "einsum 'i,i' with a broadcast 1", lambda a, b: np.einsum("i,i", a, b), ([2], [1, 3, 5]), ([9], [2, 2, 2]), True
     ),

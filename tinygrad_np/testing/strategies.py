@@ -46,8 +46,10 @@ def arrays(draw: st.DrawFn, shape: tuple[int, ...], domain: Domain = REAL, place
         if domain.either_sign:
             x *= 1 - 2 * (place % 2)
     else:
-        x = (domain.low + np.array(places, np.int64) % int(domain.high - domain.low)).astype(domain.kind)
-    return LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](x.reshape(shape))
+        x = (domain.low + np.array(places, np.int64) % int(domain.high - domain.low)).astype(
+            {"i": np.int64, "b": np.bool_}[domain.kind]
+        )
+    return np.asarray(LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](x.reshape(shape)))
 
 
 def _places(size: int) -> st.SearchStrategy[list[int]]:
