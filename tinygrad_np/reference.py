@@ -65,7 +65,8 @@ def _shown(values: tuple[Any, ...]) -> str:
 def text() -> str:
     """The whole file."""
     functions, methods = differentiable_functions(), differentiable_methods()
-    own = sorted(e.name for f, e in registry.items() if not is_numpys(f) and not e.name.startswith("_"))
+    home = f"{__package__}.ops."  # and not what a user registered
+    own = sorted(e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_")
     own = [name for name in own if name != "getitem" and not name.endswith("_at")]  # said in other words
     constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)

@@ -45,7 +45,7 @@ class Primitive:
         self.function, self.vjps, self.arity, self.cases = function, vjps, arity, cases
         self.name = name_of(function)
         self.has_fixed_arguments = arity is not None and None in tuple(vjps)
-        self.keywords = _keywords(next(vjp for vjp in vjps if vjp is not None))
+        self.keywords = _parameters(next(vjp for vjp in vjps if vjp is not None))[1]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return apply(self.function, *args, **kwargs)
@@ -136,12 +136,11 @@ def primitive(function: Function, *vjps: Function | None, each: Function | None 
     name = name_of(function)
     if bool(vjps) == bool(each) or not (each or any(vjps)):
         raise TypeError(f"{name} needs a vjp for each of its arguments, or one for all of them in each=")
-    for vjp in filter(None, vjps):
-        parameters = inspect.signature(vjp).parameters.values()
-        count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-        if count != 2 + len(vjps) and all(p.kind is not p.VAR_POSITIONAL for p in parameters):
+    taken = [_parameters(vjp) for vjp in vjps if vjp is not None]
+    for count, _ in taken:
+        if count not in (None, 2 + len(vjps)):
             raise TypeError(f"a vjp of {name} takes g, y and {len(vjps)} inputs, not {count} positional arguments")
-    if len({frozenset(_keywords(vjp)) for vjp in filter(None, vjps)}) > 1:
+    if any(keywords != taken[0][1] for _, keywords in taken):
         raise TypeError(f"the vjps of {name} take different keywords; each is given all of them")
     _register(Primitive(function, _EndlessVjps(each) if each else vjps, None if each else len(vjps), cases))
 
@@ -152,9 +151,12 @@ def primitive(function: Function, *vjps: Function | None, each: Function | None 
     return call
 
 
-def _keywords(vjp: Function) -> set[str]:
+def _parameters(vjp: Function) -> tuple[int | None, set[str]]:
+    """How many positional arguments a function takes (None: any number), and the names of its keyword-only ones."""
     parameters = inspect.signature(vjp).parameters.values()
-    return {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return None if any_number else count, {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def differentiable(
