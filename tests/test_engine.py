@@ -521,6 +521,15 @@ def test_elements_cannot_be_assigned() -> None:
         leaf([1.0])[0] = 2
 
 
+def test_lists_of_numbers_stand_for_arrays_everywhere() -> None:
+    t = leaf([1.0, 2.0])
+    assert np.kron([1.0, 3.0], t).data.tolist() == [1, 2, 3, 6]
+    assert np.dot([1.0, 3.0], t).data == 7
+    assert np.append(t, [3.0]).data.tolist() == [1, 2, 3]
+    assert np.concatenate([t, [3.0, 4.0]]).data.tolist() == [1, 2, 3, 4]
+    assert np.average(t, weights=[1.0, 3.0]).data == 1.75
+
+
 def test_updates_at_an_index_are_new_tensors() -> None:
     x, v = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf([5.0, 6.0])
     y = x.at[1].set(v)
@@ -569,6 +578,7 @@ def test_unsupported_keywords_are_refused_by_name() -> None:
         (lambda: np.exp(t, out=np.empty(2)), "exp of a Tensor does not support out="),
         (lambda: np.sqrt(t, where=[True, False]), "sqrt of a Tensor does not support where="),
         (lambda: np.argmax(t, out=np.empty((), int)), "argmax of a Tensor does not support out="),
+        (lambda: np.average(t, returned=True), "average of a Tensor does not support returned=; supported: a, axis"),
         (lambda: np.add.at(t, 0, 1.0), "add.at of a Tensor is not supported"),
         (lambda: np.maximum.accumulate(t), "maximum.accumulate of a Tensor is not supported"),
         (lambda: np.add.reduceat(t, [0]), "add.reduceat of a Tensor is not supported"),

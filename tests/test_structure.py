@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinygrad_np
 import tinygrad_np.testing
 from tinygrad_np import checkpoint, data, reference
+from tinygrad_np.tensor import Composite, registry
 
 PACKAGE = Path(tinygrad_np.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -31,6 +33,7 @@ FLOORS = {
 }
 # The example of save() loads; one that registered a NumPy function would do so in every test that follows.
 WITHOUT_EXAMPLE = {"load", "write_atomically", "composite", "constant"}
+IN_KWARGS = {("einsum", "subscripts"), ("pad", "constant_values")}  # NumPy has these in *operands and **kwargs
 OUTSIDE = {"numpy", "safetensors", "hypothesis"}
 
 
@@ -107,3 +110,13 @@ def test_the_table_of_operations_is_current() -> None:
 
 def test_two_hundred_functions_and_methods_are_differentiable() -> None:
     assert len(reference.differentiable_functions()) + len(reference.differentiable_methods()) >= 200
+
+
+def test_composites_name_their_arguments_as_numpy_does() -> None:
+    """Otherwise a keyword that NumPy documents would be refused."""
+    for function, entry in registry.items():
+        if isinstance(entry, Composite) and reference.is_numpys(function) and isinstance(function, type(np.sum)):
+            theirs = inspect.signature(function).parameters
+            for name, parameter in inspect.signature(entry.implementation).parameters.items():
+                if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+                    assert name in theirs or (entry.name, name) in IN_KWARGS, f"{entry.name}: {name}"

@@ -13,7 +13,7 @@ from .testing.conventions import CONVENTIONS
 PATH = Path(__file__).parent / "OPERATIONS.md"
 # Required arguments of composites that are no numbers to differentiate by.
 NO_NUMBERS = {
-    "axis", "condition", "condlist", "dtype", "indices", "indices_or_sections", "kth", "n", "obj", "pad_width", "parts",
+    "axis", "condition", "condlist", "dtype", "indices", "indices_or_sections", "kth", "n", "obj", "pad_width",
     "q", "repeats", "reps", "subscripts",
 }  # fmt: skip
 METHODS = [

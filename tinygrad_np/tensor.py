@@ -81,8 +81,15 @@ class Composite:
         self.function, self.implementation, self.cases = function, implementation, cases
         self.name = name_of(function)
 
+    @cached_property
+    def keywords(self) -> set[str]:
+        return set(inspect.signature(self.implementation).parameters)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.implementation(*args, **kwargs)
+        if unsupported := sorted(kwargs.keys() - self.keywords):
+            supported = ", ".join(sorted(self.keywords))
+            raise TypeError(f"{self.name} of a Tensor does not support {unsupported[0]}=; supported: {supported}")
+        return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
 
 
 class Constant:
@@ -206,6 +213,15 @@ def _dispatch(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -
             " For the bare array, without a gradient, pass the Tensor's .data"
         )
     return operation(*args, **kwargs)
+
+
+def _is_nested_numbers(value: Any) -> bool:
+    """Whether the value is a list of numbers, or of such lists; an empty one may be of anything."""
+    if not isinstance(value, list):
+        return False
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, int | float | np.generic)
 
 
 def _arrays(value: Any) -> Any:

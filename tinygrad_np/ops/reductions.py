@@ -108,12 +108,13 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
     """`np.average`, differentiable in the weights too: of the shape of `a`, or of its one axis."""
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
-    if weights.shape != a.shape:
-        if not isinstance(axis, int) or weights.shape != (a.shape[axis],):
-            raise TypeError(f"average: weights of shape {weights.shape} fit neither {a.shape} nor its axis {axis}")
+    shape = np.shape(weights)
+    if shape != a.shape:
+        if not isinstance(axis, int) or shape != (a.shape[axis],):
+            raise TypeError(f"average: weights of shape {shape} fit neither {a.shape} nor its axis {axis}")
         weights = np.reshape(weights, [-1 if i == axis % a.ndim else 1 for i in range(a.ndim)])
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
-    return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
 
 
 # --- variance --------------------------------------------------------------------------------------------------------
@@ -429,7 +430,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     """`np.trapezoid`, differentiable also in the abscissae `x`."""
     if x is None:
         width: Any = dx
-    elif x.ndim == 1:
+    elif np.ndim(x) == 1:
         width = np.reshape(np.diff(x), [-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
     else:
         width = np.diff(x, axis=axis)

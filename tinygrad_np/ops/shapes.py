@@ -219,11 +219,11 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return np.array_split(ary, indices_or_sections, axis)
 
 
-composite(np.vsplit, cases=[Case("4 n", (2,))])(lambda ary, parts: split(ary, parts, 0))
+composite(np.vsplit, cases=[Case("4 n", (2,))])(lambda ary, indices_or_sections: split(ary, indices_or_sections, 0))
 composite(np.hsplit, cases=[Case("n 4", (2,)), Case("4", ([1],))])(
-    lambda ary, parts: split(ary, parts, 0 if ary.ndim == 1 else 1)
+    lambda ary, indices_or_sections: split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
 )
-composite(np.dsplit, cases=[Case("n m 4", (2,))])(lambda ary, parts: split(ary, parts, 2))
+composite(np.dsplit, cases=[Case("n m 4", (2,))])(lambda ary, indices_or_sections: split(ary, indices_or_sections, 2))
 
 
 @composite(np.unstack, cases=[Case("3 n"), Case("n 2", kwargs={"axis": -1})])
