@@ -1,11 +1,12 @@
 """Derivatives of functions: give one a function, get the function that computes its derivative.
 
 `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors and of nested tuples,
-lists and dicts of them (*trees*, below), and nest to any order. Where an argument is itself being differentiated, the
-derivative is recorded too; otherwise it is a plain result.
+lists and dicts of them (*trees*, below), and nest to any order. A derivative that depends on anything else that
+requires a gradient (an outer argument, a parameter) is recorded too; otherwise it is a plain result.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -38,24 +39,70 @@ def _like(tree: Any, leaves: Any) -> Any:
     return next(leaves)
 
 
-def _tracked(tree: Any) -> tuple[Any, list[Tensor], bool]:
-    """The tree with a Tensor to differentiate by at each leaf, these Tensors, and whether one is being recorded."""
-    leaves: list[Tensor] = []
-    recorded = False
-    for leaf in _leaves(tree):
-        if type(leaf) is Tensor and leaf.requires_grad:
-            leaves.append(+leaf)
-            recorded = True
-        else:
-            data = leaf.data if type(leaf) is Tensor else leaf
-            leaves.append(Tensor(data, requires_grad=True))
-    return _like(tree, iter(leaves)), leaves, recorded
+def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
+    """The leaves of a tree in the order of another one's, which must be of the same shape; dicts go by their keys."""
+    if isinstance(like, tuple | list):
+        if not isinstance(tree, tuple | list) or len(tree) != len(like):
+            raise ValueError(f"{what}: expected {len(like)} branches, not {tree!r:.60}")
+        return [leaf for a, b in zip(tree, like, strict=True) for leaf in _leaves_like(a, b, what)]
+    if isinstance(like, dict):
+        if not isinstance(tree, dict) or tree.keys() != like.keys():
+            raise ValueError(f"{what}: expected a dict of {sorted(like)}, not {tree!r:.60}")
+        return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
+    if np.shape(tree) != np.shape(like):
+        raise ValueError(f"{what}: shape {np.shape(tree)} for {np.shape(like)}")
+    return [tree]
+
+
+def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
+    """The tree with a Tensor to differentiate by at each leaf, and these Tensors."""
+    leaves = [
+        +leaf
+        if type(leaf) is Tensor and leaf.requires_grad
+        else Tensor(leaf.data if type(leaf) is Tensor else leaf, requires_grad=True)
+        for leaf in _leaves(tree)
+    ]
+    return _like(tree, iter(leaves)), leaves
+
+
+@contextmanager
+def _recording() -> Iterator[bool]:
+    """Operations inside are recorded, also under no_grad; what is yielded says whether results may stay recorded."""
+    outside = tensor._pauses.get()
+    token = tensor._pauses.set(0)
+    try:
+        yield not outside
+    finally:
+        tensor._pauses.reset(token)
+
+
+def _depends_on_more(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> bool:
+    """Whether the outputs were computed from anything that requires a gradient besides the inputs."""
+    known = {id(x) for x in inputs if x.is_leaf}
+    tracked = [y for y in outputs if type(y) is Tensor and y.requires_grad]
+    return any(t.is_leaf and id(t) not in known for t in tensor._ancestors(tracked, None))
 
 
 def _with(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> list[Any]:
     """The arguments with those of the given numbers replaced."""
     replaced = dict(zip(numbers, trees, strict=True))
     return [replaced.get(i, a) for i, a in enumerate(args)]
+
+
+def _done(leaves: Sequence[Tensor]) -> None:
+    """Make constants of the Tensors that were only there to differentiate by: an outer derivative need not see them."""
+    for leaf in leaves:
+        if leaf.is_leaf:
+            leaf.requires_grad = False
+
+
+def _numbers(argnums: int | tuple[int, ...], args: Sequence[Any]) -> tuple[int, ...]:
+    """The numbers of the arguments to differentiate by, from 0."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    counted = tuple(i + len(args) if i < 0 else i for i in numbers)
+    if not all(0 <= i < len(args) for i in counted) or len(set(counted)) < len(counted):
+        raise ValueError(f"argnums {argnums} do not name different ones of {len(args)} positional arguments")
+    return counted
 
 
 def _outputs(function: Function, result: Any) -> list[Tensor]:
@@ -103,18 +150,24 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
     >>> float(value), {name: float(g) for name, g in slope.items()}
     (58.0, {'w': 48.0, 'b': 20.0})
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        trees, inputs, record = _tracked(tuple(args[i] for i in numbers))
+        with _recording() as wanted:
+            return compute(args, kwargs, wanted)
+
+    def compute(args: Sequence[Any], kwargs: dict[str, Any], wanted: bool) -> Any:
+        numbers = _numbers(argnums, args)
+        trees, inputs = _tracked(tuple(args[i] for i in numbers))
         value = function(*_with(args, numbers, trees), **kwargs)
         if type(value) is not Tensor or value.size != 1:
             shown = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
             raise (ValueError if type(value) is Tensor else TypeError)(
                 f"a gradient is taken of a function that returns a Tensor of one element, not {shown}; see jacobian"
             )
+        record = wanted and _depends_on_more([value], inputs)
         found = _like(trees, iter(_gradients([value], inputs, [np.ones(value.shape)], record)))
+        _done(inputs)
         return _detached(value, record), found[0] if isinstance(argnums, int) else found
 
     return derivative
@@ -150,16 +203,17 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     >>> [float(g) for g in pull(1.0)]
     [3.0, 2.0]
     """
-    trees, inputs, record = _tracked(primals)
-    result = function(*trees)
-    outputs = _outputs(function, result)
+    with _recording() as wanted:
+        trees, inputs = _tracked(primals)
+        result = function(*trees)
+        outputs = _outputs(function, result)
+        record = wanted and _depends_on_more(outputs, inputs)
 
     def pull(gradients: Any) -> Any:
-        seeds = _leaves(gradients)
-        if len(seeds) != len(outputs):
-            raise ValueError(f"{len(seeds)} gradients for {len(outputs)} outputs")
-        recorded = record or any(type(seed) is Tensor and seed.requires_grad for seed in seeds)
-        return _like(trees, iter(_gradients(outputs, inputs, seeds, recorded)))
+        seeds = _leaves_like(gradients, result, "gradients")
+        with _recording() as wanted:
+            recorded = record or (wanted and _depends_on_more(seeds, ()))
+            return _like(trees, iter(_gradients(outputs, inputs, seeds, recorded)))
 
     return _detached(result, record), pull
 
@@ -182,18 +236,17 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> dy
     Tensor([ 2., 40.], dtype=float64)
     """
-    trees, inputs, record = _tracked(tuple(primals))
-    directions = _leaves(tuple(tangents))
-    shapes, expected = [np.shape(v) for v in directions], [x.shape for x in inputs]
-    if shapes != expected:
-        raise ValueError(f"tangents of shapes {shapes} for primals of shapes {expected}")
-    result = function(*trees)
-    outputs = _outputs(function, result)
-    seeds = [Tensor(np.zeros_like(y.data), requires_grad=True) for y in outputs]
-    gradients = _gradients(outputs, inputs, seeds, True)
-    record = record or any(type(v) is Tensor and v.requires_grad for v in directions)
-    derivatives = _gradients(gradients, seeds, directions, record)
-    return _detached(result, record), _like(result, iter(derivatives))
+    with _recording() as wanted:
+        trees, inputs = _tracked(tuple(primals))
+        directions = _leaves_like(tuple(tangents), trees, "tangents")
+        result = function(*trees)
+        outputs = _outputs(function, result)
+        seeds = [Tensor(np.ones_like(y.data), requires_grad=True) for y in outputs]
+        gradients = _gradients(outputs, inputs, seeds, True)
+        record = wanted and _depends_on_more([*outputs, *directions], inputs)
+        derivatives = _gradients(gradients, seeds, directions, record)
+        _done([*inputs, *seeds])
+        return _detached(result, record), _like(result, iter(derivatives))
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------
@@ -214,12 +267,17 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
     Tensor([[2., 0.],
             [0., 4.]], dtype=float64)
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        trees, inputs, record = _tracked(tuple(args[i] for i in numbers))
+        with _recording() as wanted:
+            return compute(args, kwargs, wanted)
+
+    def compute(args: Sequence[Any], kwargs: dict[str, Any], wanted: bool) -> Any:
+        numbers = _numbers(argnums, args)
+        trees, inputs = _tracked(tuple(args[i] for i in numbers))
         result = function(*_with(args, numbers, trees), **kwargs)
+        record = wanted and _depends_on_more(_outputs(function, result), inputs)
 
         def block(output: Tensor) -> Any:
             units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
@@ -233,7 +291,9 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
             found = _like(trees, iter(columns))
             return found[0] if isinstance(argnums, int) else found
 
-        return _like(result, (block(output) for output in _outputs(function, result)))
+        blocks = [block(output) for output in _outputs(function, result)]
+        _done(inputs)
+        return _like(result, iter(blocks))
 
     return derivative
 
@@ -265,11 +325,11 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
     (Tensor([  6., 120.], dtype=float64),)
     """
-    trees, inputs, record = _tracked(tuple(primals))
-    directions = _leaves(tuple(tangents))
-    shapes, expected = [np.shape(v) for v in directions], [x.shape for x in inputs]
-    if shapes != expected:
-        raise ValueError(f"tangents of shapes {shapes} for primals of shapes {expected}")
-    gradients = grad(function, tuple(range(len(trees))))(*trees)
-    record = record or any(type(v) is Tensor and v.requires_grad for v in directions)
-    return _like(trees, iter(_gradients(_leaves(gradients), inputs, directions, record)))
+    with _recording() as wanted:
+        trees, inputs = _tracked(tuple(primals))
+        directions = _leaves_like(tuple(tangents), trees, "tangents")
+        gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
+        record = wanted and _depends_on_more([*gradients, *directions], inputs)
+        found = _gradients(gradients, inputs, directions, record)
+        _done(inputs)
+        return _like(trees, iter(found))

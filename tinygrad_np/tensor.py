@@ -623,6 +623,11 @@ class Tensor:
         self._serial = next(_serials)
 
     @property
+    def is_leaf(self) -> bool:
+        """Whether this Tensor was given, and not computed from others that require a gradient."""
+        return self._recipe is None
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
         return self.data.shape

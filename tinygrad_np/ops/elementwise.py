@@ -124,6 +124,11 @@ def _or_one(x: Any) -> Any:
     return np.where(x == 0, 1, x)
 
 
+def _radius(a: Any, b: Any) -> Any:
+    """The distance from the origin, 1 at the origin; its square could be too large or too small a number."""
+    return _or_one(np.hypot(a, b))
+
+
 def _difference(a: Any, b: Any) -> Any:
     """a - b, but 0 where both are the same infinity."""
     return np.where(np.isinf(a) & (a == b), 0, a - b)
@@ -154,8 +159,8 @@ of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(1 - x * x))
 unary(np.arctan, lambda g, y, x: g / (1 + x * x))
 binary(
     np.arctan2,
-    lambda g, y, a, b: g * b / _or_one(a * a + b * b),
-    lambda g, y, a, b: -g * a / _or_one(a * a + b * b),
+    lambda g, y, a, b: g * (b / _radius(a, b)) / _radius(a, b),
+    lambda g, y, a, b: -g * (a / _radius(a, b)) / _radius(a, b),
 )
 unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
@@ -265,5 +270,5 @@ constant(
     np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.isclose, np.allclose, np.array_equal, np.array_equiv,
     np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.signbit,
     np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.floor_divide,
-    np.zeros_like, np.ones_like, np.full_like, np.empty_like,
+    np.zeros_like, np.ones_like, np.empty_like,
 )  # fmt: skip

@@ -5,6 +5,7 @@ from types import EllipsisType
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..tensor import Array, composite, differentiable, primitive, registry
 from .cases import Case, each
@@ -120,7 +121,10 @@ PLACES = np.array([[2, 0], [-1, 2]])
 def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     """`np.take`."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
-    return x[(slice(None),) * (axis % x.ndim) + (np.asarray(indices),)]
+    indices = np.asarray(indices)
+    if indices.dtype == bool:
+        indices = indices.astype(np.intp)  # as np.take does: numbers, not a mask
+    return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
 
 
 @composite(
@@ -135,7 +139,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """`np.take_along_axis`."""
     if axis is None:
         return np.ravel(arr)[indices]
-    axis %= arr.ndim
+    axis = normalize_axis_index(axis, arr.ndim)
     if indices.ndim != arr.ndim:
         raise ValueError(f"take_along_axis: indices have {indices.ndim} dimensions, the array {arr.ndim}")
     return arr[

@@ -8,6 +8,7 @@ eigenvectors are right, where two are equal they are infinite or NaN, and those 
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..tensor import Array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
@@ -203,18 +204,18 @@ def _eigenvectors(x: Array, UPLO: Any = "L") -> Array:
 @composite(
     np.linalg.eigh,
     cases=[
-        *each("3 3", prepare=_spaced, finish=lambda r: (r[0], r[1] ** 2), UPLO=("L", "U")),
+        *each("3 3", prepare=_spaced, finish=lambda r: (r[0], r[1] ** 2), UPLO=("L", "U", "l")),
         Case("b 2 2", prepare=_spaced, finish=lambda r: (r.eigenvalues, r.eigenvectors**2)),
     ],
 )
 def eigh(a: Any, UPLO: Any = "L") -> Any:
     """`np.linalg.eigh`: eigenvalues, rising, and eigenvectors, whose sign is not determined."""
     kind = type(np.linalg.eigh(np.eye(1)))
-    return kind(_eigenvalues(a, UPLO=UPLO), _eigenvectors(a, UPLO=UPLO))
+    return kind(_eigenvalues(a, UPLO=UPLO.upper()), _eigenvectors(a, UPLO=UPLO.upper()))
 
 
-composite(np.linalg.eigvalsh, cases=[*each("3 3", prepare=_spaced, UPLO=("L", "U"))])(
-    lambda a, UPLO="L": _eigenvalues(a, UPLO=UPLO)
+composite(np.linalg.eigvalsh, cases=[*each("3 3", prepare=_spaced, UPLO=("L", "U", "u"))])(
+    lambda a, UPLO="L": _eigenvalues(a, UPLO=UPLO.upper())
 )
 
 
@@ -337,7 +338,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
-    rows, columns = (axis % x.ndim for axis in axes)
+    rows, columns = normalize_axis_tuple(axes, x.ndim)
     if order in (None, "fro"):
         return _euclidean(x, axis=(rows, columns), keepdims=keepdims)
     if order in (1, -1, np.inf, -np.inf):

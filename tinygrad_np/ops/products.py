@@ -4,6 +4,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..tensor import Array, composite, differentiable, primitive
 from .cases import Case, each
@@ -121,7 +122,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         right: list[int] = [*range(axes)]
     else:
         left, right = (np.atleast_1d(np.asarray(axis, int)).tolist() for axis in axes)
-    left, right = [i % a.ndim for i in left], [i % b.ndim for i in right]
+    left, right = list(normalize_axis_tuple(left, a.ndim)), list(normalize_axis_tuple(right, b.ndim))
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ValueError(f"tensordot: axes {axes} of shapes {a.shape} and {b.shape} do not have the same lengths")
     free_left = [i for i in range(a.ndim) if i not in left]
@@ -329,6 +330,8 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
         letters = "".join(terms)
         once = sorted(letter for letter in set(letters) - set(broadcast) if letters.count(letter) == 1)
         output = broadcast + "".join(once)
+    elif broadcast and "..." not in output:
+        raise ValueError(f"einsum: {subscripts!r} has an ellipsis in its inputs, but none in its output")
     output = output.replace("...", broadcast)
     arrays = list(operands)
     for i, term in enumerate(terms):
@@ -336,6 +339,9 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
             while terms[i].count(letter) > 1:  # the diagonal, which comes to stand last
                 first = terms[i].index(letter)
                 second = terms[i].index(letter, first + 1)
+                lengths = np.shape(arrays[i])[first], np.shape(arrays[i])[second]
+                if lengths[0] != lengths[1]:
+                    raise ValueError(f"einsum: {letter!r} of {subscripts!r} stands for axes of lengths {lengths}")
                 arrays[i] = np.diagonal(arrays[i], 0, first, second)
                 rest = [other for position, other in enumerate(terms[i]) if position not in (first, second)]
                 terms[i] = "".join([*rest, letter])
@@ -359,6 +365,9 @@ def _convolve(a: Array, v: Array) -> Array:
 )
 def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
     """`np.convolve`, of two vectors."""
+    if mode not in ("full", "same", "valid"):
+        raise ValueError(f"convolve: mode must be 'full', 'same' or 'valid', not {mode!r}")
+    a, v = np.atleast_1d(a), np.atleast_1d(v)
     short, long = sorted((np.size(a), np.size(v)))
     begin, length = {
         "full": (0, short + long - 1),

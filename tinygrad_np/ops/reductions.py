@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tensor import composite, constant, primitive
 from .cases import REAL, Case, Domain, each
@@ -110,10 +111,15 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
         return np.mean(a, axis=axis, keepdims=keepdims)
     shape = np.shape(weights)
     if shape != a.shape:
-        if not isinstance(axis, int) or shape != (a.shape[axis],):
+        axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+        if not isinstance(axis, int | np.integer) or shape != (a.shape[axis],):
             raise TypeError(f"average: weights of shape {shape} fit neither {a.shape} nor its axis {axis}")
-        weights = np.reshape(weights, [-1 if i == axis % a.ndim else 1 for i in range(a.ndim)])
+        weights = np.reshape(
+            weights, [-1 if i == normalize_axis_index(int(axis), a.ndim) else 1 for i in range(a.ndim)]
+        )
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    if np.any(total == 0):
+        raise ZeroDivisionError("average: the weights sum to 0")
     return np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
 
 
@@ -122,8 +128,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
 
 def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     """The gradient of a variance: 2 * (x - mean) / (count - ddof)."""
-    centred = x - np.mean(x, axis=axis, keepdims=True, where=where)
-    return keep(2 * restore(g, x, axis, keepdims) * centred / (_count(x, axis, where) - ddof), where)
+    centred = keep(x - np.mean(x, axis=axis, keepdims=True, where=where), where)  # 0 also where x is a masked NaN
+    return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
 def _by_std(g: Any, y: Any) -> Any:
@@ -199,7 +205,7 @@ def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
 
 def _along_last(x: Any, axis: Any) -> Any:
     """x with the reduced axes moved to the end and made one."""
-    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(np.asarray(axis, int)))
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = [x.shape[i] for i in kept]
     return np.reshape(np.transpose(x, kept + axes), (*shape, math.prod(x.shape[i] for i in axes)))
@@ -207,7 +213,7 @@ def _along_last(x: Any, axis: Any) -> Any:
 
 def _back_from_last(rows: Any, x: Any, axis: Any) -> Any:
     """The inverse of `_along_last`, for an array like x."""
-    axes = tuple(range(x.ndim)) if axis is None else tuple(a % x.ndim for a in np.atleast_1d(np.asarray(axis, int)))
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     order = (*(i for i in range(x.ndim) if i not in axes), *axes)
     return np.transpose(np.reshape(rows, [x.shape[i] for i in order]), np.argsort(order))
 
@@ -222,7 +228,7 @@ def _others(x: Any) -> Any:
 
 def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1, where: Any = True) -> Any:
     factors = x if where is True else np.where(where, x, 1)
-    if np.all(factors != 0):
+    if np.all(factors != 0) and np.all(y != 0) and np.all(np.isfinite(y)):
         return keep(restore(g, x, axis, keepdims) * restore(y, x, axis, keepdims) / factors, where)
     if x.ndim == 0:
         return g * initial
@@ -297,18 +303,19 @@ def _quantile(name: str, percent: float) -> Any:
     def implementation(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
         if method != "linear":
             raise ValueError(f"{name} of a Tensor: method {method!r} is not supported; 'linear' is")
-        dtype = a.dtype if isinstance(q, int | float) else np.result_type(a.dtype, np.asarray(q).dtype)
+        dtype = a.dtype if type(q) in (int, float) else np.result_type(a.dtype, np.asarray(q).dtype)
         q = np.asarray(q) / percent
-        if q.size and (q.min() < 0 or q.max() > 1):
+        if not np.all((q >= 0) & (q <= 1)):
             raise ValueError(f"{name}: q must be from 0 to {percent:g}")
         rows = np.sort(_along_last(a, axis), axis=-1)
         place = q.reshape(-1) * (rows.shape[-1] - 1)
         low = np.floor(place).astype(int)
         share = (place - low).astype(dtype)
         found = rows[..., low] * (1 - share) + rows[..., np.minimum(low + 1, rows.shape[-1] - 1)] * share
+        found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as NumPy: a NaN, which sorts last, hides the others
         found = np.moveaxis(found, -1, 0)
         if keepdims:
-            axes = range(a.ndim) if axis is None else np.atleast_1d(axis) % a.ndim
+            axes = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)
             found = np.reshape(found, (q.size, *(1 if i in axes else n for i, n in enumerate(a.shape))))
         return np.reshape(found, q.shape + found.shape[1:])
 
@@ -335,13 +342,14 @@ def _cumulated_back(g: Any, x: Any, axis: Any) -> Any:
 
 
 def _cumulated_product_back(g: Any, y: Any, x: Any, axis: Any) -> Any:
-    if np.all(x != 0):
+    if np.all(x != 0) and np.all(y != 0) and np.all(np.isfinite(y)):
         return _cumulated_back(g * y, x, axis) / x
+    axis = None if x.ndim == 0 else axis
     rows = np.reshape(x, (-1,)) if axis is None else np.moveaxis(x, axis, -1)
     n = rows.shape[-1]
     # Row k of the square: the cumulative product without element k. n times the memory, but exact where x is 0.
     products = np.cumprod(np.where(np.eye(n, dtype=bool), 1, rows[..., np.newaxis, :]), axis=-1)
-    along = g if axis is None else np.moveaxis(g, axis, -1)
+    along = np.ravel(g) if axis is None else np.moveaxis(g, axis, -1)
     back = np.sum(np.triu(products) * along[..., np.newaxis, :], axis=-1)
     return np.reshape(back, x.shape) if axis is None else np.moveaxis(back, -1, axis)
 
@@ -368,7 +376,7 @@ def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_ini
     y = function(x, axis=axis)
     if not include_initial:
         return y
-    shape = [1 if i == axis % x.ndim else n for i, n in enumerate(x.shape)]
+    shape = [1 if i == normalize_axis_index(axis, x.ndim) else n for i, n in enumerate(x.shape)]
     return np.concatenate([np.full(shape, start, x.dtype), y], axis=axis)
 
 
@@ -386,7 +394,7 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: bool
 
 def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     """x[..., start:stop, ...] along an axis."""
-    return x[(slice(None),) * (axis % x.ndim) + (slice(start, stop),)]
+    return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (slice(start, stop),)]
 
 
 @composite(
@@ -404,7 +412,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     ends = []
     for end in (prepend, append):
         if end is not None and np.ndim(end) == 0:
-            end = np.broadcast_to(end, [1 if i == axis % a.ndim else size for i, size in enumerate(a.shape)])
+            end = np.broadcast_to(
+                end, [1 if i == normalize_axis_index(axis, a.ndim) else size for i, size in enumerate(a.shape)]
+            )
         ends.append([] if end is None else [end])
     x = np.concatenate([*ends[0], a, *ends[1]], axis=axis) if n and (ends[0] or ends[1]) else a
     for _ in range(n):
@@ -431,7 +441,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     if x is None:
         width: Any = dx
     elif np.ndim(x) == 1:
-        width = np.reshape(np.diff(x), [-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
+        width = np.reshape(np.diff(x), [-1 if i == normalize_axis_index(axis, y.ndim) else 1 for i in range(y.ndim)])
     else:
         width = np.diff(x, axis=axis)
     return np.sum(width * (_part(y, axis, 1, None) + _part(y, axis, None, -1)) / 2.0, axis=axis)
@@ -451,8 +461,9 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
 )
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """`np.gradient`, differentiable also in the coordinates."""
-    axes = range(f.ndim) if axis is None else [a % f.ndim for a in np.atleast_1d(axis)]
-    spacings = [1.0] * len(axes) if not varargs else list(varargs) * (len(axes) if len(varargs) == 1 else 1)
+    axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
+    one = len(varargs) == 1 and np.ndim(varargs[0]) == 0  # spacing serves for all axes
+    spacings = [1.0] * len(axes) if not varargs else list(varargs) * (len(axes) if one else 1)
     if len(spacings) != len(axes) or edge_order not in (1, 2):
         raise TypeError("gradient: takes one spacing, or one for each axis, and edge_order 1 or 2")
     found = [_slope(f, spacing, a, edge_order) for spacing, a in zip(spacings, axes, strict=True)]
@@ -464,6 +475,9 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     n = f.shape[axis]
     if n < edge_order + 1:
         raise ValueError(f"gradient: axis {axis} has {n} elements, expected at least {edge_order + 1}")
+    if np.ndim(spacing) > 1 or (np.ndim(spacing) == 1 and np.size(spacing) != n):
+        raise ValueError(f"gradient: {np.shape(spacing)} coordinates for axis {axis} of length {n}")
+    spacing = float(spacing) if isinstance(spacing, np.generic) else spacing
     h = np.diff(spacing) if np.ndim(spacing) == 1 else np.ones(n - 1, f.dtype) * spacing
     h = np.reshape(h, [-1 if i == axis else 1 for i in range(f.ndim)])
     steps = (_part(f, axis, 1, None) - _part(f, axis, None, -1)) / h  # the slope of each interval
@@ -508,5 +522,5 @@ composite(np.multiply.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis"
 constant(
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort,
     np.all, np.any, np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere,
-    np.searchsorted, np.digitize, np.bincount, np.histogram,
+    np.searchsorted, np.digitize,
 )  # fmt: skip

@@ -1,9 +1,11 @@
 """Functions that move elements about without changing them, and those that change only their dtype."""
 
 import itertools
+import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import Case, each
@@ -74,7 +76,7 @@ def _piece(i: int, g: Any, arrays: Any, axis: int) -> Any:
     """The part of a concatenation's gradient that belongs to its array `i`."""
     start = sum(np.shape(a)[axis] for a in arrays[:i])
     part = slice(start, start + np.shape(arrays[i])[axis])
-    return g[(slice(None),) * (axis % g.ndim) + (part,)]
+    return g[(slice(None),) * normalize_axis_index(axis, g.ndim) + (part,)]
 
 
 @differentiable(each=lambda i, g, y, *arrays, axis=0: _piece(i, g, arrays, axis), cases=[Case("n m, k m")])
@@ -132,7 +134,7 @@ primitive(np.linalg.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), ca
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """`np.rollaxis`: the axis comes to stand before what is at `start`."""
     order = list(range(a.ndim))
-    axis %= a.ndim
+    axis = normalize_axis_index(axis, a.ndim)
     start = start + a.ndim if start < 0 else start
     order.remove(axis)
     order.insert(start - (axis < start), axis)
@@ -199,13 +201,15 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """`np.array_split`: parts at the given indices, or as many as said, the first ones longer by one if need be."""
     n = ary.shape[axis]
+    if np.ndim(indices_or_sections) == 0 and indices_or_sections < 1:
+        raise ValueError(f"array_split: there must be at least 1 part, not {indices_or_sections}")
     if np.ndim(indices_or_sections) == 0:
         each_has, longer = divmod(n, int(indices_or_sections))
         sizes = [each_has + (i < longer) for i in range(int(indices_or_sections))]
         ends = [0, *np.cumsum(sizes).tolist()]
     else:
         ends = [0, *indices_or_sections, n]
-    before = (slice(None),) * (axis % ary.ndim)
+    before = (slice(None),) * normalize_axis_index(axis, ary.ndim)
     return [ary[(*before, slice(*pair))] for pair in itertools.pairwise(ends)]
 
 
@@ -229,7 +233,7 @@ composite(np.dsplit, cases=[Case("n m 4", (2,))])(lambda ary, indices_or_section
 @composite(np.unstack, cases=[Case("3 n"), Case("n 2", kwargs={"axis": -1})])
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """`np.unstack`."""
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * normalize_axis_index(axis, x.ndim)
     return tuple(x[(*before, i)] for i in range(x.shape[axis]))
 
 
@@ -268,7 +272,7 @@ def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any,
 )
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """`np.repeat`."""
-    x, axis = (np.ravel(a), 0) if axis is None else (a, axis % a.ndim)
+    x, axis = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
     if np.size(repeats) == 1:  # a broadcast, whose gradient is a sum and no scatter
         times = int(np.reshape(repeats, ()))
         wide = np.broadcast_to(np.expand_dims(x, axis + 1), (*x.shape[: axis + 1], times, *x.shape[axis + 1 :]))
@@ -279,7 +283,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 @composite(np.tile, cases=[*each("2 n 3", reps=(2, (2, 1), (2, 1, 3), (2, 1, 1, 2), (0, 1, 1), ())), Case("", (3,))])
 def tile(A: Any, reps: Any) -> Any:
     """`np.tile`."""
-    reps = tuple(np.atleast_1d(np.asarray(reps, int)).tolist())
+    reps = tuple(operator.index(times) for times in np.atleast_1d(reps).astype(object))  # no fractions
     rank = max(A.ndim, len(reps))
     reps, shape = (1,) * (rank - len(reps)) + reps, (1,) * (rank - A.ndim) + A.shape
     pairs = list(zip(reps, shape, strict=True))
@@ -301,7 +305,7 @@ primitive(
 )
 primitive(
     np.roll,
-    lambda g, y, x, *, shift, axis=None: np.roll(g, -np.asarray(shift), axis),
+    lambda g, y, x, *, shift, axis=None: np.roll(g, -np.asarray(shift, np.int64), axis),
     cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
 )
 
@@ -318,6 +322,7 @@ def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
     return np.pad(x, widths, constant_values=value)
 
 
+_NO_VALUE = object()
 PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
 
 
@@ -328,9 +333,14 @@ PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
         Case("n", (1,), {"constant_values": 2.0}),
     ],
 )
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _NO_VALUE) -> Any:
     """`np.pad`, in the modes that copy elements or put in constants."""
+    if mode != "constant" and constant_values is not _NO_VALUE:
+        raise TypeError(f"pad: constant_values has no meaning in mode {mode!r}")
+    if np.asarray(pad_width).dtype.kind not in "iu":
+        raise TypeError(f"pad: pad_width must be integers, not {pad_width!r}")
     if mode == "constant":
+        constant_values = 0 if constant_values is _NO_VALUE else constant_values
         widths = np.broadcast_to(np.asarray(pad_width, int), (array.ndim, 2))
         return _pad_constant(array, widths=tuple(map(tuple, widths.tolist())), value=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
@@ -390,6 +400,9 @@ composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ra
 )
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
     """`np.linspace` between Tensors."""
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"linspace: num must be at least 0, not {num}")
     start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
     shares = np.arange(num) / max(1, num - 1 if endpoint else num)
     shares = shares.astype(start.dtype).reshape(-1, *[1] * start.ndim)
