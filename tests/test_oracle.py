@@ -39,6 +39,14 @@ def upper(x: Any) -> Any:
     return torch.triu(x) + torch.triu(x, 1).mT
 
 
+def clip(a: Any, low: Any = None, high: Any = None, min: Any = None, max: Any = None) -> Any:
+    bounds = [b for b in (low, high, min, max) if b is not None]
+    bounds = torch.broadcast_tensors(a, *(torch.as_tensor(b, dtype=a.dtype) for b in bounds))[1:]
+    if len(bounds) == 1:
+        return torch.clip(a.expand(bounds[0].shape), **{"max" if low is None and min is None else "min": bounds[0]})
+    return torch.clip(a.expand(bounds[0].shape), *bounds)
+
+
 def cholesky(x: Any, **options: Any) -> Any:
     return torch.linalg.cholesky((upper if options.get("upper") else lower)(x), **options)
 
@@ -138,6 +146,27 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
         m if rowvar or m.ndim < 2 else m.T, correction=(0 if bias else 1) if ddof is None else ddof
     ),
     "corrcoef": lambda x, rowvar=True: torch.corrcoef(x if rowvar else x.T),
+    "clip": clip,
+    "cross": lambda a, b, axisa=-1, axisb=-1, axisc=-1: (
+        torch.linalg.cross(*torch.broadcast_tensors(a, b)) if axisa == axisb == axisc == -1 else NotImplemented
+    ),
+    "atleast_1d": torch.atleast_1d,
+    "atleast_2d": torch.atleast_2d,
+    "atleast_3d": torch.atleast_3d,
+    "array_split": lambda x, parts, axis=0: torch.tensor_split(x, parts, axis),
+    "split": lambda x, parts, axis=0: torch.tensor_split(x, parts, axis),
+    "hsplit": lambda x, parts: torch.hsplit(x, parts),
+    "vsplit": lambda x, parts: torch.vsplit(x, parts),
+    "dsplit": lambda x, parts: torch.dsplit(x, parts),
+    "take_along_axis": lambda x, indices, axis=-1: (
+        NotImplemented if axis is None else torch.take_along_dim(x, indices % x.shape[axis], axis)
+    ),
+    "expand_dims": lambda x, axis: torch.unsqueeze(x, axis) if isinstance(axis, int) else NotImplemented,
+    "conjugate": lambda x: torch.conj(x),
+    "real": lambda x: torch.real(x),
+    "radians": torch.deg2rad,
+    "degrees": torch.rad2deg,
+    "fabs": torch.abs,
     "ravel": lambda x, order="C": x.reshape(-1) if order == "C" else x.T.reshape(-1),
     "nan_to_num": lambda x, nan=0.0, posinf=None, neginf=None: torch.nan_to_num(x, nan, posinf, neginf),
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
@@ -191,8 +220,8 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "linalg.cholesky": lambda x, upper=False: torch.linalg.cholesky(
         globals()["upper" if upper else "lower"](x), upper=upper
     ),
-    "linalg.eigvalsh": lambda a, UPLO="L": torch.linalg.eigvalsh((lower if UPLO == "L" else upper)(a)),
-    "linalg.eigh": lambda a, UPLO="L": torch.linalg.eigh((lower if UPLO == "L" else upper)(a)),
+    "linalg.eigvalsh": lambda a, UPLO="L": torch.linalg.eigvalsh((lower if UPLO in "Ll" else upper)(a)),
+    "linalg.eigh": lambda a, UPLO="L": torch.linalg.eigh((lower if UPLO in "Ll" else upper)(a)),
     "linalg.svd": lambda a, full_matrices=True, compute_uv=True: (
         torch.linalg.svd(a, full_matrices=False) if compute_uv else torch.linalg.svdvals(a)
     ),
@@ -206,12 +235,11 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
 # Namesakes that mean something else, or take what ours do not.
 DIFFERENT = {
     "vander", "linalg.cond",  # whose backward fails there: a variable "has been modified by an inplace operation"
-    "add.reduce", "angle", "append", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "clip", "compress",
-    "conjugate", "copy", "cross", "cumulative_sum", "degrees", "delete", "divmod", "dsplit", "expand_dims", "fabs",
-    "fix", "frexp", "gradient", "heaviside", "hsplit", "keep", "ldexp", "linalg.lstsq", "linalg.matrix_transpose",
-    "linalg.outer", "linalg.tensordot", "linalg.trace", "linspace", "modf", "pad", "percentile", "positive",
-    "radians", "real", "repeat", "scatter_add", "select", "split", "take_along_axis", "tensorinv", "unwrap",
-    "vsplit",
+    "add.reduce", "append", "compress",
+    "cumulative_sum", "delete",
+    "gradient", "heaviside", "keep", "linalg.lstsq", "linalg.matrix_transpose",
+    "linalg.outer", "linalg.tensordot", "linalg.trace", "linspace", "pad", "percentile",
+    "repeat", "scatter_add", "select", "ldexp", "frexp",
 }  # fmt: skip
 
 
