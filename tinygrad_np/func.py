@@ -127,6 +127,30 @@ def _detached(tree: Any, record: bool) -> Any:
     return tree if record else _like(tree, (leaf.detach() for leaf in _leaves(tree)))
 
 
+def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Function) -> Function:
+    """The function of the same arguments that returns `derive(result, inputs, arranged, wanted)`.
+
+    `inputs` are the Tensors to differentiate by, `arranged` puts a derivative by each into trees like the arguments,
+    and `wanted` says whether derivatives may be recorded.
+    """
+
+    @wraps(function)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        with _recording() as wanted:
+            numbers = _numbers(argnums, args)
+            trees, inputs = _tracked(tuple(args[i] for i in numbers))
+
+            def arranged(leaves: Sequence[Tensor]) -> Any:
+                found = _like(trees, iter(leaves))
+                return found[0] if isinstance(argnums, int) else found
+
+            derived = derive(function(*_with(args, numbers, trees), **kwargs), inputs, arranged, wanted)
+            _done(inputs)
+            return derived
+
+    return derivative
+
+
 # --- first derivatives -----------------------------------------------------------------------------------------------
 
 
@@ -151,26 +175,16 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
     (58.0, {'w': 48.0, 'b': 20.0})
     """
 
-    @wraps(function)
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        with _recording() as wanted:
-            return compute(args, kwargs, wanted)
-
-    def compute(args: Sequence[Any], kwargs: dict[str, Any], wanted: bool) -> Any:
-        numbers = _numbers(argnums, args)
-        trees, inputs = _tracked(tuple(args[i] for i in numbers))
-        value = function(*_with(args, numbers, trees), **kwargs)
+    def derive(value: Any, inputs: Sequence[Tensor], arranged: Function, wanted: bool) -> Any:
         if type(value) is not Tensor or value.size != 1:
             shown = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
             raise (ValueError if type(value) is Tensor else TypeError)(
                 f"a gradient is taken of a function that returns a Tensor of one element, not {shown}; see jacobian"
             )
         record = wanted and _depends_on_more([value], inputs)
-        found = _like(trees, iter(_gradients([value], inputs, [np.ones(value.shape)], record)))
-        _done(inputs)
-        return _detached(value, record), found[0] if isinstance(argnums, int) else found
+        return _detached(value, record), arranged(_gradients([value], inputs, [np.ones(value.shape)], record))
 
-    return derivative
+    return _by_arguments(function, argnums, derive)
 
 
 def grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
@@ -268,34 +282,25 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
             [0., 4.]], dtype=float64)
     """
 
-    @wraps(function)
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        with _recording() as wanted:
-            return compute(args, kwargs, wanted)
-
-    def compute(args: Sequence[Any], kwargs: dict[str, Any], wanted: bool) -> Any:
-        numbers = _numbers(argnums, args)
-        trees, inputs = _tracked(tuple(args[i] for i in numbers))
-        result = function(*_with(args, numbers, trees), **kwargs)
-        record = wanted and _depends_on_more(_outputs(function, result), inputs)
+    def derive(result: Any, inputs: Sequence[Tensor], arranged: Function, wanted: bool) -> Any:
+        outputs = _outputs(function, result)
+        record = wanted and _depends_on_more(outputs, inputs)
 
         def block(output: Tensor) -> Any:
             units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
             rows = [_gradients([output], inputs, [unit], record) for unit in units]
-            columns = [
-                np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
-                if rows
-                else Tensor(np.zeros(output.shape + x.shape, x.dtype))
-                for k, x in enumerate(inputs)
-            ]
-            found = _like(trees, iter(columns))
-            return found[0] if isinstance(argnums, int) else found
+            return arranged(
+                [
+                    np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
+                    if rows
+                    else Tensor(np.zeros(output.shape + x.shape, x.dtype))
+                    for k, x in enumerate(inputs)
+                ]
+            )
 
-        blocks = [block(output) for output in _outputs(function, result)]
-        _done(inputs)
-        return _like(result, iter(blocks))
+        return _like(result, iter([block(output) for output in outputs]))
 
-    return derivative
+    return _by_arguments(function, argnums, derive)
 
 
 def hessian(function: Function, argnums: int = 0) -> Function:
