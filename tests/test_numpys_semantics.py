@@ -106,3 +106,13 @@ def test_eigenvalues_of_a_named_triangle_in_either_case() -> None:
     for name, triangle in (("l", np.tril), ("L", np.tril), ("u", np.triu)):
         g = grad(np.linalg.eigvalsh(x, name)[0], x).data
         np.testing.assert_array_equal(g, triangle(g))
+
+
+def test_singular_values_of_a_singular_matrix() -> None:
+    """The vectors are NumPy's own also where a singular value is 0; the gradients of the values stay finite."""
+    x = leaf([[1.0, 2.0], [2.0, 4.0]])
+    for found, expected in zip(np.linalg.svd(x), np.linalg.svd(x.data), strict=True):
+        np.testing.assert_allclose(found.data, expected, rtol=1e-14, atol=1e-15)
+    u, _, vh = np.linalg.svd(x.data)
+    np.testing.assert_allclose(grad(np.linalg.norm(x, "nuc"), x).data, u @ vh, rtol=1e-12)
+    np.testing.assert_allclose(grad(np.linalg.norm(x, 2), x).data, np.outer(u[:, 0], vh[0]), rtol=1e-12)

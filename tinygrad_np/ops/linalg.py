@@ -243,22 +243,30 @@ def _left_vectors(x: Array) -> Array:
     return np.linalg.svd(x, full_matrices=False).U
 
 
+@differentiable(
+    lambda g, y, x: _t(_left_back(_t(g), _t(y), _singular_values(x), _t(_left_vectors(x)))),
+    cases=[Case("2 3", prepare=_spaced, finish=np.square)],
+)
+def _right_vectors(x: Array) -> Array:
+    return np.linalg.svd(x, full_matrices=False).Vh
+
+
 def _svd(x: Any) -> Any:
-    """U, S and Vh; Vh as U of the transposed matrix, with the signs that belong to the first U."""
-    s, u = _singular_values(x), _left_vectors(x)
-    return u, s, (_t(u) @ x) / np.expand_dims(s, -1)
+    return _left_vectors(x), _singular_values(x), _right_vectors(x)
 
 
-SVD_PARTS = lambda r: (r.U**2, r.S, r.Vh**2, r.U * np.expand_dims(r.S, -2) @ r.Vh)  # noqa: E731 - invariant under signs
+def _signless(parts: Any) -> Any:
+    """What does not depend on the signs of the singular vectors."""
+    return parts.U**2, parts.S, parts.Vh**2, parts.U * np.expand_dims(parts.S, -2) @ parts.Vh
 
 
 @composite(
     np.linalg.svd,
     cases=[
-        Case(shapes, kwargs={"full_matrices": False}, prepare=_spaced, finish=SVD_PARTS)
+        Case(shapes, kwargs={"full_matrices": False}, prepare=_spaced, finish=_signless)
         for shapes in ("3 2", "2 3", "b 2 2")
     ]
-    + [Case("3 3", prepare=_spaced, finish=SVD_PARTS), Case("3 2", kwargs={"compute_uv": False}, prepare=_spaced)],
+    + [Case("3 3", prepare=_spaced, finish=_signless), Case("3 2", kwargs={"compute_uv": False}, prepare=_spaced)],
 )
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
