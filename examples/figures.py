@@ -1,78 +1,204 @@
-"""The figures of the examples: curves over epochs, a confusion matrix, weights as images."""
+"""The pictures of the examples: curves, a confusion matrix, weights, mistakes; each is a PNG with its alt text.
 
+Every function here takes plain numbers and returns a `Picture`; it trains nothing, tests nothing and saves nothing.
+"""
+
+import functools
 import io
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from tinygrad_np.checkpoint import write_atomically
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 TRAINING, TESTING = "#4477aa", "#cc6677"
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 120,
+    "font.size": 10,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.markersize": 3,
+}
+IMAGE = {"axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}
 
 
-def _axes(width: float = 6, height: float = 4) -> Axes:
-    return Figure(figsize=(width, height), layout="constrained").subplots()
+class Picture(NamedTuple):
+    """A figure as the bytes of a PNG file, the words above it, and those that stand for it where it cannot be seen."""
+
+    title: str
+    alt: str
+    png: bytes
 
 
-def _save(axes: Axes, path: Path) -> None:
-    picture = io.BytesIO()
-    axes.figure.savefig(picture, dpi=120, format="png")
-    write_atomically(path, picture.getvalue())
+def picture(title: str, **style: Any) -> Callable[[Callable[..., tuple[Figure, str]]], Callable[..., Picture]]:
+    """Make of a function that returns a figure and its alt text one that returns a Picture, in the common style."""
+
+    def decorate(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
+        @functools.wraps(draw)
+        def drawn(*arguments: Any) -> Picture:
+            with matplotlib.rc_context({**STYLE, **style}):
+                figure, alt = draw(*arguments)
+                file = io.BytesIO()
+                figure.savefig(file, format="png")
+                return Picture(title, alt, file.getvalue())
+
+        return drawn
+
+    return decorate
 
 
-def _curve(axes: Axes, values: list[float], color: str, label: str) -> None:
-    axes.plot(range(1, len(values) + 1), values, "o-", color=color, markersize=3, label=label)
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def _curve(axes: Axes, values: Sequence[float], **style: Any) -> None:
+    axes.plot(range(1, len(values) + 1), values, **style)
     axes.set_xlabel("epoch")
-    axes.set_xlim(0.5, len(values) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
 
 
-def losses(metrics: dict[str, Any], path: Path) -> None:
+def _legend_above(figure: Figure, axes: Axes, columns: int) -> None:
+    """A legend outside of the axes, where it cannot hide a curve."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns)
+
+
+@picture("Loss")
+def losses(training: Sequence[float], testing: Sequence[float]) -> tuple[Figure, str]:
     """Training and test loss against the epoch."""
-    axes = _axes()
-    _curve(axes, metrics["train_loss"], TRAINING, "training (mean over the epoch)")
-    _curve(axes, metrics["test_loss"], TESTING, "test (after the epoch)")
+    figure = Figure((6, 4))
+    axes = figure.subplots()
+    _curve(axes, training, marker="o", color=TRAINING, label="training (mean over the epoch)")
+    _curve(axes, testing, marker="o", color=TESTING, label="test (after the epoch)")
     axes.set_ylabel("cross-entropy (nats per image)")
     axes.set_ylim(bottom=0)
-    axes.legend()
-    _save(axes, path)
+    _legend_above(figure, axes, 2)
+    alt = "Line chart of the loss against the epoch: training from {:.3f} to {:.3f}, test from {:.3f} to {:.3f}."
+    return figure, alt.format(training[0], training[-1], testing[0], testing[-1])
 
 
-def accuracy(metrics: dict[str, Any], path: Path) -> None:
+@picture("Accuracy on the test set")
+def accuracy(testing: Sequence[float]) -> tuple[Figure, str]:
     """Test accuracy against the epoch."""
-    axes = _axes()
-    values = metrics["test_accuracy"]
-    _curve(axes, values, TESTING, "test")
+    figure = Figure((6, 4))
+    axes = figure.subplots()
+    _curve(axes, testing, marker="o", color=TESTING)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    axes.set_ylabel("accuracy on the test set")
-    axes.set_title(f"{values[-1]:.2%} after {len(values)} epoch{'s' * (len(values) > 1)}", fontsize=10)
-    _save(axes, path)
+    axes.set_ylabel("test images read correctly")
+    axes.set_title(f"{testing[-1]:.2%} after {len(testing)} epoch{'s' * (len(testing) > 1)}")
+    alt = f"Line chart of the test accuracy against the epoch: from {testing[0]:.2%} to {testing[-1]:.2%}."
+    return figure, alt
 
 
-def confusion(matrix: np.ndarray, path: Path) -> None:
-    """How many images of each class (row) were predicted as each class (column); colours are shares of the row."""
+@picture("Learning rate")
+def learning_rate(steps: Sequence[int], rates: Sequence[float]) -> tuple[Figure, str]:
+    """The learning rate at these steps."""
+    figure = Figure((6, 3))
+    axes = figure.subplots()
+    axes.plot(steps, rates, color=TRAINING, drawstyle="steps-post")
+    if min(rates) > 0 and max(rates) > 10 * min(rates):
+        axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.set_ylabel("learning rate")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    return figure, f"Line chart of the learning rate against the step: from {rates[0]:g} to {rates[-1]:.2g}."
+
+
+@picture("Candidates")
+def candidates(
+    parameter: str, values: Sequence[float], histories: Sequence[Mapping[str, Any]], best: float
+) -> tuple[Figure, str]:
+    """Loss and accuracy of every candidate of a search step, in training and on the validation images."""
+    figure = Figure((6, 7))
+    top, bottom = figure.subplots(2, sharex=True)
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
+    for value, history, color in zip(values, histories, colors, strict=True):
+        style = {"color": color, "linewidth": 2.5 if value == best else 1.2}
+        label = f"{value:g}" + " (best)" * (value == best) + " (diverged)" * bool(history.get("diverged"))
+        for axes, quantity in ((top, "loss"), (bottom, "accuracy")):
+            _curve(axes, history[f"validation_{quantity}"], label=label, marker="o", **style)
+            _curve(axes, history[f"train_{quantity}"], linestyle=":", **style)
+    top.set_xlabel("")
+    top.set_yscale("log")
+    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    top.yaxis.set_major_formatter("{x:g}")
+    top.yaxis.set_minor_locator(NullLocator())
+    top.set_ylabel("cross-entropy (nats per image)")
+    bottom.set_ylabel("images read correctly")
+    bottom.yaxis.set_major_formatter(PercentFormatter(1))
+    top.set_title("solid: validation, after the epoch; dotted: training, mean over the epoch")
+    figure.legend(
+        *top.get_legend_handles_labels(), loc="outside upper center", ncols=min(len(values), 5), title=parameter
+    )
+    finals = [
+        f"{value:g} {history['validation_accuracy'][-1]:.2%}"
+        if history["validation_accuracy"]
+        else f"{value:g} diverged"
+        for value, history in zip(values, histories, strict=True)
+    ]
+    alt = f"Line charts of loss and accuracy against the epoch for each {parameter}. Validation accuracy at the end: "
+    return figure, alt + ", ".join(finals) + "."
+
+
+# --- what a model does -----------------------------------------------------------------------------------------------
+
+
+@picture("Confusion matrix", **IMAGE)
+def confusion(matrix: np.ndarray) -> tuple[Figure, str]:
+    """How many images of each class (row) were read as each class (column); colours are shares of the row."""
     n = len(matrix)
-    axes = _axes(max(5, 0.5 * n + 1), max(4.6, 0.5 * n + 0.6))
+    figure = Figure((max(5.4, 0.5 * n + 1), max(5, 0.5 * n + 0.6)))
+    axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root, so that rare mistakes are seen
     if n <= 30:
         for (row, column), count in np.ndenumerate(matrix):
             color = "white" if shares[row, column] > 0.4 else "black"
-            axes.text(column, row, str(count) if count else "", ha="center", va="center", color=color, fontsize=8)
+            axes.text(column, row, str(count) if count else "", ha="center", va="center", color=color, fontsize=9)
         axes.set_xticks(range(n))
         axes.set_yticks(range(n))
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    axes.set_title(f"{np.trace(matrix):,} of {matrix.sum():,} images right", fontsize=10)
-    _save(axes, path)
+    axes.set_xlabel("read as")
+    axes.set_ylabel("is")
+    axes.set_title(f"{np.trace(matrix):,} of {matrix.sum():,} images read correctly")
+    wrong = matrix - np.diag(np.diag(matrix))
+    alt = f"Confusion matrix: {np.trace(matrix)} of {matrix.sum()} images read correctly"
+    if wrong.any():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        alt += f"; the commonest mistake is a {row} read as {column}, {wrong[row, column]} times"
+    return figure, alt + "."
 
 
-def weights(weight: np.ndarray, image_shape: tuple[int, int], path: Path) -> None:
+@picture("The surest mistakes", **IMAGE)
+def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> tuple[Figure, str]:
+    """The wrongly read images in whose class the model put the most trust, surest first."""
+    predicted, trust = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    wrong = wrong[np.argsort(-trust[wrong], kind="stable")]
+    rows, columns = max(1, min(5, -(-len(wrong) // 5))), 5
+    figure = Figure((6, 0.5 + 1.35 * rows))
+    for axes in np.ravel(figure.subplots(rows, columns)):
+        axes.set_axis_off()
+    for axes, i in zip(figure.axes, wrong, strict=False):
+        axes.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(f"{labels[i]}, read as {predicted[i]}\n{trust[i]:.1%} sure", fontsize=8.5)
+    shown = wrong[: rows * columns]
+    figure.suptitle(f"the surest {len(shown)} of {len(wrong)} mistakes" if len(wrong) else "no mistakes", fontsize=10)
+    alt = f"The {len(shown)} images that were misread with the most trust, of {len(wrong)}: "
+    return figure, alt + ", ".join(f"{labels[i]} as {predicted[i]}" for i in shown) + "."
+
+
+# --- what a model has learned ----------------------------------------------------------------------------------------
+
+
+@picture("First layer", **IMAGE)
+def first_layer(weight: np.ndarray, image_shape: tuple[int, int]) -> tuple[Figure, str]:
     """The weights of the hidden units whose weight vectors are longest, each as an image: blue below 0, red above."""
     side = min(8, int(np.sqrt(weight.shape[1])))
     strongest = np.argsort(-np.linalg.norm(weight, axis=0), kind="stable")[: side * side]
@@ -82,10 +208,29 @@ def weights(weight: np.ndarray, image_shape: tuple[int, int], path: Path) -> Non
         row, column = divmod(i, side)
         top, left = row * (height + 1), column * (width + 1)
         tiles[top : top + height, left : left + width] = weight[:, unit].reshape(image_shape)
-    axes = _axes(6.6, 6)
+    figure = Figure((6, 5.4))
+    axes = figure.subplots()
     limit = np.nanpercentile(np.abs(tiles), 99.5)  # the few largest would pale all others
     image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(f"first-layer weights of {side * side} of {weight.shape[1]} hidden units", fontsize=10)
-    axes.figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="weight")
-    _save(axes, path)
+    axes.set_title(f"weights of the first layer: {side * side} of {weight.shape[1]} hidden units, each as an image")
+    figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="weight")
+    return figure, f"The weights of {side * side} hidden units as images of {height} by {width} pixels."
+
+
+@picture("Second layer", **IMAGE)
+def second_layer(weight: np.ndarray) -> tuple[Figure, str]:
+    """The weights from every hidden unit to every class, the units sorted by the class that each speaks for most."""
+    hidden, classes = weight.shape
+    order = np.lexsort((-weight.max(axis=1), weight.argmax(axis=1)))
+    figure = Figure((6, max(3, 0.22 * classes + 1)))
+    axes = figure.subplots()
+    limit = np.percentile(np.abs(weight), 99.5)
+    image = axes.imshow(weight[order].T, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    if classes <= 30:
+        axes.set_yticks(range(classes))
+    axes.set_xlabel("hidden unit, sorted by the class that it speaks for most")
+    axes.set_ylabel("class")
+    axes.set_title(f"weights of the second layer: from {hidden} hidden units to {classes} classes")
+    figure.colorbar(image, ax=axes, extend="both", label="weight")
+    return figure, f"Heat map of the weights from {hidden} hidden units to {classes} classes, grouped by class."

@@ -1,36 +1,52 @@
-"""Train a fully connected network to read handwritten digits, and test it.
+"""Train a fully connected network to read handwritten digits, test it, and let it read yours.
 
-    python examples/mnist_fcn.py                      # 784-1024-10, 30 epochs, in under a minute
+    python examples/mnist_fcn.py                       # 784-1024-10, 30 epochs, in under a minute
+    python examples/mnist_fcn.py --report              # the same, and a page that shows all of it
     python examples/mnist_fcn.py --test runs/mnist_fcn/model.safetensors
+    python examples/mnist_fcn.py --predict seven.png   # with the newest model under runs/
 
 Read `train` first: it is the whole of training, written out. Its heart is three lines: the loss is a Tensor,
 `loss.backward()` finds its gradient with respect to every weight, and `optimizer.step()` takes a step down.
 """
 
 import argparse
-import importlib.util
-import itertools
 import json
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tinygrad_np import cross_entropy, no_grad
+sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_fcn finds its neighbours too
+import command_line
+import results
+from command_line import natural, non_negative, path, positive, positive_integer, setting
+from report import environment
+from tinygrad_np import cross_entropy, no_grad, softmax
 from tinygrad_np.checkpoint import load, save, write_atomically
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
 from tinygrad_np.nn import Linear, ReLU, Sequential
 from tinygrad_np.optim import SGD, ExponentialScheduler
 
-if missing := [name for name in ("matplotlib", "sklearn", "tqdm") if importlib.util.find_spec(name) is None]:
-    sys.exit(f'mnist_fcn.py needs {", ".join(missing)}: python -m pip install -e ".[examples]" brings them')
+DATA = Path(__file__).parent / "data/mnist"
 
-from tqdm import tqdm  # only now, so that what is missing is said first
 
-HERE = Path(__file__).parent
-METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-FIGURES = ("loss.png", "accuracy.png", "confusion.png", "weights.png")
+@dataclass(frozen=True)
+class Settings:
+    """All that a training depends on beside the images: the same settings give the same weights, to the bit."""
+
+    hidden: int = setting(1024, positive_integer, "units in the hidden layer")
+    epochs: int = setting(30, positive_integer, "passes over the training set")
+    batch_size: int = setting(64, positive_integer, "images in a step")
+    lr: float = setting(0.5, non_negative, "the learning rate at the start")
+    decay: float = setting(0.5, positive, "what the rate is multiplied by after each stage")
+    stage_length: int = setting(500, positive_integer, "steps in a stage")
+    weight_decay: float = setting(1e-5, non_negative, "coefficient of L2 regularisation")
+    seed: int = setting(0, natural, "of the initial weights and of the order of the images")
 
 
 # --- the network and its training ------------------------------------------------------------------------------------
@@ -50,27 +66,26 @@ def pixels(images: np.ndarray) -> np.ndarray:
     return np.multiply(images.reshape(len(images), -1), np.float32(1 / 255), dtype=np.float32)
 
 
+class DivergenceError(ValueError):
+    """The loss is no longer a finite number."""
+
+
 def train(
-    options: argparse.Namespace, train_set: Dataset, test_set: Dataset, folder: Path, metrics: dict[str, list[float]]
-) -> Sequential:
-    """Train, test after every epoch, add to the metrics, and save them and the model in the folder."""
-    rng = np.random.default_rng(options.seed)  # one generator: the same seed gives the same weights, to the bit
-    image_size = train_set.images[0].size
-    classes = int(train_set.labels.max()) + 1
+    model: Sequential, dataset: Dataset, settings: Settings, rng: np.random.Generator, bar: Any = None
+) -> Iterator[tuple[float, float]]:
+    """Train a network; after every epoch, yield the mean loss and the accuracy on the images as they came by.
 
-    model = network(image_size, options.hidden, classes, rng)
-    loader = DataLoader(*train_set, batch_size=options.batch_size, rng=rng)
-    schedule = ExponentialScheduler(options.lr, decay=options.decay, stage_length=options.stage_length)
-    optimizer = SGD(model.parameters(), lr=schedule, weight_decay=options.weight_decay)
-    print(
-        f"{model}\n{sum(p.size for p in model.parameters()):,} parameters, {len(train_set.labels):,} images", flush=True
-    )
+    Raises:
+        DivergenceError: the loss is not finite.
+    """
+    loader = DataLoader(*dataset, batch_size=settings.batch_size, rng=rng)
+    schedule = ExponentialScheduler(settings.lr, decay=settings.decay, stage_length=settings.stage_length)
+    optimizer = SGD(model.parameters(), lr=schedule, weight_decay=settings.weight_decay)
 
-    with tqdm(total=options.epochs * len(loader), unit="step", disable=options.quiet) as bar:
-        for epoch in range(1, options.epochs + 1):
-            bar.set_description(f"epoch {epoch}/{options.epochs}")
-            loss_sum, right = 0.0, 0
-            for images, labels in loader:
+    for _ in range(settings.epochs):
+        loss_sum, right = 0.0, 0
+        for images, labels in loader:
+            with np.errstate(all="ignore"):  # a loss that diverges is looked for below
                 logits = model(pixels(images))
                 loss = cross_entropy(logits, labels)
 
@@ -78,237 +93,187 @@ def train(
                 loss.backward()
                 optimizer.step()
 
-                if not np.isfinite(loss.item()):
-                    raise ValueError(
-                        f"the loss is {loss.item()} at step {optimizer.steps}; try a smaller --lr or --weight-decay"
-                    )
-                loss_sum += loss.item() * len(labels)
-                right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
+            if not np.isfinite(loss.item()):
+                raise DivergenceError(
+                    f"the loss is {loss.item()} at step {optimizer.steps}; try a smaller --lr or --weight-decay"
+                )
+            loss_sum += loss.item() * len(labels)
+            right += int(np.count_nonzero(logits.argmax(axis=1) == labels))
+            if bar is not None:
                 bar.update()
-                if bar.n % 50 == 0:
+                if optimizer.steps % 50 == 0:
                     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{optimizer.lr:.2g}", refresh=False)
-
-            test_loss, predicted = test(model, test_set)
-            n = len(train_set.labels)
-            values = (loss_sum / n, test_loss, right / n, float(np.mean(predicted == test_set.labels)))
-            extended = {name: [*metrics[name], value] for name, value in zip(METRICS, values, strict=True)}
-            save_epoch(model, extended, options, folder)
-            metrics.update(extended)  # so that `metrics` never says more than the files do
-            bar.write(
-                f"epoch {epoch:3d}  train loss {values[0]:.4f}  accuracy {values[2]:.2%}"
-                f"  test loss {values[1]:.4f}  accuracy {values[3]:.2%}",
-                file=sys.stdout,
-            )
-    return model
+        yield loss_sum / len(dataset.labels), right / len(dataset.labels)
 
 
-def test(model: Sequential, dataset: Dataset) -> tuple[float, np.ndarray]:
-    """The mean loss over a dataset, and the class that the model predicts for each of its images."""
-    losses, predicted = [], []
+def classify(model: Sequential, images: np.ndarray) -> np.ndarray:
+    """The logits of images, shape (n, classes)."""
     with no_grad():
-        for images, labels in DataLoader(*dataset, batch_size=1000):
-            logits = model(pixels(images))
-            losses.append(cross_entropy(logits, labels).item() * len(labels))
-            predicted.append(logits.argmax(axis=1))
-    return sum(losses) / len(dataset.labels), np.concatenate(predicted)
+        return np.concatenate([model(pixels(images[i : i + 1000])).data for i in range(0, len(images), 1000)])
 
 
-# --- what comes out --------------------------------------------------------------------------------------------------
+def test(model: Sequential, dataset: Dataset) -> tuple[float, float]:
+    """The mean loss and the accuracy on a dataset."""
+    logits = classify(model, dataset.images)
+    return float(cross_entropy(logits, dataset.labels)), float(np.mean(logits.argmax(axis=1) == dataset.labels))
 
 
-def report(model: Sequential, dataset: Dataset) -> np.ndarray:
-    """Print precision, recall, F1 and support of every class; return the confusion matrix."""
-    from sklearn.metrics import classification_report, confusion_matrix  # after training: it brings a second BLAS
-
-    loss, predicted = test(model, dataset)
-    classes = range(model.layers[-1].weight.shape[1])
-    print(classification_report(dataset.labels, predicted, labels=classes, digits=4, zero_division=0))
-    print(f"test loss {loss:.4f}, test accuracy {np.mean(predicted == dataset.labels):.2%}")
-    return confusion_matrix(dataset.labels, predicted, labels=classes)
+# --- what the command does -------------------------------------------------------------------------------------------
 
 
-def save_epoch(model: Sequential, metrics: dict[str, list[float]], options: argparse.Namespace, folder: Path) -> None:
-    """Save what there is after an epoch; each file is replaced whole, and the model holds the metrics as well."""
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
-    record = json.dumps({**metrics, "hyperparameters": settings}, indent=1)
-    for name in FIGURES:  # those of an earlier run, under --overwrite
-        (folder / name).unlink(missing_ok=True)
-    save(folder / "model.safetensors", model.state_dict(), {"metrics": record})
-    write_atomically(folder / "metrics.json", record.encode())
-
-
-def draw(model: Sequential, metrics: dict, confusion: np.ndarray, image_shape: tuple[int, int], folder: Path) -> None:
-    """The figures of a run, into its folder."""
-    sys.path.insert(0, str(HERE))
-    import figures  # after training: matplotlib takes 0.3 s to import
-
-    figures.losses(metrics, folder / "loss.png")
-    figures.accuracy(metrics, folder / "accuracy.png")
-    figures.confusion(confusion, folder / "confusion.png")
-    figures.weights(model.layers[0].weight.data, image_shape, folder / "weights.png")
-
-
-def saved_model(path: Path) -> Sequential:
-    """The network in a file: its architecture is in the shapes of its weights."""
-    state, _ = load(path)
-    first, last = state.get("layers.0.weight"), state.get("layers.2.weight")
-    if first is None or last is None or first.ndim != 2 or last.ndim != 2:
-        raise ValueError(
-            f"{path}: not a network from this script; it holds {', '.join(sorted(state)[:5]) or 'nothing'}"
-        )
-    model = network(first.shape[0], first.shape[1], last.shape[1], np.random.default_rng(0))
-    model.load_state_dict(state)
-    return model
-
-
-# --- the command line ------------------------------------------------------------------------------------------------
-
-
-def positive_integer(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
-    return value
-
-
-def number(text: str, *, above: float = -np.inf, at_least: float = -np.inf) -> float:
+def train_and_save(
+    settings: Settings, train_set: Dataset, test_set: Dataset, folder: Path, quiet: bool
+) -> tuple[Sequential, dict[str, Any]]:
+    """Train, test after every epoch, and save model and metrics after each: the file of the model holds both."""
+    record: dict[str, Any] = {name: [] for name in results.METRICS} | {
+        "hyperparameters": asdict(settings),
+        "images": len(train_set.labels),
+        "image_shape": train_set.images.shape[1:],
+        "environment": environment(),
+    }
+    rng = np.random.default_rng(settings.seed)  # one generator: the same seed gives the same weights, to the bit
+    model = network(train_set.images[0].size, settings.hidden, int(train_set.labels.max()) + 1, rng)
+    steps = settings.epochs * -(-len(train_set.labels) // settings.batch_size)
+    count = sum(p.size for p in model.parameters())
+    print(f"{model}\n{count:,} parameters, {len(train_set.labels):,} images", flush=True)
     try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not (above < value < np.inf and value >= at_least):
-        bound = f"above {above:g}" if above > -np.inf else f"of at least {at_least:g}"
-        raise argparse.ArgumentTypeError(f"must be a finite number {bound}, not {text!r}")
-    return value
+        with command_line.progress(steps, "step", quiet) as bar:
+            bar.set_description(f"epoch 1/{settings.epochs}")
+            for epoch, (train_loss, train_accuracy) in enumerate(train(model, train_set, settings, rng, bar), 1):
+                test_loss, test_accuracy = test(model, test_set)
+                values = zip(results.METRICS, (train_loss, test_loss, train_accuracy, test_accuracy), strict=True)
+                record = record | {name: [*record[name], value] for name, value in values}
+                content = json.dumps(record, indent=1)
+                results.remove_pictures(folder)  # those of an earlier run, under --overwrite
+                save(folder / "model.safetensors", model.state_dict(), {"metrics": content})
+                write_atomically(folder / "metrics.json", content.encode())
+                bar.write(
+                    f"epoch {epoch:3d}  train loss {train_loss:.4f}  accuracy {train_accuracy:.2%}"
+                    f"  test loss {test_loss:.4f}  accuracy {test_accuracy:.2%}",
+                    file=sys.stdout,
+                )
+                bar.set_description(f"epoch {min(epoch + 1, settings.epochs)}/{settings.epochs}")
+    except BaseException:
+        epochs = len(record["test_loss"])
+        print(f"model and metrics after {epochs} epochs are in {folder}" if epochs else f"nothing is saved in {folder}")
+        raise
+    return model, record
 
 
-def path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("must not be empty")
-    return Path(text)
+def saved_model(file: Path) -> tuple[Sequential, dict[str, Any]]:
+    """The network in a file, whose architecture is in the shapes of its weights, and the metrics beside it, if any."""
+    state, beside = load(file)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in sorted(state.items())[:6]) or "nothing"
+    try:
+        (inputs, hidden), (_, classes) = state["layers.0.weight"].shape, state["layers.2.weight"].shape
+        model = network(inputs, hidden, classes, np.random.default_rng(0))
+        model.load_state_dict(state)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{file}: not a network of this script, two linear layers; it holds {shapes}") from error
+    try:
+        return model, results.read_record(beside["metrics"]) if "metrics" in beside else {}
+    except ValueError as error:
+        raise ValueError(f"{file}: the record of its training, beside the weights, is damaged: {error}") from error
+
+
+def run_folder(out: Path | None, overwrite: bool, name: str) -> Path:
+    """A folder for the results of this run, in which no other run's results are lost."""
+    if out is None:
+        return command_line.new_folder(name)
+    if not overwrite and any((out / kept).exists() for kept in ("model.safetensors", "metrics.json", "report.html")):
+        raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
+    return command_line.writable_folder(out)
+
+
+def check_fit(model: Sequential, dataset: Dataset, names: str) -> None:
+    (inputs, _), (_, classes) = (layer.weight.shape for layer in (model.layers[0], model.layers[-1]))
+    if dataset.images[0].size != inputs or dataset.labels.max() >= classes:
+        raise ValueError(
+            f"{names}: a network of {inputs} pixels and {classes} classes does not fit images"
+            f" of {dataset.images[0].size} pixels and labels up to {dataset.labels.max()}"
+        )
+
+
+def read_images(options: argparse.Namespace) -> None:
+    """Read each image file with a saved model, and print what it reads and how sure it is."""
+    from digits import read_digit
+
+    file = options.model or options.test or newest_model()
+    model, record = saved_model(file)
+    shape = record.get("image_shape", (28, 28))
+    if shape[0] * shape[1] != model.layers[0].weight.shape[0]:
+        raise ValueError(f"{file}: a network of {model.layers[0].weight.shape[0]} pixels, not of images of {shape}")
+    classes = range(model.layers[-1].weight.shape[1])
+    print(f"probabilities in per cent, by {file}")
+    width = max(len(str(name)) for name in options.predict)
+    print(f"{'':{width}}  reads " + "".join(f"{label:7d}" for label in classes))
+    unreadable = []
+    for name in options.predict:
+        try:
+            logits = classify(model, read_digit(name, shape)[None])[0]
+        except (OSError, ValueError) as error:
+            unreadable.append(error)
+            continue
+        probabilities = softmax(logits.astype(np.float64))
+        print(f"{name!s:{width}}  {logits.argmax():5d} " + "".join(f"{100 * p:7.2f}" for p in probabilities))
+    for error in unreadable:
+        print(f"{command_line.script()}: {error}", file=sys.stderr)
+    if unreadable:
+        sys.exit(1)
+
+
+def newest_model() -> Path:
+    models = sorted(Path("runs").glob("mnist_fcn*/model.safetensors"), key=lambda path: path.stat().st_mtime)
+    if not models:
+        raise FileNotFoundError("there is no model under runs/; train one first, or give its file with --model")
+    return models[-1]
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    def rate(text: str) -> float:
-        return number(text, at_least=0)
-
-    def factor(text: str) -> float:
-        return number(text, above=0)
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add(
-        "--hidden",
-        type=positive_integer,
-        default=1024,
-        metavar="N",
-        help="units in the hidden layer (default %(default)s)",
-    )
-    add(
-        "--epochs",
-        type=positive_integer,
-        default=30,
-        metavar="N",
-        help="passes over the training set (default %(default)s)",
-    )
-    add("--batch-size", type=positive_integer, default=64, metavar="N", help="images in a step (default %(default)s)")
-    add("--lr", type=rate, default=0.5, metavar="X", help="the learning rate at the start (default %(default)s)")
-    add(
-        "--decay",
-        type=factor,
-        default=0.5,
-        metavar="X",
-        help="what the rate is multiplied by after each stage (default %(default)s)",
-    )
-    add(
-        "--stage-length", type=positive_integer, default=500, metavar="N", help="steps in a stage (default %(default)s)"
-    )
-    add(
-        "--weight-decay",
-        type=rate,
-        default=1e-5,
-        metavar="X",
-        help="coefficient of L2 regularisation (default %(default)s)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the initial weights and the order of images (default %(default)s)",
-    )
-    add(
-        "--data",
-        type=path,
-        default=HERE / "data/mnist",
-        metavar="FOLDER",
-        help="of four IDX files, raw or .gz (default: MNIST)",
-    )
-    add("--out", type=path, metavar="FOLDER", help="for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)")
-    add("--overwrite", action="store_true", help="replace the run that --out holds")
-    add("--test", type=path, metavar="MODEL", help="test a saved model and train nothing")
-    add("--quiet", action="store_true", help="no progress bar")
-    options = parser.parse_args(arguments)
-    if options.seed < 0:
-        parser.error(f"argument --seed: must be at least 0, not {options.seed}")
-    return options
-
-
-def run_folder(out: Path | None, overwrite: bool) -> Path:
-    """A folder for the results of this run, in which no other run's results are lost."""
-    if out is None:
-        for n in itertools.count(1):
-            folder = Path("runs") / ("mnist_fcn" if n == 1 else f"mnist_fcn-{n}")
-            try:
-                folder.mkdir(parents=True)
-                return folder
-            except FileExistsError:
-                continue
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out {out} is a file, not a folder")
-    if not overwrite and any((out / name).exists() for name in ("model.safetensors", "metrics.json")):
-        raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
-    try:  # before an hour is spent on what could not be saved
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / ".writable", b"")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise OSError(f"--out {out}: cannot write there: {error.strerror}") from error
-    return out
+    command_line.add_settings(parser, Settings)
+    add = partial(command_line.add, parser)
+    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path, metavar="FOLDER")
+    add("--out", "for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)", type=path, metavar="FOLDER")
+    add("--overwrite", "replace the run that --out holds", action="store_true")
+    add("--report", "write all of it into one page as well, report.html", action="store_true")
+    add("--search", "of mnist_search.py, to be told of in the report", type=path, metavar="FOLDER")
+    add("--test", "test a saved model, with a report, and train nothing", type=path, metavar="MODEL")
+    add("--predict", "read digits in PNG or PGM files of any size", type=path, metavar="IMAGE", nargs="+")
+    add("--model", "for --predict (default: that of --test, else the newest under runs/)", type=path, metavar="MODEL")
+    add("--quiet", "no progress bar", action="store_true")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    train_set, test_set = load_mnist(options.data)
-    if options.test:
-        model = saved_model(options.test)
-        size, classes = model.layers[0].weight.shape[0], model.layers[-1].weight.shape[1]
-        if test_set.images[0].size != size or test_set.labels.max() >= classes:
-            raise ValueError(
-                f"{options.test}: a network of {size} pixels and {classes} classes; {options.data}"
-                f" has images of {test_set.images[0].size} pixels and labels up to {test_set.labels.max()}"
-            )
-        report(model, test_set)
+    if options.predict and not options.test:
+        read_images(options)
         return
-    folder = run_folder(options.out, options.overwrite)
-    metrics: dict[str, list[float]] = {name: [] for name in METRICS}
+    search = results.read_search(options.search) if options.search else None
+    data = ["--data", str(options.data)] if options.data else []
+    train_set, test_set = load_mnist(options.data or DATA)
     start = time.perf_counter()
-    try:
-        with np.errstate(all="ignore"):  # a diverging loss is looked for in the loop
-            model = train(options, train_set, test_set, folder, metrics)
-        draw(model, metrics, report(model, test_set), train_set.images.shape[1:], folder)
-    except BaseException:
-        epochs = len(metrics["test_loss"])
-        print(f"model and metrics after {epochs} epochs are in {folder}" if epochs else f"nothing is saved in {folder}")
-        raise
-    print(f"{time.perf_counter() - start:.1f} s in all; model, metrics and figures are in {folder}")
+    if options.test:
+        model, record = saved_model(options.test)
+        check_fit(model, test_set, f"{options.test} and {options.data or DATA}")
+        folder = run_folder(options.out, options.overwrite, "mnist_test")
+        again = command_line.command("mnist_fcn.py", "--test", str(options.test), *data)
+    else:
+        settings = Settings(**{each.name: getattr(options, each.name) for each in fields(Settings)})
+        folder = run_folder(options.out, options.overwrite, "mnist_fcn")
+        model, record = train_and_save(settings, train_set, test_set, folder, options.quiet)
+        again = command_line.command("mnist_fcn.py", *command_line.as_options(settings), *data, "--report")
+
+    tested = results.Tested(model.state_dict(), record, test_set, classify(model, test_set.images))
+    print(tested.table)
+    print(f"test loss {tested.loss:.4f}, test accuracy {tested.accuracy:.2%}")
+    tested.save(folder, report=options.report or bool(options.test), again=again, search=search)
+    what = "report" if options.test else "model, metrics and figures"
+    print(f"{time.perf_counter() - start:.1f} s in all; {what} are in {folder}")
+    if options.predict:
+        read_images(options)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        print("mnist_fcn.py: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except (OSError, ValueError, MemoryError, OverflowError) as error:
-        sys.exit(f"mnist_fcn.py: {error}")
+    command_line.run(main)

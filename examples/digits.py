@@ -1,0 +1,76 @@
+"""Read a picture of one handwritten digit into the form of MNIST's: light ink on black, 20 of 28 pixels large, centred.
+
+The picture may have any size, be dark on light or light on dark, grey, coloured or transparent.
+"""
+
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+LARGEST = 10_000_000  # pixels
+FAINTEST = 0.05  # the least difference, of the range from black to white, between ink and paper
+FAINTEST_INK = 0.04  # as a share of the darkest: what is fainter is paper
+
+
+def read_digit(path: Path, shape: tuple[int, int] = (28, 28)) -> np.ndarray:
+    """The digit in a PNG or PGM file as MNIST would have it: uint8, of this shape, 0 the paper and 255 the ink.
+
+    As in MNIST the digit's larger side is 20/28 of the image's, and its centre of mass is in the middle. Source:
+    Y. LeCun, "The MNIST database of handwritten digits", on the preparation of the images.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no PNG or PGM file, damaged, of more than 10 million pixels, or all of one brightness.
+    """
+    brightness = _brightness(path)
+    edge = np.concatenate([brightness[0], brightness[-1], brightness[:, 0], brightness[:, -1]])
+    paper = np.median(edge)
+    grain = np.median(np.abs(edge - paper)) / 0.6745  # the standard deviation, if the noise is Gaussian
+    ink = np.abs(brightness - paper)  # what differs from the paper, whichever of the two is darker
+    if ink.max() < FAINTEST:
+        raise ValueError(f"{path}: all of it has the same brightness; there is no digit to be seen")
+    ink[ink < max(FAINTEST_INK * ink.max(), 7 * grain)] = 0
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+    scale = min(side * 20 / 28 / length for side, length in zip(shape, ink.shape, strict=True))
+    height, width = (max(1, round(length * scale)) for length in ink.shape)
+    small = np.asarray(Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.HAMMING))
+    small = small / small.max()  # thin lines are as dark as thick ones
+    result = np.zeros(shape)
+    top, left = (
+        int(np.clip(np.ceil(side / 2 - centre), 0, side - length))  # MNIST rounds so
+        for side, length, centre in zip(shape, small.shape, _centre_of_mass(small), strict=True)
+    )
+    result[top : top + height, left : left + width] = small
+    return np.round(255 * np.clip(result, 0, 1)).astype(np.uint8)
+
+
+def _brightness(path: Path) -> np.ndarray:
+    """The brightness of every pixel, from 0 to 1; what is transparent shows white paper."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its limit is above ours
+            with Image.open(path, formats=("PNG", "PPM")) as image:
+                if image.width * image.height > LARGEST:
+                    raise ValueError(f"{image.width} x {image.height} pixels are more than {LARGEST:,}")
+                if image.mode.startswith("I"):  # 16 bits a pixel
+                    return np.asarray(image, np.float64) / 65535
+                if image.has_transparency_data:
+                    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+                return np.asarray(image.convert("L"), np.float64) / 255
+    except OSError as error:
+        if error.errno is not None:  # the file system's, which names the file
+            raise
+        raise ValueError(f"{path}: not a PNG or PGM image, or a damaged one") from error
+    except (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: not a PNG or PGM image that can be read: {error}") from error
+
+
+def _centre_of_mass(ink: np.ndarray) -> tuple[float, float]:
+    rows, columns = (np.arange(length) + 0.5 for length in ink.shape)
+    return float(ink.sum(axis=1) @ rows / ink.sum()), float(ink.sum(axis=0) @ columns / ink.sum())

@@ -1,0 +1,37 @@
+"""Run the examples as their users do: a process of its own, in a folder of its own, on real digits."""
+
+import gzip
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_np.data import load_mnist
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def command(script: str, *arguments: object) -> list[str]:
+    return [str(word) for word in (sys.executable, "-W", "error", EXAMPLES / script, *arguments)]
+
+
+def run(script: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(script, *arguments), cwd=folder, capture_output=True, text=True, check=False)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" else content)
+
+
+def write_subset(folder: Path, crop: slice = slice(None), classes: int = 10) -> Path:
+    """The first 3000 training and 1000 test digits below `classes`, cut to a part of the image."""
+    folder.mkdir()
+    for part, dataset, count in zip(("train", "t10k"), load_mnist(EXAMPLES / "data/mnist"), (3000, 1000), strict=True):
+        chosen = np.flatnonzero(dataset.labels < classes)[:count]
+        write_idx(folder / f"{part}-images-idx3-ubyte", dataset.images[chosen][:, crop])
+        write_idx(folder / f"{part}-labels-idx1-ubyte.gz", dataset.labels[chosen])
+    return folder

@@ -1,0 +1,117 @@
+"""Pictures of digits, of any size and either polarity, come out as MNIST has them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from examples_as_run import EXAMPLES
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tinygrad_np.data import load_mnist
+
+sys.path.insert(0, str(EXAMPLES))
+from digits import read_digit
+
+DIGITS = load_mnist(EXAMPLES / "data/mnist")[1].images[:40]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("digits") / "digit.png"
+
+
+def difference(a: np.ndarray, b: np.ndarray, shift: int = 0) -> float:
+    """The mean difference of two images, of 1 for all, at the best of all shifts of up to so many pixels."""
+    shifts = range(-shift, shift + 1)
+    return min(
+        float(np.mean(np.abs(np.roll(a, (i, j), (0, 1)).astype(float) - b))) / 255 for i in shifts for j in shifts
+    )
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda digit, path: Image.fromarray(digit).save(path),
+        lambda digit, path: Image.fromarray(255 - digit).save(path),
+        lambda digit, path: Image.fromarray(digit.astype(np.uint16) * 257).save(path),
+        lambda digit, path: Image.fromarray(digit).convert("RGB").save(path),
+        lambda digit, path: Image.fromarray(digit).convert("P").save(path),
+        lambda digit, path: Image.fromarray(np.stack([0 * digit, digit], axis=-1), "LA").save(path),
+        lambda digit, path: Image.fromarray(digit).save(path, "PPM"),
+        lambda digit, path: path.write_bytes(b"P2 28 28 255 " + b" ".join(b"%d" % v for v in digit.ravel())),
+    ],
+    ids=["light on dark", "dark on light", "16 bits", "colour", "palette", "transparent", "binary PGM", "plain PGM"],
+)
+def test_a_digit_of_mnist_stays_itself(save: Callable[[np.ndarray, Path], None], file: Path) -> None:
+    for digit in DIGITS:
+        save(digit, file)
+        assert difference(read_digit(file), digit) < 0.01
+
+
+@given(
+    which=st.integers(0, len(DIGITS) - 1),
+    size=st.integers(60, 400),
+    margins=st.tuples(*[st.integers(0, 300)] * 4),
+    paper=st.integers(0, 255),
+    contrast=st.integers(60, 255),
+)
+def test_size_place_polarity_and_contrast_do_not_matter(
+    file: Path, which: int, size: int, margins: tuple[int, ...], paper: int, contrast: int
+) -> None:
+    digit = np.asarray(Image.fromarray(DIGITS[which]).resize((size, size), Image.Resampling.BICUBIC)) / 255
+    sign = 1 if paper < 128 else -1
+    page = np.pad(np.clip(paper + sign * contrast * digit, 0, 255), (margins[:2], margins[2:]), constant_values=paper)
+    Image.fromarray(page.round().astype(np.uint8)).save(file)
+    assert difference(read_digit(file), DIGITS[which], shift=1) < 0.06
+
+
+def test_grain_of_the_paper_is_not_ink(file: Path) -> None:
+    rng = np.random.default_rng(0)
+    for digit in DIGITS:
+        large = np.asarray(Image.fromarray(digit).resize((200, 200), Image.Resampling.BICUBIC)).astype(float)
+        Image.fromarray(np.clip(200 - large / 2 + rng.normal(0, 5, (200, 200)), 0, 255).astype(np.uint8)).save(file)
+        assert difference(read_digit(file), digit, shift=1) < 0.06
+
+
+def test_other_sizes_of_networks(file: Path) -> None:
+    Image.fromarray(DIGITS[0]).save(file)
+    assert read_digit(file, (20, 28)).shape == (20, 28)
+    assert read_digit(file, (1, 1)).tolist() == [[255]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a PNG or PGM image"),
+        (b"\x89PNG\r\n\x1a\n", "not a PNG or PGM image"),
+        (b"P5 4 4 255 \0\0", "not a PNG or PGM image"),
+        (b"P5 0 4 255 ", "not a PNG or PGM image"),
+        (b"P5 99999999 99999999 255 ", "not a PNG or PGM image"),
+        (b"P5 5000 5000 255 ", "25000000|5000 x 5000 pixels are more than 10,000,000"),
+        (b"P5 3 3 255 " + b"\x80" * 9, "all of it has the same brightness"),
+        (b"P5 1 1 255 \xff", "all of it has the same brightness"),
+        (b"GIF89a\1\0\1\0\x80\0\0", "not a PNG or PGM image"),
+    ],
+)
+def test_what_is_no_digit_is_said(content: bytes, message: str, file: Path) -> None:
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        read_digit(file)
+    assert str(file) in str(raised.value)
+
+
+@given(st.binary(max_size=60), st.integers(0, 700), st.booleans())
+def test_damaged_files_are_refused_or_read(file: Path, noise: bytes, at: int, cut: bool) -> None:
+    Image.fromarray(DIGITS[0]).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[:at] + noise + (b"" if cut else content[at + len(noise) :]))
+    try:
+        digit = read_digit(file)
+    except ValueError as error:
+        assert str(file) in str(error)  # noqa: PT017
+    else:
+        assert digit.shape == (28, 28)
