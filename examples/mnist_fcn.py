@@ -142,11 +142,12 @@ def train_and_save(
             for epoch, (train_loss, train_accuracy) in enumerate(train(model, train_set, settings, rng, bar), 1):
                 test_loss, test_accuracy = test(model, test_set)
                 values = zip(results.METRICS, (train_loss, test_loss, train_accuracy, test_accuracy), strict=True)
-                record = record | {name: [*record[name], value] for name, value in values}
-                content = json.dumps(record, indent=1)
+                longer = record | {name: [*record[name], value] for name, value in values}
+                content = json.dumps(longer, indent=1)
                 results.remove_pictures(folder)  # those of an earlier run, under --overwrite
                 save(folder / "model.safetensors", model.state_dict(), {"metrics": content})
                 write_atomically(folder / "metrics.json", content.encode())
+                record = longer  # only now, so that it never says more than the files do
                 bar.write(
                     f"epoch {epoch:3d}  train loss {train_loss:.4f}  accuracy {train_accuracy:.2%}"
                     f"  test loss {test_loss:.4f}  accuracy {test_accuracy:.2%}",

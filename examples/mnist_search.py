@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_search finds its neighbours too
 import command_line
@@ -49,7 +48,9 @@ CANDIDATES = {"lr": "0.001,0.01,0.1,0.5", "hidden": "64,128,256,512,1024", "weig
 
 def train_candidate(settings: Settings, folder: Path, validation: int, file: Path) -> None:
     """Train with these settings on all but the validation images; write what is known into the file every epoch."""
-    threadpoolctl.threadpool_limits(1)  # of this process, for good: two trainings side by side want a core each
+    from threadpoolctl import threadpool_limits  # here, so that what is missing is said first
+
+    threadpool_limits(1)  # of this process, for good: two trainings side by side want a core each
     training_set, validation_set = split(folder, validation, settings.seed)
     rng = np.random.default_rng(settings.seed)
     classes = int(max(training_set.labels.max(), validation_set.labels.max())) + 1
@@ -196,8 +197,13 @@ def save_search(folder: Path, record: dict[str, Any]) -> None:
 
 def make_executor(kind: str, workers: int) -> futures.Executor:
     if kind == "mpi":
-        from mpi4py.futures import MPIPoolExecutor  # an extra; started by mpiexec, which says how many workers
-
+        try:  # an extra, which needs an MPI beside it
+            from mpi4py import MPI
+            from mpi4py.futures import MPIPoolExecutor
+        except (ImportError, RuntimeError) as error:
+            raise ValueError(f'--executor mpi: python -m pip install -e ".[mpi]" brings mpi4py ({error})') from error
+        if MPI.COMM_WORLD.Get_size() == 1:
+            raise ValueError("--executor mpi: start it with mpiexec -n 3 python -m mpi4py.futures, for 2 workers")
         return MPIPoolExecutor()
     return futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
 
@@ -256,12 +262,12 @@ def main(arguments: list[str] | None = None) -> None:
     others = {each.name: getattr(options, each.name) for each in fields(Settings) if each.name not in CANDIDATES}
     checksum = hashlib.sha256(training_set.images.tobytes() + training_set.labels.tobytes()).hexdigest()
     shared = others | {"validation": options.validation, "images": f"{len(training_set.labels)}, SHA-256 {checksum}"}
+    executor = make_executor(options.executor, options.workers)
     open_folder(folder, shared)
 
     start = time.perf_counter()
     record: dict[str, Any] = {"shared": shared, "steps": []}
     epochs = options.epochs * sum(len(values) for values in candidates.values() if len(values) > 1)
-    executor = make_executor(options.executor, options.workers)
     try:
         with command_line.progress(epochs, "epoch", options.quiet) as bar:
             train_all = partial(train_side_by_side, executor=executor, data=data, validation=options.validation,
