@@ -21,6 +21,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,
+    "axes.xmargin": 0.02,
     "figure.constrained_layout.use": True,
     "figure.dpi": 120,
     "font.size": 10,
@@ -51,6 +52,7 @@ def picture(title: str, **style: Any) -> Callable[[Callable[..., tuple[Figure, s
                 figure.savefig(file, format="png")
                 return Picture(title, alt, file.getvalue())
 
+        drawn.style = style  # type: ignore[attr-defined]  # the tests draw the same
         return drawn
 
     return decorate
@@ -107,6 +109,7 @@ def learning_rate(steps: Sequence[int], rates: Sequence[float]) -> tuple[Figure,
         axes.set_yscale("log")
     axes.set_xlabel("step")
     axes.set_ylabel("learning rate")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     return figure, f"Line chart of the learning rate against the step: from {rates[0]:g} to {rates[-1]:.2g}."
 
@@ -127,16 +130,19 @@ def candidates(
             _curve(axes, history[f"train_{quantity}"], linestyle=":", **style)
     top.set_xlabel("")
     top.set_yscale("log")
-    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    low, high = top.get_ylim()
+    top.yaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e3 * low else (1,))
+    )
     top.yaxis.set_major_formatter("{x:g}")
     top.yaxis.set_minor_locator(NullLocator())
     top.set_ylabel("cross-entropy (nats per image)")
     bottom.set_ylabel("images read correctly")
     bottom.yaxis.set_major_formatter(PercentFormatter(1))
     top.set_title("solid: validation, after the epoch; dotted: training, mean over the epoch")
-    figure.legend(
-        *top.get_legend_handles_labels(), loc="outside upper center", ncols=min(len(values), 5), title=parameter
-    )
+    rows = -(-len(values) // 5)
+    columns = -(-len(values) // rows)
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=columns, title=parameter)
     finals = [
         f"{value:g} {history['validation_accuracy'][-1]:.2%}"
         if history["validation_accuracy"]
@@ -165,7 +171,7 @@ def confusion(matrix: np.ndarray) -> tuple[Figure, str]:
         axes.set_xticks(range(n))
         axes.set_yticks(range(n))
     axes.set_xlabel("read as")
-    axes.set_ylabel("is")
+    axes.set_ylabel("true class")
     axes.set_title(f"{np.trace(matrix):,} of {matrix.sum():,} images read correctly")
     wrong = matrix - np.diag(np.diag(matrix))
     alt = f"Confusion matrix: {np.trace(matrix)} of {matrix.sum()} images read correctly"
@@ -187,7 +193,7 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) 
         axes.set_axis_off()
     for axes, i in zip(figure.axes, wrong, strict=False):
         axes.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(f"{labels[i]}, read as {predicted[i]}\n{trust[i]:.1%} sure", fontsize=8.5)
+        axes.set_title(f"{labels[i]}, read as {predicted[i]}\n{trust[i]:.2%} sure", fontsize=8.5)
     shown = wrong[: rows * columns]
     figure.suptitle(f"the surest {len(shown)} of {len(wrong)} mistakes" if len(wrong) else "no mistakes", fontsize=10)
     alt = f"The {len(shown)} images that were misread with the most trust, of {len(wrong)}: "
@@ -213,7 +219,7 @@ def first_layer(weight: np.ndarray, image_shape: tuple[int, int]) -> tuple[Figur
     limit = np.nanpercentile(np.abs(tiles), 99.5)  # the few largest would pale all others
     image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(f"weights of the first layer: {side * side} of {weight.shape[1]} hidden units, each as an image")
+    axes.set_title(f"{side * side} of {weight.shape[1]} hidden units, the weights of each as an image")
     figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="weight")
     return figure, f"The weights of {side * side} hidden units as images of {height} by {width} pixels."
 

@@ -243,7 +243,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--predict", "read digits in PNG or PGM files of any size", type=path, metavar="IMAGE", nargs="+")
     add("--model", "for --predict (default: that of --test, else the newest under runs/)", type=path, metavar="MODEL")
     add("--quiet", "no progress bar", action="store_true")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.search and not (options.report or options.test):
+        parser.error("argument --search: it is for the report; give --report too")
+    if options.model and not options.predict:
+        parser.error("argument --model: it is for --predict; give that too, or --test MODEL")
+    return options
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -270,8 +275,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(tested.table)
     print(f"test loss {tested.loss:.4f}, test accuracy {tested.accuracy:.2%}")
     tested.save(folder, report=options.report or bool(options.test), again=again, search=search)
-    what = "report" if options.test else "model, metrics and figures"
-    print(f"{time.perf_counter() - start:.1f} s in all; {what} are in {folder}")
+    print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}")
     if options.predict:
         read_images(options)
 

@@ -116,6 +116,8 @@ def test_other_image_sizes_and_numbers_of_classes(tmp_path: Path) -> None:
         (["--test", "nowhere"], "mnist_fcn.py: nowhere: no such file"),
         (["--test", "text"], "mnist_fcn.py: text: not a safetensors file"),
         (["--lr", "1e400"], "argument --lr: must be a finite number of at least 0, not '1e400'"),
+        (["--search", "text"], "argument --search: it is for the report; give --report too"),
+        (["--model", "text"], "argument --model: it is for --predict; give that too, or --test MODEL"),
         (["--out", ""], "argument --out: must not be empty"),
         (["--out", "text"], "mnist_fcn.py: --out text is a file, not a folder"),
         (["--out", "text/below"], "mnist_fcn.py: --out text/below: cannot write there: Not a directory"),
