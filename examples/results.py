@@ -261,7 +261,9 @@ def read_search(folder: Path) -> dict[str, Any]:
     path = folder / "search.json"
     try:
         search: dict[str, Any] = json.loads(path.read_bytes())
-        search_parts(search)  # whatever is missing is missed before a training, not after it
+        f"{search['shared']['epochs']} {search['shared']['validation']:,}"  # whatever the report needs that is missing
+        for step in search["steps"]:  # is missed here, before a training, not after it
+            search_table(step), step_title(1, step)
         return search
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{path}: not the record of a search, or a damaged one: {error!r}") from error
