@@ -207,12 +207,22 @@ def make_executor(kind: str, workers: int) -> futures.Executor:
         if MPI.COMM_WORLD.Get_size() == 1:
             raise ValueError("--executor mpi: start it with mpiexec -n 3 python -m mpi4py.futures, for 2 workers")
         return MPIPoolExecutor()
-    return futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
+    return Workers(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
+
+
+class Workers(futures.ProcessPoolExecutor):
+    """Processes that ctrl-C does not reach, since it is their parent's to deal with."""
+
+    def submit(self, *arguments: Any, **keywords: Any) -> Any:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by a process that is started now
+        try:
+            return super().submit(*arguments, **keywords)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def start_worker() -> None:
     """Make a worker process end with its parent, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the parent's to deal with
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 

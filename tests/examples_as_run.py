@@ -1,6 +1,7 @@
 """Run the examples as their users do: a process of its own, in a folder of its own, on real digits."""
 
 import gzip
+import signal
 import struct
 import subprocess
 import sys
@@ -20,6 +21,19 @@ def command(script: str, *arguments: object) -> list[str]:
 
 def run(script: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(script, *arguments), cwd=folder, capture_output=True, text=True, check=False)
+
+
+def start(script: str, folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """Start a script in a process group of its own, where ctrl-C works even if the tests run in the background."""
+    return subprocess.Popen(
+        command(script, *arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

@@ -104,14 +104,11 @@ def test_a_longer_list_trains_only_what_is_new(searched: tuple[Path, object]) ->
 def test_killed_and_resumed_it_comes_to_the_same(searched: tuple[Path, object], moment: float) -> None:
     folder, _ = searched
     out = folder / f"killed-{moment}"
-    command = examples_as_run.command("mnist_search.py", *SMALL, "--out", out)
     for _ in range(3):
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        process = examples_as_run.start("mnist_search.py", folder, *SMALL, "--out", out)
         time.sleep(moment)
         os.kill(process.pid, signal.SIGKILL)  # the parent alone; its workers have to notice
-        process.wait()
+        process.communicate()
         wait_until_none_is_left(process.pid)
     resumed = run(folder, *SMALL, "--out", out)
     assert resumed.returncode == 0, resumed.stderr
@@ -131,26 +128,25 @@ def wait_until_none_is_left(group: int) -> None:
     raise AssertionError("worker processes go on after their parent has been killed")
 
 
-def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object]) -> None:
+@pytest.mark.parametrize("sign", ["candidates", "candidates/*.json"])  # before the workers are up, and after
+def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object], sign: str) -> None:
     folder, _ = searched
-    command = examples_as_run.command("mnist_search.py", *SMALL, "--epochs", 500, "--out", "interrupted")
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    while not list((folder / "interrupted/candidates").glob("*.json")):
-        time.sleep(0.05)
+    out = folder / f"interrupted-{len(sign)}"
+    process = examples_as_run.start("mnist_search.py", folder, *SMALL, "--epochs", 500, "--out", out)
+    while not list(out.glob(sign)):
+        time.sleep(0.02)
+    time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     output, errors = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert errors.endswith("mnist_search.py: interrupted\n")
-    assert output.endswith("candidates are trained or begun in interrupted; the same command goes on from there\n")
+    assert output.endswith(f"candidates are trained or begun in {out}; the same command goes on from there\n")
 
 
 def test_a_killed_worker_is_said(searched: tuple[Path, object]) -> None:
     folder, _ = searched
-    command = examples_as_run.command("mnist_search.py", *SMALL, "--epochs", 500, "--out", "worker", "--quiet")
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = examples_as_run.start("mnist_search.py", folder, *SMALL, "--epochs", 500, "--out", "worker", "--quiet")
     while not list((folder / "worker/candidates").glob("*.json")):
         time.sleep(0.05)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
