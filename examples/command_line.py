@@ -68,7 +68,7 @@ def _number(text: str, bound: str, allowed: Callable[[float], bool]) -> float:
     return value
 
 
-def path(text: str) -> Path:
+def path_name(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
     return Path(text)

@@ -1,6 +1,7 @@
-"""Read a picture of one handwritten digit into the form of MNIST's: light ink on black, 20 of 28 pixels large, centred.
+"""Read a picture of one handwritten digit into the form of MNIST's: light ink on black, centred, 20 of 28 pixels large.
 
-The picture may have any size, be dark on light or light on dark, grey, coloured or transparent.
+The picture may have any size, be dark on light or light on dark, grey, coloured or transparent. Its paper must be
+clean: whatever is on it is taken for ink.
 """
 
 import struct
@@ -9,9 +10,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-LARGEST = 10_000_000  # pixels
+LARGEST = 100_000_000  # pixels
+ENOUGH = 2000  # pixels a side; what is larger is made smaller first
 FAINTEST = 0.05  # the least difference, of the range from black to white, between ink and paper
 FAINTEST_INK = 0.04  # as a share of the darkest: what is fainter is paper
 
@@ -24,7 +26,7 @@ def read_digit(path: Path, shape: tuple[int, int] = (28, 28)) -> np.ndarray:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no PNG or PGM file, damaged, of more than 10 million pixels, or all of one brightness.
+        ValueError: it is no PNG or PGM file, damaged, of more than 100 million pixels, or all of one brightness.
     """
     brightness = _brightness(path)
     edge = np.concatenate([brightness[0], brightness[-1], brightness[:, 0], brightness[:, -1]])
@@ -33,7 +35,9 @@ def read_digit(path: Path, shape: tuple[int, int] = (28, 28)) -> np.ndarray:
     ink = np.abs(brightness - paper)  # what differs from the paper, whichever of the two is darker
     if ink.max() < FAINTEST:
         raise ValueError(f"{path}: all of it has the same brightness; there is no digit to be seen")
-    ink[ink < max(FAINTEST_INK * ink.max(), 7 * grain)] = 0
+    ink[ink < min(max(FAINTEST_INK * ink.max(), 7 * grain), ink.max() / 2)] = (
+        0  # at the edge there may be ink, or shade
+    )
     rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
@@ -54,21 +58,32 @@ def _brightness(path: Path) -> np.ndarray:
     """The brightness of every pixel, from 0 to 1; what is transparent shows white paper."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its limit is above ours
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # that of the error is above ours
             with Image.open(path, formats=("PNG", "PPM")) as image:
                 if image.width * image.height > LARGEST:
                     raise ValueError(f"{image.width} x {image.height} pixels are more than {LARGEST:,}")
+                image = ImageOps.exif_transpose(image)
                 if image.mode.startswith("I"):  # 16 bits a pixel
-                    return np.asarray(image, np.float64) / 65535
-                if image.has_transparency_data:
-                    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-                return np.asarray(image.convert("L"), np.float64) / 255
+                    return _no_larger_than_needed(Image.fromarray(np.asarray(image, np.float32) / 65535))
+                if not image.has_transparency_data:
+                    return _no_larger_than_needed(image.convert("L")) / 255
+                ink = image.convert("RGBA")
+                for paper in ("white", "black"):  # black, if it is white ink
+                    page = Image.alpha_composite(Image.new("RGBA", ink.size, paper), ink).convert("L")
+                    if page.getextrema()[0] != page.getextrema()[1]:
+                        break
+                return _no_larger_than_needed(page) / 255
     except OSError as error:
         if error.errno is not None:  # the file system's, which names the file
             raise
         raise ValueError(f"{path}: not a PNG or PGM image, or a damaged one") from error
     except (SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: not a PNG or PGM image that can be read: {error}") from error
+
+
+def _no_larger_than_needed(image: Image.Image) -> np.ndarray:
+    image.thumbnail((ENOUGH, ENOUGH))
+    return np.asarray(image, np.float64)
 
 
 def _centre_of_mass(ink: np.ndarray) -> tuple[float, float]:

@@ -64,7 +64,7 @@ def picture(title: str, **style: Any) -> Callable[[Callable[..., tuple[Figure, s
 def _curve(axes: Axes, values: Sequence[float], **style: Any) -> None:
     axes.plot(range(1, len(values) + 1), values, **style)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def _legend_above(figure: Figure, axes: Axes, columns: int) -> None:
@@ -124,33 +124,35 @@ def candidates(
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(values)))
     for value, history, color in zip(values, histories, colors, strict=True):
         style = {"color": color, "linewidth": 2.5 if value == best else 1.2}
-        label = f"{value:g}" + " (best)" * (value == best) + " (diverged)" * bool(history.get("diverged"))
+        label = f"{value:.12g}" + " (best)" * (value == best) + " (diverged)" * bool(history.get("diverged"))
         for axes, quantity in ((top, "loss"), (bottom, "accuracy")):
             _curve(axes, history[f"validation_{quantity}"], label=label, marker="o", **style)
             _curve(axes, history[f"train_{quantity}"], linestyle=":", **style)
     top.set_xlabel("")
-    top.set_yscale("log")
-    low, high = top.get_ylim()
-    top.yaxis.set_major_locator(
-        LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e3 * low else (1,))
-    )
-    top.yaxis.set_major_formatter("{x:g}")
-    top.yaxis.set_minor_locator(NullLocator())
+    if any(loss > 0 for history in histories for loss in history["train_loss"] + history["validation_loss"]):
+        top.set_yscale("log")
+        low, high = top.get_ylim()
+        top.yaxis.set_major_locator(
+            LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e3 * low else (1,))
+        )
+        top.yaxis.set_major_formatter("{x:g}")
+        top.yaxis.set_minor_locator(NullLocator())
     top.set_ylabel("cross-entropy (nats per image)")
     bottom.set_ylabel("images read correctly")
     bottom.yaxis.set_major_formatter(PercentFormatter(1))
     top.set_title("solid: validation, after the epoch; dotted: training, mean over the epoch")
     rows = -(-len(values) // 5)
-    columns = -(-len(values) // rows)
-    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=columns, title=parameter)
+    columns, size = (-(-len(values) // rows), 10) if len(values) <= 15 else (8, 5)
+    legend = top.get_legend_handles_labels()
+    figure.legend(*legend, loc="outside upper center", ncols=columns, title=parameter, fontsize=size)
     finals = [
         f"{value:g} {history['validation_accuracy'][-1]:.2%}"
         if history["validation_accuracy"]
         else f"{value:g} diverged"
         for value, history in zip(values, histories, strict=True)
     ]
-    alt = f"Line charts of loss and accuracy against the epoch for each {parameter}. Validation accuracy at the end: "
-    return figure, alt + ", ".join(finals) + "."
+    alt = f"Line charts of loss and accuracy against the epoch for each value of the {parameter}."
+    return figure, f"{alt} Validation accuracy at the end: {', '.join(finals)}."
 
 
 # --- what a model does -----------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ def candidates(
 def confusion(matrix: np.ndarray) -> tuple[Figure, str]:
     """How many images of each class (row) were read as each class (column); colours are shares of the row."""
     n = len(matrix)
-    figure = Figure((max(5.4, 0.5 * n + 1), max(5, 0.5 * n + 0.6)))
+    figure = Figure((max(5.4, 0.5 * min(n, 30) + 1), max(5, 0.5 * min(n, 30) + 0.6)))
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root, so that rare mistakes are seen
@@ -177,7 +179,7 @@ def confusion(matrix: np.ndarray) -> tuple[Figure, str]:
     alt = f"Confusion matrix: {np.trace(matrix)} of {matrix.sum()} images read correctly"
     if wrong.any():
         row, column = np.unravel_index(wrong.argmax(), wrong.shape)
-        alt += f"; the commonest mistake is a {row} read as {column}, {wrong[row, column]} times"
+        alt += f"; the commonest mistake is class {row} read as {column}, {wrong[row, column]} times"
     return figure, alt + "."
 
 
@@ -196,6 +198,8 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) 
         axes.set_title(f"{labels[i]}, read as {predicted[i]}\n{trust[i]:.2%} sure", fontsize=8.5)
     shown = wrong[: rows * columns]
     figure.suptitle(f"the surest {len(shown)} of {len(wrong)} mistakes" if len(wrong) else "no mistakes", fontsize=10)
+    if not len(wrong):
+        return figure, "An empty picture: none of the images was misread."
     alt = f"The {len(shown)} images that were misread with the most trust, of {len(wrong)}: "
     return figure, alt + ", ".join(f"{labels[i]} as {predicted[i]}" for i in shown) + "."
 

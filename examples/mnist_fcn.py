@@ -24,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_fcn finds its neighbours too
 import command_line
 import results
-from command_line import natural, non_negative, path, positive, positive_integer, setting
+from command_line import natural, non_negative, path_name, positive, positive_integer, setting
 from report import environment
 from tinygrad_np import cross_entropy, no_grad, softmax
 from tinygrad_np.checkpoint import load, save, write_atomically
@@ -171,6 +171,8 @@ def saved_model(file: Path) -> tuple[Sequential, dict[str, Any]]:
         model.load_state_dict(state)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file}: not a network of this script, two linear layers; it holds {shapes}") from error
+    if not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in model.state_dict().values()):
+        raise ValueError(f"{file}: some of its weights are infinite or not a number")
     try:
         return model, results.read_record(beside["metrics"]) if "metrics" in beside else {}
     except ValueError as error:
@@ -181,18 +183,23 @@ def run_folder(out: Path | None, overwrite: bool, name: str) -> Path:
     """A folder for the results of this run, in which no other run's results are lost."""
     if out is None:
         return command_line.new_folder(name)
-    if not overwrite and any((out / kept).exists() for kept in ("model.safetensors", "metrics.json", "report.html")):
+    if not overwrite and any(
+        (out / kept).exists() for kept in ("model.safetensors", "metrics.json", "report.html", "search.json")
+    ):
         raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
     return command_line.writable_folder(out)
 
 
-def check_fit(model: Sequential, dataset: Dataset, names: str) -> None:
+def check_fit(model: Sequential, record: dict[str, Any], dataset: Dataset, names: str) -> None:
     (inputs, _), (_, classes) = (layer.weight.shape for layer in (model.layers[0], model.layers[-1]))
     if dataset.images[0].size != inputs or dataset.labels.max() >= classes:
         raise ValueError(
             f"{names}: a network of {inputs} pixels and {classes} classes does not fit images"
             f" of {dataset.images[0].size} pixels and labels up to {dataset.labels.max()}"
         )
+    shape = dataset.images.shape[1:]
+    if record.get("image_shape", shape) != shape:
+        raise ValueError(f"{names}: a network for images of {record['image_shape']}, not of {shape} pixels")
 
 
 def read_images(options: argparse.Namespace) -> None:
@@ -224,7 +231,7 @@ def read_images(options: argparse.Namespace) -> None:
 
 
 def newest_model() -> Path:
-    models = sorted(Path("runs").glob("mnist_fcn*/model.safetensors"), key=lambda path: path.stat().st_mtime)
+    models = sorted(Path("runs").glob("*/model.safetensors"), key=lambda file: file.stat().st_mtime)
     if not models:
         raise FileNotFoundError("there is no model under runs/; train one first, or give its file with --model")
     return models[-1]
@@ -234,20 +241,27 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command_line.add_settings(parser, Settings)
     add = partial(command_line.add, parser)
-    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path, metavar="FOLDER")
-    add("--out", "for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)", type=path, metavar="FOLDER")
+    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
+    add("--out", "for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)", type=path_name, metavar="FOLDER")
     add("--overwrite", "replace the run that --out holds", action="store_true")
     add("--report", "write all of it into one page as well, report.html", action="store_true")
-    add("--search", "of mnist_search.py, to be told of in the report", type=path, metavar="FOLDER")
-    add("--test", "test a saved model, with a report, and train nothing", type=path, metavar="MODEL")
-    add("--predict", "read digits in PNG or PGM files of any size", type=path, metavar="IMAGE", nargs="+")
-    add("--model", "for --predict (default: that of --test, else the newest under runs/)", type=path, metavar="MODEL")
+    add("--search", "of mnist_search.py, to be told of in the report", type=path_name, metavar="FOLDER")
+    add("--test", "test a saved model, with a report, and train nothing", type=path_name, metavar="MODEL")
+    add("--predict", "read the digit in each PNG or PGM file, of any size", type=path_name, metavar="IMAGE", nargs="+")
+    add(
+        "--model",
+        "for --predict (default: that of --test, else the newest under runs/)",
+        type=path_name,
+        metavar="MODEL",
+    )
     add("--quiet", "no progress bar", action="store_true")
     options = parser.parse_args(arguments)
     if options.search and not (options.report or options.test):
         parser.error("argument --search: it is for the report; give --report too")
-    if options.model and not options.predict:
-        parser.error("argument --model: it is for --predict; give that too, or --test MODEL")
+    if options.model and (options.test or not options.predict):
+        parser.error("argument --model: it is for --predict; --test MODEL tests a model")
+    if options.overwrite and not options.out:
+        parser.error("argument --overwrite: it is for --out FOLDER; give that too")
     return options
 
 
@@ -257,19 +271,20 @@ def main(arguments: list[str] | None = None) -> None:
         read_images(options)
         return
     search = results.read_search(options.search) if options.search else None
-    data = ["--data", str(options.data)] if options.data else []
+    more = [word for option in ("data", "search") if (value := getattr(options, option))
+            for word in (f"--{option}", str(value))]  # fmt: skip
     train_set, test_set = load_mnist(options.data or DATA)
     start = time.perf_counter()
     if options.test:
         model, record = saved_model(options.test)
-        check_fit(model, test_set, f"{options.test} and {options.data or DATA}")
+        check_fit(model, record, test_set, f"{options.test} and {options.data or DATA}")
         folder = run_folder(options.out, options.overwrite, "mnist_test")
-        again = command_line.command("mnist_fcn.py", "--test", str(options.test), *data)
+        again = command_line.command("mnist_fcn.py", "--test", str(options.test), *more)
     else:
         settings = Settings(**{each.name: getattr(options, each.name) for each in fields(Settings)})
         folder = run_folder(options.out, options.overwrite, "mnist_fcn")
         model, record = train_and_save(settings, train_set, test_set, folder, options.quiet)
-        again = command_line.command("mnist_fcn.py", *command_line.as_options(settings), *data, "--report")
+        again = command_line.command("mnist_fcn.py", *command_line.as_options(settings), *more, "--report")
 
     tested = results.Tested(model.state_dict(), record, test_set, classify(model, test_set.images))
     print(tested.table)

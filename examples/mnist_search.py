@@ -35,7 +35,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_search finds its neighbours too
 import command_line
 import results
-from command_line import path, positive_integer
+from command_line import path_name, positive_integer
 from mnist_fcn import DATA, DivergenceError, Settings, network, test, train
 from tinygrad_np.checkpoint import write_atomically
 from tinygrad_np.data import Dataset, load_mnist
@@ -48,8 +48,8 @@ CANDIDATES = {"lr": "0.001,0.01,0.1,0.5", "hidden": "64,128,256,512,1024", "weig
 # --- one candidate, in a process of its own --------------------------------------------------------------------------
 
 
-def train_candidate(settings: Settings, folder: Path, validation: int, file: Path) -> None:
-    """Train with these settings on all but the validation images; write what is known into the file every epoch."""
+def train_candidate(settings: Settings, folder: Path, validation: int, file: Path) -> dict[str, Any]:
+    """Train with these settings on all but the validation images; the record is in the file, too, after every epoch."""
     from threadpoolctl import threadpool_limits  # here, so that what is missing is said first
 
     threadpool_limits(1)  # of this process, for good: two trainings side by side want a core each
@@ -70,6 +70,7 @@ def train_candidate(settings: Settings, folder: Path, validation: int, file: Pat
     except DivergenceError as error:
         record |= {"diverged": str(error), "seconds": time.perf_counter() - start}
         write_atomically(file, json.dumps(record, indent=1).encode())
+    return record
 
 
 @functools.lru_cache(maxsize=1)  # once in each process
@@ -121,21 +122,24 @@ def train_side_by_side(
 ) -> list[dict[str, Any]]:
     """The records of these candidates; those that are not in the folder yet are trained now, the largest first."""
     before = bar.n
-    waiting = set()
+    records = {settings: read_result(result_file(folder, settings), settings) for settings in candidates}
+    waiting = {}
     for settings in sorted(candidates, key=lambda settings: -settings.hidden):
-        file = result_file(folder, settings)
-        if not finished(read_result(file, settings)):
+        if not finished(records[settings]):
+            file = result_file(folder, settings)
             file.unlink(missing_ok=True)  # a training that was interrupted starts again
-            waiting.add(executor.submit(train_candidate, settings, data, validation, file))
+            waiting[executor.submit(train_candidate, settings, data, validation, file)] = settings
     while True:
-        done, waiting = futures.wait(waiting, timeout=0.2, return_when=futures.FIRST_COMPLETED)
-        for future in done:
-            future.result()  # raises what was raised there
-        records = [read_result(result_file(folder, settings), settings) for settings in candidates]
-        bar.update(before + sum(settings.epochs if finished(record) else len(record["train_loss"])
-                                for settings, record in zip(candidates, records, strict=True)) - bar.n)  # fmt: skip
+        for future in futures.wait(waiting, timeout=0.2, return_when=futures.FIRST_COMPLETED).done:
+            records[waiting.pop(future)] = future.result()  # or raise what was raised there
+        for settings in waiting.values():  # how far they are
+            records[settings] = read_result(result_file(folder, settings), settings)
+        epochs = (
+            settings.epochs if finished(record) else len(record["train_loss"]) for settings, record in records.items()
+        )
+        bar.update(before + sum(epochs) - bar.n)
         if not waiting:
-            return records
+            return [records[settings] for settings in candidates]
 
 
 def result_file(folder: Path, settings: Settings) -> Path:
@@ -176,6 +180,8 @@ def open_folder(folder: Path, shared: dict[str, Any]) -> None:
         ValueError: it is of other settings; shows the differences.
     """
     command_line.writable_folder(folder)
+    if (folder / "model.safetensors").exists():
+        raise ValueError(f"{folder} holds a trained model; give another --out")
     (folder / "candidates").mkdir(exist_ok=True)
     if not (folder / "search.json").exists():
         save_search(folder, {"shared": shared, "steps": []})
@@ -249,8 +255,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.set_defaults(epochs=10)
     add = partial(command_line.add, parser)
     add("--validation", "images held out of the training set", type=positive_integer, default=10_000, metavar="N")
-    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path, metavar="FOLDER")
-    add("--out", "for the results, and to go on from", type=path, default=Path("runs/mnist_search"), metavar="FOLDER")
+    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
+    add(
+        "--out",
+        "for the results, and to go on from",
+        type=path_name,
+        default=Path("runs/mnist_search"),
+        metavar="FOLDER",
+    )
     add("--workers", "trainings at a time", type=positive_integer, default=os.cpu_count(), metavar="N")
     add("--executor", "what they run in: processes, or mpi (under mpiexec)", choices=["processes", "mpi"],
         default="processes")  # fmt: skip
@@ -274,8 +286,10 @@ def main(arguments: list[str] | None = None) -> None:
     others = {each.name: getattr(options, each.name) for each in fields(Settings) if each.name not in CANDIDATES}
     checksum = hashlib.sha256(training_set.images.tobytes() + training_set.labels.tobytes()).hexdigest()
     shared = others | {"validation": options.validation, "images": f"{len(training_set.labels)}, SHA-256 {checksum}"}
-    executor = make_executor(options.executor, options.workers)
+    executor = make_executor(options.executor, min(options.workers, max(map(len, candidates.values()))))
     open_folder(folder, shared)
+    for stale in (*folder.glob("step-*.png"), folder / "report.html"):  # of a search with other candidates
+        stale.unlink(missing_ok=True)
 
     start = time.perf_counter()
     record: dict[str, Any] = {"shared": shared, "steps": []}
@@ -311,7 +325,7 @@ def main(arguments: list[str] | None = None) -> None:
         str(folder),
     )
     if options.report:
-        again = command_line.command("mnist_search.py", *(arguments or sys.argv[1:]))
+        again = command_line.command("mnist_search.py", *(sys.argv[1:] if arguments is None else arguments))
         write_atomically(folder / "report.html", results.search_page(record, winner, again))
     print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}. The final training:\n\n{winner}")
 

@@ -33,12 +33,13 @@ figcaption {{ font-weight: 600; }}
 img {{ display: block; max-width: 100%; height: auto; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }}
-caption {{ text-align: left; font-weight: 600; }}
+.caption {{ font-weight: 600; margin: 1.5rem 0 -.5rem; }}
 th, td {{ padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }}
 th:first-child, td:first-child {{ text-align: left; }}
 .words td {{ text-align: left; overflow-wrap: anywhere; }}
 .best td {{ font-weight: 700; background: #eef4fb; }}
 pre {{ background: #f4f4f4; padding: .8rem; overflow-x: auto; }}
+@media (max-width: 30rem) {{ .wide {{ font-size: .85rem; }} .wide th, .wide td {{ padding: .2rem .4rem; }} }}
 </style>
 </head>
 <body>
@@ -83,8 +84,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "
         f"<tr{' class=best' * (i == best)}>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>"
         for i, row in enumerate(rows)
     )
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<div class=wide><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    title = f"<p class=caption>{html.escape(caption)}</p>" if caption else ""
+    return f"{title}<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def facts(values: Mapping[str, Any]) -> str:
@@ -106,7 +107,8 @@ def environment() -> dict[str, str]:
         "BLAS": "; ".join(
             f"{library['internal_api']} {library['version']}, kernels {library.get('architecture', 'unknown')},"
             f" threads: {library['num_threads']}"
-            for library in blas[:1]  # NumPy's; a second one belongs to what only reports
+            for library in blas
+            if "numpy" in library["filepath"]  # a second one belongs to what only reports
         )
         or "unknown",
         "processor": _processor(),

@@ -78,6 +78,7 @@ class Tested:
     def save(self, folder: Path, report: bool, again: str, search: Mapping[str, Any] | None) -> None:
         """Write the pictures into a folder and, if asked for, the report; `again` is the command that makes it."""
         pictures = self.pictures()
+        remove_pictures(folder)  # those of an earlier run
         for name, picture in pictures.items():
             write_atomically(folder / f"{name}.png", picture.png)
         if report:
@@ -139,9 +140,8 @@ class Tested:
 
 
 def _training_pictures(record: Mapping[str, Any]) -> dict[str, Picture]:
-    settings = record["hyperparameters"]
-    schedule = ExponentialScheduler(settings["lr"], settings["decay"], settings["stage_length"])
-    last = len(record["train_loss"]) * math.ceil(record["images"] / settings["batch_size"])
+    schedule = _schedule(record)
+    last = len(record["train_loss"]) * math.ceil(record["images"] / record["hyperparameters"]["batch_size"])
     steps = range(0, last, max(1, last // 5000))  # more points than pixels
     return {
         "loss": figures.losses(record["train_loss"], record["test_loss"]),
@@ -150,13 +150,26 @@ def _training_pictures(record: Mapping[str, Any]) -> dict[str, Picture]:
     }
 
 
+def _schedule(record: Mapping[str, Any]) -> ExponentialScheduler:
+    settings = record["hyperparameters"]
+    return ExponentialScheduler(settings["lr"], settings["decay"], settings["stage_length"])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and abs(value) < 1e300  # neither infinite nor NaN, nor an integer that large
+
+
 def read_record(text: str) -> dict[str, Any]:
     """The record of a training from its JSON text.
 
     Raises:
         ValueError: something is missing or of another kind than it should be; says what.
     """
-    record = json.loads(text)
+    try:
+        record = json.loads(text)
+        text.encode()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError(f"it is a {type(record).__name__}, not an object")
     kinds = dict.fromkeys((*METRICS, "image_shape"), list) | {"hyperparameters": dict, "environment": dict}
@@ -168,8 +181,13 @@ def read_record(text: str) -> dict[str, Any]:
     numbers = [settings.get("lr"), settings.get("decay"), *(value for name in METRICS for value in record[name])]
     if len(record["image_shape"]) != 2 or not all(isinstance(count, int) and 0 < count < 2**40 for count in counts):
         raise ValueError("image_shape, images, batch_size and stage_length must be positive integers")
-    if len({len(record[name]) for name in METRICS}) != 1 or not all(isinstance(n, float | int) for n in numbers):
-        raise ValueError("lr, decay and as many metrics of each kind as epochs must be numbers")
+    epochs = len(record["train_loss"])
+    if not epochs or any(len(record[name]) != epochs for name in METRICS) or not all(map(_is_number, numbers)):
+        raise ValueError("lr, decay and as many metrics of each kind as epochs, at least one, must be finite numbers")
+    try:
+        _schedule(record)(epochs * record["images"])
+    except ArithmeticError as error:
+        raise ValueError(f"its learning rate cannot be computed: {error}") from error
     return record | {"image_shape": tuple(record["image_shape"])}
 
 
@@ -184,15 +202,15 @@ def remove_pictures(folder: Path) -> None:
 
 def search_table(step: Mapping[str, Any]) -> tuple[list[str], list[list[str]], int]:
     """Header, rows and the index of the best row of a step of a search."""
-    header = [NAMES[step["parameter"]], "train loss", "train acc.", "valid. loss", "valid. acc.", "seconds"]
+    header = [NAMES[step["parameter"]], "valid. acc.", "valid. loss", "train acc.", "train loss", "seconds"]
+    formats = {"validation_accuracy": ".2%", "validation_loss": ".4f", "train_accuracy": ".2%", "train_loss": ".4f"}
     rows = []
     for candidate in step["candidates"]:
-        loss, validation_loss = ([f"{x:.4f}" for x in candidate[f"{p}_loss"]] for p in ("train", "validation"))
-        acc, validation_acc = ([f"{x:.2%}" for x in candidate[f"{p}_accuracy"]] for p in ("train", "validation"))
-        last = (
-            ["diverged"] * 4 if candidate["diverged"] else [c[-1] for c in (loss, acc, validation_loss, validation_acc)]
-        )
-        rows.append([f"{candidate['settings'][step['parameter']]:g}", *last, f"{candidate['seconds']:.1f}"])
+        value = f"{candidate['settings'][step['parameter']]:.12g}"
+        last = ["diverged"] * len(formats)
+        if not candidate["diverged"]:
+            last = [f"{candidate[name][-1]:{form}}" for name, form in formats.items()]
+        rows.append([value, *last, f"{candidate['seconds']:.1f}"])
     return header, rows, step["best"]
 
 
@@ -209,13 +227,14 @@ def print_step(number: int, step: Mapping[str, Any]) -> None:
 
 def step_title(number: int, step: Mapping[str, Any]) -> str:
     settings = step["candidates"][step["best"]]["settings"]
-    others = ", ".join(f"{NAMES[name]} {settings[name]:g}" for name in NAMES if name != step["parameter"])
+    others = ", ".join(f"{NAMES[name]} {settings[name]:.12g}" for name in NAMES if name != step["parameter"])
     return f"Step {number}: {NAMES[step['parameter']]} (with {others})"
 
 
 def step_picture(step: Mapping[str, Any]) -> Picture:
     values = [candidate["settings"][step["parameter"]] for candidate in step["candidates"]]
-    return figures.candidates(NAMES[step["parameter"]], values, step["candidates"], values[step["best"]])
+    picture = figures.candidates(NAMES[step["parameter"]], values, step["candidates"], values[step["best"]])
+    return picture._replace(title=f"Candidates for the {NAMES[step['parameter']]}")
 
 
 def search_parts(search: Mapping[str, Any]) -> list[str]:
@@ -226,7 +245,7 @@ def search_parts(search: Mapping[str, Any]) -> list[str]:
         report.paragraph(
             f"One parameter after the other; each candidate was trained for {shared['epochs']} epochs, and the best is"
             f" that with the highest accuracy after them on {shared['validation']:,} images held out of the training"
-            " set. The test set was not looked at."
+            " set, or of two that are equal the one with the lower loss. The test set was not looked at."
         ),
     ]
     for number, step in enumerate(search["steps"], 1):
@@ -258,12 +277,24 @@ def read_search(folder: Path) -> dict[str, Any]:
     Raises:
         OSError, ValueError: there is no search, or its record is damaged; names the file.
     """
-    path = folder / "search.json"
+    file = folder / "search.json"
     try:
-        search: dict[str, Any] = json.loads(path.read_bytes())
-        f"{search['shared']['epochs']} {search['shared']['validation']:,}"  # whatever the report needs that is missing
-        for step in search["steps"]:  # is missed here, before a training, not after it
-            search_table(step), step_title(1, step)
+        search: dict[str, Any] = json.loads(file.read_bytes())
+        _check_search(search)
         return search
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path}: not the record of a search, or a damaged one: {error!r}") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{file}: not the record of a search, or a damaged one: {error!r}") from error
+
+
+def _check_search(search: dict[str, Any]) -> None:
+    """Use all that a report uses: whatever is missing is missed before a training, and not after it."""
+    shared = search["shared"]
+    _ = f"{shared['epochs']} {shared['validation']:,}"
+    for step in search["steps"]:
+        search_table(step)
+        step_title(1, step)
+        for candidate in step["candidates"]:
+            if not all(
+                _is_number(value) for name in METRICS for value in candidate[name.replace("test", "validation")]
+            ):
+                raise ValueError("a metric is no number")

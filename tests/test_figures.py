@@ -42,11 +42,13 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (figures.candidates, ("learning rate", [0.001, 0.5], [history(10, 2), history(10, 0.3)], 0.5)),
     (figures.candidates, ("stage length (steps)", [500.0 * i for i in range(1, 12)],
                           [history(3, 10.0**-i) for i in range(11)], 5500)),
+    (figures.candidates, ("learning rate", [i / 100 for i in range(40)], [history(1, 1.0)] * 40, 0.05)),
+    (figures.candidates, ("learning rate", [0.1, 0.2], [history(2, 0.0)] * 2, 0.1)),
     (figures.candidates, ("weight decay", [1e30, 1e-5], [history(0, 1, "at once"), history(1, 1)], 1e-5)),
     (figures.confusion, (np.diag(np.arange(1000, 1010)) + rng.integers(0, 9, (10, 10)),)),
     (figures.confusion, (np.eye(2, dtype=int),)),
     (figures.confusion, (rng.integers(0, 9999, (30, 30)),)),
-    (figures.confusion, (rng.integers(0, 9999, (62, 62)),)),
+    (figures.confusion, (rng.integers(0, 9999, (256, 256)),)),
     (figures.mistakes, (IMAGES, rng.integers(0, 10, 40), probabilities(40, 10))),
     (figures.mistakes, (IMAGES[:3], np.array([0, 1, 2]), probabilities(3, 62))),
     (figures.mistakes, (IMAGES[:3], probabilities(3, 4).argmax(axis=1), np.eye(4)[[0, 0, 0]])),
@@ -98,6 +100,15 @@ def test_nothing_is_cut_off_and_no_words_overlap(draw: Any, arguments: tuple[Any
         for legend in figure.legends:
             for axes in figure.axes:
                 assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
+def test_epochs_are_counted_in_whole_numbers() -> None:
+    for values in ([0.5], [0.5, 0.6], [0.5] * 9):
+        with matplotlib.rc_context(figures.STYLE):
+            words = [word for word, _ in Recorder(figures.accuracy.__wrapped__(values)[0]).words]
+        ticks = words[: words.index("epoch")]
+        assert ticks
+        assert all(tick.isdecimal() for tick in ticks)
 
 
 def test_plots_are_drawn_in_one_file_that_trains_nothing() -> None:

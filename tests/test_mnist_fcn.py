@@ -117,7 +117,8 @@ def test_other_image_sizes_and_numbers_of_classes(tmp_path: Path) -> None:
         (["--test", "text"], "mnist_fcn.py: text: not a safetensors file"),
         (["--lr", "1e400"], "argument --lr: must be a finite number of at least 0, not '1e400'"),
         (["--search", "text"], "argument --search: it is for the report; give --report too"),
-        (["--model", "text"], "argument --model: it is for --predict; give that too, or --test MODEL"),
+        (["--model", "text"], "argument --model: it is for --predict; --test MODEL tests a model"),
+        (["--overwrite"], "argument --overwrite: it is for --out FOLDER; give that too"),
         (["--out", ""], "argument --out: must not be empty"),
         (["--out", "text"], "mnist_fcn.py: --out text is a file, not a folder"),
         (["--out", "text/below"], "mnist_fcn.py: --out text/below: cannot write there: Not a directory"),
@@ -248,6 +249,12 @@ def test_a_model_without_a_record_of_its_training_is_tested_all_the_same(trained
         lambda record: json.dumps({"train_loss": []}),
         lambda record: json.dumps(record | {"hyperparameters": {"lr": "<b>", "decay": 1, "stage_length": 1}}),
         lambda record: json.dumps(record | {"images": 10**30}),
+        lambda record: json.dumps(record | {name: [] for name in METRICS}),
+        lambda record: "[" * 100_000,
+        lambda record: json.dumps(record | {"hyperparameters": record["hyperparameters"] | {"decay": 1e200}}),
+        lambda record: json.dumps(record | {"hyperparameters": record["hyperparameters"] | {"decay": 0}}),
+        lambda record: json.dumps(record | {"hyperparameters": record["hyperparameters"] | {"lr": float("nan")}}),
+        lambda record: json.dumps(record | {"hyperparameters": record["hyperparameters"] | {"lr": 10**400}}),
         lambda record: json.dumps(record | {"environment": ["<script>"]}),
         lambda record: json.dumps(record | {"train_accuracy": []}),
     ],
@@ -266,6 +273,16 @@ def test_a_network_of_another_architecture_is_refused_with_its_shapes(tmp_path: 
     checkpoint.save(tmp_path / "deep", {f"layers.{i}.weight": np.ones((5, 5), np.float32) for i in (0, 2, 4)})
     refused = run(tmp_path, "--test", "deep")
     assert "deep: not a network of this script, two linear layers; it holds layers.0.weight (5, 5)" in refused.stderr
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(trained: tuple[Path, object], value: float) -> None:
+    folder, _ = trained
+    weights, _ = checkpoint.load(folder / "runs/mnist_fcn/model.safetensors")
+    weights["layers.2.weight"][3, 4] = value
+    checkpoint.save(folder / "nan.safetensors", weights)
+    refused = run(folder, "--data", "data", "--test", "nan.safetensors")
+    assert refused.stderr == "mnist_fcn.py: nan.safetensors: some of its weights are infinite or not a number\n"
 
 
 # --- reading digits --------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,33 @@ def test_a_longer_list_trains_only_what_is_new(searched: tuple[Path, object]) ->
     after = {path: path.stat().st_mtime_ns for path in (folder / "out/candidates").iterdir()}
     assert before.items() < after.items()
     assert len(after) == len(before) + 1
+    assert {path.name for path in (folder / "out").glob("step-4*")} == {"step-4-stage_length.png"}
+    shutil.copytree(folder / "out", folder / "fewer steps")
+    fewer = run(folder, *SMALL, "--out", "fewer steps", "--lr", 0.05, "--quiet")
+    assert fewer.returncode == 0, fewer.stderr
+    assert sorted(path.name for path in (folder / "fewer steps").glob("*.png")) == [
+        "step-1-hidden.png", "step-2-weight_decay.png"]  # fmt: skip
+
+
+def test_two_searches_in_one_folder_come_to_the_same(searched: tuple[Path, object]) -> None:
+    folder, _ = searched
+    first = examples_as_run.start("mnist_search.py", folder, *SMALL, "--out", "shared", "--quiet")
+    time.sleep(0.9)
+    second = examples_as_run.start("mnist_search.py", folder, *SMALL, "--out", "shared", "--quiet")
+    tables = [process.communicate()[0].split(" s in all")[0] for process in (first, second)]
+    assert first.returncode == second.returncode == 0
+    chosen = [re.findall("(.*?) +[0-9.]+  <- best", table) for table in tables]
+    assert chosen[0] == chosen[1]
+    assert records(folder / "shared").items() <= records(folder / "out").items()
+
+
+def test_a_search_and_a_training_do_not_share_a_folder(searched: tuple[Path, object]) -> None:
+    folder, _ = searched
+    refused = examples_as_run.run("mnist_fcn.py", folder, "--data", "data", "--out", "out")
+    assert "out holds the results of a run; give another --out" in refused.stderr
+    examples_as_run.run("mnist_fcn.py", folder, "--data", "data", "--out", "trained", "--epochs", 1, "--hidden", 8)
+    refused = run(folder, *SMALL, "--out", "trained", "--report")
+    assert refused.stderr == "mnist_search.py: trained holds a trained model; give another --out\n"
 
 
 @pytest.mark.parametrize("moment", [0.3, 0.8, 1.4, 2.2])
