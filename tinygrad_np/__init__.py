@@ -5,7 +5,8 @@ stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers, sch
 `checkpoint` (weights in files) and `testing` (proofs of gradients).
 """
 
-from . import func, nn, optim
+from . import blas, func, nn, optim  # blas first: it chooses kernels before NumPy is there
+from .blas import get_num_threads, set_num_threads, show_config
 from .ops.elementwise import relu
 from .ops.losses import cross_entropy
 from .ops.special import erf, gelu, log_softmax, logsumexp, one_hot, sigmoid, softmax, softplus
@@ -15,6 +16,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Tensor",
+    "blas",
     "composite",
     "constant",
     "cross_entropy",
@@ -22,6 +24,7 @@ __all__ = [
     "erf",
     "func",
     "gelu",
+    "get_num_threads",
     "grad",
     "log_softmax",
     "logsumexp",
@@ -31,6 +34,8 @@ __all__ = [
     "optim",
     "primitive",
     "relu",
+    "set_num_threads",
+    "show_config",
     "sigmoid",
     "softmax",
     "softplus",

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
-from .tensor import Array, Tensor
+from .blas import scale_and_add
+from .tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -98,32 +97,9 @@ class SGD:
         if not updated:
             raise RuntimeError("SGD: no parameter has a gradient; call backward() on the loss before step()")
         for parameter in updated:
-            _descend(parameter.data, parameter.grad.data, lr, 1 - self.weight_decay * lr)  # type: ignore[union-attr]
+            scale_and_add(parameter.data, 1 - self.weight_decay * lr, parameter.grad.data, -lr)  # type: ignore[union-attr]
             parameter._changed()
         self.steps += 1
-
-
-BLOCK = 65536  # elements: 256 KB of float32, two of which stay in a level-2 cache
-
-
-def _descend(w: Array, g: Array, lr: float, keep: float) -> None:
-    """w <- keep * w - lr * g, in place, without a temporary of w's size.
-
-    Block by block it is one pass over memory: 0.38 ms for 784 x 1024 float32, where whole arrays take 0.59 ms.
-    """
-    keep = w.dtype.type(keep)  # below the precision of the weights it is 1, and the pass is left out
-    if not (w.flags.c_contiguous and g.flags.c_contiguous):
-        w *= keep
-        w -= lr * g
-        return
-    w, g = w.reshape(-1), g.reshape(-1)
-    scratch = np.empty(min(BLOCK, w.size), w.dtype)
-    for start in range(0, w.size, BLOCK):
-        part = w[start : start + BLOCK]
-        scaled = np.multiply(g[start : start + BLOCK], lr, out=scratch[: part.size])
-        if keep != 1:
-            part *= keep
-        part -= scaled
 
 
 def _check(owner: str, name: str, value: float, valid: bool, expected: str) -> None:

@@ -436,7 +436,12 @@ def _walk(
 
 
 def _as_tensor(g: Any) -> "Tensor":
-    return g if type(g) is Tensor else Tensor(g)
+    """What the walk found, as a Tensor; not by Tensor(...), whose checks cost 1 us."""
+    if type(g) is Tensor:
+        return g
+    t = _new(Tensor)
+    t.data, t.grad, t._requires_grad, t._recipe, t._serial = np.asarray(g), None, False, None, next(_serials)
+    return t
 
 
 def _fit(g: Any, x: Array) -> Any:
@@ -448,8 +453,10 @@ def _fit(g: Any, x: Array) -> Any:
         extra = g.ndim - x.ndim
         if extra < 0 or any(n not in (1, m) for n, m in zip(x.shape, g.shape[extra:], strict=True)):
             raise ValueError(f"the vjp returned shape {g.shape}, expected {x.shape} or what it broadcasts to")
-        stretched = [i + extra for i, n in enumerate(x.shape) if n == 1 and g.shape[i + extra] != 1]
-        g = np.reshape(np.sum(g, axis=(*range(extra), *stretched)), x.shape)
+        axes = (*range(extra), *[i + extra for i, n in enumerate(x.shape) if n == 1 and g.shape[i + extra] != 1])
+        g = np.add.reduce(g, axes, dtype=g.dtype) if type(g) is _ndarray else np.sum(g, axis=axes)  # saves 2 us
+        if g.shape != x.shape:
+            g = np.reshape(g, x.shape)
     if g.dtype != x.dtype:
         if g.dtype.kind == "c":
             raise TypeError(f"the gradient of a {x.dtype} Tensor is complex; complex numbers are not supported")
@@ -461,7 +468,7 @@ def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list
     """Give each gradient an array of its own: two arguments of an addition, say, are handed the same one."""
     taken = {id(_arrays(g)) for g in given}
     for i, (t, g) in enumerate(results):
-        array = np.asarray(_arrays(g))
+        array = g if type(g) is _ndarray else np.asarray(_arrays(g))
         if array.base is not None or not array.flags.writeable or id(array) in taken:
             results[i] = (t, np.positive(g))  # copies arrays and Tensors alike, and is recorded
         taken.add(id(array))

@@ -81,8 +81,9 @@ def softmax(x: Array, axis: int = -1) -> Array:
             [1. , 0. ]], dtype=float32)
     """
     floating(x, "softmax")
-    e: Array = np.exp(x - np.max(x, axis=axis, keepdims=True))
-    e /= np.sum(e, axis=axis, keepdims=True)
+    e: Array = x - np.maximum.reduce(x, axis, keepdims=True)
+    np.exp(e, out=e)
+    e /= np.add.reduce(e, axis, keepdims=True)
     return e
 
 

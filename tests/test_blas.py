@@ -1,0 +1,137 @@
+"""Kernels, threads and updates: chosen before NumPy is there, exact, and left alone where they should be."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinygrad_np
+from tinygrad_np import blas
+from tinygrad_np.blas import BLOCK, scale_and_add
+
+ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 avx2 avx512f avx512bw avx512vl\n"
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (BLOCK + 5,)])
+@given(beta=st.sampled_from([0.0, 1.0, 0.97, -2.0]), alpha=st.sampled_from([0.0, 1.0, -0.3, 1e-9]))
+def test_each_element_is_right_to_its_last_bits(
+    shape: tuple[int, ...], dtype: type, offset: int, beta: float, alpha: float
+) -> None:
+    rng = np.random.default_rng(0)
+    buffer = np.zeros(3 * int(np.prod(shape)) + 2, dtype)
+    y = buffer[offset : offset + int(np.prod(shape))].reshape(shape)
+    y[...] = rng.normal(size=shape)
+    x = rng.normal(size=shape).astype(dtype)
+    before, kept = y.copy(), x.copy()
+    scale_and_add(y, beta, x, alpha)
+    terms = np.longdouble(beta) * before, np.longdouble(alpha) * kept
+    allowed = 2 * np.finfo(dtype).eps * (abs(terms[0]) + abs(terms[1])) + np.finfo(dtype).smallest_subnormal
+    assert np.all(abs(y - (terms[0] + terms[1])) <= allowed)
+    assert np.array_equal(x, kept)
+    assert not buffer[:offset].any()
+    assert not buffer[offset + y.size :].any()
+
+
+@pytest.mark.parametrize(("beta", "alpha"), [(0.0, 1.0), (1.0, 0.0), (0.5, 0.5)])
+def test_what_is_no_number_stays_seen(beta: float, alpha: float) -> None:
+    y, x = np.array([np.nan, 1.0, np.inf], np.float32), np.array([1.0, np.nan, 1.0], np.float32)
+    with np.errstate(invalid="ignore"):
+        expected = np.float32(beta) * y + np.float32(alpha) * x
+        scale_and_add(y, beta, x, alpha)
+    assert np.array_equal(np.isnan(y), np.isnan(expected))
+
+
+def test_strides_and_other_types() -> None:
+    y = np.ones((3, 4), np.float32)
+    scale_and_add(y[:, ::2], 0.5, np.ones((3, 2)), 1.0)
+    assert y.tolist() == [[1.5, 1, 1.5, 1]] * 3
+    y.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        scale_and_add(y, 0.5, np.ones((3, 4), np.float32), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "machine", "environment", "kernels"),
+    [
+        (ZEN5, "x86_64", {}, "SkylakeX"),
+        (ZEN5, "x86_64", {"OPENBLAS_CORETYPE": "Haswell"}, None),
+        (ZEN5, "aarch64", {}, None),
+        (ZEN5.replace("26", "25"), "x86_64", {}, None),
+        (ZEN5.replace("avx512f", ""), "x86_64", {}, None),
+        (ZEN5.replace("AuthenticAMD", "GenuineIntel"), "x86_64", {}, None),
+        (ZEN5.replace("26", "many"), "x86_64", {}, None),
+        ("", "x86_64", {}, None),
+    ],
+)
+def test_only_an_unknown_processor_gets_other_kernels(
+    cpuinfo: str, machine: str, environment: dict[str, str], kernels: str | None
+) -> None:
+    assert blas.choose_kernels(cpuinfo, machine, environment) == kernels
+
+
+def configuration(before: str = "", cpuinfo: str | None = None, **variables: str) -> str:
+    """What a new process says of itself, on a processor that describes itself so."""
+    script = "import builtins, io, os\nreal = open\n"
+    if cpuinfo is not None:
+        script += f"fake = io.StringIO({cpuinfo!r})\n"
+        script += "builtins.open = lambda path, *rest: fake if path == '/proc/cpuinfo' else real(path, *rest)\n"
+    script += f"{before}\nimport tinygrad_np\ntinygrad_np.show_config()\nprint(os.environ.get('OPENBLAS_CORETYPE'))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS", "TINYGRAD"))}
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return process.stdout
+
+
+def test_the_choice_is_made_before_numpy_and_leaves_no_trace() -> None:
+    said = configuration(cpuinfo=ZEN5)
+    assert "SkylakeX chosen" in said
+    assert said.endswith("\nNone\n")  # the variable is gone again
+    assert "NumPy was imported before; import tinygrad_np first" in configuration("import numpy", cpuinfo=ZEN5)
+    assert "NumPy was imported before\n" in configuration("import numpy", cpuinfo="")
+    assert "OpenBLAS knows this processor" in configuration(cpuinfo="")
+    assert "OPENBLAS_CORETYPE=Haswell is set" in configuration(cpuinfo=ZEN5, OPENBLAS_CORETYPE="Haswell")
+    assert "nothing chosen: TINYGRAD_NP_BLAS=off" in configuration(cpuinfo=ZEN5, TINYGRAD_NP_BLAS="off")
+
+
+def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    before = tinygrad_np.get_num_threads()
+    try:
+        tinygrad_np.set_num_threads(1)
+        assert tinygrad_np.get_num_threads() == 1
+        pools = [pool for pool in threadpoolctl.threadpool_info() if "numpy" in pool["filepath"]]
+        assert [pool["num_threads"] for pool in pools] == [1]
+        tinygrad_np.show_config()
+        assert f"kernels {pools[0]['architecture']}, threads 1 of" in capsys.readouterr().out
+    finally:
+        tinygrad_np.set_num_threads(before)
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="must be a positive integer"):
+            tinygrad_np.set_num_threads(wrong)
+
+
+def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(blas, "_find", lambda name: None)
+    monkeypatch.setattr(blas, "_set_threads", None)
+    monkeypatch.setattr(blas, "_get_threads", None)
+    monkeypatch.setattr(blas, "_AXPBY", {})
+    with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
+        tinygrad_np.set_num_threads(1)
+    with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
+        tinygrad_np.get_num_threads()
+    tinygrad_np.show_config()
+    assert "not an OpenBLAS" in capsys.readouterr().out
+    y = np.ones(BLOCK + 3, np.float32)
+    scale_and_add(y, 0.5, np.ones_like(y), 0.25)
+    assert np.all(y == 0.75)
