@@ -64,6 +64,7 @@ def race(
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in racers}
         for turn in range(rounds + 1):
             for name, racer in racers.items():
+                time.sleep(0.2)  # so that the threads of the one before, which wait busily for a while, are at rest
                 said = _ask(racer, "go")
                 if turn:
                     turns[name].append(said)
