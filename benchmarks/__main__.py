@@ -8,5 +8,7 @@ import sys
 
 from benchmarks import BENCHMARKS
 
+if sys.argv[1:]:  # --help, above all
+    sys.exit(__doc__)
 for name in BENCHMARKS:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

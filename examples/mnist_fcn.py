@@ -26,7 +26,7 @@ import command_line
 import results
 from command_line import natural, non_negative, path_name, positive, positive_integer, setting
 from report import environment
-from tinygrad_np import cross_entropy, no_grad, softmax
+from tinygrad_np import blas, cross_entropy, no_grad, softmax
 from tinygrad_np.checkpoint import load, save, write_atomically
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
 from tinygrad_np.nn import Linear, ReLU, Sequential
@@ -125,6 +125,7 @@ def train_and_save(
     settings: Settings, train_set: Dataset, test_set: Dataset, folder: Path, quiet: bool
 ) -> tuple[Sequential, dict[str, Any]]:
     """Train, test after every epoch, and save model and metrics after each: the file of the model holds both."""
+    blas.fit_threads(settings.batch_size * train_set.images[0].size * settings.hidden)
     record: dict[str, Any] = {name: [] for name in results.METRICS} | {
         "hyperparameters": asdict(settings),
         "images": len(train_set.labels),

@@ -121,6 +121,24 @@ def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> No
             tinygrad_np.set_num_threads(wrong)
 
 
+@pytest.mark.parametrize(
+    ("variables", "small", "large"),
+    [
+        ({}, 1, len(os.sched_getaffinity(0))),
+        ({"OPENBLAS_NUM_THREADS": "1"}, 1, 1),
+        ({"OMP_NUM_THREADS": "2"}, 2, 2),
+        ({"TINYGRAD_NP_BLAS": "off", "OPENBLAS_NUM_THREADS": "2"}, 2, 2),
+    ],
+)
+def test_threads_go_by_the_size_unless_the_user_has_set_them(variables: dict[str, str], small: int, large: int) -> None:
+    script = "from tinygrad_np.blas import *\nfor size in (10**6, 10**8): fit_threads(size); print(get_num_threads())"
+    names = {*blas.BY_USER, "TINYGRAD_NP_BLAS"}
+    environment = {name: value for name, value in os.environ.items() if name not in names} | variables
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    cores = os.cpu_count() or 1
+    assert [int(word) for word in done.stdout.split()] == [min(small, cores), min(large, cores)]
+
+
 def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(blas, "_find", lambda name: None)
     monkeypatch.setattr(blas, "_set_threads", None)
@@ -130,6 +148,7 @@ def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         tinygrad_np.set_num_threads(1)
     with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
         tinygrad_np.get_num_threads()
+    blas.fit_threads(1)
     tinygrad_np.show_config()
     assert "not an OpenBLAS" in capsys.readouterr().out
     y = np.ones(BLOCK + 3, np.float32)

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -97,12 +96,6 @@ def test_the_package_imports_nothing_that_it_does_not_need() -> None:
     code = "import sys, tinygrad_np; print({'hypothesis', 'safetensors', 'matplotlib', 'scipy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
-
-
-def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["overhead", "--repeats", "3"])
-    runpy.run_module("benchmarks.overhead", run_name="__main__")
-    assert "forward and backward" in capsys.readouterr().out
 
 
 def test_the_table_of_operations_is_current() -> None:

@@ -10,7 +10,7 @@ import ctypes
 import os
 import platform
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 OFF = os.environ.get("TINYGRAD_NP_BLAS", "").lower() == "off"
 
@@ -71,7 +71,7 @@ import numpy as np  # noqa: E402 - only now that the kernels are chosen
 if _asked:  # OpenBLAS has read it, and the processes that this one starts choose for themselves
     del os.environ["OPENBLAS_CORETYPE"]
 
-Array = np.ndarray[Any, Any]
+Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.typing, which takes 1 ms to import
 
 # --- the library that NumPy has loaded -------------------------------------------------------------------------------
 
@@ -96,9 +96,8 @@ _set_threads, _get_threads = _find("openblas_set_num_threads"), _find("openblas_
 def set_num_threads(n: int) -> None:
     """Set how many threads a matrix product may use.
 
-    Two are worth it from about 256 hidden units on: an epoch of MNIST at 64 takes 1.15 times as long with two threads
-    as with one, at 256 the same, at 1024 0.8 times, on two cores that nobody else uses. Beside a busy process one is
-    better, since two wait for each other.
+    For small products, and beside other busy processes, one is best; `blas.fit_threads` has the figures. Products may
+    differ in their last bits from one number to another.
 
     Raises:
         ValueError: n is no positive integer.
@@ -115,6 +114,37 @@ def set_num_threads(n: int) -> None:
     if _set_threads is None:
         raise RuntimeError("set_num_threads: NumPy does not run on an OpenBLAS; use what its BLAS offers")
     _set_threads(int(n))
+
+
+SMALL = 8_000_000  # multiply-adds; a batch of 64 images of MNIST into 160 units
+BY_USER = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # what OpenBLAS reads itself
+
+
+def fit_threads(multiply_adds: int) -> None:
+    """Set the number of threads that suits products of this size: one below 8 million multiply-adds, else all cores.
+
+    It goes by the size alone, never by how busy the machine is, so that the same program gives the same bits. What the
+    user has set in the environment is left alone, and so are other BLAS. An epoch of MNIST on two cores
+    (`python -m benchmarks.contention`):
+
+    | hidden units | threads | idle | beside a busy process |
+    | --- | --- | --- | --- |
+    | 64 | 1 | 0.31 s | 0.31 s |
+    | 64 | 2 | 0.31 s | 1.19 s |
+    | 1024 | 1 | 2.20 s | 2.27 s |
+    | 1024 | 2 | 1.62 s | 5.22 s |
+
+    Args:
+        multiply_adds: of the largest product, rows * inner * columns.
+
+    >>> fit_threads(64 * 784 * 1024)
+    """
+    if _set_threads is not None and not OFF and not any(name in os.environ for name in BY_USER):
+        _set_threads(1 if multiply_adds < SMALL else _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def get_num_threads() -> int:

@@ -19,9 +19,9 @@ from operator import attrgetter, getitem, iadd, setitem
 from typing import Any, NoReturn, TypeAlias, final
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
+from .blas import Array as Array
+
 Function: TypeAlias = Callable[..., Any]
 
 
@@ -592,7 +592,7 @@ class Tensor:
     _recipe: Any  # (operation, args, kwargs); None for a leaf; args is None once freed. It points at parents only, so
     #               there is no cycle, and a graph is freed by reference counting alone.
 
-    def __init__(self, data: Any, requires_grad: bool = False, dtype: npt.DTypeLike | None = None) -> None:
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: "np.typing.DTypeLike | None" = None) -> None:
         if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
             raise TypeError(f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()")
         array = np.asarray(data, dtype)
@@ -865,7 +865,7 @@ class Tensor:
             return _dispatch(function, args, kwargs)
         return NotImplemented
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: "np.typing.DTypeLike | None" = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
             raise TypeError("a Tensor that requires a gradient becomes no array or number unasked: see .data, .item()")
         return np.array(self.data, dtype, copy=copy)

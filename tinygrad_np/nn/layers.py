@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..ops.elementwise import relu
 from ..ops.losses import cross_entropy
@@ -32,7 +31,12 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, *, rng: np.random.Generator, dtype: npt.DTypeLike = np.float32
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        rng: "np.random.Generator",
+        dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         for name, size in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(size, int | np.integer) or size < 1:

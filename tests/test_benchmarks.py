@@ -1,0 +1,55 @@
+"""Every benchmark runs, in seconds and in small, and says what it measured; no times are asserted."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from examples_as_run import ROOT
+
+import benchmarks
+
+SMALL = {
+    "mnist_step": ["--hidden", "8", "--rounds", "2", "--images", "640", "--names", "tinygrad_np", "numpy"],
+    "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
+    "scaling": ["--largest", "3", "--plot", ""],
+    "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
+    "startup": ["--rounds", "1", "--names", "tinygrad_np", "numpy"],
+    "contention": ["--hidden", "8", "--rounds", "1", "--images", "640", "--threads", "1", "--names", "tinygrad_np"],
+}
+
+
+def test_none_is_forgotten() -> None:
+    files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "turns"}
+    assert files == set(SMALL) == set(benchmarks.BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_runs_and_ends_with_a_line_of_json(name: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert records
+    assert all(record["benchmark"].startswith(name) for record in records)
+
+
+def test_a_competitor_that_is_not_installed_is_left_out() -> None:
+    blocked = "import sys; sys.modules['mygrad'] = None; import runpy;"
+    script = f"{blocked} runpy.run_module('benchmarks.turns', run_name='__main__')"
+    settings = '{"workload": "chain", "repeats": 1}'
+    command = [sys.executable, "-c", script, "benchmarks.overhead", "mygrad", settings]
+    done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True)
+    assert done.stdout == '{"missing": "mygrad"}\n'
+
+
+def test_losses_that_differ_fail_the_benchmark() -> None:
+    script = (
+        "import sys; from benchmarks import mnist_step, turns; sys.argv[1:] = [];"
+        "results = {n: turns.Result([1.0], [v], '') for n, v in (('tinygrad_np', 0.5), ('numpy', 0.502))};"
+        "turns.race = lambda *arguments: results;"
+        "mnist_step.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "numpy: its losses differ from ours by 0.002" in done.stderr
