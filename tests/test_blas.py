@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 import tinygrad_np
 from tinygrad_np import blas
-from tinygrad_np.blas import BLOCK, scale_and_add
+from tinygrad_np.blas import BLOCK, FEW, scale_and_add
 
 ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 avx2 avx512f avx512bw avx512vl\n"
 
 
 @pytest.mark.parametrize("offset", [0, 1])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
-@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (BLOCK + 5,)])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3), (FEW + 3,), (3, BLOCK)])
 @given(beta=st.sampled_from([0.0, 1.0, 0.97, -2.0]), alpha=st.sampled_from([0.0, 1.0, -0.3, 1e-9]))
 def test_each_element_is_right_to_its_last_bits(
     shape: tuple[int, ...], dtype: type, offset: int, beta: float, alpha: float
@@ -38,9 +38,11 @@ def test_each_element_is_right_to_its_last_bits(
     assert not buffer[offset + y.size :].any()
 
 
+@pytest.mark.parametrize("repeats", [1, FEW])
 @pytest.mark.parametrize(("beta", "alpha"), [(0.0, 1.0), (1.0, 0.0), (0.5, 0.5)])
-def test_what_is_no_number_stays_seen(beta: float, alpha: float) -> None:
-    y, x = np.array([np.nan, 1.0, np.inf], np.float32), np.array([1.0, np.nan, 1.0], np.float32)
+def test_what_is_no_number_stays_seen(beta: float, alpha: float, repeats: int) -> None:
+    y = np.tile(np.array([np.nan, 1.0, np.inf], np.float32), repeats)
+    x = np.tile(np.array([1.0, np.nan, 1.0], np.float32), repeats)
     with np.errstate(invalid="ignore"):
         expected = np.float32(beta) * y + np.float32(alpha) * x
         scale_and_add(y, beta, x, alpha)
@@ -51,9 +53,19 @@ def test_strides_and_other_types() -> None:
     y = np.ones((3, 4), np.float32)
     scale_and_add(y[:, ::2], 0.5, np.ones((3, 2)), 1.0)
     assert y.tolist() == [[1.5, 1, 1.5, 1]] * 3
-    y.flags.writeable = False
-    with pytest.raises(ValueError, match="read-only"):
-        scale_and_add(y, 0.5, np.ones((3, 4), np.float32), 1.0)
+    large = np.ones((3, FEW), np.float32)
+    scale_and_add(large[:, ::2], 0.5, np.ones((3, FEW // 2), np.float32), 1.0)
+    assert np.all(large == np.where(np.arange(FEW) % 2, 1, 1.5))
+    x = np.arange(6 * FEW, dtype=np.float32).reshape(3, 2 * FEW)[:, ::2]
+    y2 = np.zeros((3, FEW), np.float32)
+    scale_and_add(y2, 1.0, x, 1.0)
+    assert np.array_equal(y2, x)
+    for frozen in (y, large):
+        frozen.flags.writeable = False
+        before = frozen.copy()
+        with pytest.raises(ValueError, match="read-only"):
+            scale_and_add(frozen, 0.5, np.ones(frozen.shape, np.float32), 1.0)
+        assert np.array_equal(frozen, before)
 
 
 @pytest.mark.parametrize(

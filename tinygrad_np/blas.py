@@ -179,35 +179,38 @@ def show_config() -> None:
 # --- y <- beta y + alpha x -------------------------------------------------------------------------------------------
 
 BLOCK = 65536  # elements: 256 KB of float32, two of which stay in a level-2 cache
+FEW = 8192  # elements below which NumPy's three short passes take less than a call through ctypes: 1.6 against 4 us
 
 
 def scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
-    """y <- beta * y + alpha * x, in place, for arrays of the same shape and type.
+    """y <- beta * y + alpha * x, in place, for arrays of the same shape.
 
     In OpenBLAS it is one pass over memory: 0.22 ms for 784 x 1024 float32 and 0.010 ms for 784 x 64, where NumPy, block
-    by block, takes 0.39 and 0.017 ms. At a beta or alpha of 0 OpenBLAS would not look at y or x, be they NaN.
+    by block, takes 0.39 and 0.018 ms. At a beta or alpha of 0 OpenBLAS would not look at y or x, be they NaN.
 
     >>> y = np.array([1.0, 2.0])
     >>> scale_and_add(y, 0.5, np.array([10.0, 10.0]), 0.1)
     >>> y
     array([1.5, 2. ])
     """
-    if not (y.flags.c_contiguous and x.flags.c_contiguous and x.dtype == y.dtype and x.shape == y.shape):
-        y *= y.dtype.type(beta)
-        y += alpha * x
+    alike = x.dtype == y.dtype and x.shape == y.shape and y.flags.c_contiguous and x.flags.c_contiguous
+    if y.size < FEW or not alike:
+        _scale_and_add(y, beta, x, alpha)
         return
     function = _AXPBY.get(y.dtype)
     if function is not None and alpha and beta and y.flags.writeable and y.flags.aligned and x.flags.aligned:
         function(y.size, alpha, x.ctypes.data, 1, beta, y.ctypes.data, 1)
         return
-    y, x, beta = y.reshape(-1), x.reshape(-1), y.dtype.type(beta)
-    scratch = np.empty(min(BLOCK, y.size), y.dtype)
+    y, x = y.reshape(-1), x.reshape(-1)
     for start in range(0, y.size, BLOCK):
-        part = y[start : start + BLOCK]
-        scaled = np.multiply(x[start : start + BLOCK], alpha, out=scratch[: part.size])
-        if beta != 1:
-            part *= beta
-        part += scaled
+        _scale_and_add(y[start : start + BLOCK], beta, x[start : start + BLOCK], alpha)
+
+
+def _scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
+    scaled, beta = x * alpha, y.dtype.type(beta)
+    if beta != 1:
+        y *= beta
+    y += scaled
 
 
 def _find_axpby(name: str, real: Any) -> Any:

@@ -416,7 +416,9 @@ def _walk(
                     if key not in needed:
                         continue
                     try:
-                        part = _fit(vjp(g, y, *values, **kwargs), a.data)
+                        part = vjp(g, y, *values, **kwargs)
+                        if type(part) is not _ndarray or part.shape != a.data.shape or part.dtype != a.data.dtype:
+                            part = _fit(part, a.data)  # the call alone costs 0.2 us
                     except Exception as error:
                         error.add_note(f"in the backward of {operation.name}, argument {i}")
                         raise
