@@ -145,6 +145,12 @@ def test_what_is_no_digit_is_said(content: bytes, message: str, file: Path) -> N
     assert str(file) in str(raised.value)
 
 
+def test_a_faint_16_bit_picture_is_blank(file: Path) -> None:
+    Image.fromarray((30_000 + DIGITS[0]).astype(np.uint16)).save(file)  # of 65,536 grades
+    with pytest.raises(ValueError, match="all of it has the same brightness"):
+        read_digit(file)
+
+
 @given(st.binary(max_size=60), st.integers(0, 700), st.booleans())
 def test_damaged_files_are_refused_or_read(file: Path, noise: bytes, at: int, cut: bool) -> None:
     Image.fromarray(DIGITS[0]).save(file)
