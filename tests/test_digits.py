@@ -146,7 +146,7 @@ def test_what_is_no_digit_is_said(content: bytes, message: str, file: Path) -> N
 
 
 def test_a_faint_16_bit_picture_is_blank(file: Path) -> None:
-    Image.fromarray((30_000 + DIGITS[0]).astype(np.uint16)).save(file)  # of 65,536 grades
+    Image.fromarray(DIGITS[0].astype(np.uint16) + 30_000).save(file)  # of 65,536 grades
     with pytest.raises(ValueError, match="all of it has the same brightness"):
         read_digit(file)
 
