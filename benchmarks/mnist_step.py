@@ -21,11 +21,14 @@ DATA = Path(__file__).parent.parent / "examples/data/mnist"
 
 def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
     """A function that trains for one epoch and returns its mean loss."""
-    make = {turns.OURS: ours, "numpy": by_hand, "pytorch": pytorch, "jax": jax, "mygrad": mygrad, "autograd": autograd}[
-        name
-    ]
-    if name == turns.OURS:  # which chooses kernels and threads before NumPy is there
-        import tinygrad_np  # noqa: F401
+    makers = {
+        turns.OURS: ours,
+        "numpy": by_hand,
+        "pytorch": pytorch,
+        "jax": jax,
+        "mygrad": mygrad,
+        "autograd": autograd,
+    }
     from tinygrad_np.data import load_mnist
 
     train, _ = load_mnist(DATA)
@@ -38,7 +41,7 @@ def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
         rng.normal(0, np.sqrt(2 / hidden), (hidden, 10)).astype(np.float32),
         np.zeros(10, np.float32),
     ]
-    epoch = make(x, labels, weights)
+    epoch = makers[name](x, labels, weights)
 
     def run() -> float:
         return epoch(rng.permutation(len(x))[: len(x) // BATCH * BATCH].reshape(-1, BATCH))

@@ -37,10 +37,10 @@ import command_line
 import results
 from command_line import path_name, positive_integer
 from mnist_fcn import DATA, DivergenceError, Settings, network, test, train
+from results import SEARCH_METRICS
 from tinygrad_np.checkpoint import write_atomically
 from tinygrad_np.data import Dataset, load_mnist
 
-METRICS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 CANDIDATES = {"lr": "0.001,0.01,0.1,0.5", "hidden": "64,128,256,512,1024", "weight_decay": "0.001,0.0001,1e-05,0",
               "stage_length": "500"}  # in the order in which they are searched  # fmt: skip
 
@@ -57,13 +57,13 @@ def train_candidate(settings: Settings, folder: Path, validation: int, file: Pat
     rng = np.random.default_rng(settings.seed)
     classes = int(max(training_set.labels.max(), validation_set.labels.max())) + 1
     model = network(training_set.images[0].size, settings.hidden, classes, rng)
-    record: dict[str, Any] = {name: [] for name in METRICS} | {"settings": asdict(settings), "diverged": ""}
+    record = empty_record(settings)
     start = time.perf_counter()
     try:
         for train_loss, train_accuracy in train(model, training_set, settings, rng):
             validation_loss, validation_accuracy = test(model, validation_set)
             values = (train_loss, validation_loss, train_accuracy, validation_accuracy)
-            for name, value in zip(METRICS, values, strict=True):
+            for name, value in zip(SEARCH_METRICS, values, strict=True):
                 record[name].append(value)
             record["seconds"] = time.perf_counter() - start
             write_atomically(file, json.dumps(record, indent=1).encode())
@@ -71,6 +71,11 @@ def train_candidate(settings: Settings, folder: Path, validation: int, file: Pat
         record |= {"diverged": str(error), "seconds": time.perf_counter() - start}
         write_atomically(file, json.dumps(record, indent=1).encode())
     return record
+
+
+def empty_record(settings: Settings) -> dict[str, Any]:
+    """What is known of a candidate before its first epoch."""
+    return {name: [] for name in SEARCH_METRICS} | {"settings": asdict(settings), "diverged": ""}
 
 
 @functools.lru_cache(maxsize=1)  # once in each process
@@ -153,15 +158,15 @@ def read_result(file: Path, settings: Settings) -> dict[str, Any]:
     Raises:
         ValueError: the file is damaged, or of other settings; names it.
     """
-    empty: dict[str, Any] = {name: [] for name in METRICS} | {"settings": asdict(settings), "diverged": ""}
+    empty = empty_record(settings)
     if not file.exists():
         return empty
     try:
         record = json.loads(file.read_bytes())
         if record["settings"] != empty["settings"]:
             raise ValueError(f"its settings are {record['settings']}, not {empty['settings']}")
-        lengths = {len(record[name]) for name in METRICS}
-        numbers = [record["seconds"], *(value for name in METRICS for value in record[name])]
+        lengths = {len(record[name]) for name in SEARCH_METRICS}
+        numbers = [record["seconds"], *(value for name in SEARCH_METRICS for value in record[name])]
         if len(lengths) != 1 or not all(type(value) is float for value in numbers):
             raise ValueError("its metrics are not as many numbers each")
         return {name: record[name] for name in (*empty, "seconds")}

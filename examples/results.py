@@ -30,6 +30,7 @@ TRAINING, TEST, WEIGHTS = (
     ("first_layer", "second_layer"),
 )
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
+SEARCH_METRICS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
 INSTALL = 'python -m pip install -e ".[examples]"'
 NAMES = {"lr": "learning rate", "hidden": "hidden units", "weight_decay": "weight decay",
          "stage_length": "stage length (steps)"}  # fmt: skip
@@ -294,7 +295,5 @@ def _check_search(search: dict[str, Any]) -> None:
         search_table(step)
         step_title(1, step)
         for candidate in step["candidates"]:
-            if not all(
-                _is_number(value) for name in METRICS for value in candidate[name.replace("test", "validation")]
-            ):
+            if not all(_is_number(value) for name in SEARCH_METRICS for value in candidate[name]):
                 raise ValueError("a metric is no number")

@@ -71,7 +71,7 @@ import numpy as np  # noqa: E402 - only now that the kernels are chosen
 if _asked:  # OpenBLAS has read it, and the processes that this one starts choose for themselves
     del os.environ["OPENBLAS_CORETYPE"]
 
-Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.typing, which takes 1 ms to import
+Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.typing, which `import numpy` leaves out
 
 # --- the library that NumPy has loaded -------------------------------------------------------------------------------
 
