@@ -129,10 +129,10 @@ def fit_threads(multiply_adds: int) -> None:
 
     | hidden units | threads | idle | beside a busy process |
     | --- | --- | --- | --- |
-    | 64 | 1 | 0.31 s | 0.31 s |
-    | 64 | 2 | 0.31 s | 1.19 s |
-    | 1024 | 1 | 2.20 s | 2.27 s |
-    | 1024 | 2 | 1.62 s | 5.22 s |
+    | 64 | 1 | 0.29 s | 0.30 s |
+    | 64 | 2 | 0.32 s | 1.29 s |
+    | 1024 | 1 | 2.22 s | 2.34 s |
+    | 1024 | 2 | 1.93 s | 5.06 s |
 
     Args:
         multiply_adds: of the largest product, rows * inner * columns.
