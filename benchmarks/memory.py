@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tracemalloc
 
+from tinygrad_np import cross_entropy, nn, optim
+from tinygrad_np.data import DataLoader, load_mnist
+
 import numpy as np
 
 from benchmarks import mnist_step, turns
-from tinygrad_np import cross_entropy, nn, optim
-from tinygrad_np.data import DataLoader, load_mnist
 
 BYTES = "tinygrad_np on bytes"  # all others hold the images as float32
 
@@ -31,9 +32,7 @@ def train_on_bytes(hidden: int, images: int) -> None:
     for batch, labels in loader:
         pixels = np.multiply(batch.reshape(len(batch), -1), np.float32(1 / 255), dtype=np.float32)
         loss = cross_entropy(model(pixels), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.minimize(loss)
 
 
 def peak(name: str, hidden: int, images: int) -> float:

@@ -14,7 +14,8 @@ import numpy as np
 
 from benchmarks import turns
 
-NAMES = [turns.OURS, "numpy", "pytorch", "jax", "mygrad", "autograd"]
+IN_THREE_CALLS = "tinygrad_np in three calls"
+NAMES = [turns.OURS, IN_THREE_CALLS, "numpy", "pytorch", "jax", "mygrad", "autograd"]
 BATCH, LR, DECAY = 64, 0.1, 1e-5
 DATA = Path(__file__).parent.parent / "examples/data/mnist"
 
@@ -23,6 +24,7 @@ def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
     """A function that trains for one epoch and returns its mean loss."""
     makers = {
         turns.OURS: ours,
+        IN_THREE_CALLS: ours_in_three_calls,
         "numpy": by_hand,
         "pytorch": pytorch,
         "jax": jax,
@@ -49,7 +51,9 @@ def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
     return run
 
 
-def ours(x: np.ndarray, labels: np.ndarray, weights: list[np.ndarray]) -> Callable[[np.ndarray], float]:
+def ours(
+    x: np.ndarray, labels: np.ndarray, weights: list[np.ndarray], fused: bool = True
+) -> Callable[[np.ndarray], float]:
     from tinygrad_np import blas, cross_entropy, nn, optim
 
     blas.fit_threads(BATCH * x.shape[1] * weights[0].shape[1])
@@ -65,13 +69,21 @@ def ours(x: np.ndarray, labels: np.ndarray, weights: list[np.ndarray]) -> Callab
         total = 0.0
         for batch in order:
             loss = cross_entropy(model(x[batch]), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            if fused:
+                optimizer.minimize(loss)
+            else:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
             total += loss.item()
         return total / len(order)
 
     return epoch
+
+
+def ours_in_three_calls(x: np.ndarray, labels: np.ndarray, weights: list[np.ndarray]) -> Callable[[np.ndarray], float]:
+    """zero_grad, backward and step, the gradients written down in between."""
+    return ours(x, labels, weights, fused=False)
 
 
 def by_hand(x: np.ndarray, labels: np.ndarray, weights: list[np.ndarray]) -> Callable[[np.ndarray], float]:

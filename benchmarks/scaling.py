@@ -11,10 +11,11 @@ import json
 import time
 from pathlib import Path
 
+from tinygrad_np import Tensor, cross_entropy, nn, optim
+
 import numpy as np
 
 from benchmarks import turns
-from tinygrad_np import Tensor, cross_entropy, nn, optim
 
 
 def graph(operations: int) -> float:
@@ -39,9 +40,7 @@ def step(batch: int, hidden: int) -> float:
     for _ in range(7):
         start = time.perf_counter()
         loss = cross_entropy(model(x), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.minimize(loss)
         times.append(time.perf_counter() - start)
     return float(np.median(times[2:]))
 

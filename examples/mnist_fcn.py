@@ -5,8 +5,10 @@
     python examples/mnist_fcn.py --test runs/mnist_fcn/model.safetensors
     python examples/mnist_fcn.py --predict seven.png   # with the newest model under runs/
 
-Read `train` first: it is the whole of training, written out. Its heart is three lines: the loss is a Tensor,
-`loss.backward()` finds its gradient with respect to every weight, and `optimizer.step()` takes a step down.
+Read `train` first: it is the whole of training, written out. Its heart is three lines: the network makes logits of the
+pixels, the loss says how wrong they are, and `optimizer.minimize(loss)` finds the gradient of the loss with respect to
+every weight and takes a step down. (`optimizer.zero_grad()`, `loss.backward()` and `optimizer.step()` are the same in
+three calls, for those who want to look at the gradients in between.)
 """
 
 import argparse
@@ -19,18 +21,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_fcn finds its neighbours too
-import command_line
-import results
-from command_line import natural, non_negative, path_name, positive, positive_integer, setting
-from report import environment
 from tinygrad_np import blas, cross_entropy, no_grad, softmax
 from tinygrad_np.checkpoint import load, save, write_atomically
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
 from tinygrad_np.nn import Linear, ReLU, Sequential
 from tinygrad_np.optim import SGD, ExponentialScheduler
+
+import numpy as np
+
+import command_line
+import results
+from command_line import natural, non_negative, path_name, positive, positive_integer, setting
+from report import environment
 
 DATA = Path(__file__).parent / "data/mnist"
 
@@ -88,10 +91,7 @@ def train(
             with np.errstate(all="ignore"):  # a loss that diverges is looked for below
                 logits = model(pixels(images))
                 loss = cross_entropy(logits, labels)
-
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                optimizer.minimize(loss)
 
             if not np.isfinite(loss.item()):
                 raise DivergenceError(

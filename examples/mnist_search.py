@@ -30,16 +30,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_search finds its neighbours too
+from tinygrad_np.checkpoint import write_atomically
+from tinygrad_np.data import Dataset, load_mnist
+
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_search finds its neighbours too
 import command_line
 import results
 from command_line import path_name, positive_integer
 from mnist_fcn import DATA, DivergenceError, Settings, network, test, train
 from results import SEARCH_METRICS
-from tinygrad_np.checkpoint import write_atomically
-from tinygrad_np.data import Dataset, load_mnist
 
 CANDIDATES = {"lr": "0.001,0.01,0.1,0.5", "hidden": "64,128,256,512,1024", "weight_decay": "0.001,0.0001,1e-05,0",
               "stage_length": "500"}  # in the order in which they are searched  # fmt: skip

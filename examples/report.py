@@ -10,10 +10,11 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import tinygrad_np
+
 import numpy as np
 import threadpoolctl
 
-import tinygrad_np
 from figures import Picture
 
 PAGE = """<!DOCTYPE html>

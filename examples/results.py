@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinygrad_np import cross_entropy, softmax
+from tinygrad_np.checkpoint import write_atomically
+from tinygrad_np.data import Dataset
+from tinygrad_np.optim import ExponentialScheduler
+
 import numpy as np
 
 import figures
 import report
 from figures import Picture
-from tinygrad_np import cross_entropy, softmax
-from tinygrad_np.checkpoint import write_atomically
-from tinygrad_np.data import Dataset
-from tinygrad_np.optim import ExponentialScheduler
 
 TRAINING, TEST, WEIGHTS = (
     ("loss", "accuracy", "learning_rate"),

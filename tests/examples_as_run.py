@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from tinygrad_np.data import load_mnist
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

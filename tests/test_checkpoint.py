@@ -4,10 +4,10 @@ import os
 import resource
 from pathlib import Path
 
+from tinygrad_np import checkpoint
+
 import numpy as np
 import pytest
-
-from tinygrad_np import checkpoint
 
 
 def test_what_is_saved_comes_back_to_the_bit(tmp_path: Path) -> None:

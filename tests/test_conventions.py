@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import numpy as np
-import pytest
-
 from tinygrad_np import Tensor, cross_entropy, grad, sigmoid, softmax
 from tinygrad_np.testing.conventions import CONVENTIONS, Convention
+
+import numpy as np
+import pytest
 
 
 @pytest.mark.parametrize("row", CONVENTIONS, ids=lambda row: row.name)

@@ -5,13 +5,13 @@ import hashlib
 import struct
 from pathlib import Path
 
+from tinygrad_np.data import IDX_TYPES, DataLoader, load_mnist, read_idx
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tinygrad_np.data import IDX_TYPES, DataLoader, load_mnist, read_idx
 
 MNIST = Path(__file__).parent.parent / "examples/data/mnist"
 

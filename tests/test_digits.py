@@ -4,14 +4,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tinygrad_np.data import load_mnist
+
 import numpy as np
 import pytest
 from examples_as_run import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-
-from tinygrad_np.data import load_mnist
 
 sys.path.insert(0, str(EXAMPLES))
 from digits import read_digit

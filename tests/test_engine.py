@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
+
+from tinygrad_np import Tensor, composite, constant, differentiable, grad, no_grad, primitive, relu, softmax
+from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
-
-from tinygrad_np import Tensor, composite, constant, differentiable, grad, no_grad, primitive, relu, softmax
 
 
 def leaf(data: object, dtype: object = np.float64) -> Tensor:
@@ -321,6 +323,25 @@ def test_activations_die_as_the_walk_goes_on() -> None:
     y = y.sum()
     y.backward()
     assert alive == [5, 4, 3, 2, 1]
+
+
+def test_what_the_forward_saved_serves_the_backward_and_dies_with_it() -> None:
+    given: list[object] = []
+
+    def back(g: Any, y: Any, x: Any, *, saved: Any) -> Any:
+        given.append(saved if saved is None else weakref.ref(saved))
+        return g * (2 * x if saved is None else saved)
+
+    square = primitive(lambda x: (x * x, 2 * x), back)
+    assert square(np.array([3.0])) == [9]
+    check_gradients(square, np.array([1.0, 2.0]), order=2, name="square")
+    x = leaf([3.0])
+    for create_graph in (False, True):
+        given.clear()
+        y = square(x)
+        assert grad(y.sum(), x, create_graph=create_graph) == [6]
+        assert given[0] is None if create_graph else given[0]() is None  # type: ignore[operator]
+        assert y == [9]
 
 
 # --- switches --------------------------------------------------------------------------------------------------------

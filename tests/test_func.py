@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-import pytest
-from hypothesis import given
-
 from tinygrad_np import Tensor, func, no_grad
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arrays
+
+import numpy as np
+import pytest
+from hypothesis import given
 
 A = np.array([[2.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.0, 4.0, 1.0]])
 

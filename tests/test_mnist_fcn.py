@@ -10,15 +10,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+from tinygrad_np import checkpoint
+from tinygrad_np.data import load_mnist
+
 import examples_as_run
 import matplotlib.image
 import numpy as np
 import pytest
 from examples_as_run import EXAMPLES, ROOT, write_subset
 from PIL import Image
-
-from tinygrad_np import checkpoint
-from tinygrad_np.data import load_mnist
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 FIGURES = {"loss", "accuracy", "learning_rate", "confusion", "mistakes", "first_layer", "second_layer"}

@@ -2,10 +2,10 @@
 
 import math
 
+from tinygrad_np import Tensor, cross_entropy, grad, nn, optim, softmax
+
 import numpy as np
 import pytest
-
-from tinygrad_np import Tensor, cross_entropy, grad, nn, optim, softmax
 
 
 def network(seed: int = 0, dtype: type = np.float32) -> nn.Sequential:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from tinygrad_np import Tensor, func, grad
+
 import numpy as np
 import pytest
-
-from tinygrad_np import Tensor, func, grad
 
 
 def leaf(data: object, dtype: type = np.float64) -> Tensor:

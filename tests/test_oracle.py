@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tinygrad_np import Tensor, grad
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing.strategies import arguments
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 

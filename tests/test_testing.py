@@ -2,15 +2,15 @@
 
 import re
 
-import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tinygrad_np import Tensor, differentiable, primitive
 from tinygrad_np.ops.cases import NONZERO, POSITIVE, REAL, Case, Domain
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import LAYOUTS, arguments, arrays, shapes
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_a_wrong_element_is_named_with_both_numbers() -> None:

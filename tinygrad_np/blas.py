@@ -3,7 +3,7 @@
     tinygrad_np.show_config()          # BLAS, kernels, threads, and what was chosen and why
     tinygrad_np.set_num_threads(1)     # of the matrix products; get_num_threads() tells
 
-TINYGRAD_NP_BLAS=off in the environment switches all of it off: no kernels are chosen, and updates use NumPy alone.
+TINYGRAD_NP_BLAS=off in the environment switches all of it off, and what `accumulate` does beside NumPy.
 """
 
 import ctypes
@@ -76,7 +76,7 @@ Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.ty
 # --- the library that NumPy has loaded -------------------------------------------------------------------------------
 
 
-def _find(name: str) -> Any:
+def find(name: str) -> Any:
     """A function of the OpenBLAS that NumPy's products run on, with what its integers are; None in other BLAS."""
     try:
         library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ def _find(name: str) -> Any:
     return None
 
 
-_set_threads, _get_threads = _find("openblas_set_num_threads"), _find("openblas_get_num_threads")
+_set_threads, _get_threads = find("openblas_set_num_threads"), find("openblas_get_num_threads")
 
 
 def set_num_threads(n: int) -> None:
@@ -167,61 +167,10 @@ def show_config() -> None:
     >>> show_config()  # doctest: +ELLIPSIS
     NumPy ...
     """
-    kernels = _find("openblas_get_corename")
+    kernels = find("openblas_get_corename")
     if kernels is None or _get_threads is None:
         blas = "not an OpenBLAS"
     else:
         kernels.restype = ctypes.c_char_p
         blas = f"OpenBLAS, kernels {kernels().decode()}, threads {get_num_threads()} of {os.cpu_count()} cores"
     print(f"NumPy {np.__version__}, Python {platform.python_version()}\n{blas}\n{_reason}")
-
-
-# --- y <- beta y + alpha x -------------------------------------------------------------------------------------------
-
-BLOCK = 65536  # elements: 256 KB of float32, two of which stay in a level-2 cache
-FEW = 8192  # elements below which NumPy's three short passes take less than a call through ctypes: 1.6 against 4 us
-
-
-def scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
-    """y <- beta * y + alpha * x, in place, for arrays of the same shape.
-
-    In OpenBLAS it is one pass over memory: 0.22 ms for 784 x 1024 float32 and 0.010 ms for 784 x 64, where NumPy, block
-    by block, takes 0.39 and 0.018 ms. At a beta or alpha of 0 OpenBLAS would not look at y or x, be they NaN.
-
-    >>> y = np.array([1.0, 2.0])
-    >>> scale_and_add(y, 0.5, np.array([10.0, 10.0]), 0.1)
-    >>> y
-    array([1.5, 2. ])
-    """
-    alike = x.dtype == y.dtype and x.shape == y.shape and y.flags.c_contiguous and x.flags.c_contiguous
-    if y.size < FEW or not alike:
-        _scale_and_add(y, beta, x, alpha)
-        return
-    function = _AXPBY.get(y.dtype)
-    if function is not None and alpha and beta and y.flags.writeable and y.flags.aligned and x.flags.aligned:
-        function(y.size, alpha, x.ctypes.data, 1, beta, y.ctypes.data, 1)
-        return
-    y, x = y.reshape(-1), x.reshape(-1)
-    for start in range(0, y.size, BLOCK):
-        _scale_and_add(y[start : start + BLOCK], beta, x[start : start + BLOCK], alpha)
-
-
-def _scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
-    scaled, beta = x * alpha, y.dtype.type(beta)
-    if beta != 1:
-        y *= beta
-    y += scaled
-
-
-def _find_axpby(name: str, real: Any) -> Any:
-    function = None if OFF else _find(name)
-    if function is not None:
-        integer, pointer = function.integer, ctypes.c_void_p
-        function.argtypes, function.restype = [integer, real, pointer, integer, real, pointer, integer], None
-    return function
-
-
-_AXPBY = {
-    np.dtype(np.float32): _find_axpby("cblas_saxpby", ctypes.c_float),
-    np.dtype(np.float64): _find_axpby("cblas_daxpby", ctypes.c_double),
-}

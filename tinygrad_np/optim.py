@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .blas import scale_and_add
-from .tensor import Tensor
+from .accumulate import Product, scale_and_add
+from .blas import Array
+from .tensor import Tensor, lazy_gradients
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,35 @@ class SGD:
         Raises:
             RuntimeError: none has one.
         """
-        lr = self.lr
-        updated = [parameter for parameter in self.parameters if parameter.grad is not None]
-        if not updated:
+        found = [(parameter, parameter.grad.data) for parameter in self.parameters if parameter.grad is not None]
+        if not found:
             raise RuntimeError("SGD: no parameter has a gradient; call backward() on the loss before step()")
-        for parameter in updated:
-            scale_and_add(parameter.data, 1 - self.weight_decay * lr, parameter.grad.data, -lr)  # type: ignore[union-attr]
+        self._update(found)
+
+    def minimize(self, loss: Tensor) -> None:
+        """`zero_grad()`, `loss.backward()` and `step()` in one, which is faster: no gradient is stored.
+
+        That of a weight matrix is added to the weights as it is computed, so the last bits may differ. `.grad` is
+        neither read nor written.
+
+        Raises:
+            ValueError: the loss is no scalar.
+            RuntimeError: it depends on none of the parameters, or its graph was freed.
+
+        >>> w = Tensor([1.0], requires_grad=True)
+        >>> SGD([w], lr=0.1).minimize((w * w).sum()); w
+        Tensor([0.8], dtype=float32, requires_grad=True)
+        """
+        found = lazy_gradients(loss, self.parameters)
+        if not found:
+            raise RuntimeError("SGD: the loss depends on none of the parameters")
+        self._update(found)
+
+    def _update(self, gradients: "Iterable[tuple[Tensor, Array | Product]]") -> None:
+        lr = self.lr
+        kept = 1 - self.weight_decay * lr
+        for parameter, gradient in gradients:
+            scale_and_add(parameter.data, kept, gradient, -lr)
             parameter._changed()
         self.steps += 1
 

@@ -4,26 +4,28 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Array, Tensor, differentiable
+from ..tensor import Array, differentiable
 from .cases import REAL, Case, Domain
 from .elementwise import floating
 from .special import one_hot, softmax
 
 
-def _less_one_hot(p: Any, labels: Array) -> Any:
-    """p - one_hot(labels); an array p is the caller's own and is written over, which saves 8 of 31 us for 64 x 10."""
-    if type(p) is Tensor:
-        return p - one_hot(labels, p.shape[1], p.dtype)
-    p[np.arange(len(labels)), labels] -= 1
-    return p
+def _softmax_less_one_hot(logits: Any, labels: Array, scale: Any, saved: Any) -> Any:
+    """(softmax(logits) - one_hot(labels)) * scale."""
+    if saved is None:
+        return (softmax(logits) - one_hot(labels, logits.shape[1], logits.dtype)) * scale
+    exponentials, sums = saved  # with them this takes 4 us instead of 18 for 64 x 10
+    gradient = exponentials * (scale / sums)
+    gradient[np.arange(len(labels)), labels] -= scale
+    return gradient
 
 
 @differentiable(
-    lambda g, y, logits, labels: _less_one_hot(softmax(logits), labels) * (g / len(labels)),
+    lambda g, y, logits, labels, *, saved: _softmax_less_one_hot(logits, labels, g / len(labels), saved),
     None,
     cases=[Case("N 3, N", domains=(REAL, Domain(0, 3, "i")))],
 )
-def cross_entropy(logits: Array, labels: Array) -> Array:
+def cross_entropy(logits: Array, labels: Array) -> tuple[Array, Any]:
     """The mean over the batch of -log(softmax(logits)[label]), in one operation that logits of 1e4 do not overflow.
 
     Args:
@@ -53,5 +55,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"label {wrong} is out of range: the logits have {logits.shape[1]} classes, from 0")
     shifted = logits - np.maximum.reduce(logits, 1, keepdims=True)
-    losses: Any = np.log(np.add.reduce(np.exp(shifted), 1)) - shifted[np.arange(len(labels)), labels]
-    return np.asarray(np.add.reduce(losses) / len(labels), losses.dtype)
+    exponentials = np.exp(shifted)
+    sums = np.add.reduce(exponentials, 1, keepdims=True)
+    losses = np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]
+    return np.asarray(np.add.reduce(losses) / len(labels), losses.dtype), (exponentials, sums)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..accumulate import product
 from ..tensor import Array, composite, differentiable, primitive
 from .cases import Case, each
 
@@ -39,7 +40,7 @@ def _right(g: Any, a: Any, b: Any) -> Any:
         return _column(a) * _row(g) if np.ndim(b) > 1 else g * a
     if np.ndim(b) == 1:
         return np.squeeze(_swapped(a) @ _column(g), -1)
-    return _swapped(a) @ g
+    return product(_swapped(a), g)
 
 
 MATMULS = ("n k, k m", "k, k", "n k, k", "k, k m", "b n k, k m", "n k, b k m", "k, b k m", "b n k, k", "b n k, 1 k m")
@@ -76,7 +77,7 @@ def _rows(x: Any) -> Any:
 
 @differentiable(
     lambda g, y, x, weight, bias: g @ weight.T,
-    lambda g, y, x, weight, bias: _rows(x).T @ _rows(g),
+    lambda g, y, x, weight, bias: product(_rows(x).T, _rows(g)),
     lambda g, y, x, weight, bias: g,  # the walk sums over the batch
     cases=[Case(shapes) for shapes in ("N K, K M, M", "K, K M, M", "B N K, K M, M")],
 )

@@ -1,0 +1,140 @@
+"""Add to an array in place: another one, or a product of matrices as it is computed, in one pass over memory.
+
+    scale_and_add(weights, 0.99, gradient, -0.1)          # weights <- 0.99 weights - 0.1 gradient
+    scale_and_add(weights, 0.99, Product(a, b), -0.1)     # weights <- 0.99 weights - 0.1 (a @ b)
+
+It is what makes the step of an optimiser fast; TINYGRAD_NP_BLAS=off in the environment leaves it to NumPy alone.
+"""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from .blas import OFF, Array, find
+
+
+class Product:
+    """The product of two matrices before it is computed, so that `scale_and_add` need not write it down.
+
+    >>> Product(np.ones((2, 3)), np.ones((3, 2))).computed()
+    array([[3., 3.],
+           [3., 3.]])
+    """
+
+    __slots__ = ("a", "b", "dtype", "shape")
+
+    def __init__(self, a: Array, b: Array) -> None:
+        self.a, self.b, self.dtype, self.shape = a, b, a.dtype, (a.shape[0], b.shape[1])
+
+    def computed(self) -> Array:
+        """The product as an array."""
+        return np.asarray(np.matmul(self.a, self.b))
+
+    def __add__(self, other: "Array | Product") -> Array:
+        return np.add(self.computed(), other)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.computed(), dtype)
+
+
+def product(a: Any, b: Any) -> Any:
+    """`a @ b`; of large enough matrices of one floating type a `Product`, for the walk to compute or to hand on."""
+    alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
+    return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
+
+
+def owner(array: Any) -> int | None:
+    """Whose memory an array uses, as an id; None for memory that is not NumPy's own, which others may use as well.
+
+    >>> a = np.zeros((2, 3))
+    >>> owner(a) == owner(a.T[1:]) != owner(a.copy())
+    True
+    """
+    while type(array) is np.ndarray and array.base is not None:
+        array = array.base
+    return id(array) if type(array) is np.ndarray and array.flags.owndata else None
+
+
+BLOCK = 65536  # elements: 256 KB of float32, two of which stay in a level-2 cache
+FEW = 8192  # elements below which NumPy's three short passes take less than a call through ctypes: 1.6 against 4 us
+
+
+def scale_and_add(y: Array, beta: float, x: "Array | Product", alpha: float) -> None:
+    """y <- beta * y + alpha * x, in place, for arrays of the same shape, or for a product that does not read from y.
+
+    In OpenBLAS it is one pass over memory: 0.22 ms for 784 x 1024 float32 and 0.010 ms for 784 x 64, where NumPy, block
+    by block, takes 0.39 and 0.018 ms. A product is added as it is computed: 0.56 ms for 784 x 64 x 1024 on two threads,
+    where computing it takes 0.59 and adding it 0.27 ms. At a beta or alpha of 0 OpenBLAS would not look at y or x, be
+    they NaN.
+
+    >>> y = np.array([1.0, 2.0])
+    >>> scale_and_add(y, 0.5, np.array([10.0, 10.0]), 0.1)
+    >>> y
+    array([1.5, 2. ])
+    """
+    if isinstance(x, Product):
+        if _added(y, beta, x, alpha):
+            return
+        x = x.computed()
+    alike = x.dtype == y.dtype and x.shape == y.shape and y.flags.c_contiguous and x.flags.c_contiguous
+    if y.size < FEW or not alike:
+        _scale_and_add(y, beta, x, alpha)
+        return
+    function = _AXPBY.get(y.dtype)
+    if function is not None and alpha and beta and y.flags.writeable and y.flags.aligned and x.flags.aligned:
+        function(y.size, alpha, x.ctypes.data, 1, beta, y.ctypes.data, 1)
+        return
+    y, x = y.reshape(-1), x.reshape(-1)
+    for start in range(0, y.size, BLOCK):
+        _scale_and_add(y[start : start + BLOCK], beta, x[start : start + BLOCK], alpha)
+
+
+def _scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
+    scaled, beta = x * alpha, y.dtype.type(beta)
+    if beta != 1:
+        y *= beta
+    y += scaled
+
+
+def _added(y: Array, beta: float, x: Product, alpha: float) -> bool:
+    """Whether OpenBLAS could add the product as it computed it."""
+    function = _GEMM.get(y.dtype)
+    a, b = _layout(x.a), _layout(x.b)
+    possible = y.shape == x.shape and y.dtype == x.dtype and y.flags.c_contiguous and y.flags.writeable
+    if function is None or a is None or b is None or not (possible and y.flags.aligned and alpha and beta):
+        return False
+    rows, columns = y.shape
+    function(
+        ROW_MAJOR, a[0], b[0], rows, columns, x.a.shape[1],
+        alpha, x.a.ctypes.data, a[1], x.b.ctypes.data, b[1], beta, y.ctypes.data, columns,
+    )  # fmt: skip
+    return True
+
+
+ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # of cblas.h
+
+
+def _layout(matrix: Array) -> tuple[int, int] | None:
+    """How BLAS finds the elements of a matrix, with the length of its rows in memory; None if it could not."""
+    if not matrix.flags.aligned:
+        return None
+    if matrix.flags.c_contiguous:
+        return AS_IT_IS, matrix.shape[1]
+    return (TRANSPOSED, matrix.shape[0]) if matrix.flags.f_contiguous else None
+
+
+def _find_typed(name: str, parameters: str) -> "dict[np.dtype[Any], Any]":
+    """A function of BLAS, by dtype; its parameters are e(numerations), i(ntegers), r(eal numbers) and p(ointers)."""
+    found: dict[np.dtype[Any], Any] = {}
+    for prefix, dtype, real in (("s", np.float32, ctypes.c_float), ("d", np.float64, ctypes.c_double)):
+        function = None if OFF else find(f"cblas_{prefix}{name}")
+        if function is not None:
+            kinds = {"e": ctypes.c_int, "i": function.integer, "r": real, "p": ctypes.c_void_p}
+            function.argtypes, function.restype = [kinds[p] for p in parameters], None
+            found[np.dtype(dtype)] = function
+    return found
+
+
+_AXPBY = _find_typed("axpby", "irpirpi")
+_GEMM = _find_typed("gemm", "eeeiiirpipirpi")
