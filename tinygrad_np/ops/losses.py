@@ -14,10 +14,10 @@ def _softmax_less_one_hot(logits: Any, labels: Array, scale: Any, saved: Any) ->
     """(softmax(logits) - one_hot(labels)) * scale."""
     if saved is None:
         return (softmax(logits) - one_hot(labels, logits.shape[1], logits.dtype)) * scale
-    exponentials, sums = saved  # with them this takes 4 us instead of 18 for 64 x 10
+    exponentials, sums = saved  # of the transposed logits; with them this takes 4 us instead of 18 for 64 x 10
     gradient = exponentials * (scale / sums)
-    gradient[np.arange(len(labels)), labels] -= scale
-    return gradient
+    gradient[labels, np.arange(len(labels))] -= scale
+    return gradient.T
 
 
 @differentiable(
@@ -54,8 +54,12 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[Array, Any]:
     if labels.view(labels.dtype.str.replace("i", "u")).max() >= logits.shape[1]:  # below 0 is far above it there
         wrong = labels.min() if labels.min() < 0 else labels.max()
         raise ValueError(f"label {wrong} is out of range: the logits have {logits.shape[1]} classes, from 0")
-    shifted = logits - np.maximum.reduce(logits, 1, keepdims=True)
-    exponentials = np.exp(shifted)
-    sums = np.add.reduce(exponentials, 1, keepdims=True)
-    losses = np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]
+    # A few long columns are gone through faster than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for
+    # 512 x 10; with more than a hundred columns it turns round.
+    columns = np.array(logits.T, order="C" if logits.shape[1] <= min(len(labels), 100) else "F")
+    columns -= np.maximum.reduce(columns)
+    right = columns[labels, np.arange(len(labels))]
+    exponentials = np.exp(columns, out=columns)
+    sums = np.add.reduce(exponentials)
+    losses = np.log(sums) - right
     return np.asarray(np.add.reduce(losses) / len(labels), losses.dtype), (exponentials, sums)
