@@ -129,10 +129,14 @@ def fit_threads(multiply_adds: int) -> None:
 
     | hidden units | threads | idle | beside a busy process |
     | --- | --- | --- | --- |
-    | 64 | 1 | 0.29 s | 0.30 s |
-    | 64 | 2 | 0.32 s | 1.29 s |
-    | 1024 | 1 | 2.22 s | 2.34 s |
-    | 1024 | 2 | 1.93 s | 5.06 s |
+    | 64 | 1 | 0.28 s | 0.27 s |
+    | 64 | 2 | 0.28 s | 0.81 s |
+    | 1024 | 1 | 2.13 s | 2.00 s |
+    | 1024 | 2 | 1.50 s | 4.66 s |
+
+    OpenBLAS's second thread waits busily, and loses its core to the neighbour when it is needed. Halves of a product on
+    two threads of our own, which sleep in between, would not; but waking one takes 50 us, which made the two large
+    products of a step 8 % slower at 1024 and 40 % at 256 units.
 
     Args:
         multiply_adds: of the largest product, rows * inner * columns.
