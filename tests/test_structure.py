@@ -20,14 +20,15 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part may import of the package; "" is the package itself, which imports all it likes.
 FLOORS = {
     "blas": set(),
+    "checks": set(),
     "accumulate": {"blas"},
     "tensor": {"blas", "accumulate"},
     "ops": {"tensor", "accumulate", "ops"},
-    "optim": {"tensor", "blas", "accumulate"},
+    "optim": {"tensor", "blas", "accumulate", "checks"},
     "func": {"tensor"},
     "reference": {"tensor", "ops", "testing"},
     "__main__": {"reference"},
-    "nn": {"tensor", "ops", "nn"},
+    "nn": {"tensor", "ops", "nn", "checks"},
     "testing": {"tensor", "ops", "testing"},
     "data": {"tensor"},
     "checkpoint": {"tensor"},

@@ -1,0 +1,81 @@
+"""Hyperparameters, checked where a layer or an optimiser is built: each function returns the value or raises.
+
+self.p = checks.probability("Dropout", "p", p)
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def positive_integer(owner: str, name: str, value: Any) -> int:
+    """An integer of at least 1.
+
+    Raises:
+        ValueError: it is not.
+
+    >>> positive_integer("Linear", "in_features", 0)
+    Traceback (most recent call last):
+    ValueError: Linear: in_features must be a positive integer, not 0
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{owner}: {name} must be a positive integer, not {value!r}")
+    return int(value)
+
+
+def real(
+    owner: str, name: str, value: Any, expected: str, low: float = -math.inf, high: float = math.inf, ends: str = "[]"
+) -> float:
+    """A finite number between two ends, which belong to it ("[]") or not ("()").
+
+    Raises:
+        ValueError: it is not; the message says what was `expected`.
+
+    >>> real("Dropout", "p", 1.0, "at least 0 and below 1", 0, 1, "[)")
+    Traceback (most recent call last):
+    ValueError: Dropout: p must be at least 0 and below 1, not 1.0
+    """
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        above = value >= low if ends[0] == "[" else value > low
+        below = value <= high if ends[1] == "]" else value < high
+        if above and below and math.isfinite(value):
+            return float(value)
+    raise ValueError(f"{owner}: {name} must be {expected}, not {value!r}")
+
+
+def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """One of several values.
+
+    Raises:
+        ValueError: it is another.
+
+    >>> one_of("GELU", "approximate", "erf", ("none", "tanh"))
+    Traceback (most recent call last):
+    ValueError: GELU: approximate must be 'none' or 'tanh', not 'erf'
+    """
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{owner}: {name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+    return value
+
+
+def generator(owner: str, rng: Any) -> "np.random.Generator":  # quoted: NumPy imports np.random when it is asked for
+    """A `np.random.Generator`.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"{owner}: rng must be a np.random.Generator, not {type(rng).__name__}")
+    return rng
+
+
+def floating(owner: str, dtype: Any) -> np.dtype[Any]:
+    """A floating point dtype.
+
+    Raises:
+        TypeError: it is another.
+    """
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{owner}: dtype must be floating point, not {np.dtype(dtype)}")
+    return np.dtype(dtype)
