@@ -76,6 +76,7 @@ def floating(owner: str, dtype: Any) -> np.dtype[Any]:
     Raises:
         TypeError: it is another.
     """
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(f"{owner}: dtype must be floating point, not {np.dtype(dtype)}")
-    return np.dtype(dtype)
+    wanted: np.dtype[Any] = np.dtype(dtype)
+    if wanted.kind != "f":
+        raise TypeError(f"{owner}: dtype must be floating point, not {wanted}")
+    return wanted
