@@ -1,6 +1,6 @@
 """Hyperparameters, checked where a layer or an optimiser is built: each function returns the value or raises.
 
-self.p = checks.probability("Dropout", "p", p)
+As in `self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")`.
 """
 
 import math
