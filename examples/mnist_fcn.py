@@ -135,8 +135,7 @@ def train_and_save(
     rng = np.random.default_rng(settings.seed)  # one generator: the same seed gives the same weights, to the bit
     model = network(train_set.images[0].size, settings.hidden, int(train_set.labels.max()) + 1, rng)
     steps = settings.epochs * -(-len(train_set.labels) // settings.batch_size)
-    count = sum(p.size for p in model.parameters())
-    print(f"{model}\n{count:,} parameters, {len(train_set.labels):,} images", flush=True)
+    print(f"{model}\n{len(train_set.labels):,} images", flush=True)
     try:
         with command_line.progress(steps, "step", quiet) as bar:
             bar.set_description(f"epoch 1/{settings.epochs}")

@@ -150,7 +150,7 @@ def test_an_interrupted_run_says_what_it_leaves(trained: tuple[Path, object], ep
     data = "data" if epochs else EXAMPLES / "data/mnist"  # of which an epoch takes two seconds
     process = examples_as_run.start("mnist_fcn.py", folder, "--data", data, "--epochs", 999, "--out", out)
     for line in process.stdout:
-        if line.startswith("epoch   1" if epochs else "814,090 parameters"):
+        if line.startswith("epoch   1" if epochs else "60,000 images"):
             break
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=60)

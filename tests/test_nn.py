@@ -225,3 +225,36 @@ def test_a_module_prints_as_it_is_built() -> None:
     assert repr(Tied()) == "Tied(scale: float32[1], again: float32[1], running: float32[1])"
     with pytest.raises(NotImplementedError, match="Tied has no forward"):
         Tied()(1)
+
+
+def test_a_module_is_printed_as_a_tree_of_shapes_and_counts() -> None:
+    assert str(Tied()) == (
+        "Tied                         scale 1, (running 1)  54 parameters\n"
+        "  parts.0: ReLU()\n"
+        "  parts.1.inner: Sequential                        53\n"
+        "    layers.0: Linear(6, 5)   weight 6 x 5, bias 5  35\n"
+        "    layers.1: ReLU()\n"
+        "    layers.2: Linear(5, 3)   weight 5 x 3, bias 3  18"
+    )
+    assert str(nn.Linear(2, 3, rng=np.random.default_rng(0))) == "Linear(2, 3)  weight 2 x 3, bias 3  9 parameters"
+
+
+def test_an_error_says_in_which_layer() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            self.parts = {"body": network()}
+
+        def forward(self, x: object) -> object:
+            return self.parts["body"](x)
+
+    def notes(model: nn.Module, x: object) -> list[str]:
+        with pytest.raises(ValueError, match="expected x of shape") as caught:
+            model(x)
+        return caught.value.__notes__
+
+    wrong = np.ones((1, 7), np.float32)
+    assert notes(Outer(), wrong) == ["in parts.body.layers.0: Linear(6, 5)"]
+    assert notes(network(), wrong) == ["in layers.0: Linear(6, 5)"]
+    assert notes(network().layers[0], wrong) == ["in Linear(6, 5)"]
+    made_inside = nn.Sequential(nn.ReLU(), lambda x: network()(x))
+    assert notes(made_inside, wrong) == ["in layers.0: Linear(6, 5)"]  # all that is known

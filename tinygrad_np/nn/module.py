@@ -30,7 +30,11 @@ class Module:
     training = True  # read by layers that behave otherwise in testing; `train()` and `eval()` set it
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            _note_place(error, self)
+            raise
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; each kind of module defines its own."""
@@ -104,6 +108,45 @@ class Module:
             if isinstance(value, Tensor | Module)
         ]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __str__(self) -> str:
+        """A table of the modules in this one, as a tree, with the shapes of their Tensors and the parameters counted.
+
+        Tensors that are not trained stand in parentheses.
+        """
+        rows: list[list[str]] = []
+        around: list[tuple[str, list[str]]] = []  # the modules around the present place: their paths and rows
+        for path, found in _contents(self, "", set()):
+            while around and around[-1][0] and not path.startswith(around[-1][0] + "."):
+                around.pop()
+            name = path.removeprefix(around[-1][0]).removeprefix(".") if around else ""
+            if isinstance(found, Module):
+                kind = repr(found) if len(list(found.modules())) == 1 else type(found).__name__
+                count = sum(tensor.size for tensor in found.parameters())
+                rows.append(
+                    [f"{'  ' * len(around)}{name}{': ' if name else ''}{kind}", "", f"{count:,}" if count else ""]
+                )
+                around.append((path, rows[-1]))
+            else:
+                shape = f"{name} {' x '.join(map(str, found.shape)) or 'scalar'}"
+                row = around[-1][1]
+                row[1] += (", " if row[1] else "") + (shape if found.requires_grad else f"({shape})")
+        first, second, third = (max(len(row[i]) for row in rows) for i in range(3))
+        total, *others = (f"{a:{first}}  {b:{second}}  {c:>{third}}" for a, b, c in rows)
+        return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
+
+
+def _note_place(error: Exception, module: Module) -> None:
+    """Note on an error the layer that it came from, by its path in the outermost module that was called."""
+    layer, note = vars(error).get("layer", (module, None))
+    path = next((path for path, found in _contents(module, "", set()) if found is layer), None)
+    if path is None:
+        return
+    if note is not None:
+        error.__notes__.remove(note)
+    note = f"in {path}: {layer!r}" if path else f"in {layer!r}"
+    error.add_note(note)
+    vars(error)["layer"] = layer, note
 
 
 def _contents(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
