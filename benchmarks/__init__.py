@@ -1,3 +1,3 @@
 """Benchmarks that anyone can run: all of them by `python -m benchmarks`, one by `python -m benchmarks.mnist_step`."""
 
-BENCHMARKS = ["mnist_step", "products", "overhead", "scaling", "memory", "startup", "contention"]
+BENCHMARKS = ["mnist_step", "products", "convolution", "overhead", "scaling", "memory", "startup", "contention"]

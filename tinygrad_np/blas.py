@@ -93,6 +93,15 @@ def find(name: str) -> Any:
 _set_threads, _get_threads = find("openblas_set_num_threads"), find("openblas_get_num_threads")
 
 
+def is_openblas() -> bool:
+    """Whether NumPy runs on an OpenBLAS, whose threads can be counted and set.
+
+    >>> is_openblas() in (True, False)
+    True
+    """
+    return _set_threads is not None and _get_threads is not None
+
+
 def set_num_threads(n: int) -> None:
     """Set how many threads a matrix product may use.
 

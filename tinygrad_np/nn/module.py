@@ -40,6 +40,10 @@ class Module:
         """What the module computes; each kind of module defines its own."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
+    def _children(self) -> Any:
+        """Where Tensors and modules are looked for: a dict or a list, whose keys become parts of their paths."""
+        return vars(self)
+
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every Tensor in this module, once, with its path, as in `layers.0.weight`."""
         return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Tensor))
@@ -158,6 +162,6 @@ def _contents(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]
         yield path, value
     if isinstance(value, Tensor):
         return
-    children = vars(value) if isinstance(value, Module) else value
+    children = value._children() if isinstance(value, Module) else value
     for name, child in children.items() if isinstance(children, dict) else enumerate(children):
         yield from _contents(child, f"{path}.{name}" if path else str(name), seen)

@@ -3,6 +3,32 @@
 An operation is one entry: the function, a vjp for each argument, and the cases its tests are generated from.
 """
 
-from . import elementwise, indexing, linalg, losses, products, reductions, shapes, special
+from . import (
+    convolution,
+    elementwise,
+    indexing,
+    linalg,
+    losses,
+    normalization,
+    pooling,
+    products,
+    reductions,
+    shapes,
+    special,
+    windows,
+)
 
-__all__ = ["elementwise", "indexing", "linalg", "losses", "products", "reductions", "shapes", "special"]
+__all__ = [
+    "convolution",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "losses",
+    "normalization",
+    "pooling",
+    "products",
+    "reductions",
+    "shapes",
+    "special",
+    "windows",
+]

@@ -5,50 +5,140 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Array, composite, differentiable, primitive
+from ..tensor import Array, differentiable, primitive
 from .cases import Case, each
-from .elementwise import floating
+from .elementwise import floating, keep
 from .reductions import restore
+
+# --- the logistic function and its kin -------------------------------------------------------------------------------
 
 
 @differentiable(lambda g, y, x: g * y * (1 - y), cases=[Case("*")])
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), each element; exp of a negative number only, so that nothing overflows.
+    """1 / (1 + exp(-x)), each element; 0 and 1 where exp would overflow.
 
     >>> from tinygrad_np import Tensor
     >>> sigmoid(Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
     floating(x, "sigmoid")
-    e = np.exp(-np.abs(x))
-    return np.asarray(np.where(x < 0, e, np.ones_like(e)) / (1 + e))
+    with np.errstate(over="ignore"):  # 1 / infinity is the right 0; choosing by np.where takes 7 times as long
+        return np.asarray(1 / (1 + np.exp(-x)))
 
 
-def softplus(x: Any) -> Any:
-    """log(1 + exp(x)), each element, without overflow.
+@differentiable(lambda g, y, x, *, beta=1.0: g * sigmoid(beta * x), cases=[Case("*"), Case("*", kwargs={"beta": 2.5})])
+def softplus(x: Array, beta: float = 1.0) -> Array:
+    """log(1 + exp(beta * x)) / beta, each element, without overflow: a smooth relu, sharper with a larger beta.
 
     >>> from tinygrad_np import Tensor
     >>> softplus(Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0.000000e+00, 6.931472e-01, 1.000000e+03], dtype=float32)
     """
-    return np.logaddexp(x, 0.0)
+    floating(x, "softplus")
+    x = beta * x
+    return np.asarray((np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))) / beta)  # np.logaddexp: 12 times as long
+
+
+def _silu_slope(y: Any, x: Any, saved: Any) -> Any:
+    """sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x))."""
+    s = sigmoid(x) if saved is None else saved
+    return s + y * (1 - s)
+
+
+@differentiable(lambda g, y, x, *, saved: g * _silu_slope(y, x, saved), cases=[Case("*")])
+def silu(x: Array) -> tuple[Array, Array]:
+    """x * sigmoid(x), each element; also known as swish.
+
+    Source: S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-weighted linear units for neural network function approximation
+    in reinforcement learning" (2018), equation 6.
+
+    >>> from tinygrad_np import Tensor
+    >>> silu(Tensor([-1.0, 0.0, 1.0]))
+    Tensor([-0.2689414,  0.       ,  0.7310586], dtype=float32)
+    """
+    s = sigmoid(x)
+    return x * s, s
+
+
+@differentiable(
+    lambda g, y, x, *, negative_slope=0.01: keep(g, x > 0) + keep(negative_slope * g, ~(x > 0)),
+    cases=[Case("*"), *each("*", negative_slope=(-0.5, 0.0, 2.0))],
+)
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
+    """x where it is above 0, elsewhere negative_slope * x; the gradient at 0 is negative_slope.
+
+    Source: A. L. Maas, A. Y. Hannun and A. Y. Ng, "Rectifier nonlinearities improve neural network acoustic models"
+    (2013), equation 2.
+
+    >>> from tinygrad_np import Tensor
+    >>> leaky_relu(Tensor([-1.0, 2.0]))
+    Tensor([-0.01,  2.  ], dtype=float32)
+    """
+    larger = np.maximum if negative_slope <= 1 else np.minimum
+    return np.asarray(larger(x, negative_slope * x))
+
+
+# --- the error function ----------------------------------------------------------------------------------------------
+
+# In x**2, from the lowest power: erf(x) is x times the first over the second, up to 3e-8 of it where |x| < 4. Fitted to
+# math.erf by least squares, which were reweighted until the largest relative error was least.
+NUMERATOR = (1.12837914, 0.193546515, 0.0531019386, 0.00388340582, 0.000284567233, 1.98677102e-06)
+DENOMINATOR = (1.0, 0.504858688, 0.115350601, 0.0152073758, 0.00118558597, 3.74201257e-05)
+BLOCK = 16384  # elements that stay in the cache through all of it
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    y = coefficients[-1] * x
+    for coefficient in coefficients[-2:0:-1]:
+        y += coefficient
+        y *= x
+    y += coefficients[0]
+    return y
 
 
 @differentiable(lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x), cases=[Case("*")])
 def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) * integral of exp(-t**2) from 0 to x; each element.
 
-    The C library's, to its last bit, element by element: 70 ns each.
+    In float32 it is right up to 8 units in the last place, and takes 4 ns an element. In other dtypes it is the C
+    library's, to its last bit, and takes 70.
 
     >>> from tinygrad_np import Tensor
     >>> erf(Tensor([0.0, 1.0]))
-    Tensor([0.       , 0.8427008], dtype=float32)
+    Tensor([0.        , 0.84270084], dtype=float32)
     """
     floating(x, "erf")
-    return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+    if x.dtype != np.float32:
+        return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+    flat, y = x.reshape(-1), np.empty(x.size, x.dtype)
+    for start in range(0, x.size, BLOCK):
+        u = np.clip(flat[start : start + BLOCK], -4, 4)  # beyond, it is 1 or -1
+        square = u * u
+        u *= _polynomial(NUMERATOR, square)
+        u /= _polynomial(DENOMINATOR, square)
+        np.clip(u, -1, 1, out=y[start : start + BLOCK])
+    return y.reshape(x.shape)
 
 
-def gelu(x: Any, approximate: str = "none") -> Any:
+def _normal_probability(x: Any, approximate: str) -> Any:
+    """That a standard normal number is below x."""
+    if approximate == "none":
+        return 0.5 * (1 + erf(x / math.sqrt(2)))
+    return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def _gelu_slope(x: Any, approximate: str, saved: Any) -> Any:
+    p = _normal_probability(x, approximate) if saved is None else saved
+    if approximate == "none":
+        return p + x * (np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+    return p + x * (2 * p * (1 - p)) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x))
+
+
+@differentiable(
+    lambda g, y, x, *, approximate="none", saved: g * _gelu_slope(x, approximate, saved),
+    cases=[Case("*"), Case("*", kwargs={"approximate": "tanh"})],
+)
+def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     """x times the probability that a standard normal number is below x; each element.
 
     Args:
@@ -59,13 +149,16 @@ def gelu(x: Any, approximate: str = "none") -> Any:
 
     >>> from tinygrad_np import Tensor
     >>> gelu(Tensor([-1.0, 0.0, 1.0]))
-    Tensor([-0.15865526,  0.        ,  0.8413447 ], dtype=float32)
+    Tensor([-0.15865529,  0.        ,  0.8413447 ], dtype=float32)
     """
-    if approximate == "none":
-        return 0.5 * x * (1 + erf(x / math.sqrt(2)))
-    if approximate == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-    raise ValueError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
+    floating(x, "gelu")
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r}")
+    p = _normal_probability(x, approximate)
+    return x * p, p
+
+
+# --- softmax and its kin ---------------------------------------------------------------------------------------------
 
 
 @differentiable(
@@ -112,19 +205,21 @@ def _finite(x: Any) -> Any:
     return np.where(np.isfinite(x), x, 0)
 
 
-def log_softmax(x: Any, axis: int = -1) -> Any:
+@differentiable(
+    lambda g, y, x, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
+)
+def log_softmax(x: Array, axis: int = -1) -> Array:
     """log(softmax(x)) along an axis, without overflow.
 
     >>> from tinygrad_np import Tensor
     >>> log_softmax(Tensor([0.0, 1000.0]))
     Tensor([-1000.,     0.], dtype=float32)
     """
-    return x - logsumexp(x, axis=axis, keepdims=True)
-
-
-composite(softplus, cases=[Case("*")])(softplus)
-composite(gelu, cases=[Case("*"), Case("*", kwargs={"approximate": "tanh"})])(gelu)
-composite(log_softmax, cases=each("N M", axis=(-1, 0)))(log_softmax)
+    floating(x, "log_softmax")
+    y: Array = x - np.maximum.reduce(x, axis, keepdims=True)
+    y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
+    return y
 
 
 def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:

@@ -1,0 +1,172 @@
+"""Convolutions and pooling as layers; what they compute is in `tinygrad_np.ops.convolution` and `pooling`."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..ops.convolution import conv1d, conv2d
+from ..ops.pooling import avg_pool2d, max_pool2d
+from ..ops.windows import sliding
+from ..tensor import Tensor
+from .module import Module
+
+
+class _Convolution(Module):
+    """The weights of a convolution, He-normal, and how it prints."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, ...],
+        groups: int,
+        bias: bool,
+        rng: "np.random.Generator",
+        dtype: "np.typing.DTypeLike",
+    ) -> None:
+        name = type(self).__name__
+        for option, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+            checks.positive_integer(name, option, value)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"{name}: {in_channels} and {out_channels} channels do not divide into {groups} groups")
+        checks.generator(name, rng)
+        shape = out_channels, in_channels // groups, *kernel
+        weight = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+        self.weight = Tensor(weight, requires_grad=True, dtype=checks.floating(name, dtype))
+        self.bias = Tensor(np.zeros(out_channels), requires_grad=True, dtype=dtype) if bias else None
+        self.groups = groups
+
+    def __repr__(self) -> str:
+        out_channels, channels, *kernel = self.weight.shape
+        options = _options(self, stride=1, padding=0, dilation=1, groups=1)
+        size = kernel[0] if len(set(kernel)) == 1 else tuple(kernel)
+        return f"{type(self).__name__}({channels * self.groups}, {out_channels}, kernel_size={size}{options})"
+
+
+def _options(module: Module, **defaults: Any) -> str:
+    """The attributes of a module that differ from these defaults, as they were given."""
+    values = ((name, getattr(module, name), default) for name, default in defaults.items())
+    return "".join(f", {name}={value!r}" for name, value, default in values if value != default)
+
+
+class Conv2d(_Convolution):
+    """The products of learned weights with windows that slide over images; see `conv2d` for formula and shapes.
+
+    Args:
+        in_channels, out_channels: of images (n, channels, height, width) and of the result.
+        kernel_size, stride, padding, dilation: one number, or one for height and one for width; padding may be "same".
+        groups: the channels are divided into so many groups, each with its own part of the output channels.
+        bias: whether a learned number is added to each output channel.
+        rng: where the initial weights come from.
+        dtype: of weight and bias.
+
+    Attributes:
+        weight: shape (out_channels, in_channels / groups, *kernel_size), initially normal with variance 2 divided by
+            the inputs of a window (He et al. 2015, "Delving deep into rectifiers", equation 10).
+        bias: shape (out_channels,), initially zero; or None.
+
+    Raises:
+        ValueError, TypeError: an option is impossible, or groups do not divide the channels.
+
+    >>> from tinygrad_np import nn
+    >>> layer = nn.Conv2d(1, 8, kernel_size=5, padding=2, rng=np.random.default_rng(0))
+    >>> layer(np.ones((64, 1, 28, 28), np.float32)).shape
+    (64, 8, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: "np.random.Generator",
+        dtype: "np.typing.DTypeLike" = np.float32,
+    ) -> None:
+        window = sliding("Conv2d", kernel_size, stride, padding, dilation)
+        super().__init__(in_channels, out_channels, window.kernel, groups, bias, rng, dtype)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+
+    def forward(self, x: Any) -> Any:
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return conv2d(x, self.weight, self.bias, **options)
+
+
+class Conv1d(_Convolution):
+    """`Conv2d` of sequences (n, channels, length): kernel_size, stride, padding and dilation are one number each.
+
+    >>> from tinygrad_np import nn
+    >>> layer = nn.Conv1d(2, 4, kernel_size=3, stride=2, rng=np.random.default_rng(0))
+    >>> layer(np.ones((5, 2, 9), np.float32)).shape
+    (5, 4, 4)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: Any = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        rng: "np.random.Generator",
+        dtype: "np.typing.DTypeLike" = np.float32,
+    ) -> None:
+        for option, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+            checks.positive_integer("Conv1d", option, value)
+        sliding("Conv1d", kernel_size, stride, padding, dilation)
+        super().__init__(in_channels, out_channels, (kernel_size,), groups, bias, rng, dtype)
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+
+    def forward(self, x: Any) -> Any:
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return conv1d(x, self.weight, self.bias, **options)
+
+
+class MaxPool2d(Module):
+    """The largest element of each window of images (n, channels, height, width); see `max_pool2d`.
+
+    >>> from tinygrad_np import nn
+    >>> nn.MaxPool2d(2)(np.ones((1, 3, 28, 28), np.float32)).shape
+    (1, 3, 14, 14)
+    """
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> None:
+        sliding("MaxPool2d", kernel_size, kernel_size if stride is None else stride, padding, dilation)
+        self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
+
+    def forward(self, x: Any) -> Any:
+        return max_pool2d(x, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+    def __repr__(self) -> str:
+        return f"MaxPool2d({self.kernel_size}{_options(self, stride=None, padding=0, dilation=1)})"
+
+
+class AvgPool2d(Module):
+    """The mean of each window of images (n, channels, height, width); see `avg_pool2d`.
+
+    >>> from tinygrad_np import nn
+    >>> nn.AvgPool2d(7)(np.ones((1, 3, 28, 28), np.float32)).shape
+    (1, 3, 4, 4)
+    """
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True) -> None:
+        sliding("AvgPool2d", kernel_size, kernel_size if stride is None else stride, padding)
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.count_include_pad = count_include_pad
+
+    def forward(self, x: Any) -> Any:
+        include = self.count_include_pad
+        return avg_pool2d(x, self.kernel_size, stride=self.stride, padding=self.padding, count_include_pad=include)
+
+    def __repr__(self) -> str:
+        return f"AvgPool2d({self.kernel_size}{_options(self, stride=None, padding=0, count_include_pad=True)})"

@@ -1,0 +1,98 @@
+"""Normalisation: what batch, layer and root-mean-square normalisation have in common, in one operation."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array, differentiable
+from .cases import Case
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _mean_product(a: Any, b: Any, axis: tuple[int, ...]) -> Any:
+    """The mean of a * b, axes kept, without an array of the products: 11 us instead of 36 for 64 x 1024."""
+    letters = LETTERS[: a.ndim]
+    left = letters.translate({ord(letters[i]): None for i in axis})
+    total = np.einsum(f"{letters},{letters}->{left}", a, b)
+    return np.expand_dims(total, axis) / math.prod(a.shape[i] for i in axis)
+
+
+def _standardized(x: Any, axis: tuple[int, ...], eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:
+    """x with mean 0 and variance 1 over the axes, what it was multiplied by for that, and its mean and variance."""
+    mean = np.mean(x, axis=axis, keepdims=True) if centre else 0.0
+    standard = x - mean if centre else np.positive(x)  # a new array, which may be written to
+    variance = _mean_product(standard, standard, axis)
+    scale = 1 / np.sqrt(variance + eps)
+    standard *= scale
+    return standard, scale, mean, variance
+
+
+def _to_x(g: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float, centre: bool, saved: Any) -> Any:
+    """scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight."""
+    standard, scale = saved or _standardized(x, axis, eps, centre)[:2]
+    if weight is not None:
+        g = g * weight
+    back = standard * -_mean_product(g, standard, axis)
+    back += g
+    if centre:
+        back -= np.mean(g, axis=axis, keepdims=True)
+    back *= scale
+    return back
+
+
+def _to_weight(g: Any, x: Any, axis: tuple[int, ...], eps: float, centre: bool, saved: Any) -> Any:
+    standard, _ = saved or _standardized(x, axis, eps, centre)[:2]
+    return g * standard
+
+
+SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # so that no variance is near 0
+
+
+@differentiable(
+    lambda g, y, x, weight, bias, *, axis, eps, centre=True, statistics=None, saved: _to_x(
+        g, x, weight, axis, eps, centre, saved
+    ),
+    lambda g, y, x, weight, bias, *, axis, eps, centre=True, statistics=None, saved: _to_weight(
+        g, x, axis, eps, centre, saved
+    ),
+    lambda g, y, x, weight, bias, *, axis, eps, centre=True, statistics=None, saved: g,
+    cases=[
+        Case("N 4, 4, 4", (), {"axis": (-1,), "eps": 0.01}, prepare=lambda x, w, b: (x + SPREAD, w, b)),
+        Case("4 2 M, 2 1, 2 1", (), {"axis": (0, 2), "eps": 1e-5}, prepare=lambda x, w, b: ((x.T + SPREAD).T, w, b)),
+        Case("N 4, 4", (None,), {"axis": (-1,), "eps": 0.1, "centre": False}, prepare=lambda x, w: (x + SPREAD, w)),
+        Case("N 4", (None, None), {"axis": (0, 1), "eps": 0.0}, prepare=lambda x: x + SPREAD),
+    ],
+)
+def standardize(
+    x: Array,
+    weight: Any,
+    bias: Any,
+    *,
+    axis: tuple[int, ...],
+    eps: float,
+    centre: bool = True,
+    statistics: "list[Array] | None" = None,
+) -> tuple[Array, Any]:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over some axes.
+
+    Args:
+        x: floating point, of any shape.
+        weight, bias: broadcast to the shape of x; None for neither.
+        axis: the axes, a tuple.
+        eps: what keeps the quotient finite where nothing varies.
+        centre: False leaves the mean in x, and takes the mean of x**2 for the variance.
+        statistics: a list that the mean and the variance are appended to, with the axes kept, as arrays.
+
+    Source: S. Ioffe and C. Szegedy, "Batch normalization" (2015), algorithm 1 and its gradients in section 3.
+
+    >>> from tinygrad_np import Tensor
+    >>> standardize(Tensor([[1.0, 3.0]]), None, None, axis=(-1,), eps=0.0)
+    Tensor([[-1.,  1.]], dtype=float32)
+    """
+    standard, scale, mean, variance = _standardized(x, axis, eps, centre)
+    if statistics is not None:
+        statistics += [mean, variance]
+    y = standard if weight is None else standard * weight
+    return y if bias is None else y + bias, (standard, scale)

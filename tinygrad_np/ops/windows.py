@@ -1,0 +1,88 @@
+"""Windows that slide over the last axes of images (n, channels, height, width), for convolution and pooling."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Pair: TypeAlias = tuple[int, int]
+
+
+class Window(NamedTuple):
+    """How a window slides: each field for height and width, the padding before and after each.
+
+    >>> Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)).outputs((28, 28))
+    (28, 28)
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: tuple[Pair, Pair]
+    dilation: Pair
+
+    @property
+    def reach(self) -> Pair:
+        """How far it is from the first to the last element of a window."""
+        return self.dilation[0] * (self.kernel[0] - 1), self.dilation[1] * (self.kernel[1] - 1)
+
+    def outputs(self, sizes: tuple[int, ...]) -> Pair:
+        """How many windows there are along each axis of an image."""
+        height, width = (
+            (size + sum(padding) - reach - 1) // stride + 1
+            for size, padding, reach, stride in zip(sizes, self.padding, self.reach, self.stride, strict=True)
+        )
+        return height, width
+
+    def parts(self, outputs: tuple[int, ...]) -> Iterator[tuple[int, Any]]:
+        """For each element of a window, its number and the slices of padded images that are it in every window."""
+        for number, place in enumerate(np.ndindex(self.kernel)):
+            begins = [d * k for d, k in zip(self.dilation, place, strict=True)]
+            slices = (slice(b, b + s * (n - 1) + 1, s) for b, s, n in zip(begins, self.stride, outputs, strict=True))
+            yield number, (..., *slices)
+
+
+def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1) -> Window:
+    """A `Window`, checked: each option is one number, or one for height and one for width.
+
+    Raises:
+        ValueError: an option is no integer or too small; padding is "same" with a stride.
+
+    >>> sliding("conv2d", (3, 3), 1, "same").padding
+    ((1, 1), (1, 1))
+    """
+
+    def pair(option: str, value: Any, least: int) -> Pair:
+        values = (value, value) if isinstance(value, int | np.integer) else value
+        if (
+            not isinstance(values, tuple | list)
+            or len(values) != 2
+            or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= least for v in values)
+        ):
+            raise ValueError(f"{name}: {option} must be one or two integers of at least {least}, not {value!r}")
+        return int(values[0]), int(values[1])
+
+    window = Window(
+        pair("kernel_size", kernel, 1), pair("stride", stride, 1), ((0, 0), (0, 0)), pair("dilation", dilation, 1)
+    )
+    if padding == "same":
+        if window.stride != (1, 1):
+            raise ValueError(f"{name}: padding 'same' needs stride 1, not {stride!r}")
+        around = window.reach
+        return window._replace(
+            padding=((around[0] // 2, around[0] - around[0] // 2), (around[1] // 2, around[1] - around[1] // 2))
+        )
+    height, width = pair("padding", padding, 0)
+    return window._replace(padding=((height, height), (width, width)))
+
+
+def check_room(name: str, x: Any, window: Window) -> None:
+    """Refuse a window that is larger than the padded images.
+
+    Raises:
+        ValueError: it is.
+    """
+    if min(window.outputs(x.shape[2:])) < 1:
+        raise ValueError(
+            f"{name}: a kernel of {window.kernel} with dilation {window.dilation} does not fit into an image of"
+            f" {x.shape[2:]} with padding {window.padding}"
+        )
