@@ -92,6 +92,11 @@ def several(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 # --- options ---------------------------------------------------------------------------------------------------------
 
 
+def parser(documentation: str | None) -> argparse.ArgumentParser:
+    """Of a script whose help is its documentation."""
+    return argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def add(parser: Any, name: str, help: str, **keywords: Any) -> None:
     """Add an option; its default, where there is one, ends the help."""
     parser.add_argument(name, help=help + (" (default %(default)s)" if "default" in keywords else ""), **keywords)
@@ -150,6 +155,13 @@ def writable_folder(out: Path) -> Path:
     except OSError as error:
         raise OSError(f"--out {out}: cannot write there: {error.strerror}") from error
     return out
+
+
+def save_picture(folder: Path, picture: Any) -> Path:
+    """Save a picture of `figures` under its title, and return the path."""
+    path = folder / f"{picture.title.lower().replace(' ', '_')}.png"
+    write_atomically(path, picture.png)
+    return path
 
 
 def run(main: Callable[[], None]) -> None:

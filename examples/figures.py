@@ -114,6 +114,57 @@ def learning_rate(steps: Sequence[int], rates: Sequence[float]) -> tuple[Figure,
     return figure, f"Line chart of the learning rate against the step: from {rates[0]:g} to {rates[-1]:.2g}."
 
 
+@picture("Loss by step")
+def training(losses: Sequence[float], unit: str, baselines: Mapping[str, float]) -> tuple[Figure, str]:
+    """The loss of each step, and its mean over the steps around it; baselines are lines across."""
+    figure = Figure((6, 4))
+    axes = figure.subplots()
+    steps, width = np.arange(1, len(losses) + 1), max(1, len(losses) // 50)
+    means = np.convolve(losses, np.ones(width) / width, "valid")
+    axes.plot(steps, losses, color=TRAINING, alpha=0.25, linewidth=0.8)
+    axes.plot(steps[width // 2 :][: len(means)], means, color=TRAINING, label=f"mean of {width} steps")
+    for (name, value), style in zip(baselines.items(), ("--", ":", "-."), strict=False):
+        axes.axhline(value, color=TESTING, linestyle=style, label=f"{name} ({value:.3f})")
+    high = np.percentile(losses, 99)
+    low = min([*losses, *baselines.values()])
+    axes.set_ylim(min(0, low) if low < high / 3 else low - (high - low) / 10, max(high, *baselines.values(), 0) * 1.05)
+    axes.set_xlabel("step")
+    axes.set_ylabel(unit)
+    _legend_above(figure, axes, 2)
+    alt = f"Line chart of the loss against the step: from {means[0]:.3f} to {means[-1]:.3f}"
+    return figure, alt + "".join(f"; {name} {value:.3f}" for name, value in baselines.items()) + "."
+
+
+@picture("Operation")
+def operation(name: str, x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> tuple[Figure, str]:
+    """A function of one number, and its derivative."""
+    figure = Figure((6, 4))
+    axes = figure.subplots()
+    axes.plot(x, y, color=TRAINING, label=name)
+    axes.plot(x, slope, color=TESTING, label="its derivative")
+    axes.set_xlabel("x")
+    _legend_above(figure, axes, 2)
+    return figure, f"Line chart of {name} and its derivative from {x[0]:g} to {x[-1]:g}."
+
+
+@picture("Solution")
+def solution(t: np.ndarray, found: np.ndarray, exact: np.ndarray, losses: Sequence[float]) -> tuple[Figure, str]:
+    """A solution that was found and the exact one, how far they are apart, and the loss on the way."""
+    figure = Figure((6, 7))
+    top, middle, bottom = figure.subplots(3, height_ratios=(3, 1.5, 1.5))
+    top.plot(t, exact, color=TESTING, linewidth=4, alpha=0.5, label="exact")
+    top.plot(t, found, color=TRAINING, label="found")
+    top.set_ylabel("u(t)")
+    middle.plot(t, found - exact, color=TRAINING)
+    middle.set_ylabel("found - exact")
+    middle.set_xlabel("t")
+    bottom.semilogy(range(1, len(losses) + 1), losses, color=TRAINING, linewidth=0.8)
+    bottom.set_ylabel("mean square\nof the residual")
+    bottom.set_xlabel("step")
+    _legend_above(figure, top, 2)
+    return figure, f"A solution and the exact one, nowhere more than {np.max(np.abs(found - exact)):.2g} apart."
+
+
 @picture("Candidates")
 def candidates(
     parameter: str, values: Sequence[float], histories: Sequence[Mapping[str, Any]], best: float
@@ -244,3 +295,38 @@ def second_layer(weight: np.ndarray) -> tuple[Figure, str]:
     axes.set_title(f"weights of the second layer: from {hidden} hidden units to {classes} classes")
     figure.colorbar(image, ax=axes, extend="both", label="weight")
     return figure, f"Heat map of the weights from {hidden} hidden units to {classes} classes, grouped by class."
+
+
+# --- what a model draws ----------------------------------------------------------------------------------------------
+
+
+@picture("Latent plane", **IMAGE)
+def latent_plane(codes: np.ndarray, labels: np.ndarray, tiles: np.ndarray, span: float) -> tuple[Figure, str]:
+    """Where images lie in a plane, coloured by class, and what is drawn at each place of it.
+
+    `tiles` are images (rows, columns, height, width), of a grid from -span to span, the first row at the bottom.
+    """
+    rows, columns, height, width = tiles.shape
+    figure = Figure((6, 10.5))
+    top, bottom = figure.subplots(2)
+    dots = top.scatter(*codes.T, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=2, linewidths=0)
+    top.set_aspect("equal")
+    top.set_title(f"{len(labels):,} test images in the latent plane")
+    figure.colorbar(dots, ax=top, ticks=range(10), label="digit")
+    whole = tiles[::-1].transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    bottom.imshow(whole, cmap="gray_r", vmin=0, vmax=1, extent=(-span, span, -span, span))
+    bottom.set_title("what is drawn at each place")
+    return figure, f"{len(labels)} images as dots in a plane, and {rows * columns} drawings from a grid over the plane."
+
+
+@picture("Samples", **IMAGE)
+def samples(images: np.ndarray) -> tuple[Figure, str]:
+    """Images (n, height, width) from 0 to 1, in a square."""
+    side = int(np.sqrt(len(images)))
+    height, width = images.shape[1:]
+    whole = images[: side * side].reshape(side, side, height, width).transpose(0, 2, 1, 3)
+    figure = Figure((6, 6))
+    axes = figure.subplots()
+    axes.imshow(whole.reshape(side * height, side * width), cmap="gray_r", vmin=0, vmax=1)
+    axes.set_axis_off()
+    return figure, f"{side * side} images that the model drew."

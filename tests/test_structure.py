@@ -29,10 +29,11 @@ FLOORS = {
     "optim": {"tensor", "blas", "accumulate", "checks", "schedules"},
     "func": {"tensor"},
     "reference": {"tensor", "ops", "testing"},
-    "__main__": {"reference"},
+    "__main__": {"__version__", "show_config"},
     "nn": {"tensor", "ops", "nn", "checks"},
     "testing": {"tensor", "ops", "testing"},
     "data": {"tensor"},
+    "viz": {"tensor", "nn"},
     "checkpoint": {"tensor"},
 }
 # The example of save() loads; one that registered a NumPy function would do so in every test that follows.

@@ -1,22 +1,64 @@
-"""Networks: `Module` holds parameters, layers compute with them, `Sequential` chains them."""
+"""Networks: `Module` holds parameters, layers compute with them, `Sequential` chains them; `init` fills weights."""
 
-from .activations import ReLU, Softmax
+from . import init
+from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .attention import (
+    LearnedPositionalEncoding,
+    MultiheadAttention,
+    SinusoidalPositionalEncoding,
+    rotary,
+    scaled_dot_product_attention,
+)
 from .containers import ModuleList, Sequential
 from .convolution import AvgPool2d, Conv1d, Conv2d, MaxPool2d
-from .layers import Linear
-from .losses import CrossEntropyLoss
+from .layers import Dropout, Embedding, Flatten, Linear
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, KLDivLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module
+from .normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
+from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 __all__ = [
     "AvgPool2d",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv1d",
     "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GELU",
+    "GRU",
+    "GRUCell",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "LSTM",
+    "LSTMCell",
+    "LayerNorm",
+    "LeakyReLU",
+    "LearnedPositionalEncoding",
     "Linear",
+    "LogSoftmax",
+    "MSELoss",
     "MaxPool2d",
     "Module",
     "ModuleList",
+    "MultiheadAttention",
+    "NLLLoss",
+    "RMSNorm",
+    "RNN",
+    "RNNCell",
     "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SinusoidalPositionalEncoding",
     "Softmax",
+    "Softplus",
+    "Tanh",
+    "init",
+    "rotary",
+    "scaled_dot_product_attention",
 ]

@@ -2,12 +2,21 @@
 
 from typing import Any
 
+import numpy as np
+
+from .. import checks
 from ..ops.elementwise import relu
-from ..ops.special import softmax
+from ..ops.special import gelu, leaky_relu, log_softmax, sigmoid, silu, softmax, softplus
+from .described import described
 from .module import Module
 
 
-class ReLU(Module):
+class _Activation(Module):
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class ReLU(_Activation):
     """max(x, 0), each element.
 
     >>> from tinygrad_np import Tensor, nn
@@ -19,7 +28,93 @@ class ReLU(Module):
         return relu(x)
 
 
-class Softmax(Module):
+class LeakyReLU(_Activation):
+    """x where it is above 0, elsewhere negative_slope * x; see `leaky_relu`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.LeakyReLU(0.2)(Tensor([-1.0, 1.0]))
+    Tensor([-0.2,  1. ], dtype=float32)
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = checks.real("LeakyReLU", "negative_slope", negative_slope, "a finite number")
+
+    def forward(self, x: Any) -> Any:
+        return leaky_relu(x, negative_slope=self.negative_slope)
+
+
+class GELU(_Activation):
+    """x times the probability that a standard normal number is below x; see `gelu`.
+
+    Args:
+        approximate: "none", or "tanh", which takes half as long.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.GELU("tanh")(Tensor([-1.0, 0.0, 1.0]))
+    Tensor([-0.158808,  0.      ,  0.841192], dtype=float32)
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        self.approximate = checks.one_of("GELU", "approximate", approximate, ("none", "tanh"))
+
+    def forward(self, x: Any) -> Any:
+        return gelu(x, approximate=self.approximate)
+
+
+class SiLU(_Activation):
+    """x * sigmoid(x), each element.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.SiLU()(Tensor([-1.0, 0.0, 1.0]))
+    Tensor([-0.2689414,  0.       ,  0.7310586], dtype=float32)
+    """
+
+    def forward(self, x: Any) -> Any:
+        return silu(x)
+
+
+class Tanh(_Activation):
+    """The hyperbolic tangent, each element.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Tanh()(Tensor([0.0, 100.0]))
+    Tensor([0., 1.], dtype=float32)
+    """
+
+    def forward(self, x: Any) -> Any:
+        return np.tanh(x)
+
+
+class Sigmoid(_Activation):
+    """1 / (1 + exp(-x)), each element.
+
+    Do not put it before `BCEWithLogitsLoss`, which takes logits.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Sigmoid()(Tensor([0.0, 100.0]))
+    Tensor([0.5, 1. ], dtype=float32)
+    """
+
+    def forward(self, x: Any) -> Any:
+        return sigmoid(x)
+
+
+class Softplus(_Activation):
+    """log(1 + exp(beta * x)) / beta, each element; see `softplus`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Softplus(2.0)(Tensor([0.0, 100.0]))
+    Tensor([  0.3465736, 100.       ], dtype=float32)
+    """
+
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = checks.real("Softplus", "beta", beta, "above 0", 0, ends="(]")
+
+    def forward(self, x: Any) -> Any:
+        return softplus(x, beta=self.beta)
+
+
+class Softmax(_Activation):
     """exp(x) / sum(exp(x)) along an axis: logits become probabilities.
 
     Do not put it before `CrossEntropyLoss`, which takes logits.
@@ -34,3 +129,18 @@ class Softmax(Module):
 
     def forward(self, x: Any) -> Any:
         return softmax(x, axis=self.axis)
+
+
+class LogSoftmax(_Activation):
+    """log(softmax(x)) along an axis: logits become log-probabilities, such as `NLLLoss` takes.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.LogSoftmax()(Tensor([[0.0, 1000.0]]))
+    Tensor([[-1000.,     0.]], dtype=float32)
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Any:
+        return log_softmax(x, axis=self.axis)

@@ -1,12 +1,17 @@
 """Layers with weights that are neither windows nor recurrent: what networks are put together from."""
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .. import checks
+from ..ops.elementwise import keep
 from ..ops.products import linear
 from ..tensor import Tensor
+from . import init
+from .described import described
 from .module import Module
 
 
@@ -15,13 +20,17 @@ class Linear(Module):
 
     Args:
         in_features, out_features: the sizes of the last axis of input and output.
+        bias: whether there is one.
         rng: where the initial weights come from.
         dtype: of weight and bias.
 
     Attributes:
         weight: shape (in_features, out_features), initially normal with variance 2 / in_features, which keeps the scale
             of activations from one ReLU to the next (He et al. 2015, "Delving deep into rectifiers", equation 10).
-        bias: shape (out_features,), initially zero.
+        bias: shape (out_features,), initially zero; or None.
+
+    Raises:
+        ValueError, TypeError: an option is impossible.
 
     >>> layer = Linear(3, 2, rng=np.random.default_rng(0))
     >>> layer(np.ones((5, 3), np.float32)).shape
@@ -32,19 +41,145 @@ class Linear(Module):
         self,
         in_features: int,
         out_features: int,
+        bias: bool = True,
         *,
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        checks.positive_integer("Linear", "in_features", in_features)
-        checks.positive_integer("Linear", "out_features", out_features)
+        self.in_features = checks.positive_integer("Linear", "in_features", in_features)
+        self.out_features = checks.positive_integer("Linear", "out_features", out_features)
         checks.generator("Linear", rng)
-        weight = rng.normal(0, np.sqrt(2 / in_features), (in_features, out_features))
-        self.weight = Tensor(weight, requires_grad=True, dtype=dtype)
-        self.bias = Tensor(np.zeros(out_features), requires_grad=True, dtype=dtype)
+        checks.floating("Linear", dtype)
+        weight = init.he_normal((in_features, out_features), rng=rng, dtype=dtype)
+        self.weight = Tensor(weight, requires_grad=True)
+        self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Any:
-        return linear(x, self.weight, self.bias)
+        return x @ self.weight if self.bias is None else linear(x, self.weight, self.bias)
 
     def __repr__(self) -> str:
-        return f"Linear({self.weight.shape[0]}, {self.weight.shape[1]})"
+        return described(self)
+
+
+class Embedding(Module):
+    """A learned vector for each of some integers: the rows of a matrix at these indices.
+
+    Args:
+        num_embeddings: how many vectors there are, for the indices from 0 to num_embeddings - 1.
+        embedding_dim: their length.
+        padding_idx: an index whose vector gets no gradient; a negative one counts from the end.
+        rng: where the initial vectors come from.
+        dtype: of the vectors.
+
+    Attributes:
+        weight: shape (num_embeddings, embedding_dim), initially standard normal, and zero at padding_idx.
+
+    The input is integers of any shape, the output has an axis of embedding_dim more.
+
+    Raises:
+        ValueError, TypeError: an option is impossible; the input is not integers.
+        IndexError: an index is out of range, or padding_idx.
+
+    >>> layer = Embedding(10, 4, rng=np.random.default_rng(0))
+    >>> layer([[1, 2, 9]]).shape
+    (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        rng: "np.random.Generator",
+        dtype: "np.typing.DTypeLike" = np.float32,
+    ) -> None:
+        self.num_embeddings = checks.positive_integer("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = checks.positive_integer("Embedding", "embedding_dim", embedding_dim)
+        checks.generator("Embedding", rng)
+        checks.floating("Embedding", dtype)
+        weight = init.normal((num_embeddings, embedding_dim), rng=rng, dtype=dtype)
+        if padding_idx is not None:
+            if isinstance(padding_idx, bool) or not isinstance(padding_idx, int | np.integer):
+                raise TypeError(f"Embedding: padding_idx must be an integer, not {padding_idx!r}")
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise IndexError(f"Embedding: padding_idx {padding_idx} is out of range for {num_embeddings} vectors")
+            weight[padding_idx] = 0
+            padding_idx = int(padding_idx) % num_embeddings
+        self.padding_idx = padding_idx
+        self.weight = Tensor(weight, requires_grad=True)
+
+    def forward(self, indices: Any) -> Any:
+        indices = np.asarray(indices)
+        if indices.dtype.kind not in "iu":
+            raise TypeError(f"Embedding takes integers, not {indices.dtype}")
+        if indices.size and not 0 <= indices.min() <= indices.max() < self.num_embeddings:
+            wrong = indices.min() if indices.min() < 0 else indices.max()
+            raise IndexError(f"Embedding: index {wrong} is out of range: there are {self.num_embeddings}, from 0")
+        vectors = self.weight[indices]
+        if self.padding_idx is None:
+            return vectors
+        padding = (indices == self.padding_idx)[..., np.newaxis]
+        return np.where(padding, self.weight.detach()[self.padding_idx], vectors)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class Flatten(Module):
+    """The axes from one to another, both included, made into one: by default all but the first, the batch.
+
+    Raises:
+        ValueError: an axis that the input does not have, or the last one before the first.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Flatten()(Tensor(np.ones((2, 3, 4)))).shape
+    (2, 12)
+    """
+
+    def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
+        self.start_axis, self.end_axis = start_axis, end_axis
+
+    def forward(self, x: Any) -> Any:
+        shape = np.shape(x)
+        start, end = (normalize_axis_index(axis, len(shape)) for axis in (self.start_axis, self.end_axis))
+        if start > end:
+            raise ValueError(f"Flatten: of shape {shape}, axis {self.end_axis} is before axis {self.start_axis}")
+        return np.reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class Dropout(Module):
+    """In training, elements are 0 with probability p, and the others 1 / (1 - p) times what they were.
+
+    In testing (`eval()`) it changes nothing. A generator in the same state drops the same elements.
+
+    Args:
+        p: from 0 to below 1.
+        rng: where the choice comes from, anew with each call.
+
+    Raises:
+        ValueError, TypeError: an option is impossible.
+
+    Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), section
+    4; scaled in training, not in testing, as in section 10.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.Dropout(0.5, rng=np.random.default_rng(0))(Tensor(np.ones(4)))
+    Tensor([2., 2., 2., 0.], dtype=float64)
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
+        self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")
+        self.rng = checks.generator("Dropout", rng)
+
+    def forward(self, x: Any) -> Any:
+        if not self.training or self.p == 0:
+            return x
+        kept = self.rng.random(np.shape(x), np.float32) >= self.p
+        return keep(x, kept) * (1 / (1 - self.p))
+
+    def __repr__(self) -> str:
+        return described(self)

@@ -2,17 +2,179 @@
 
 from typing import Any
 
-from ..ops.losses import cross_entropy
+import numpy as np
+
+from .. import checks
+from ..ops.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+from .described import described
 from .module import Module
 
 
-class CrossEntropyLoss(Module):
+class _Loss(Module):
+    """What all losses have: a checked reduction, and how they print."""
+
+    reductions: tuple[str, ...] = ("mean", "sum", "none")
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        self.reduction = checks.one_of(type(self).__name__, "reduction", reduction, self.reductions)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class _OfClasses(_Loss):
+    def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        name = type(self).__name__
+        self.weight = None if weight is None else np.asarray(weight)
+        if self.weight is not None and self.weight.ndim != 1:
+            raise ValueError(f"{name}: weight has shape {self.weight.shape}, expected (classes,)")
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
+            raise ValueError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
+        self.ignore_index = int(ignore_index)
+
+
+class CrossEntropyLoss(_OfClasses):
     """The mean cross-entropy of logits (batch, classes) and integer labels (batch,); see `cross_entropy`.
+
+    Args:
+        weight, ignore_index, reduction, label_smoothing: as for `cross_entropy`.
+
+    Raises:
+        ValueError: an option is impossible.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.CrossEntropyLoss()(Tensor([[0.0, 0.0]]), [1])
     Tensor(0.6931472, dtype=float32)
     """
 
+    def __init__(
+        self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(weight, ignore_index=ignore_index, reduction=reduction)
+        self.label_smoothing = checks.real("CrossEntropyLoss", "label_smoothing", label_smoothing, "from 0 to 1", 0, 1)
+
     def forward(self, logits: Any, labels: Any) -> Any:
-        return cross_entropy(logits, labels)
+        return cross_entropy(
+            logits,
+            labels,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+class NLLLoss(_OfClasses):
+    """The mean of -log_probabilities[label]; see `nll_loss`.
+
+    Args:
+        weight, ignore_index, reduction: as for `nll_loss`.
+
+    Raises:
+        ValueError: an option is impossible.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.NLLLoss()(nn.LogSoftmax()(Tensor([[0.0, 0.0]])), [1])
+    Tensor(0.6931472, dtype=float32)
+    """
+
+    def forward(self, log_probabilities: Any, labels: Any) -> Any:
+        return nll_loss(
+            log_probabilities,
+            labels,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+
+
+class MSELoss(_Loss):
+    """The mean of (predictions - targets)**2; see `mse_loss`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.MSELoss()(Tensor([1.0, 2.0]), [1.0, 4.0])
+    Tensor(2., dtype=float32)
+    """
+
+    def forward(self, predictions: Any, targets: Any) -> Any:
+        return mse_loss(predictions, targets, reduction=self.reduction)
+
+
+class L1Loss(_Loss):
+    """The mean of |predictions - targets|; see `l1_loss`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.L1Loss()(Tensor([1.0, 2.0]), [1.0, 4.0])
+    Tensor(1., dtype=float32)
+    """
+
+    def forward(self, predictions: Any, targets: Any) -> Any:
+        return l1_loss(predictions, targets, reduction=self.reduction)
+
+
+class HuberLoss(_Loss):
+    """A square near 0 and a straight line from delta on; see `huber_loss`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.HuberLoss(delta=2.0)(Tensor([1.0, 2.0]), [1.0, 6.0])
+    Tensor(3., dtype=float32)
+    """
+
+    def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        self.delta = checks.real("HuberLoss", "delta", delta, "above 0", 0, ends="(]")
+
+    def forward(self, predictions: Any, targets: Any) -> Any:
+        return huber_loss(predictions, targets, reduction=self.reduction, delta=self.delta)
+
+
+class BCEWithLogitsLoss(_Loss):
+    """The mean cross-entropy of logits and targets that are yes or no; see `binary_cross_entropy_with_logits`.
+
+    Args:
+        weight, reduction, pos_weight: as for `binary_cross_entropy_with_logits`.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.BCEWithLogitsLoss()(Tensor([1e4, 0.0]), [1, 0])
+    Tensor(0.3465736, dtype=float32)
+    """
+
+    def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
+        super().__init__(reduction=reduction)
+        self.weight, self.pos_weight = weight, pos_weight
+
+    def forward(self, logits: Any, targets: Any) -> Any:
+        return binary_cross_entropy_with_logits(
+            logits, targets, weight=self.weight, pos_weight=self.pos_weight, reduction=self.reduction
+        )
+
+
+class KLDivLoss(_Loss):
+    """The mean of targets * (log(targets) - log_probabilities); see `kl_div`.
+
+    Args:
+        reduction: "batchmean" for what is called the divergence; "mean", "sum" or "none".
+        log_target: whether the targets are logarithms.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.KLDivLoss(reduction="batchmean")(nn.LogSoftmax()(Tensor([[0.0, 0.0]])), [[0.0, 1.0]])
+    Tensor(0.6931472, dtype=float32)
+    """
+
+    reductions = ("mean", "batchmean", "sum", "none")
+
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.log_target = checks.one_of("KLDivLoss", "log_target", log_target, (True, False))
+
+    def forward(self, log_probabilities: Any, targets: Any) -> Any:
+        return kl_div(log_probabilities, targets, reduction=self.reduction, log_target=self.log_target)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..tensor import Array, differentiable
 from .cases import Case
+from .elementwise import floating
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -85,12 +86,16 @@ def standardize(
         centre: False leaves the mean in x, and takes the mean of x**2 for the variance.
         statistics: a list that the mean and the variance are appended to, with the axes kept, as arrays.
 
+    Raises:
+        TypeError: x is not floating point.
+
     Source: S. Ioffe and C. Szegedy, "Batch normalization" (2015), algorithm 1 and its gradients in section 3.
 
     >>> from tinygrad_np import Tensor
     >>> standardize(Tensor([[1.0, 3.0]]), None, None, axis=(-1,), eps=0.0)
     Tensor([[-1.,  1.]], dtype=float32)
     """
+    floating(x, "standardize")
     standard, scale, mean, variance = _standardized(x, axis, eps, centre)
     if statistics is not None:
         statistics += [mean, variance]

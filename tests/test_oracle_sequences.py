@@ -1,0 +1,105 @@
+"""PyTorch as an independent oracle of recurrent layers and attention: values and gradients, from the same weights."""
+
+from typing import Any
+
+from tinygrad_np import Tensor, grad, nn
+from tinygrad_np.nn import recurrent
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}
+
+sizes = st.integers(1, 4)
+dtypes = st.sampled_from(sorted(TOLERANCE, key=str))
+seeds = st.integers(0, 999)
+
+
+def with_its_weights(theirs: Any, ours: nn.Module) -> None:
+    """Give our module the weights of PyTorch's, transposed."""
+    ours.load_state_dict({name: value.detach().numpy().T for name, value in theirs.named_parameters()})
+
+
+def flat(results: Any) -> list[Any]:
+    return [leaf for r in results for leaf in flat(r)] if isinstance(results, tuple | list) else [results]
+
+
+def compare(theirs: Any, ours: nn.Module, inputs: list[np.ndarray], call: Any) -> None:
+    """Outputs, and the gradients of inputs and parameters, of `call(module, inputs)`."""
+    with_its_weights(theirs, ours)
+    dtype = inputs[0].dtype.type
+    their_inputs = [torch.tensor(x, requires_grad=True) for x in inputs]
+    our_inputs = [Tensor(x.copy(), requires_grad=True) for x in inputs]
+    expected, found = flat(call(theirs, their_inputs)), flat(call(ours, our_inputs))
+    assert len(found) == len(expected)
+    rng = np.random.default_rng(0)
+    seeds = [rng.uniform(-1, 1, y.shape).astype(dtype) for y in found]
+    names = [name for name, _ in theirs.named_parameters()]
+    their_gradients = torch.autograd.grad(
+        expected, [*their_inputs, *theirs.parameters()], [torch.tensor(s) for s in seeds]
+    )
+    tensors = dict(ours.named_tensors())
+    our_gradients = grad(found, [*our_inputs, *(tensors[name] for name in names)], seeds)
+
+    def same(ours: Tensor, theirs: np.ndarray) -> None:
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours.data, theirs, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+    for y, their_y in zip(found, expected, strict=True):
+        same(y, their_y.detach().numpy())
+    for i, (g, their_g) in enumerate(zip(our_gradients, their_gradients, strict=True)):
+        same(g, their_g.numpy() if i < len(inputs) else their_g.numpy().T)
+
+
+def options_of(draw: Any, kind: str, **choices: Any) -> dict[str, Any]:
+    options = {name: draw(choice) for name, choice in choices.items()}
+    return options | ({"nonlinearity": draw(st.sampled_from(["tanh", "relu"]))} if kind.startswith("RNN") else {})
+
+
+def arrays(seed: int, dtype: type, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.uniform(-2, 2, shape).astype(dtype) for shape in shapes]
+
+
+def with_states(kind: str, module: Any, inputs: list[Any]) -> Any:
+    """The call of a recurrent module, with initial states if there are any."""
+    x, *states = inputs
+    return module(x, tuple(states) if kind.startswith("LSTM") else states[0]) if states else module(x)
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "GRUCell", "LSTMCell"])
+@given(data=st.data(), inputs=sizes, hidden=sizes, batch=st.integers(0, 3), dtype=dtypes, seed=seeds)
+def test_cells(kind: str, data: st.DataObject, inputs: int, hidden: int, batch: int, dtype: type, seed: int) -> None:
+    options = options_of(data.draw, kind, bias=st.booleans())
+    ours = getattr(recurrent, kind)(inputs, hidden, **options, rng=np.random.default_rng(seed), dtype=dtype)
+    torch.manual_seed(seed)
+    theirs = getattr(torch.nn, kind)(inputs, hidden, **options, dtype=getattr(torch, dtype.__name__))
+    lead = (batch,) if batch else ()
+    states = data.draw(st.booleans()) * (2 if kind == "LSTMCell" else 1) * [(*lead, hidden)]
+    compare(theirs, ours, arrays(seed, dtype, (*lead, inputs), *states), lambda m, given: with_states(kind, m, given))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@given(data=st.data(), inputs=sizes, hidden=sizes, batch=st.integers(0, 3), steps=sizes, dtype=dtypes, seed=seeds)
+def test_layers(
+    kind: str, data: st.DataObject, inputs: int, hidden: int, batch: int, steps: int, dtype: type, seed: int
+) -> None:
+    options = options_of(
+        data.draw,
+        kind,
+        num_layers=st.integers(1, 3),
+        bias=st.booleans(),
+        batch_first=st.booleans(),
+        bidirectional=st.booleans(),
+    )
+    ours = getattr(recurrent, kind)(inputs, hidden, **options, rng=np.random.default_rng(seed), dtype=dtype)
+    torch.manual_seed(seed)
+    theirs = getattr(torch.nn, kind)(inputs, hidden, **options, dtype=getattr(torch, dtype.__name__))
+    lead = (batch,) if batch else ()
+    shape = (batch, steps, inputs) if batch and options["batch_first"] else (steps, *lead, inputs)
+    state = (options["num_layers"] * (1 + options["bidirectional"]), *lead, hidden)
+    states = data.draw(st.booleans()) * (2 if kind == "LSTM" else 1) * [state]
+    compare(theirs, ours, arrays(seed, dtype, shape, *states), lambda m, given: with_states(kind, m, given))

@@ -1,0 +1,158 @@
+"""Initial weights: functions of a shape and a generator that return an array, to make a parameter of.
+
+As in `layer.weight = Tensor(init.orthogonal(layer.weight.shape, rng=rng), requires_grad=True)`, before an optimiser is
+given the parameters. He's keep the scale of activations from one ReLU to the next, Glorot's that of linear functions.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many inputs an output of these weights is made of, and how many outputs an input is part of.
+
+    Args:
+        shape: (in, out) of a linear map, or (out, in / groups, *kernel) of a convolution.
+
+    Raises:
+        ValueError: fewer than two axes.
+
+    >>> fans((784, 10)), fans((8, 3, 5, 5))
+    ((784, 10), (75, 200))
+    """
+    if len(shape) < 2:
+        raise ValueError(f"weights are of shape (in, out) or (out, in / groups, *kernel), not {shape}")
+    if len(shape) == 2:
+        return shape
+    places = math.prod(shape[2:])
+    return shape[1] * places, shape[0] * places
+
+
+def he_normal(
+    shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
+) -> Array:
+    """Normal with variance 2 / fan_in; see `fans`.
+
+    Source: K. He et al., "Delving deep into rectifiers" (2015), equation 10.
+
+    >>> he_normal((784, 10), rng=np.random.default_rng(0)).shape
+    (784, 10)
+    """
+    return normal(shape, std=math.sqrt(2 / fans(shape)[0]), rng=rng, dtype=dtype)
+
+
+def he_uniform(
+    shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
+) -> Array:
+    """Uniform with variance 2 / fan_in, so within sqrt(6 / fan_in) of 0; see `fans`.
+
+    Source: as of `he_normal`.
+
+    >>> he_uniform((784, 10), rng=np.random.default_rng(0)).shape
+    (784, 10)
+    """
+    limit = math.sqrt(6 / fans(shape)[0])
+    return uniform(shape, -limit, limit, rng=rng, dtype=dtype)
+
+
+def glorot_normal(
+    shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
+) -> Array:
+    """Normal with variance 2 / (fan_in + fan_out); see `fans`.
+
+    Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010),
+    equation 12.
+
+    >>> glorot_normal((784, 10), rng=np.random.default_rng(0)).shape
+    (784, 10)
+    """
+    return normal(shape, std=math.sqrt(2 / sum(fans(shape))), rng=rng, dtype=dtype)
+
+
+def glorot_uniform(
+    shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
+) -> Array:
+    """Uniform with variance 2 / (fan_in + fan_out), so within sqrt(6 / (fan_in + fan_out)) of 0; see `fans`.
+
+    Source: as of `glorot_normal`, equation 16.
+
+    >>> glorot_uniform((784, 10), rng=np.random.default_rng(0)).shape
+    (784, 10)
+    """
+    limit = math.sqrt(6 / sum(fans(shape)))
+    return uniform(shape, -limit, limit, rng=rng, dtype=dtype)
+
+
+def normal(
+    shape: Any,
+    mean: float = 0.0,
+    std: float = 1.0,
+    *,
+    rng: "np.random.Generator",
+    dtype: "np.typing.DTypeLike" = np.float32,
+) -> Array:
+    """Normal.
+
+    >>> normal((2, 3), std=0.02, rng=np.random.default_rng(0)).dtype
+    dtype('float32')
+    """
+    return np.asarray(rng.normal(mean, std, shape), dtype)
+
+
+def uniform(
+    shape: Any,
+    low: float = 0.0,
+    high: float = 1.0,
+    *,
+    rng: "np.random.Generator",
+    dtype: "np.typing.DTypeLike" = np.float32,
+) -> Array:
+    """Uniform between two ends.
+
+    >>> uniform((2, 3), -1.0, 1.0, rng=np.random.default_rng(0)).dtype
+    dtype('float32')
+    """
+    return np.asarray(rng.uniform(low, high, shape), dtype)
+
+
+def orthogonal(
+    shape: tuple[int, ...],
+    gain: float = 1.0,
+    *,
+    rng: "np.random.Generator",
+    dtype: "np.typing.DTypeLike" = np.float32,
+) -> Array:
+    """A random matrix with orthogonal rows or columns, whichever are fewer, of length `gain`.
+
+    Axes after the first count as one. All orthogonal matrices are equally likely.
+
+    Raises:
+        ValueError: fewer than two axes.
+
+    Source: A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks" (2014); the signs: F. Mezzadri, "How to generate random matrices from the classical compact
+    groups" (2007), section 5.
+
+    >>> q = orthogonal((5, 3), rng=np.random.default_rng(0), dtype=np.float64)
+    >>> np.allclose(q.T @ q, np.eye(3))
+    True
+    """
+    if len(shape) < 2:
+        raise ValueError(f"orthogonal weights have at least two axes, unlike {shape}")
+    rows, columns = shape[0], math.prod(shape[1:])
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    q *= gain * np.sign(np.diagonal(r))
+    return np.asarray(q if rows >= columns else q.T).reshape(shape).astype(dtype)
+
+
+def zeros(shape: Any, *, dtype: "np.typing.DTypeLike" = np.float32) -> Array:
+    """Zeros.
+
+    >>> zeros(3)
+    array([0., 0., 0.], dtype=float32)
+    """
+    return np.zeros(shape, dtype)

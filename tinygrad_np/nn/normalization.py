@@ -1,0 +1,239 @@
+"""Layers that normalise what passes through them, by the statistics of a batch or of each example.
+
+In float32 on one thread, forward and backward of `LayerNorm(1024)` take 0.39 ms for a batch of 64 and those of
+`BatchNorm2d(32)` 10.9 ms for 64 images of 28 x 28: 4.1 and 2.1 times what PyTorch takes. Composed of NumPy's functions
+they would take 3 and 2 times as long.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..ops.normalization import standardize
+from ..tensor import Array, Tensor
+from .described import described
+from .module import Module
+
+# --- by the statistics of a batch ------------------------------------------------------------------------------------
+
+
+class _BatchNorm(Module):
+    inputs: tuple[str, ...]  # the shapes it takes
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: "np.typing.DTypeLike" = np.float32,
+    ) -> None:
+        name = type(self).__name__
+        self.num_features = checks.positive_integer(name, "num_features", num_features)
+        self.eps = checks.real(name, "eps", eps, "at least 0", 0)
+        self.momentum = None if momentum is None else checks.real(name, "momentum", momentum, "from 0 to 1", 0, 1)
+        self.affine, self.track_running_stats = affine, track_running_stats
+        checks.floating(name, dtype)
+        self.weight: Any = Tensor(np.ones(num_features, dtype), requires_grad=True) if affine else None
+        self.bias: Any = Tensor(np.zeros(num_features, dtype), requires_grad=True) if affine else None
+        self.running_mean: Any = Tensor(np.zeros(num_features, dtype)) if track_running_stats else None
+        self.running_var: Any = Tensor(np.ones(num_features, dtype)) if track_running_stats else None
+        self.num_batches_tracked: Any = Tensor(np.array(0)) if track_running_stats else None
+
+    def forward(self, x: Any) -> Any:
+        shape = np.shape(x)
+        if len(shape) not in [1 + text.count(",") for text in self.inputs] or shape[1] != self.num_features:
+            expected = " or ".join(self.inputs).replace("channels", str(self.num_features))
+            raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}")
+        along = (-1, *[1] * (len(shape) - 2))  # the shape of a number for each channel, beside the input
+        if self.track_running_stats and not self.training:
+            scale = 1 / np.sqrt(self.running_var + self.eps)
+            scale = self.weight * scale if self.affine else scale
+            shift = self.bias - self.running_mean * scale if self.affine else -self.running_mean * scale
+            return x * scale.reshape(along) + shift.reshape(along)
+        count = math.prod(shape) // self.num_features
+        if count < 2:
+            raise ValueError(f"{type(self).__name__}: a variance needs more than {count} numbers for each channel")
+        weight, bias = (self.weight.reshape(along), self.bias.reshape(along)) if self.affine else (None, None)
+        statistics: list[Array] = []
+        y = standardize(x, weight, bias, axis=(0, *range(2, len(shape))), eps=self.eps, statistics=statistics)
+        if self.track_running_stats:
+            mean, variance = (numbers.reshape(-1) for numbers in statistics)
+            self._track(mean, variance * (count / (count - 1)))
+        return y
+
+    def _track(self, mean: Array, variance: Array) -> None:
+        self.num_batches_tracked.data += 1
+        share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        for running, new in ((self.running_mean, mean), (self.running_var, variance)):
+            running.data *= 1 - share
+            running.data += share * new
+            running._changed()
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class BatchNorm1d(_BatchNorm):
+    """(x - mean) / sqrt(variance + eps) * weight + bias, with a mean and a variance for each channel.
+
+    In training they are those of the batch, and running averages of them are kept; in testing (`eval()`) they are these
+    averages.
+
+    Args:
+        num_features: the number of channels, which is the length of axis 1.
+        eps: what keeps the quotient finite where nothing varies.
+        momentum: the share of a batch in the running averages, or None for the mean over all batches.
+        affine: whether there are weight and bias.
+        track_running_stats: whether running averages are kept; otherwise testing goes by the batch, too.
+        dtype: of weight, bias and running averages.
+
+    Attributes:
+        weight, bias: shape (num_features,), initially one and zero; or None.
+        running_mean, running_var: shape (num_features,), initially zero and one, without gradient; the variance is the
+            unbiased one, divided by one less than the count. Or None.
+        num_batches_tracked: how many batches are in them; or None.
+
+    The input has the shape (batch, channels) or (batch, channels, length).
+
+    Raises:
+        ValueError, TypeError: an option is impossible; the input has another shape, or in training a single number for
+            each channel, or is not floating point.
+
+    Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+    covariate shift" (2015), algorithms 1 and 2.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> layer = nn.BatchNorm1d(1)
+    >>> layer(Tensor([[1.0], [3.0]])).data.round(3).tolist()
+    [[-1.0], [1.0]]
+    >>> layer.running_mean
+    Tensor([0.2], dtype=float32)
+    """
+
+    inputs = ("(batch, channels)", "(batch, channels, length)")
+
+
+class BatchNorm2d(_BatchNorm):
+    """`BatchNorm1d` of images: the input has the shape (batch, channels, height, width).
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.BatchNorm2d(3)(Tensor(np.ones((2, 3, 8, 8)))).shape
+    (2, 3, 8, 8)
+    """
+
+    inputs = ("(batch, channels, height, width)",)
+
+
+# --- by the statistics of each example -------------------------------------------------------------------------------
+
+
+class _OfEach(Module):
+    """The shape that is normalised, which the input's ends with."""
+
+    def __init__(self, normalized_shape: Any) -> None:
+        name = type(self).__name__
+        lengths = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
+        if not lengths:
+            raise ValueError(f"{name}: normalized_shape must have at least one axis")
+        self.normalized_shape = tuple(checks.positive_integer(name, "normalized_shape", length) for length in lengths)
+
+    def _standardize(self, x: Any, weight: Tensor | None, bias: Tensor | None, eps: float, centre: bool) -> Any:
+        shape, rank = np.shape(x), len(self.normalized_shape)
+        if shape[-rank:] != self.normalized_shape:
+            expected = ", ".join(map(str, ("...", *self.normalized_shape)))
+            raise ValueError(f"{type(self).__name__}: expected an input of shape ({expected}), not {shape}")
+        return standardize(x, weight, bias, axis=tuple(range(-rank, 0)), eps=eps, centre=centre)
+
+    def __repr__(self) -> str:
+        return described(self)
+
+
+class LayerNorm(_OfEach):
+    """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over the last axes.
+
+    Args:
+        normalized_shape: the length of the last axis, or the lengths of several.
+        eps: what keeps the quotient finite where nothing varies.
+        elementwise_affine: whether there are weight and, unless `bias` is False, bias.
+        bias: whether there is a bias beside the weight.
+        dtype: of weight and bias.
+
+    Attributes:
+        weight, bias: of the normalised shape, initially one and zero; or None.
+
+    Raises:
+        ValueError, TypeError: an option is impossible; the input's shape does not end with `normalized_shape`, or it is
+            not floating point.
+
+    Source: J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization" (2016), equation 4.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.LayerNorm(2)(Tensor([[1.0, 3.0], [7.0, 5.0]])).data.round(3).tolist()
+    [[-1.0, 1.0], [1.0, -1.0]]
+    """
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: "np.typing.DTypeLike" = np.float32,
+    ) -> None:
+        super().__init__(normalized_shape)
+        self.eps = checks.real("LayerNorm", "eps", eps, "at least 0", 0)
+        checks.floating("LayerNorm", dtype)
+        self.elementwise_affine = elementwise_affine
+        shape, affine = self.normalized_shape, elementwise_affine
+        self.weight = Tensor(np.ones(shape, dtype), requires_grad=True) if affine else None
+        self.bias = Tensor(np.zeros(shape, dtype), requires_grad=True) if affine and bias else None
+
+    def forward(self, x: Any) -> Any:
+        return self._standardize(x, self.weight, self.bias, self.eps, centre=True)
+
+
+class RMSNorm(_OfEach):
+    """x / sqrt(mean(x**2) + eps) * weight, with the mean over the last axes.
+
+    Args:
+        normalized_shape: the length of the last axis, or the lengths of several.
+        eps: what keeps the quotient finite at 0; None is the distance from 1 to the next number of the input's dtype.
+        elementwise_affine: whether there is a weight.
+        dtype: of the weight.
+
+    Attributes:
+        weight: of the normalised shape, initially one; or None.
+
+    Raises:
+        ValueError, TypeError: as `LayerNorm` does.
+
+    Source: B. Zhang and R. Sennrich, "Root mean square layer normalization" (2019), equation 4.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.RMSNorm(2)(Tensor([[2.0, -2.0]])).data.round(3).tolist()
+    [[1.0, -1.0]]
+    """
+
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        dtype: "np.typing.DTypeLike" = np.float32,
+    ) -> None:
+        super().__init__(normalized_shape)
+        self.eps = None if eps is None else checks.real("RMSNorm", "eps", eps, "at least 0", 0)
+        checks.floating("RMSNorm", dtype)
+        self.elementwise_affine = elementwise_affine
+        self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
+
+    def forward(self, x: Any) -> Any:
+        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        return self._standardize(x, self.weight, None, eps, centre=False)

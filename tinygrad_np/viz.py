@@ -1,0 +1,147 @@
+"""Pictures of computation graphs: what a Tensor was computed from, drawn by Graphviz.
+
+    viz.render(loss, "loss.svg", model)      # a picture; needs the program `dot`
+    print(viz.graph(loss, model))            # its source, which other programs draw as well
+
+Operations are blue, and say what they return; Tensors that get a gradient are green, constants grey, the result is
+yellow.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .nn import Module
+from .tensor import Tensor, _ancestors
+
+HEAD = """digraph {
+  node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, margin="0.12,0.05", height=0.3]
+  edge [color="#707070", arrowsize=0.6]"""
+OPERATION = 'fillcolor="#e8f0fb", color="#5b7db1"'
+RESULT = 'fillcolor="#fdeccc", color="#c98a1b"'
+LEAF = 'style=filled, fillcolor="#e3f2df", color="#5d9150"'
+CONSTANT = 'style=filled, fillcolor="#f1f1f1", color="#9a9a9a"'
+
+
+def graph(tensor: Tensor, parameters: "Module | Mapping[str, Tensor] | None" = None) -> str:
+    """The computation graph of a Tensor as text for Graphviz, from what it was computed from, above, to itself.
+
+    The same computation gives the same text. Arrays, and Tensors without a gradient, are nodes of their own; numbers,
+    indices and keywords stand with their operation.
+
+    Args:
+        tensor: what was computed.
+        parameters: names for the Tensors in a Module or a dict; computed ones can have names, too.
+
+    Raises:
+        TypeError: no Tensor is given, or names of something else.
+        RuntimeError: the graph was freed by a backward. Draw it before that, or give that one `retain_graph=True`.
+
+    Source: the language, https://graphviz.org/doc/info/lang.html.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> print("\\n".join(graph(np.sum(x * 2, axis=0), {"x": x}).splitlines()[3:]))
+      n0 [label="x\\nfloat32[2]", style=filled, fillcolor="#e3f2df", color="#5d9150"]
+      n1 [label="multiply(·, 2)\\nfloat32[2]", fillcolor="#e8f0fb", color="#5b7db1"]
+      n0 -> n1
+      n2 [label="sum(·, axis=0)\\nfloat32[]", fillcolor="#fdeccc", color="#c98a1b"]
+      n1 -> n2
+    }
+    """
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"the graph of a Tensor can be drawn, not of {type(tensor).__name__}")
+    named = parameters.named_tensors() if isinstance(parameters, Module) else dict(parameters or {}).items()
+    names = {id(t): name for name, t in named if _is_tensor(t, name)}
+    lines = [HEAD]
+    nodes: dict[int, str] = {}  # the names of the nodes, by the id of their Tensor or array
+
+    def add(value: Any, title: str, look: str) -> None:
+        text = "\\n".join(_escaped(line) for line in (names.get(id(value)), title, _kind(value)) if line)
+        nodes[id(value)] = f"n{len(nodes)}"
+        lines.append(f'  {nodes[id(value)]} [label="{text}", {look}]')
+
+    for made in _ancestors([tensor], None):
+        if made._recipe is None:
+            continue  # it is added before what was made of it
+        operation, args, _, kwargs = made._recipe
+        sources = [a for a in args if _is_node(a)]
+        for a in sources:
+            if id(a) not in nodes:
+                add(a, "", LEAF if isinstance(a, Tensor) and a.requires_grad else CONSTANT)
+        add(made, _call(operation.name, args, kwargs), RESULT if made is tensor else OPERATION)
+        lines += [f"  {nodes[id(a)]} -> {nodes[id(made)]}" for a in sources]
+    if not nodes:
+        add(tensor, "", RESULT)
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def render(tensor: Tensor, path: "str | Path", parameters: "Module | Mapping[str, Tensor] | None" = None) -> None:
+    """Draw the computation graph of a Tensor into an SVG file; see `graph`.
+
+    Raises:
+        ValueError: the file's name does not end in .svg.
+        RuntimeError: Graphviz's program `dot` is not installed, or fails; the graph was freed by a backward.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> render(np.sum(x * 2), "graph.png")
+    Traceback (most recent call last):
+    ValueError: render writes SVG: the file's name must end in .svg, not 'graph.png'
+    """
+    if Path(path).suffix != ".svg":
+        raise ValueError(f"render writes SVG: the file's name must end in .svg, not {Path(path).name!r}")
+    source = graph(tensor, parameters)
+    program = shutil.which("dot")
+    if program is None:
+        raise RuntimeError(
+            "render needs Graphviz's program `dot`: apt install graphviz, brew install graphviz or conda install"
+            " graphviz; or draw the text of viz.graph() elsewhere"
+        )
+    run = subprocess.run([program, "-Tsvg"], input=source.encode(), capture_output=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"dot failed with status {run.returncode}: {run.stderr.decode(errors='replace')[:500]}")
+    Path(path).write_bytes(run.stdout)
+
+
+def _is_tensor(value: Any, name: str) -> bool:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"the names are of Tensors, but {name!r} is of {type(value).__name__}")
+    return True
+
+
+def _is_node(argument: Any) -> bool:
+    return isinstance(argument, Tensor) or (isinstance(argument, np.ndarray) and argument.ndim > 0)
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}"
+
+
+def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """The operation, with its arguments if some are not nodes: `add`, `sum(·, axis=0)`."""
+    name = name.lstrip("_")
+    given = ["·" if _is_node(a) else _shown(a) for a in args]
+    given += [f"{key}={_shown(value)}" for key, value in kwargs.items() if key != "saved"]
+    return name if set(given) <= {"·"} else f"{name}({', '.join(given)})"
+
+
+def _shown(value: Any) -> str:
+    """A number, an index or an option, in few letters."""
+    if isinstance(value, slice):
+        ends = ["" if end is None else str(end) for end in (value.start, value.stop, value.step)]
+        return ":".join(ends if ends[2] else ends[:2])
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, np.ndarray) and value.ndim:
+        return _kind(value)
+    text = "..." if value is ... else str(value)
+    return text if len(text) <= 30 else text[:29] + "…"
+
+
+def _escaped(text: str) -> str:
+    """For a label in quotes, where a backslash and & have meanings, and what cannot be printed could end it."""
+    printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
