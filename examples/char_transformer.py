@@ -2,7 +2,7 @@
 
 A decoder-only transformer learns, letter by letter, the language reference that comes with Python itself (what
 `help("topics")` shows), and writes some at the end. What it has learned is measured on a tenth of the text that it has
-not seen, against an n-gram model that has counted the same letters: the loss ends below that of the best of these.
+not seen, against n-gram models that have counted the same letters.
 """
 
 from collections import Counter
@@ -66,7 +66,7 @@ def loss_of(model: Transformer, windows: np.ndarray) -> Any:
 
 def train(model: Transformer, text: np.ndarray, steps: int, rng: "np.random.Generator", bar: Any) -> list[float]:
     """The loss of each step, on windows from random places."""
-    rises = optim.WarmupScheduler(3e-3, steps=min(100, steps), start=0.01)
+    rises = optim.WarmupScheduler(3e-3, steps=min(100, steps), start_factor=0.01)
     falls = optim.CosineScheduler(3e-3, steps=max(1, steps - 100), minimum=1e-4)
     schedule = optim.JoinedScheduler([rises, falls], milestones=[min(100, steps)])
     optimizer = optim.AdamW(model.parameters(), lr=schedule, betas=(0.9, 0.99), weight_decay=0.1)

@@ -1,7 +1,6 @@
 """A small convolutional network that reads handwritten digits: `python examples/mnist_cnn.py`.
 
-Two convolutions, each with batch normalisation and max-pooling, and two linear layers: at least 99.2 % of the test set,
-in a few minutes on two cores.
+Two convolutions, each with batch normalisation and max-pooling, and two linear layers.
 """
 
 from collections.abc import Iterator

@@ -3,7 +3,6 @@
 from typing import Any
 
 from tinygrad_np import Tensor, grad, nn
-from tinygrad_np.nn import recurrent
 
 import numpy as np
 import pytest
@@ -74,7 +73,7 @@ def with_states(kind: str, module: Any, inputs: list[Any]) -> Any:
 @given(data=st.data(), inputs=sizes, hidden=sizes, batch=st.integers(0, 3), dtype=dtypes, seed=seeds)
 def test_cells(kind: str, data: st.DataObject, inputs: int, hidden: int, batch: int, dtype: type, seed: int) -> None:
     options = options_of(data.draw, kind, bias=st.booleans())
-    ours = getattr(recurrent, kind)(inputs, hidden, **options, rng=np.random.default_rng(seed), dtype=dtype)
+    ours = getattr(nn, kind)(inputs, hidden, **options, rng=np.random.default_rng(seed), dtype=dtype)
     torch.manual_seed(seed)
     theirs = getattr(torch.nn, kind)(inputs, hidden, **options, dtype=getattr(torch, dtype.__name__))
     lead = (batch,) if batch else ()
@@ -95,7 +94,7 @@ def test_layers(
         batch_first=st.booleans(),
         bidirectional=st.booleans(),
     )
-    ours = getattr(recurrent, kind)(inputs, hidden, **options, rng=np.random.default_rng(seed), dtype=dtype)
+    ours = getattr(nn, kind)(inputs, hidden, **options, rng=np.random.default_rng(seed), dtype=dtype)
     torch.manual_seed(seed)
     theirs = getattr(torch.nn, kind)(inputs, hidden, **options, dtype=getattr(torch, dtype.__name__))
     lead = (batch,) if batch else ()
@@ -103,3 +102,76 @@ def test_layers(
     state = (options["num_layers"] * (1 + options["bidirectional"]), *lead, hidden)
     states = data.draw(st.booleans()) * (2 if kind == "LSTM" else 1) * [state]
     compare(theirs, ours, arrays(seed, dtype, shape, *states), lambda m, given: with_states(kind, m, given))
+
+
+@given(data=st.data(), dtype=dtypes, seed=seeds)
+def test_scaled_dot_product_attention(data: st.DataObject, dtype: type, seed: int) -> None:
+    lead = data.draw(st.sampled_from([(), (2,), (2, 3)]))
+    queries, keys, features, values = (data.draw(sizes) for _ in range(4))
+    is_causal = data.draw(st.booleans())
+    q, k, v = arrays(seed, dtype, (*lead, queries, features), (*lead, keys, features), (*lead, keys, values))
+    shape = data.draw(
+        st.sampled_from(
+            [None, (queries, keys), (keys,), (*lead, queries, keys), (*lead[:1], *(1,) * len(lead[1:]), 1, keys)]
+        )
+    )
+    mask = (
+        None if shape is None or is_causal else np.random.default_rng(seed).random(shape) < 0.4
+    )  # PyTorch has not both
+    theirs = [torch.tensor(x, requires_grad=True) for x in (q, k, v)]
+    allowed = None if mask is None else torch.tensor(~mask).expand(*lead, queries, keys)
+    expected = torch.nn.functional.scaled_dot_product_attention(*theirs, attn_mask=allowed, is_causal=is_causal)
+    ours = [Tensor(x, requires_grad=True) for x in (q, k, v)]
+    found = nn.scaled_dot_product_attention(*ours, mask=mask, is_causal=is_causal)
+    g = np.random.default_rng(0).uniform(-1, 1, found.shape).astype(dtype)
+    pairs = [
+        (found, expected),
+        *zip(grad(found, ours, g), torch.autograd.grad(expected, theirs, torch.tensor(g)), strict=True),
+    ]
+    for y, their_y in pairs:
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.data, their_y.detach().numpy(), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@given(data=st.data(), dtype=dtypes, seed=seeds)
+def test_multihead_attention(data: st.DataObject, dtype: type, seed: int) -> None:
+    heads, queries, keys, batch = data.draw(sizes), data.draw(sizes), data.draw(sizes), data.draw(st.integers(0, 3))
+    size, bias = heads * data.draw(sizes), data.draw(st.booleans())
+    lead = (batch,) if batch else ()
+    rng = np.random.default_rng(seed)
+    masks = {}
+    if data.draw(st.booleans()):
+        masks["key_padding_mask"] = rng.random((*lead, keys)) < 0.3
+    if data.draw(st.booleans()):
+        masks["attn_mask"] = (
+            rng.random(data.draw(st.sampled_from([(), (max(batch, 1) * heads,)])) + (queries, keys)) < 0.3
+        )
+    for mask in masks.values():
+        mask[..., 0] = False  # PyTorch gives NaN where nothing is allowed
+    is_causal = data.draw(st.booleans())
+    need_weights = data.draw(st.booleans())
+    their_masks = {name: torch.tensor(mask) for name, mask in masks.items()}
+    if is_causal:  # which PyTorch takes as a hint to what the mask is
+        causal = torch.ones(queries, keys, dtype=torch.bool).triu(1)
+        their_masks["attn_mask"] = their_masks.get("attn_mask", causal) | causal
+
+    def call(module: Any, inputs: list[Any]) -> Any:
+        is_ours = isinstance(module, nn.Module)
+        options = masks | {"is_causal": is_causal} if is_ours else their_masks
+        output, weights = module(*inputs, **options, need_weights=need_weights)
+        assert (weights is None) == (not need_weights)
+        return [output, weights] if need_weights else [output]
+
+    ours = nn.MultiheadAttention(size, heads, bias, rng=rng, dtype=dtype)
+    torch.manual_seed(seed)
+    theirs = torch.nn.MultiheadAttention(size, heads, bias=bias, batch_first=True, dtype=getattr(torch, dtype.__name__))
+    inputs = arrays(seed, dtype, (*lead, queries, size), (*lead, keys, size), (*lead, keys, size))
+    compare(theirs, ours, inputs, call)
+
+
+@given(data=st.data(), dtype=dtypes, seed=seeds)
+def test_attention_of_a_sequence_to_itself(data: st.DataObject, dtype: type, seed: int) -> None:
+    ours = nn.MultiheadAttention(6, 2, rng=np.random.default_rng(seed), dtype=dtype)
+    torch.manual_seed(seed)
+    theirs = torch.nn.MultiheadAttention(6, 2, batch_first=True, dtype=getattr(torch, dtype.__name__))
+    compare(theirs, ours, arrays(seed, dtype, (2, data.draw(sizes), 6)), lambda m, x: m(x[0], x[0], x[0]))

@@ -28,7 +28,7 @@ from .schedules import (
 )
 from .tensor import Tensor, lazy_gradients
 
-__all__ = [  # noqa: RUF022 - as sorted() sorts
+__all__ = [
     "Adagrad",
     "Adam",
     "AdamW",

@@ -121,10 +121,12 @@ def _kind(value: Any) -> str:
 
 
 def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The operation, with its arguments if some are not nodes: `add`, `sum(·, axis=0)`."""
-    name = name.lstrip("_")
+    """The operation, with its arguments if some are not nodes: `add`, `sum(·, axis=0)`, `[:, 0]`."""
+    if name == "getitem":
+        return f"[{_shown(args[1]).removeprefix('(').removesuffix(')')}]"
     given = ["·" if _is_node(a) else _shown(a) for a in args]
     given += [f"{key}={_shown(value)}" for key, value in kwargs.items() if key != "saved"]
+    name = name.removeprefix("_")
     return name if set(given) <= {"·"} else f"{name}({', '.join(given)})"
 
 

@@ -17,12 +17,13 @@ def described(module: Module) -> str:
         if name in ("rng", "dtype"):
             continue
         value: Any = getattr(module, name)
-        if isinstance(parameter.default, bool):
+        yes_or_no = isinstance(parameter.default, bool)
+        if yes_or_no:
             value = value is not None and value is not False
         shown = f"array of {value.shape}" if hasattr(value, "shape") else repr(value)
         if shown == repr(parameter.default):
             leading = False
             continue
-        leading = leading and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        leading = leading and parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not yes_or_no
         parts.append(shown if leading else f"{name}={shown}")
     return f"{type(module).__name__}({', '.join(parts)})"

@@ -1,0 +1,170 @@
+"""Pictures of computation graphs: what stands in their source, and that Graphviz draws it."""
+
+import shutil
+import xml.etree.ElementTree
+from pathlib import Path
+
+from tinygrad_np import Tensor, cross_entropy, grad, nn, viz
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+
+
+def nodes(source: str) -> dict[str, str]:
+    """The label of each node, by its name."""
+    lines = [line.strip() for line in source.splitlines() if "[label=" in line]
+    return {line.split()[0]: line.split('label="')[1].split('", ')[0] for line in lines}
+
+
+def edges(source: str) -> list[tuple[str, str]]:
+    """The labels at both ends of each edge."""
+    labels = nodes(source)
+    return [
+        tuple(labels[end] for end in line.split(" -> "))
+        for line in source.replace("  ", "").splitlines()
+        if "->" in line
+    ]
+
+
+def network() -> tuple[nn.Module, Tensor]:
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 4, rng=rng), nn.ReLU(), nn.Linear(4, 2, rng=rng))
+    return model, cross_entropy(model(np.ones((5, 3), np.float32)), np.zeros(5, int))
+
+
+def test_the_graph_of_a_network() -> None:
+    model, loss = network()
+    assert edges(viz.graph(loss, model)) == [
+        (r"float32[5, 3]", r"linear\nfloat32[5, 4]"),
+        (r"layers.0.weight\nfloat32[3, 4]", r"linear\nfloat32[5, 4]"),
+        (r"layers.0.bias\nfloat32[4]", r"linear\nfloat32[5, 4]"),
+        (r"linear\nfloat32[5, 4]", r"relu\nfloat32[5, 4]"),
+        (r"relu\nfloat32[5, 4]", r"linear\nfloat32[5, 2]"),
+        (r"layers.2.weight\nfloat32[4, 2]", r"linear\nfloat32[5, 2]"),
+        (r"layers.2.bias\nfloat32[2]", r"linear\nfloat32[5, 2]"),
+        (r"linear\nfloat32[5, 2]", r"cross_entropy\nfloat32[]"),
+        (r"int64[5]", r"cross_entropy\nfloat32[]"),
+    ]
+
+
+def test_the_same_computation_gives_the_same_text() -> None:
+    (model, loss), (other, again) = network(), network()
+    assert viz.graph(loss, model) == viz.graph(again, other)
+    assert viz.graph(loss, model) == viz.graph(loss, dict(model.named_tensors()))
+    assert "layers" not in viz.graph(loss)
+
+
+def test_each_tensor_and_array_is_one_node() -> None:
+    x, array = Tensor([1.0, 2.0], requires_grad=True), np.ones(2, np.float32)
+    source = viz.graph(x * array + x * array + Tensor(array) * x)
+    assert list(nodes(source).values()).count("float32[2]") == 3  # x, the array, and the Tensor of it
+    assert len(edges(source)) == 10
+    assert edges(viz.graph(x * x)) == [("float32[2]", r"multiply\nfloat32[2]")] * 2
+
+
+def test_numbers_indices_and_keywords_stand_with_their_operation() -> None:
+    x = Tensor(np.ones((3, 4)), requires_grad=True)
+
+    def title(y: Tensor) -> str:
+        return list(nodes(viz.graph(y)).values())[-1].split(r"\n")[0]
+
+    assert title(2.5 * x) == "multiply(2.5, ·)"
+    assert title(x * np.array(2.5)) == "multiply(·, 2.5)"
+    assert title(x.sum(axis=(0, 1), keepdims=True)) == "sum(·, axis=(0, 1), keepdims=True)"
+    assert title(x.sum(axis=(0,))) == "sum(·, axis=(0,))"
+    assert title(x[1]) == "[1]"
+    assert title(x[..., 1:, None]) == "[..., 1:, None]"
+    assert title(x[::2, np.array([0, 1, 1])]) == "[::2, int64[3]]"
+    assert title(x[np.array([0, 1, 1])]) == "[int64[3]]"
+    assert title(x.reshape((1,) * 11 + (12,))) == "reshape(·, shape=(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 12))"
+    assert title(x * 10**40) == "multiply(·, 10000000000000000000000000000…)"
+
+
+def test_computed_tensors_can_be_named() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    hidden = x * 2
+    assert list(nodes(viz.graph(hidden + 1, {"hidden": hidden, "in": x})).values()) == [
+        r"in\nfloat32[1]",
+        r"hidden\nmultiply(·, 2)\nfloat32[1]",
+        r"add(·, 1)\nfloat32[1]",
+    ]
+
+
+def test_a_tensor_that_was_not_computed_stands_alone() -> None:
+    assert list(nodes(viz.graph(Tensor([1.0]), {})).values()) == ["float32[1]"]
+    x = Tensor([1.0], requires_grad=True)
+    assert list(nodes(viz.graph(x, {"x": x})).values()) == [r"x\nfloat32[1]"]
+
+
+def test_graphs_of_gradients_can_be_drawn() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    slope = grad(np.sin(x).sum(), x, create_graph=True)
+    assert r"cos\nfloat32[1]" in nodes(viz.graph(slope)).values()
+
+
+def test_a_long_chain_does_not_recurse() -> None:
+    y = x = Tensor([1.0], requires_grad=True)
+    for _ in range(100_000):
+        y = y + 1
+    source = viz.graph(y, {"x": x})
+    assert source.count("->") == 100_000
+
+
+def test_a_freed_graph_raises_as_a_backward_does() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    loss = np.exp(x * 2).sum()
+    loss.backward()
+    with pytest.raises(RuntimeError, match="the graph was freed by an earlier backward .found at sum.*retain_graph"):
+        viz.graph(loss)
+    again = np.exp(x * 2).sum()
+    again.backward(retain_graph=True)
+    viz.graph(again)
+
+
+def test_what_is_no_tensor_is_refused() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="not of ndarray"):
+        viz.graph(np.ones(3))
+    with pytest.raises(TypeError, match="'x' is of ndarray"):
+        viz.graph(x * 2, {"x": x.data})
+
+
+@needs_dot
+def test_a_picture_is_written(tmp_path: Path) -> None:
+    model, loss = network()
+    viz.render(loss, tmp_path / "graph.svg", model)
+    texts = [
+        t.text for t in xml.etree.ElementTree.parse(tmp_path / "graph.svg").iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert texts.count("linear") == 2
+    assert {"layers.0.weight", "float32[3, 4]", "cross_entropy"} <= set(texts)
+    places = {
+        t.text: float(t.get("y")) for t in xml.etree.ElementTree.parse(tmp_path / "graph.svg").iter() if t.get("y")
+    }
+    assert places["float32[5, 3]"] < places["relu"] < places["cross_entropy"]  # from above to below
+
+
+@needs_dot
+@given(name=st.text(st.sampled_from('\\"&<>{}|;ngrNGEHTLé\u4e2d\n\r\t\0\x1b\u202e\ud800#[]='), min_size=1, max_size=8))
+def test_any_name_is_drawn_as_it_is(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    x = Tensor([1.0], requires_grad=True)
+    path = tmp_path_factory.mktemp("names") / "graph.svg"
+    viz.render(x * 2, path, {name: x})
+    texts = [t.text for t in xml.etree.ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+    assert "".join(c if c.isprintable() else repr(c)[1:-1] for c in name) in texts
+
+
+def test_without_graphviz_an_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="apt install graphviz"):
+        viz.render(network()[1], tmp_path / "graph.svg")
+    program = tmp_path / "dot"
+    program.write_text("#!/bin/sh\necho no fonts >&2\nexit 3\n")
+    program.chmod(0o755)
+    with pytest.raises(RuntimeError, match="dot failed with status 3: no fonts"):
+        viz.render(network()[1], tmp_path / "graph.svg")
+    assert not (tmp_path / "graph.svg").exists()
