@@ -130,7 +130,7 @@ def test_without_bias_there_are_two_parameters() -> None:
     }
     layer = build(bias=False)
     assert list(layer.state_dict()) == ["in_proj_weight", "out_proj.weight"]
-    assert repr(layer) == "MultiheadAttention(4, 2, False)"
+    assert repr(layer) == "MultiheadAttention(4, 2, bias=False)"
     large = build(100, 4)
     for weight, bound in ((large.in_proj_weight, np.sqrt(6 / 400)), (large.out_proj.weight, np.sqrt(6 / 200))):
         assert weight.data.std() == pytest.approx(bound / np.sqrt(3), rel=0.02)
@@ -230,8 +230,8 @@ def test_turned_products_depend_on_distance_only() -> None:
 
 def test_pairs_are_turned_by_the_angles_of_the_paper() -> None:
     x = normal(3, 4)
-    y = nn.rotary(x, [0, 5, 9], base=100.0)
-    for row, position in enumerate((0, 5, 9)):
+    y = nn.rotary(x, [0, 2.5, 9], base=100.0)
+    for row, position in enumerate((0, 2.5, 9)):
         for i, frequency in enumerate((1.0, 0.1)):
             turned = complex(*x[row, 2 * i : 2 * i + 2]) * np.exp(1j * position * frequency)
             np.testing.assert_allclose(complex(*y[row, 2 * i : 2 * i + 2]), turned, rtol=1e-12)

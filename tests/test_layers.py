@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, erf, gelu, grad, nn, sigmoid, softplus
+from tinygrad_np import Tensor, erf, gelu, grad, log_softmax, nn, sigmoid, softmax, softplus
 from tinygrad_np.nn import init
 from tinygrad_np.ops.special import leaky_relu, silu
 from tinygrad_np.testing import check_gradients
@@ -90,7 +90,18 @@ def test_erf_in_float32_and_beyond_its_blocks() -> None:
 def test_small_values_are_not_lost() -> None:
     x = np.float32(-30)
     for function in (sigmoid, softplus):
-        assert function(x) == pytest.approx(math.exp(-30), rel=1e-6)
+        assert function(x) == pytest.approx(math.exp(-30), rel=1e-6, abs=0)
+
+
+def test_activations_pass_their_options_on() -> None:
+    for layer, function, options in [
+        (nn.LeakyReLU(0.3), leaky_relu, {"negative_slope": 0.3}),
+        (nn.GELU("tanh"), gelu, {"approximate": "tanh"}),
+        (nn.Softplus(2), softplus, {"beta": 2.0}),
+        (nn.Softmax(0), softmax, {"axis": 0}),
+        (nn.LogSoftmax(0), log_softmax, {"axis": 0}),
+    ]:
+        np.testing.assert_array_equal(layer(X), function(X, **options))
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,15 @@ def test_derivatives_in_predictions_and_targets(loss: Callable[..., Any], reduct
     check_gradients(lambda x, y: loss(x, y, reduction=reduction), X, Y, order=2)
 
 
+def test_binary_cross_entropy_is_its_definition() -> None:
+    p, weight, pos_weight = 1 / (1 + np.exp(-X)), np.array([0.5, 1.0, 2.0]), np.array([[3.0]] * 4)
+    y = PROBABILITIES
+    expected = weight * -(pos_weight * y * np.log(p) + (1 - y) * np.log(1 - p))
+    options = {"weight": weight, "pos_weight": pos_weight}
+    np.testing.assert_allclose(binary_cross_entropy_with_logits(X, y, reduction="none", **options), expected)
+    assert binary_cross_entropy_with_logits(X, y, **options) == pytest.approx(expected.mean())
+
+
 def test_the_weights_of_binary_cross_entropy_are_differentiable() -> None:
     check_gradients(
         lambda x, y, w, p: binary_cross_entropy_with_logits(x, y, weight=w, pos_weight=p), X, Y, X[0], Y[:, :1], order=2
@@ -271,6 +280,21 @@ def test_options_of_losses_of_numbers_that_are_impossible() -> None:
 
 
 # --- the layers ------------------------------------------------------------------------------------------------------
+
+
+def test_layers_pass_their_options_on() -> None:
+    of_classes = {"weight": np.array([1.0, 2.0, 3.0]), "ignore_index": 1, "reduction": "sum"}
+    weights = {"weight": np.array([1.0, 2.0, 3.0]), "pos_weight": np.array([3.0, 2.0, 1.0]), "reduction": "none"}
+    for layer, function, x, y, options in [
+        (nn.CrossEntropyLoss, cross_entropy, LOGITS, LABELS, {**of_classes, "label_smoothing": 0.1}),
+        (nn.NLLLoss, nll_loss, LOGITS, LABELS, of_classes),
+        (nn.MSELoss, mse_loss, X, Y, {"reduction": "sum"}),
+        (nn.L1Loss, l1_loss, X, Y, {"reduction": "sum"}),
+        (nn.HuberLoss, huber_loss, X, Y, {"reduction": "none", "delta": 0.3}),
+        (nn.BCEWithLogitsLoss, binary_cross_entropy_with_logits, X, PROBABILITIES, weights),
+        (nn.KLDivLoss, kl_div, X, Y, {"reduction": "batchmean", "log_target": True}),
+    ]:
+        np.testing.assert_array_equal(layer(**options)(x, y), function(x, y, **options))
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,14 @@ def test_derivatives_of_cells_to_second_order(kind: Any) -> None:
     )
 
 
+def test_derivatives_of_relu_where_some_are_active() -> None:
+    layer = build(nn.RNN, 2, 3, nonlinearity="relu", dtype=np.float64)
+    x = normal(3, 2, 2)
+    active = (layer(x)[0].data > 0).mean()
+    assert 0.2 < active < 0.8
+    check_gradients(lambda x: layer(x)[0], x, order=2)
+
+
 @every_kind
 def test_float32_stays_float32(kind: Any) -> None:
     module = build(kind, 3, 2)
@@ -223,4 +231,4 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_they_print_as_they_are_built() -> None:
     assert repr(build(nn.RNNCell, 3, 4, nonlinearity="relu")) == "RNNCell(3, 4, nonlinearity='relu')"
     assert repr(build(nn.LSTM, 3, 4, bidirectional=True)) == "LSTM(3, 4, bidirectional=True)"
-    assert repr(build(nn.GRU, 3, 4, num_layers=2, bias=False)) == "GRU(3, 4, 2, False)"
+    assert repr(build(nn.GRU, 3, 4, num_layers=2, bias=False)) == "GRU(3, 4, 2, bias=False)"

@@ -8,7 +8,7 @@ from tinygrad_np import Tensor, cross_entropy, grad, nn, viz
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -150,6 +150,7 @@ def test_a_picture_is_written(tmp_path: Path) -> None:
 
 @needs_dot
 @given(name=st.text(st.sampled_from('\\"&<>{}|;ngrNGEHTLé\u4e2d\n\r\t\0\x1b\u202e\ud800#[]='), min_size=1, max_size=8))
+@example(name='&lt;\\N"')
 def test_any_name_is_drawn_as_it_is(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     x = Tensor([1.0], requires_grad=True)
     path = tmp_path_factory.mktemp("names") / "graph.svg"

@@ -331,7 +331,7 @@ def _angles(positions: Array, size: int, base: float) -> Any:
     cases=[
         Case("3 4, 3", domains=(REAL, Domain(0, 50, "i"))),
         Case("n 2 3 2, 3", kwargs={"base": 100.0}, domains=(REAL, Domain(0, 50, "i"))),
-        Case("2 m 4, 2 1"),
+        Case("2 m 4, 2 1", domains=(REAL, Domain(-9, 9, "i"))),
     ],
 )
 def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:

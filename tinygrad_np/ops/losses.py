@@ -11,7 +11,7 @@ import numpy as np
 from ..tensor import Array, Tensor, composite, differentiable
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import floating, keep
-from .special import log_softmax, one_hot, sigmoid, softmax, softplus
+from .special import check_labels, log_softmax, sigmoid, softmax, softplus
 
 # --- of classes ------------------------------------------------------------------------------------------------------
 
@@ -29,13 +29,17 @@ def _shares(
     if weights.shape != (classes,):
         raise ValueError(f"weight has shape {weights.shape}, expected a number for each of {classes} classes")
     kept = labels != ignore_index
-    right = one_hot(np.where(kept, labels, 0), classes, scores.dtype)
-    shares = ((1 - label_smoothing) * right + label_smoothing / classes) * weights * kept[..., np.newaxis]
+    chosen = np.where(kept, labels, 0)
+    check_labels(chosen, classes)
+    own = weights[chosen] * kept
+    scale = kept.astype(scores.dtype)
     if reduction == "mean":
-        total = np.sum(right @ weights * kept)
+        total = np.sum(own)
         if total == 0:
             raise ValueError("there is nothing to take the mean of: every label is ignored, or of weight 0")
-        shares /= total
+        own, scale = own / total, scale / total
+    shares = np.multiply.outer(scale, weights * (label_smoothing / classes))
+    shares.reshape(-1, classes)[np.arange(labels.size), chosen.ravel()] += ((1 - label_smoothing) * own).ravel()
     return np.moveaxis(shares, -1, 1)
 
 
@@ -257,6 +261,12 @@ def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
     return _reduced("l1_loss", np.abs(predictions - _wanted("l1_loss", predictions, targets)), reduction)
 
 
+@differentiable(lambda g, y, x, *, delta: g * np.clip(x, -delta, delta), cases=each("*", delta=(0.5, 2.0)))
+def _huber(x: Array, delta: float) -> Array:
+    within = np.clip(x, -delta, delta)
+    return np.asarray(within * (x - 0.5 * within))
+
+
 def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta: float = 1.0) -> Any:
     """The mean of d**2 / 2 where d = |predictions - targets| is up to delta, and of delta * (d - delta / 2) beyond.
 
@@ -276,8 +286,7 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be above 0, not {delta!r}")
     difference = predictions - _wanted("huber_loss", predictions, targets)
-    within = np.clip(difference, -delta, delta)
-    return _reduced("huber_loss", within * (difference - 0.5 * within), reduction)
+    return _reduced("huber_loss", _huber(difference, delta=delta), reduction)
 
 
 @differentiable(

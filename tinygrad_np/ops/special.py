@@ -222,6 +222,15 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     return y
 
 
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise ValueError for labels that are no integers, or out of the range from 0 to classes - 1."""
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels are integers, not {labels.dtype}")
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise ValueError(f"label {wrong} is out of range: there are {classes} classes, from 0")
+
+
 def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     """A plain array of shape (*labels.shape, classes) with a 1 at each label and 0 elsewhere.
 
@@ -233,11 +242,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
            [1., 0., 0.]], dtype=float32)
     """
     labels = np.asarray(labels)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels are integers, not {labels.dtype}")
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise ValueError(f"label {wrong} is out of range: there are {classes} classes, from 0")
+    check_labels(labels, classes)
     return np.asarray(np.arange(classes) == labels[..., np.newaxis], dtype)
 
 
