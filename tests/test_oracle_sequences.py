@@ -110,24 +110,18 @@ def test_scaled_dot_product_attention(data: st.DataObject, dtype: type, seed: in
     queries, keys, features, values = (data.draw(sizes) for _ in range(4))
     is_causal = data.draw(st.booleans())
     q, k, v = arrays(seed, dtype, (*lead, queries, features), (*lead, keys, features), (*lead, keys, values))
-    shape = data.draw(
-        st.sampled_from(
-            [None, (queries, keys), (keys,), (*lead, queries, keys), (*lead[:1], *(1,) * len(lead[1:]), 1, keys)]
-        )
-    )
-    mask = (
-        None if shape is None or is_causal else np.random.default_rng(seed).random(shape) < 0.4
-    )  # PyTorch has not both
+    full = (*lead, queries, keys)
+    shape = data.draw(st.sampled_from([None, full, (queries, keys), (keys,), (*(1,) * (len(full) - 1), keys)]))
+    both = shape is not None and is_causal  # which PyTorch does not take
+    mask = None if shape is None or both else np.random.default_rng(seed).random(shape) < 0.4
     theirs = [torch.tensor(x, requires_grad=True) for x in (q, k, v)]
-    allowed = None if mask is None else torch.tensor(~mask).expand(*lead, queries, keys)
+    allowed = None if mask is None else torch.tensor(~mask).expand(full)
     expected = torch.nn.functional.scaled_dot_product_attention(*theirs, attn_mask=allowed, is_causal=is_causal)
     ours = [Tensor(x, requires_grad=True) for x in (q, k, v)]
     found = nn.scaled_dot_product_attention(*ours, mask=mask, is_causal=is_causal)
     g = np.random.default_rng(0).uniform(-1, 1, found.shape).astype(dtype)
-    pairs = [
-        (found, expected),
-        *zip(grad(found, ours, g), torch.autograd.grad(expected, theirs, torch.tensor(g)), strict=True),
-    ]
+    their_gradients = torch.autograd.grad(expected, theirs, torch.tensor(g))
+    pairs = [(found, expected), *zip(grad(found, ours, g), their_gradients, strict=True)]
     for y, their_y in pairs:
         assert y.dtype == dtype
         np.testing.assert_allclose(y.data, their_y.detach().numpy(), rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
@@ -143,9 +137,8 @@ def test_multihead_attention(data: st.DataObject, dtype: type, seed: int) -> Non
     if data.draw(st.booleans()):
         masks["key_padding_mask"] = rng.random((*lead, keys)) < 0.3
     if data.draw(st.booleans()):
-        masks["attn_mask"] = (
-            rng.random(data.draw(st.sampled_from([(), (max(batch, 1) * heads,)])) + (queries, keys)) < 0.3
-        )
+        every_head = data.draw(st.sampled_from([(), (max(batch, 1) * heads,)]))
+        masks["attn_mask"] = rng.random((*every_head, queries, keys)) < 0.3
     for mask in masks.values():
         mask[..., 0] = False  # PyTorch gives NaN where nothing is allowed
     is_causal = data.draw(st.booleans())

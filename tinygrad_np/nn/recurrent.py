@@ -27,7 +27,7 @@ from .module import Module
 
 
 def _sigmoid(x: Any) -> Any:
-    """By a tanh, which NumPy vectorises: 13 us for 64 x 256, where `tinygrad_np.sigmoid` takes 96."""
+    """By a tanh, which NumPy vectorises: 13 us for 64 x 256 (`tinygrad_np.sigmoid`: 96), exact to an ulp of 1."""
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
@@ -82,13 +82,9 @@ def _lstm_back(g: Any, gates: Any, before: Any, after: Any) -> Any:
     i, f, n, o = gates
     t = np.tanh(after[1])
     d_c = g[1] + g[0] * o * (1 - t * t)
-    d_i, d_f, d_n, d_o = (
-        d_c * n * i * (1 - i),
-        d_c * before[1] * f * (1 - f),
-        d_c * i * (1 - n * n),
-        g[0] * t * o * (1 - o),
+    d = np.concatenate(
+        [d_c * n * i * (1 - i), d_c * before[1] * f * (1 - f), d_c * i * (1 - n * n), g[0] * t * o * (1 - o)], axis=-1
     )
-    d = np.concatenate([d_i, d_f, d_n, d_o], axis=-1)
     return d, d, (0.0, d_c * f)
 
 
@@ -113,7 +109,7 @@ KINDS = {
 class _Saved:
     """The gates of all steps, and the last sweep back over them with the gradient that it was for.
 
-    The vjps of the four arguments want the same sweep; one takes two thirds of the backward.
+    The vjps of the four arguments want the same sweep, which takes half of the backward.
     """
 
     def __init__(self, gates: list[Any]) -> None:
@@ -121,23 +117,25 @@ class _Saved:
         self.last: tuple[Any, Any] = (None, None)
 
 
+def _step(a: Any, y: Any, weight: Any, bias: Any, kind: str, t: int) -> Any:
+    """The new states after step t, and its gates."""
+    return KINDS[kind].step(a[t], linear(y[0, t], weight, bias), y[:, t])
+
+
 def _sweep(g: Any, y: Any, a: Any, weight: Any, bias: Any, kind: str, saved: _Saved | None) -> Any:
-    """Back over all steps: the gradients of a, of p and of the initial states."""
+    """The gradients of a, of p and of the initial states: as saved, or computed."""
     if saved is None:
-        return _swept(g, y, [_step(a, y, weight, bias, kind, t)[1] for t in range(len(a))], weight.T, kind)
+        return _back(g, y, [_step(a, y, weight, bias, kind, t)[1] for t in range(len(a))], weight.T, kind)
     of, found = saved.last
     if of is not g:
         transposed = np.ascontiguousarray(weight.T)  # products with it take 65 us instead of 88 for 64 x 512 x 128
-        found = _swept(g, y, saved.gates, transposed, kind)
+        found = _back(g, y, saved.gates, transposed, kind)
         saved.last = g, found
     return found
 
 
-def _step(a: Any, y: Any, weight: Any, bias: Any, kind: str, t: int) -> Any:
-    return KINDS[kind].step(a[t], linear(y[0, t], weight, bias), y[:, t])
-
-
-def _swept(g: Any, y: Any, gates: list[Any], transposed: Any, kind: str) -> Any:
+def _back(g: Any, y: Any, gates: list[Any], transposed: Any, kind: str) -> Any:
+    """From the last step to the first."""
     d_as, d_ps, carried = [], [], [0.0] * len(y)
     for t in reversed(range(len(gates))):
         d_states = [g[i, t + 1] + carried[i] for i in range(len(y))]
@@ -145,12 +143,9 @@ def _swept(g: Any, y: Any, gates: list[Any], transposed: Any, kind: str) -> Any:
         carried = [direct + d_p @ transposed, *others]
         d_as.append(d_a)
         d_ps.append(d_p)
+    d_initial = np.stack([g[i, 0] + carried[i] for i in range(len(y))])
     stacked = np.stack(d_as[::-1])
-    return (
-        stacked,
-        stacked if d_p is d_a else np.stack(d_ps[::-1]),  # for a and p that are only added, it is the same
-        np.stack([g[i, 0] + carried[i] for i in range(len(y))]),
-    )
+    return stacked, stacked if d_p is d_a else np.stack(d_ps[::-1]), d_initial  # where a + p is all, both are the same
 
 
 def _rows(x: Any) -> Any:
@@ -560,7 +555,9 @@ class LSTM(_Layers):
     Arguments, attributes, shapes and errors are those of `RNN`, without the nonlinearity and with the parameters of
     `LSTMCell`; the initial states are hx = (h, c), and the result is (outputs, (h_n, c_n)).
 
-    COST
+    A batch of 64 with 50 steps and 128 features takes 36 ms, forward and backward, on one thread, and 44 ms where its
+    memory went back to the system before; PyTorch takes 20 to 23 ms. A GRU takes 30 or 41 and 24 ms, an RNN 9 and 8 ms.
+    Half of an LSTM's time is products of matrices.
 
     >>> from tinygrad_np import nn
     >>> layer = nn.LSTM(3, 4, rng=np.random.default_rng(0))
