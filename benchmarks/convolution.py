@@ -46,7 +46,7 @@ def ours(workload: str, arrays: list[np.ndarray], input_needed: bool) -> Callabl
     def step() -> Any:
         x.grad = weight.grad = bias.grad = None
         forward().backward(g)
-        return (x if input_needed else weight).grad.data.ravel()[0]  # type: ignore[union-attr]
+        return (x if input_needed else weight).grad.data.ravel()[0]
 
     return step
 
@@ -64,7 +64,7 @@ def pytorch(workload: str, arrays: list[np.ndarray], input_needed: bool) -> Call
     def step() -> Any:
         x.grad = weight.grad = bias.grad = None
         forward().backward(g)
-        return (x if input_needed else weight).grad.ravel()[0]  # type: ignore[union-attr]
+        return (x if input_needed else weight).grad.ravel()[0]
 
     return step
 

@@ -256,7 +256,7 @@ def stop(executor: futures.Executor) -> None:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__)
     command_line.add_settings(parser, Settings, **CANDIDATES)
     parser.set_defaults(epochs=10)
     add = partial(command_line.add, parser)

@@ -326,7 +326,7 @@ def test_activations_die_as_the_walk_goes_on() -> None:
 
 
 def test_what_the_forward_saved_serves_the_backward_and_dies_with_it() -> None:
-    given: list[object] = []
+    given: list[Any] = []
 
     def back(g: Any, y: Any, x: Any, *, saved: Any) -> Any:
         given.append(saved if saved is None else weakref.ref(saved))
@@ -340,7 +340,7 @@ def test_what_the_forward_saved_serves_the_backward_and_dies_with_it() -> None:
         given.clear()
         y = square(x)
         assert grad(y.sum(), x, create_graph=create_graph) == [6]
-        assert given[0] is None if create_graph else given[0]() is None  # type: ignore[operator]
+        assert given[0] is None if create_graph else given[0]() is None
         assert y == [9]
 
 

@@ -1,12 +1,15 @@
-"""Hyperparameters, checked where a layer or an optimiser is built: each function returns the value or raises.
+"""Hyperparameters, checked where a layer or an optimiser is built, and states before they are loaded.
 
-As in `self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")`.
+Each function returns what it was given, or raises an error that says what was expected, as in `self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")`.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from .blas import Array
 
 
 def positive_integer(owner: str, name: str, value: Any) -> int:
@@ -80,3 +83,27 @@ def floating(owner: str, dtype: Any) -> np.dtype[Any]:
     if wanted.kind != "f":
         raise TypeError(f"{owner}: dtype must be floating point, not {wanted}")
     return wanted
+
+
+def state(owner: str, own: Mapping[str, Array], new: Mapping[str, Any]) -> dict[str, Array]:
+    """Arrays by name that fit those of the owner: the same names and shapes, and numbers of a kind that can be cast.
+
+    Raises:
+        ValueError: names are missing or unknown, or shapes or kinds of numbers differ; all of them are listed.
+
+    >>> state("SGD", {"steps": np.array(0)}, {"step": 1})
+    Traceback (most recent call last):
+    ValueError: the state does not fit this SGD: step is unknown; steps is missing
+    """
+    arrays = {name: np.asarray(value) for name, value in new.items()}
+    problems = [f"{name} is missing" for name in own.keys() - arrays.keys()]
+    problems += [f"{name} is unknown" for name in arrays.keys() - own.keys()]
+    problems += [
+        f"{name} has shape {array.shape} of {array.dtype}, expected {own[name].shape} of {own[name].dtype}"
+        for name, array in arrays.items()
+        if name in own
+        and (array.shape != own[name].shape or not np.can_cast(array.dtype, own[name].dtype, "same_kind"))
+    ]
+    if problems:
+        raise ValueError(f"the state does not fit this {owner}: {'; '.join(sorted(problems))}")
+    return arrays

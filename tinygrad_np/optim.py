@@ -258,18 +258,8 @@ def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(owner: str, own: Mapping[str, Array], state: Mapping[str, Array]) -> None:
     """Copy arrays into those of the same names, all or none."""
-    new = {name: np.asarray(value) for name, value in state.items()}
-    problems = [f"{name} is missing" for name in own.keys() - new.keys()]
-    problems += [f"{name} is unknown" for name in new.keys() - own.keys()]
-    problems += [
-        f"{name} has shape {new[name].shape} of {new[name].dtype}, expected {own[name].shape} of {own[name].dtype}"
-        for name in own.keys() & new.keys()
-        if new[name].shape != own[name].shape or not np.can_cast(new[name].dtype, own[name].dtype, "same_kind")
-    ]
-    if problems:
-        raise ValueError(f"the state does not fit this {owner}: {'; '.join(sorted(problems))}")
-    for name, array in own.items():
-        array[...] = new[name]
+    for name, array in checks.state(owner, own, state).items():
+        own[name][...] = array
 
 
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:

@@ -1,5 +1,6 @@
 """Convolutions and pooling as layers; what they compute is in `tinygrad_np.ops.convolution` and `pooling`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,23 @@ from ..ops.convolution import conv1d, conv2d
 from ..ops.pooling import avg_pool2d, max_pool2d
 from ..ops.windows import sliding
 from ..tensor import Tensor
+from . import init
 from .module import Module
 
 
 class _Convolution(Module):
-    """The weights of a convolution, He-normal, and how it prints."""
+    """What convolutions have in common: their weights, their options, and how they print."""
+
+    convolve: Callable[..., Any]
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         kernel: tuple[int, ...],
+        stride: Any,
+        padding: Any,
+        dilation: Any,
         groups: int,
         bias: bool,
         rng: "np.random.Generator",
@@ -31,11 +38,15 @@ class _Convolution(Module):
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"{name}: {in_channels} and {out_channels} channels do not divide into {groups} groups")
         checks.generator(name, rng)
-        shape = out_channels, in_channels // groups, *kernel
-        weight = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-        self.weight = Tensor(weight, requires_grad=True, dtype=checks.floating(name, dtype))
-        self.bias = Tensor(np.zeros(out_channels), requires_grad=True, dtype=dtype) if bias else None
-        self.groups = groups
+        dtype = checks.floating(name, dtype)
+        weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)
+        self.weight = Tensor(weight, requires_grad=True)
+        self.bias = Tensor(init.zeros(out_channels, dtype=dtype), requires_grad=True) if bias else None
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+
+    def forward(self, x: Any) -> Any:
+        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return type(self).convolve(x, self.weight, self.bias, **options)
 
     def __repr__(self) -> str:
         out_channels, channels, *kernel = self.weight.shape
@@ -75,6 +86,8 @@ class Conv2d(_Convolution):
     (64, 8, 28, 28)
     """
 
+    convolve = staticmethod(conv2d)
+
     def __init__(
         self,
         in_channels: int,
@@ -90,12 +103,7 @@ class Conv2d(_Convolution):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         window = sliding("Conv2d", kernel_size, stride, padding, dilation)
-        super().__init__(in_channels, out_channels, window.kernel, groups, bias, rng, dtype)
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-
-    def forward(self, x: Any) -> Any:
-        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
-        return conv2d(x, self.weight, self.bias, **options)
+        super().__init__(in_channels, out_channels, window.kernel, stride, padding, dilation, groups, bias, rng, dtype)
 
 
 class Conv1d(_Convolution):
@@ -106,6 +114,8 @@ class Conv1d(_Convolution):
     >>> layer(np.ones((5, 2, 9), np.float32)).shape
     (5, 4, 4)
     """
+
+    convolve = staticmethod(conv1d)
 
     def __init__(
         self,
@@ -124,12 +134,7 @@ class Conv1d(_Convolution):
         for option, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
             checks.positive_integer("Conv1d", option, value)
         sliding("Conv1d", kernel_size, stride, padding, dilation)
-        super().__init__(in_channels, out_channels, (kernel_size,), groups, bias, rng, dtype)
-        self.stride, self.padding, self.dilation = stride, padding, dilation
-
-    def forward(self, x: Any) -> Any:
-        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
-        return conv1d(x, self.weight, self.bias, **options)
+        super().__init__(in_channels, out_channels, (kernel_size,), stride, padding, dilation, groups, bias, rng, dtype)
 
 
 class MaxPool2d(Module):

@@ -7,14 +7,14 @@ they are asked for, in the module's attributes, in lists, tuples and dicts of th
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
+from .. import checks
 from ..tensor import Array, Tensor
 
 
 class Module:
     """The base of layers and networks.
 
+    >>> import numpy as np
     >>> class Scale(Module):
     ...     def __init__(self):
     ...         self.factor = Tensor([2.0], requires_grad=True)
@@ -91,16 +91,7 @@ class Module:
             ValueError: paths are missing or unknown, or shapes or kinds of numbers differ; all of them are listed and
                 nothing is changed.
         """
-        own, new = self.state_dict(), {path: np.asarray(value) for path, value in state.items()}
-        problems = [f"{path} is missing" for path in own.keys() - new.keys()]
-        problems += [f"{path} is unknown" for path in new.keys() - own.keys()]
-        problems += [
-            f"{path} has shape {new[path].shape} of {new[path].dtype}, expected {own[path].shape} of {own[path].dtype}"
-            for path in own.keys() & new.keys()
-            if new[path].shape != own[path].shape or not np.can_cast(new[path].dtype, own[path].dtype, "same_kind")
-        ]
-        if problems:
-            raise ValueError(f"the state does not fit this {type(self).__name__}: {'; '.join(sorted(problems))}")
+        new = checks.state(type(self).__name__, self.state_dict(), state)
         for path, tensor in self.named_tensors():
             tensor.data[...] = new[path]
             tensor._changed()

@@ -70,14 +70,14 @@ primitive(
 )
 
 
-def _rows(x: Any) -> Any:
+def rows(x: Any) -> Any:
     """As a matrix, all axes but the last in one."""
     return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
 
 
 @differentiable(
     lambda g, y, x, weight, bias: g @ weight.T,
-    lambda g, y, x, weight, bias: product(_rows(x).T, _rows(g)),
+    lambda g, y, x, weight, bias: product(rows(x).T, rows(g)),
     lambda g, y, x, weight, bias: g,  # the walk sums over the batch
     cases=[Case(shapes) for shapes in ("N K, K M, M", "K, K M, M", "B N K, K M, M")],
 )
