@@ -135,9 +135,10 @@ def train_and_save(
     rng = np.random.default_rng(settings.seed)  # one generator: the same seed gives the same weights, to the bit
     model = network(train_set.images[0].size, settings.hidden, int(train_set.labels.max()) + 1, rng)
     steps = settings.epochs * -(-len(train_set.labels) // settings.batch_size)
-    print(f"{model}\n{len(train_set.labels):,} images", flush=True)
     try:
         with command_line.progress(steps, "step", quiet) as bar:
+            bar.write(f"{model}\n{len(train_set.labels):,} images", file=sys.stdout)
+            sys.stdout.flush()
             bar.set_description(f"epoch 1/{settings.epochs}")
             for epoch, (train_loss, train_accuracy) in enumerate(train(model, train_set, settings, rng, bar), 1):
                 test_loss, test_accuracy = test(model, test_set)

@@ -1,6 +1,7 @@
 """Hyperparameters, checked where a layer or an optimiser is built, and states before they are loaded.
 
-Each function returns what it was given, or raises an error that says what was expected, as in `self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")`.
+Each function returns what it was given, or raises an error that says what was expected:
+`self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")`, as in `nn.Dropout`.
 """
 
 import math
