@@ -159,7 +159,9 @@ def solution(t: np.ndarray, found: np.ndarray, exact: np.ndarray, losses: Sequen
     middle.set_ylabel("found - exact")
     middle.set_xlabel("t")
     bottom.semilogy(range(1, len(losses) + 1), losses, color=TRAINING, linewidth=0.8)
-    bottom.set_ylabel("mean square\nof the residual")
+    bottom.yaxis.set_major_formatter("{x:g}")
+    bottom.yaxis.set_minor_locator(NullLocator())
+    bottom.set_ylabel("squared residual")
     bottom.set_xlabel("step")
     _legend_above(figure, top, 2)
     return figure, f"A solution and the exact one, nowhere more than {np.max(np.abs(found - exact)):.2g} apart."
@@ -307,8 +309,10 @@ def latent_plane(codes: np.ndarray, labels: np.ndarray, tiles: np.ndarray, span:
     `tiles` are images (rows, columns, height, width), of a grid from -span to span, the first row at the bottom.
     """
     rows, columns, height, width = tiles.shape
-    figure = Figure((6, 10.5))
+    figure = Figure((6, 10.5), layout="compressed")  # as axes of a fixed shape need it
     top, bottom = figure.subplots(2)
+    for axis in (top.xaxis, top.yaxis, bottom.xaxis, bottom.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
     dots = top.scatter(*codes.T, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=2, linewidths=0)
     top.set_aspect("equal")
     top.set_title(f"{len(labels):,} test images in the latent plane")
@@ -329,4 +333,5 @@ def samples(images: np.ndarray) -> tuple[Figure, str]:
     axes = figure.subplots()
     axes.imshow(whole.reshape(side * height, side * width), cmap="gray_r", vmin=0, vmax=1)
     axes.set_axis_off()
-    return figure, f"{side * side} images that the model drew."
+    axes.set_title(f"what the model draws,\nfrom {side * side} random codes")
+    return figure, f"{side * side} images of {height} by {width} pixels that the model drew from random codes."

@@ -56,6 +56,16 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (figures.first_layer, (rng.normal(size=(12, 3)), (2, 6))),
     (figures.second_layer, (rng.normal(size=(1024, 10)),)),
     (figures.second_layer, (1e-6 * rng.normal(size=(3, 62)),)),
+    (figures.training, (np.exp(-np.arange(3000) / 900) + 0.1, "cross-entropy (nats per image)", {})),
+    (figures.training, ([4.6, 4.0, 2.3], "cross-entropy (nats per letter)",
+                        {"5-grams": 1.318, "transformer, held out": 1.3})),
+    (figures.training, ([1e9, 1.0], "loss", {"test": 150.0})),
+    (figures.operation, ("Mish", np.linspace(-5, 5, 9), np.linspace(-5, 5, 9) ** 3, np.ones(9))),
+    (figures.solution, (np.linspace(0, 3, 50), np.cos(np.linspace(0, 3, 50)), np.ones(50), [1e3, 1.0, 1e-6])),
+    (figures.latent_plane, (3 * rng.normal(size=(500, 2)), rng.integers(0, 10, 500), rng.random((20, 20, 28, 28)),
+                            2.5)),
+    (figures.latent_plane, (1e-3 * rng.normal(size=(5, 2)), np.arange(5), rng.random((3, 3, 28, 28)), 1e-3)),
+    (figures.samples, (rng.random((100, 28, 28)),)),
 ]  # fmt: skip
 
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Load `func`, `nn` and `optim` when they are first used, which saves others a sixth of the import."""
+    """Load `func`, `nn` and `optim` when they are first used, which saves others an eighth of the import."""
     if name in ("func", "nn", "optim"):
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
