@@ -294,7 +294,8 @@ def main(arguments: list[str] | None = None) -> None:
     shared = others | {"validation": options.validation, "images": f"{len(training_set.labels)}, SHA-256 {checksum}"}
     executor = make_executor(options.executor, min(options.workers, max(map(len, candidates.values()))))
     open_folder(folder, shared)
-    for stale in (*folder.glob("step-*.png"), folder / "report.html"):  # of a search with other candidates
+    # Of a search with other candidates, and of one that was killed while it wrote.
+    for stale in (*folder.glob("step-*.png"), folder / "report.html", *(folder / "candidates").glob(".*")):
         stale.unlink(missing_ok=True)
 
     start = time.perf_counter()

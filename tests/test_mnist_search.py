@@ -138,6 +138,8 @@ def test_killed_and_resumed_it_comes_to_the_same(searched: tuple[Path, object], 
         os.kill(process.pid, signal.SIGKILL)  # the parent alone; its workers have to notice
         process.communicate()
         wait_until_none_is_left(process.pid)
+    (out / "candidates").mkdir(parents=True, exist_ok=True)
+    (out / "candidates/.half.json.1").write_bytes(b'{"train_loss": [')  # as of a worker that was killed while it wrote
     resumed = run(folder, *SMALL, "--out", out)
     assert resumed.returncode == 0, resumed.stderr
     expected = {name: record for name, record in records(folder / "out").items() if "stage_length=500" in name}
