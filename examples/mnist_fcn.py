@@ -167,7 +167,7 @@ def saved_model(file: Path) -> tuple[Sequential, dict[str, Any]]:
     state, beside = load(file)
     shapes = ", ".join(f"{name} {array.shape}" for name, array in sorted(state.items())[:6]) or "nothing"
     try:
-        (inputs, hidden), (_, classes) = state["layers.0.weight"].shape, state["layers.2.weight"].shape
+        (inputs, hidden), (_, classes) = state["0.weight"].shape, state["2.weight"].shape
         model = network(inputs, hidden, classes, np.random.default_rng(0))
         model.load_state_dict(state)
     except (KeyError, ValueError) as error:

@@ -68,7 +68,7 @@ class Tested:
 
     def pictures(self) -> dict[str, Picture]:
         """The pictures by the names of their files; those of the training only where it is on record."""
-        first, second = self.weights["layers.0.weight"], self.weights["layers.2.weight"]
+        first, second = self.weights["0.weight"], self.weights["2.weight"]
         pictures = {
             "confusion": figures.confusion(self.confusion),
             "mistakes": figures.mistakes(self.test_set.images, self.test_set.labels, self.probabilities),
@@ -88,7 +88,7 @@ class Tested:
 
     def page(self, pictures: Mapping[str, Picture], again: str, search: Mapping[str, Any] | None) -> bytes:
         """The report; `search` is what `read_search` returns."""
-        inputs, hidden = self.weights["layers.0.weight"].shape
+        inputs, hidden = self.weights["0.weight"].shape
         right, n = int(np.trace(self.confusion)), len(self.test_set.labels)
         checksum = hashlib.sha256(b"".join(self.weights[name].tobytes() for name in sorted(self.weights)))
         parts = [

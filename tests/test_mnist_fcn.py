@@ -272,14 +272,14 @@ def test_a_damaged_record_of_the_training_is_said(trained: tuple[Path, object], 
 def test_a_network_of_another_architecture_is_refused_with_its_shapes(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "deep", {f"layers.{i}.weight": np.ones((5, 5), np.float32) for i in (0, 2, 4)})
     refused = run(tmp_path, "--test", "deep")
-    assert "deep: not a network of this script, two linear layers; it holds layers.0.weight (5, 5)" in refused.stderr
+    assert "deep: not a network of this script, two linear layers; it holds 0.weight (5, 5)" in refused.stderr
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(trained: tuple[Path, object], value: float) -> None:
     folder, _ = trained
     weights, _ = checkpoint.load(folder / "runs/mnist_fcn/model.safetensors")
-    weights["layers.2.weight"][3, 4] = value
+    weights["2.weight"][3, 4] = value
     checkpoint.save(folder / "nan.safetensors", weights)
     refused = run(folder, "--data", "data", "--test", "nan.safetensors")
     assert refused.stderr == "mnist_fcn.py: nan.safetensors: some of its weights are infinite or not a number\n"

@@ -129,10 +129,10 @@ def test_tensors_are_found_once_wherever_they_are() -> None:
     model = Tied()
     assert [path for path, _ in model.named_tensors()] == [
         "scale",
-        "parts.1.inner.layers.0.weight",
-        "parts.1.inner.layers.0.bias",
-        "parts.1.inner.layers.2.weight",
-        "parts.1.inner.layers.2.bias",
+        "parts.1.inner.0.weight",
+        "parts.1.inner.0.bias",
+        "parts.1.inner.2.weight",
+        "parts.1.inner.2.bias",
         "running",
     ]
     assert len(model.parameters()) == 5
@@ -153,11 +153,11 @@ def test_state_dicts_are_loaded_whole_or_not_at_all() -> None:
     for a, b in zip(model.parameters(), other.parameters(), strict=True):
         np.testing.assert_array_equal(a.data, b.data)
         assert a.data is not b.data
-    state = {"layers.0.weight": np.ones((2, 2)), "layers.0.bias": np.ones(5), "new": np.ones(1)}
+    state = {"0.weight": np.ones((2, 2)), "0.bias": np.ones(5), "new": np.ones(1)}
     before = {path: array.copy() for path, array in model.state_dict().items()}
     with pytest.raises(
         ValueError,
-        match=r"layers.0.weight has shape \(2, 2\) of float64, expected \(6, 5\) of float32.*missing.*new is unknown",
+        match=r"0.weight has shape \(2, 2\) of float64, expected \(6, 5\) of float32.*missing.*new is unknown",
     ):
         model.load_state_dict(state)
     for path, array in model.state_dict().items():
@@ -169,8 +169,8 @@ def test_a_state_of_another_kind_of_numbers_changes_nothing(bias: np.ndarray) ->
     model = network()
     state = {path: array + 1 for path, array in model.state_dict().items()}
     before = {path: array.copy() for path, array in model.state_dict().items()}
-    with pytest.raises(ValueError, match=f"layers.2.bias has shape .* of {bias.dtype}".replace("(5,)", ".*")):
-        model.load_state_dict({**state, "layers.2.bias": bias[:3]})
+    with pytest.raises(ValueError, match=f"2.bias has shape .* of {bias.dtype}".replace("(5,)", ".*")):
+        model.load_state_dict({**state, "2.bias": bias[:3]})
     for path, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[path])
 
@@ -194,7 +194,7 @@ def test_a_backward_over_what_was_changed_since_raises(change: str) -> None:
     elif change == "load":
         holder = nn.Sequential()
         holder.layers.append(w)
-        holder.load_state_dict({"layers.0": np.array([5.0])})
+        holder.load_state_dict({"0": np.array([5.0])})
     else:
         x.requires_grad = True
     with pytest.raises(RuntimeError, match=r"argument [01] of multiply, float32\[1\], was changed after"):
@@ -232,9 +232,9 @@ def test_a_module_is_printed_as_a_tree_of_shapes_and_counts() -> None:
         "Tied                         scale 1, (running 1)  54 parameters\n"
         "  parts.0: ReLU()\n"
         "  parts.1.inner: Sequential                        53\n"
-        "    layers.0: Linear(6, 5)   weight 6 x 5, bias 5  35\n"
-        "    layers.1: ReLU()\n"
-        "    layers.2: Linear(5, 3)   weight 5 x 3, bias 3  18"
+        "    0: Linear(6, 5)          weight 6 x 5, bias 5  35\n"
+        "    1: ReLU()\n"
+        "    2: Linear(5, 3)          weight 5 x 3, bias 3  18"
     )
     assert str(nn.Linear(2, 3, rng=np.random.default_rng(0))) == "Linear(2, 3)  weight 2 x 3, bias 3  9 parameters"
 
@@ -253,8 +253,8 @@ def test_an_error_says_in_which_layer() -> None:
         return caught.value.__notes__
 
     wrong = np.ones((1, 7), np.float32)
-    assert notes(Outer(), wrong) == ["in parts.body.layers.0: Linear(6, 5)"]
-    assert notes(network(), wrong) == ["in layers.0: Linear(6, 5)"]
+    assert notes(Outer(), wrong) == ["in layer parts.body.0: Linear(6, 5)"]
+    assert notes(network(), wrong) == ["in layer 0: Linear(6, 5)"]
     assert notes(network().layers[0], wrong) == ["in Linear(6, 5)"]
     made_inside = nn.Sequential(nn.ReLU(), lambda x: network()(x))
-    assert notes(made_inside, wrong) == ["in layers.0: Linear(6, 5)"]  # all that is known
+    assert notes(made_inside, wrong) == ["in layer 0: Linear(6, 5)"]  # all that is known

@@ -18,8 +18,9 @@ seeds = st.integers(0, 999)
 
 
 def with_its_weights(theirs: Any, ours: nn.Module) -> None:
-    """Give our module the weights of PyTorch's, transposed."""
-    ours.load_state_dict({name: value.detach().numpy().T for name, value in theirs.named_parameters()})
+    """Give our module the weights of PyTorch's."""
+    state = {name: value.detach().numpy() for name, value in theirs.named_parameters()}
+    ours.load_state_dict(nn.transpose_weights(ours, state))
 
 
 def flat(results: Any) -> list[Any]:

@@ -40,12 +40,12 @@ def test_the_graph_of_a_network() -> None:
     model, loss = network()
     assert edges(viz.graph(loss, model)) == [
         (r"float32[5, 3]", r"linear\nfloat32[5, 4]"),
-        (r"layers.0.weight\nfloat32[3, 4]", r"linear\nfloat32[5, 4]"),
-        (r"layers.0.bias\nfloat32[4]", r"linear\nfloat32[5, 4]"),
+        (r"0.weight\nfloat32[3, 4]", r"linear\nfloat32[5, 4]"),
+        (r"0.bias\nfloat32[4]", r"linear\nfloat32[5, 4]"),
         (r"linear\nfloat32[5, 4]", r"relu\nfloat32[5, 4]"),
         (r"relu\nfloat32[5, 4]", r"linear\nfloat32[5, 2]"),
-        (r"layers.2.weight\nfloat32[4, 2]", r"linear\nfloat32[5, 2]"),
-        (r"layers.2.bias\nfloat32[2]", r"linear\nfloat32[5, 2]"),
+        (r"2.weight\nfloat32[4, 2]", r"linear\nfloat32[5, 2]"),
+        (r"2.bias\nfloat32[2]", r"linear\nfloat32[5, 2]"),
         (r"linear\nfloat32[5, 2]", r"cross_entropy\nfloat32[]"),
         (r"int64[5]", r"cross_entropy\nfloat32[]"),
     ]
@@ -141,7 +141,7 @@ def test_a_picture_is_written(tmp_path: Path) -> None:
         t.text for t in xml.etree.ElementTree.parse(tmp_path / "graph.svg").iter("{http://www.w3.org/2000/svg}text")
     ]
     assert texts.count("linear") == 2
-    assert {"layers.0.weight", "float32[3, 4]", "cross_entropy"} <= set(texts)
+    assert {"0.weight", "float32[3, 4]", "cross_entropy"} <= set(texts)
     places = {
         t.text: float(t.get("y")) for t in xml.etree.ElementTree.parse(tmp_path / "graph.svg").iter() if t.get("y")
     }

@@ -6,18 +6,47 @@ from typing import Any
 from .module import Module
 
 
-class Sequential(Module):
+class _Numbered(Module):
+    """Modules in a list, whose paths are their numbers, as in PyTorch."""
+
+    layers: list[Any]
+
+    def _children(self) -> list[Any]:
+        return self.layers
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.layers)
+
+    def append(self, module: Module) -> None:
+        """Add a module at the end."""
+        self.layers.append(module)
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n{i}: {layer!r}" for i, layer in enumerate(self.layers))
+        return f"{type(self).__name__}({lines}".replace("\n", "\n  ") + "\n)"
+
+
+class Sequential(_Numbered):
     """Layers, each applied to what the one before it returned.
 
     >>> import numpy as np
     >>> from tinygrad_np import nn
     >>> rng = np.random.default_rng(0)
-    >>> nn.Sequential(nn.Linear(784, 64, rng=rng), nn.ReLU(), nn.Linear(64, 10, rng=rng))
+    >>> model = nn.Sequential(nn.Linear(784, 64, rng=rng), nn.ReLU(), nn.Linear(64, 10, rng=rng))
+    >>> model
     Sequential(
       0: Linear(784, 64)
       1: ReLU()
       2: Linear(64, 10)
     )
+    >>> model[2].weight.shape, sorted(model.state_dict())
+    ((64, 10), ['0.bias', '0.weight', '2.bias', '2.weight'])
     """
 
     def __init__(self, *layers: Any) -> None:
@@ -28,15 +57,9 @@ class Sequential(Module):
             x = layer(x)
         return x
 
-    def __repr__(self) -> str:
-        lines = "".join(f"\n{i}: {layer!r}" for i, layer in enumerate(self.layers))
-        return f"Sequential({lines}".replace("\n", "\n  ") + "\n)"
 
-
-class ModuleList(Module):
+class ModuleList(_Numbered):
     """Modules by number, for a `forward` of one's own to use; a plain list serves as well.
-
-    Their paths are as in PyTorch: with `self.blocks = ModuleList([...])`, `blocks.0.weight`.
 
     >>> from tinygrad_np import nn
     >>> layers = nn.ModuleList([nn.ReLU(), nn.Softmax()])
@@ -46,22 +69,3 @@ class ModuleList(Module):
 
     def __init__(self, modules: Iterable[Module] = ()) -> None:
         self.layers = list(modules)
-
-    def _children(self) -> list[Module]:
-        return self.layers
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, index: int) -> Module:
-        return self.layers[index]
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.layers)
-
-    def append(self, module: Module) -> None:
-        """Add a module at the end."""
-        self.layers.append(module)
-
-    def __repr__(self) -> str:
-        return f"ModuleList({self.layers!r})"

@@ -45,12 +45,16 @@ class Module:
         return vars(self)
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every Tensor in this module, once, with its path, as in `layers.0.weight`."""
+        """Every Tensor in this module, once, with its path, as in `blocks.0.weight`."""
         return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Tensor))
+
+    def named_modules(self) -> "Iterator[tuple[str, Module]]":
+        """This module, with the path "", and all in it, each once, with their paths."""
+        return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Module))
 
     def modules(self) -> "Iterator[Module]":
         """This module and all in it, each once."""
-        return (found for _, found in _contents(self, "", set()) if isinstance(found, Module))
+        return (module for _, module in self.named_modules())
 
     def parameters(self) -> list[Tensor]:
         """The Tensors that require a gradient: what an optimiser is given."""
@@ -134,12 +138,12 @@ class Module:
 def _note_place(error: Exception, module: Module) -> None:
     """Note on an error the layer that it came from, by its path in the outermost module that was called."""
     layer, note = vars(error).get("layer", (module, None))
-    path = next((path for path, found in _contents(module, "", set()) if found is layer), None)
+    path = next((path for path, found in module.named_modules() if found is layer), None)
     if path is None:
         return
     if note is not None:
         error.__notes__.remove(note)
-    note = f"in {path}: {layer!r}" if path else f"in {layer!r}"
+    note = f"in layer {path}: {layer!r}" if path else f"in {layer!r}"
     error.add_note(note)
     vars(error)["layer"] = layer, note
 
