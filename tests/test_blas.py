@@ -114,3 +114,29 @@ def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     blas.fit_threads(1)
     tinygrad_np.show_config()
     assert "not an OpenBLAS" in capsys.readouterr().out
+
+
+AFTER_A_PRODUCT = """
+import time, tinygrad_np, numpy as np
+tinygrad_np.set_num_threads(2)
+x = np.ones((512, 512), np.float32)
+spent = []
+for _ in range(5):
+    x @ x
+    before = time.process_time()
+    time.sleep(0.1)
+    spent.append(time.process_time() - before)
+print(min(spent))
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2 or not blas.is_openblas(), reason="needs two threads of OpenBLAS")
+def test_the_threads_of_a_product_soon_sleep() -> None:
+    def spent(**variables: str) -> float:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+        run = [sys.executable, "-c", AFTER_A_PRODUCT]
+        return float(subprocess.run(run, env=environment | variables, capture_output=True, check=True).stdout)
+
+    assert spent() < 0.005
+    assert spent(TINYGRAD_NP_BLAS="off") > 0.01
+    assert spent(OPENBLAS_THREAD_TIMEOUT="26") > 0.01

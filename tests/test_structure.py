@@ -22,6 +22,7 @@ FLOORS = {
     "blas": set(),
     "checks": {"blas"},
     "parallel": {"blas"},
+    "memory": {"blas"},
     "accumulate": {"blas"},
     "tensor": {"blas", "accumulate"},
     "ops": {"tensor", "accumulate", "parallel", "ops"},

@@ -9,19 +9,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import blas  # first: it chooses kernels before NumPy is there
+from . import memory as memory  # on being imported it keeps what is freed
 from .blas import get_num_threads, set_num_threads, show_config
+from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
-from .ops.losses import cross_entropy
-from .ops.special import erf, gelu, log_softmax, logsumexp, one_hot, sigmoid, softmax, softplus
+from .ops.losses import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+from .ops.pooling import avg_pool2d, max_pool2d
+from .ops.special import (
+    erf,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    logsumexp,
+    one_hot,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+)
 from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Tensor",
+    "avg_pool2d",
+    "binary_cross_entropy_with_logits",
     "blas",
     "composite",
     "constant",
+    "conv1d",
+    "conv2d",
     "cross_entropy",
     "differentiable",
     "erf",
@@ -29,8 +55,15 @@ __all__ = [
     "gelu",
     "get_num_threads",
     "grad",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "leaky_relu",
     "log_softmax",
     "logsumexp",
+    "max_pool2d",
+    "mse_loss",
+    "nll_loss",
     "nn",
     "no_grad",
     "one_hot",
@@ -40,6 +73,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "sigmoid",
+    "silu",
     "softmax",
     "softplus",
 ]

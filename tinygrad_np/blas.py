@@ -3,7 +3,7 @@
     tinygrad_np.show_config()          # BLAS, kernels, threads, and what was chosen and why
     tinygrad_np.set_num_threads(1)     # of the matrix products; get_num_threads() tells
 
-TINYGRAD_NP_BLAS=off in the environment switches all of it off, and what `accumulate` does beside NumPy.
+TINYGRAD_NP_BLAS=off in the environment switches all of it off, and what `accumulate` and `memory` do beside NumPy.
 """
 
 import ctypes
@@ -64,12 +64,30 @@ def _ask_for_kernels() -> tuple[bool, str]:
     return True, f"{kernels} chosen: OpenBLAS may not know this AMD processor's AVX-512"
 
 
-_asked, _reason = _ask_for_kernels()
+# After a product, OpenBLAS's threads wait busily for the next one, for more than 100 ms, and keep cores from whatever
+# else would run there, `parallel.run` above all. 2**20 ticks of the processor's clock are enough between the products
+# of a step: an epoch of examples/mnist_cnn.py takes 30 s in place of 39 on two cores, and half of the processors' time;
+# 784-1024-10 takes as long as before, and with 2**18 ticks 6 % longer.
+PATIENCE = "20"
+
+
+def _ask_for_patience() -> bool:
+    """Whether OPENBLAS_THREAD_TIMEOUT was set, for OpenBLAS to read when NumPy is imported."""
+    if OFF or "numpy" in sys.modules or "OPENBLAS_THREAD_TIMEOUT" in os.environ:
+        return False
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = PATIENCE
+    return True
+
+
+_asked_for_kernels, _reason = _ask_for_kernels()
+_asked_for_patience = _ask_for_patience()
 
 import numpy as np  # noqa: E402 - only now that the kernels are chosen
 
-if _asked:  # OpenBLAS has read it, and the processes that this one starts choose for themselves
+if _asked_for_kernels:  # OpenBLAS has read it, and the processes that this one starts choose for themselves
     del os.environ["OPENBLAS_CORETYPE"]
+if _asked_for_patience:
+    del os.environ["OPENBLAS_THREAD_TIMEOUT"]
 
 Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.typing, which `import numpy` leaves out
 
