@@ -203,8 +203,8 @@ class MultiheadAttention(Module):
             blocked = self._mask("attn_mask", attn_mask, (queries, keys), of_each_head)
             masks.append(blocked if blocked.ndim == 2 else blocked.reshape(*batch, heads, queries, keys))
         output, weights = _attend(self._projected(0, query), self._projected(1, key), self._projected(2, value), masks)
-        output = self.out_proj(np.reshape(np.swapaxes(output, -2, -3), (-1, self.embed_dim)))
-        return np.reshape(output, q), np.mean(weights, axis=-3) if need_weights else None
+        output = self.out_proj(np.reshape(np.swapaxes(output, -2, -3), q))
+        return output, np.mean(weights, axis=-3) if need_weights else None
 
     def _mask(self, name: str, mask: Any, *shapes: tuple[int, ...]) -> Array:
         array = _boolean("MultiheadAttention", name, mask)
@@ -216,9 +216,8 @@ class MultiheadAttention(Module):
     def _projected(self, i: int, x: Any) -> Any:
         """Queries (0), keys (1) or values (2), shape (..., heads, length, features)."""
         part = slice(i * self.embed_dim, (i + 1) * self.embed_dim)
-        rows = np.reshape(x, (-1, self.embed_dim))  # one product of matrices: 38 ms in all, instead of 43
         weight, bias = self.in_proj_weight[:, part], self.in_proj_bias
-        y = rows @ weight if bias is None else linear(rows, weight, bias[part])
+        y = linear(x, weight, bias if bias is None else bias[part])
         shape = (*np.shape(x)[:-1], self.num_heads, self.embed_dim // self.num_heads)
         return np.swapaxes(np.reshape(y, shape), -2, -3)
 

@@ -55,7 +55,7 @@ class Linear(Module):
         self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Any:
-        return x @ self.weight if self.bias is None else linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
     def __repr__(self) -> str:
         return described(self)

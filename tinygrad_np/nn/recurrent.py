@@ -231,7 +231,7 @@ class _Recurrent(Module):
         no_bias = np.zeros(self._width, self._dtype)
         weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
         bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, no_bias), getattr(self, "bias_hh" + suffix, no_bias)
-        a = np.reshape(linear(rows(x), weight_ih, bias_ih), (*x.shape[:-1], self._width))
+        a = linear(x, weight_ih, bias_ih)
         return _recurrence(a, initial, weight_hh, bias_hh, kind=self._kind)
 
     def __repr__(self) -> str:
