@@ -5,6 +5,7 @@ Every function here takes plain numbers and returns a `Picture`; it trains nothi
 
 import functools
 import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -297,6 +298,23 @@ def second_layer(weight: np.ndarray) -> tuple[Figure, str]:
     axes.set_title(f"weights of the second layer: from {hidden} hidden units to {classes} classes")
     figure.colorbar(image, ax=axes, extend="both", label="weight")
     return figure, f"Heat map of the weights from {hidden} hidden units to {classes} classes, grouped by class."
+
+
+@picture("Schedules")
+def schedules(rates: Mapping[str, Sequence[float]]) -> tuple[Figure, str]:
+    """Learning rates against the step, a panel each, under the words that make them."""
+    rows = -(-len(rates) // 2)
+    figure = Figure((8, 1.9 * rows))
+    panels = np.ravel(figure.subplots(rows, 2, sharex=True, sharey=True))
+    for axes, (words, values) in zip(panels, rates.items(), strict=False):
+        axes.plot(values, color=TRAINING)
+        axes.set_title(textwrap.fill(words, 52), family="monospace", fontsize=8)
+        axes.set_ylim(bottom=0)
+    for axes in panels[-2:]:
+        axes.set_xlabel("step")
+    for axes in panels[::2]:
+        axes.set_ylabel("learning rate")
+    return figure, "Learning rates against the step: " + "; ".join(rates) + "."
 
 
 # --- what a model draws ----------------------------------------------------------------------------------------------

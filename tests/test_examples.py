@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinygrad_np import get_num_threads, set_num_threads
+from tinygrad_np import get_num_threads, optim, set_num_threads
 from tinygrad_np.data import load_mnist
 
 import examples_as_run
@@ -16,12 +16,13 @@ sys.path.insert(0, str(EXAMPLES))
 import char_transformer
 import mnist_cnn
 import mnist_vae
+import schedules
 import second_order
 from command_line import progress
 
 TRAIN, TEST = load_mnist(EXAMPLES / "data/mnist")
 pytestmark = pytest.mark.usefixtures("one_thread")
-SCRIPTS = ["quickstart", "custom_op", "mnist_cnn", "char_transformer", "mnist_vae", "second_order"]
+SCRIPTS = ["quickstart", "custom_op", "mnist_cnn", "char_transformer", "mnist_vae", "second_order", "schedules"]
 
 
 @pytest.fixture
@@ -54,6 +55,15 @@ def test_an_operation_of_ones_own_is_proved_and_used(tmp_path: Path) -> None:
     assert "is that of finite differences, to second order" in done.stdout
     assert float(done.stdout.partition("a network with it reads ")[2].partition("%")[0]) >= 94
     assert (tmp_path / "runs/custom_op/operation.png").exists()
+
+
+def test_schedules_are_drawn_each_under_the_call_that_makes_it(tmp_path: Path) -> None:
+    done = examples_as_run.run("schedules.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/schedules/schedules.png").exists()
+    for schedule in schedules.SCHEDULES:
+        again = eval(schedules.call(schedule), vars(optim).copy())
+        assert again == schedule
 
 
 def test_the_convolutional_network_learns_from_a_few_thousand_images() -> None:

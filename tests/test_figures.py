@@ -56,6 +56,7 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (figures.first_layer, (rng.normal(size=(12, 3)), (2, 6))),
     (figures.second_layer, (rng.normal(size=(1024, 10)),)),
     (figures.second_layer, (1e-6 * rng.normal(size=(3, 62)),)),
+    (figures.schedules, ({f"Schedule{i}({'option=0.12345, ' * i})": [0.1 * i] * 1001 for i in range(7)},)),
     (figures.training, (np.exp(-np.arange(3000) / 900) + 0.1, "cross-entropy (nats per image)", {})),
     (figures.training, ([4.6, 4.0, 2.3], "cross-entropy (nats per letter)",
                         {"5-grams": 1.318, "transformer, held out": 1.3})),

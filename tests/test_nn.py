@@ -258,3 +258,11 @@ def test_an_error_says_in_which_layer() -> None:
     assert notes(network().layers[0], wrong) == ["in Linear(6, 5)"]
     made_inside = nn.Sequential(nn.ReLU(), lambda x: network()(x))
     assert notes(made_inside, wrong) == ["in layer 0: Linear(6, 5)"]  # all that is known
+
+
+def test_a_class_is_no_layer() -> None:
+    with pytest.raises(TypeError, match=r"layer 1 must be a module or a function, not .*; write ReLU\(...\)"):
+        nn.Sequential(nn.ReLU(), nn.ReLU)
+    with pytest.raises(TypeError, match=r"layer 0 must be a module or a function, not 3"):
+        nn.Sequential(3)  # type: ignore[arg-type]
+    assert nn.Sequential(np.negative, nn.ReLU())(np.array([-2.0])) == 2

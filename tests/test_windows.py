@@ -128,8 +128,8 @@ X = np.ones((2, 4, 5, 6))
     ("call", "message"),
     [
         (lambda: conv2d(X[0], np.ones((1, 4, 3, 3))), r"conv2d: expected x as \(n, channels, height, width\)"),
-        (lambda: conv2d(X, np.ones((1, 3, 3, 3))), r"x of shape \(2, 4, 5, 6\) in 1 group needs a weight of .*, 4, "),
-        (lambda: conv2d(X, np.ones((3, 2, 1, 1)), groups=2), "out_channels a multiple of 2"),
+        (lambda: conv2d(X, np.ones((1, 3, 3, 3))), r"\(1, 3, 3, 3\) in 1 group takes 3 channels, and x of .* has 4"),
+        (lambda: conv2d(X, np.ones((3, 2, 1, 1)), groups=2), "2 groups do not divide the 3 of a weight"),
         (lambda: conv2d(X, np.ones((2, 4, 1, 1)), np.ones(3)), r"expected a bias of shape \(2,\), not \(3,\)"),
         (lambda: conv2d(X, np.ones((2, 4, 6, 1))), r"kernel of \(6, 1\) .* does not fit into an image of \(5, 6\)"),
         (lambda: conv2d(X, np.ones((2, 4, 3, 3)), dilation=3), "does not fit"),
@@ -159,3 +159,11 @@ def test_integers_and_mixed_floats_are_refused() -> None:
             conv2d(x, np.ones((2, 4, 1, 1)))
     with pytest.raises(TypeError, match="max_pool2d needs floating point"):
         max_pool2d(X.astype(int), 2)
+
+
+def test_lists_are_images_of_float32() -> None:
+    rows = [[[[1.0, 2.0], [3.0, 4.0]]]]
+    for y in (conv2d(rows, [[[[1.0]]]]), max_pool2d(rows, 1), avg_pool2d(rows, 1)):
+        np.testing.assert_array_equal(y, rows)
+        assert y.dtype == np.float32
+    assert conv1d(rows[0], [[[1.0]] * 2]).dtype == np.float32

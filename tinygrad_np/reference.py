@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import ops  # noqa: F401 - fills the registry
+from .ops import convolution, pooling
 from .tensor import Composite, Constant, Primitive, Tensor, name_of, registry
 from .testing.conventions import CONVENTIONS
 
@@ -66,8 +66,10 @@ def text() -> str:
     """The whole file."""
     functions, methods = differentiable_functions(), differentiable_methods()
     home = f"{__package__}.ops."  # and not what a user registered
-    own = sorted(e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_")
-    own = [name for name in own if name != "getitem" and not name.endswith("_at")]  # said in other words
+    entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_"}
+    composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
+    in_other_words = {name for name in entries if name == "getitem" or name.endswith("_at")}
+    own = sorted((entries | composed) - in_other_words)
     constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
     conventions = "\n".join(

@@ -1,6 +1,6 @@
 """Modules of modules."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .module import Module
@@ -33,7 +33,10 @@ class _Numbered(Module):
 
 
 class Sequential(_Numbered):
-    """Layers, each applied to what the one before it returned.
+    """Layers, each applied to what the one before it returned: modules, or functions of one argument.
+
+    Raises:
+        TypeError: one of them is neither.
 
     >>> import numpy as np
     >>> from tinygrad_np import nn
@@ -49,7 +52,11 @@ class Sequential(_Numbered):
     ((64, 10), ['0.bias', '0.weight', '2.bias', '2.weight'])
     """
 
-    def __init__(self, *layers: Any) -> None:
+    def __init__(self, *layers: Callable[[Any], Any]) -> None:
+        for i, layer in enumerate(layers):
+            if not callable(layer) or isinstance(layer, type):
+                hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
+                raise TypeError(f"Sequential: layer {i} must be a module or a function, not {layer!r}{hint}")
         self.layers = list(layers)
 
     def forward(self, x: Any) -> Any:

@@ -14,7 +14,7 @@ from ..accumulate import Product, scale_and_add
 from ..parallel import run
 from ..tensor import Array, differentiable
 from .cases import Case
-from .windows import Pair, Window, check_room, sliding
+from .windows import Pair, Window, as_images, check_room, sliding
 
 NARROW = 32  # columns of a matrix, below which all rows of the kernel stand in one: 12 ms against 13 for one channel
 BLOCK = 1 << 19  # elements, in or out: 2 MB of float32, a level-2 cache; of 2 ** 15 to 2 ** 19 the best
@@ -203,6 +203,7 @@ def conv2d(
     >>> conv2d(Tensor([[[[1.0, 2.0, 3.0]]]]), Tensor([[[[1.0, 10.0]]]]))
     Tensor([[[[21., 32.]]]], dtype=float32)
     """
+    x, weight = as_images(x), as_images(weight)
     _check_ranks("conv2d", x, weight, 4)
     window = sliding("conv2d", weight.shape[2:], stride, padding, dilation)
     _check_convolution("conv2d", x, weight, bias, window, groups)
@@ -221,6 +222,7 @@ def conv1d(
     >>> conv1d(Tensor([[[1.0, 2.0, 3.0]]]), Tensor([[[1.0, 10.0]]]), padding=1)
     Tensor([[[10., 21., 32.,  3.]]], dtype=float32)
     """
+    x, weight = as_images(x), as_images(weight)
     _check_ranks("conv1d", x, weight, 3)
     padding = padding if isinstance(padding, str) else (0, padding)
     window = sliding("conv1d", (1, weight.shape[2]), (1, stride), padding, (1, dilation))
@@ -244,10 +246,12 @@ def _check_convolution(name: str, x: Any, weight: Any, bias: Any, window: Window
         raise TypeError(f"{name}: expected x and weight of one floating point type, not {x.dtype} and {weight.dtype}")
     if not isinstance(groups, int | np.integer) or groups < 1:
         raise ValueError(f"{name}: groups must be a positive integer, not {groups!r}")
-    if channels % groups or out_channels % groups or weight.shape[1] != channels // groups:
+    if out_channels % groups:
+        raise ValueError(f"{name}: {groups} groups do not divide the {out_channels} of a weight of {weight.shape}")
+    if groups * weight.shape[1] != channels:
         raise ValueError(
-            f"{name}: x of shape {x.shape} in {groups} group{'s' * (groups > 1)} needs a weight of"
-            f" (out_channels, {channels / groups:g}, ...), out_channels a multiple of {groups}, not {weight.shape}"
+            f"{name}: a weight of shape {weight.shape} in {groups} group{'s' * (groups > 1)} takes"
+            f" {groups * weight.shape[1]} channels, and x of shape {x.shape} has {channels}"
         )
     if bias is not None and np.shape(bias) != (out_channels,):
         raise ValueError(f"{name}: expected a bias of shape ({out_channels},), not {np.shape(bias)}")

@@ -10,7 +10,7 @@ import numpy as np
 from ..tensor import Array, Tensor, differentiable
 from .cases import CONDITION, REAL, Case
 from .elementwise import floating, keep
-from .windows import Pair, Window, check_room, sliding
+from .windows import Pair, Window, as_images, check_room, sliding
 
 
 def _padded(x: Array, window: Window, value: float) -> Array:
@@ -108,6 +108,7 @@ def max_pool2d(x: Any, kernel_size: Any, *, stride: Any = None, padding: Any = 0
     >>> max_pool2d(Tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
     Tensor([[[[4.]]]], dtype=float32)
     """
+    x = as_images(x)
     return _max_pool(x, window=_pooling("max_pool2d", x, kernel_size, stride, padding, dilation))
 
 
@@ -129,6 +130,7 @@ def avg_pool2d(
     >>> avg_pool2d(Tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
     Tensor([[[[2.5]]]], dtype=float32)
     """
+    x = as_images(x)
     window = _pooling("avg_pool2d", x, kernel_size, stride, padding, 1)
     dtype = x.dtype
     if count_include_pad:
@@ -144,8 +146,8 @@ def avg_pool2d(
 
 
 def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
-    if np.ndim(x) != 4:
-        raise ValueError(f"{name}: expected x as (n, channels, height, width), not {np.shape(x)}")
+    if x.ndim != 4:
+        raise ValueError(f"{name}: expected x as (n, channels, height, width), not {x.shape}")
     floating(x, name)
     window = sliding(name, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     if any(2 * before > kernel for (before, _), kernel in zip(window.padding, window.kernel, strict=True)):

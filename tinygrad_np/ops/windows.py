@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..tensor import Tensor
+
 Pair: TypeAlias = tuple[int, int]
 
 
@@ -73,6 +75,11 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
         )
     height, width = pair("padding", padding, 0)
     return window._replace(padding=((height, height), (width, width)))
+
+
+def as_images(x: Any) -> Any:
+    """x as it is, or of nested lists of numbers an array of float32, as `Tensor` makes of them."""
+    return x if isinstance(x, Tensor | np.ndarray) else np.asarray(x, np.float32)
 
 
 def check_room(name: str, x: Any, window: Window) -> None:
