@@ -1,3 +1,13 @@
 """Benchmarks that anyone can run: all of them by `python -m benchmarks`, one by `python -m benchmarks.mnist_step`."""
 
-BENCHMARKS = ["mnist_step", "products", "convolution", "overhead", "scaling", "memory", "startup", "contention"]
+BENCHMARKS = [
+    "mnist_step",
+    "products",
+    "convolution",
+    "networks",
+    "overhead",
+    "scaling",
+    "memory",
+    "startup",
+    "contention",
+]

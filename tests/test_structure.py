@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tinygrad_np
 import tinygrad_np.testing
-from tinygrad_np import checkpoint, data, reference
+from tinygrad_np import checkpoint, data, reference, schedules, viz
 from tinygrad_np.tensor import Composite, registry
 
 import numpy as np
@@ -75,7 +75,18 @@ def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path
             assert not [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
 
 
-MODULES = [tinygrad_np, tinygrad_np.nn, tinygrad_np.optim, tinygrad_np.func, tinygrad_np.testing, checkpoint, data]
+MODULES = [
+    tinygrad_np,
+    tinygrad_np.nn,
+    tinygrad_np.nn.init,
+    tinygrad_np.optim,
+    tinygrad_np.func,
+    tinygrad_np.testing,
+    checkpoint,
+    data,
+    schedules,
+    viz,
+]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
