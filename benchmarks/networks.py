@@ -66,9 +66,9 @@ def our_step(model: Any, x: np.ndarray, labels: np.ndarray) -> Callable[[], floa
 
 
 def pytorch_step(network: str, layers: int, ours: Any, x: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
-    import torch
-
     from tinygrad_np.nn import transpose_weights
+
+    import torch
 
     model = {"mnist_cnn": pytorch_cnn, "char_transformer": pytorch_transformer}[network](torch, layers)
     weights = transpose_weights(ours, ours.state_dict())

@@ -2,7 +2,8 @@
 
     SGD(parameters, lr=JoinedScheduler([WarmupScheduler(0.1, 500), CosineScheduler(0.1, 9500)], milestones=[500]))
 
-examples/images/schedules.png shows each of them, drawn by examples/schedules.py. A schedule is any `step -> lr`; it remembers nothing, so training that is resumed at a step needs no state of it.
+A schedule is any `step -> lr`; it remembers nothing, so training that is resumed at a step needs no state of it.
+examples/images/schedules.png shows those of this file, drawn by examples/schedules.py.
 """
 
 import math
