@@ -126,8 +126,9 @@ def test_activations_of_integers_are_refused(function: Callable[..., Any]) -> No
 
 def test_activations_print_their_options() -> None:
     assert [repr(layer) for layer in ACTIVATIONS] == [
-        "ReLU()", "LeakyReLU()", "LeakyReLU(1.5)", "GELU()", "GELU('tanh')", "SiLU()", "Tanh()", "Sigmoid()",
-        "Softplus()", "Softplus(0.5)", "Softmax()", "Softmax(0)", "LogSoftmax()", "LogSoftmax(0)",
+        "ReLU()", "LeakyReLU()", "LeakyReLU(negative_slope=1.5)", "GELU()", "GELU(approximate='tanh')",
+        "SiLU()", "Tanh()", "Sigmoid()",
+        "Softplus()", "Softplus(beta=0.5)", "Softmax()", "Softmax(axis=0)", "LogSoftmax()", "LogSoftmax(axis=0)",
     ]  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def test_the_padding_starts_at_zero_and_gets_no_gradient(padding: int) -> None:
     assert y.data[1].tolist() == [7, 7]
     gradient = grad(y.sum(), layer.weight)
     assert gradient.data.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
-    assert repr(layer) == "Embedding(4, 2, 1)"
+    assert repr(layer) == "Embedding(4, 2, padding_idx=1)"
 
 
 def test_derivatives_of_embedding() -> None:
@@ -239,7 +240,7 @@ def test_flatten() -> None:
     assert nn.Flatten()(np.ones((0, 3, 4))).shape == (0, 12)
     check_gradients(nn.Flatten(1, 2), x, order=2)
     assert [repr(layer) for layer in (nn.Flatten(), nn.Flatten(0), nn.Flatten(end_axis=2))] == [
-        "Flatten()", "Flatten(0)", "Flatten(end_axis=2)",
+        "Flatten()", "Flatten(start_axis=0)", "Flatten(end_axis=2)",
     ]  # fmt: skip
 
 
@@ -304,7 +305,7 @@ def test_dropout_needs_a_generator_and_prints() -> None:
     with pytest.raises(TypeError, match="Dropout: rng must be a np.random.Generator, not NoneType"):
         nn.Dropout(rng=None)
     assert repr(nn.Dropout(rng=generator())) == "Dropout()"
-    assert repr(nn.Dropout(0.2, rng=generator())) == "Dropout(0.2)"
+    assert repr(nn.Dropout(0.2, rng=generator())) == "Dropout(p=0.2)"
 
 
 # --- initial weights -------------------------------------------------------------------------------------------------

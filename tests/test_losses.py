@@ -320,7 +320,7 @@ def test_losses_print_as_they_are_built() -> None:
     options = {"ignore_index": 0, "reduction": "sum", "label_smoothing": 0.1}
     assert (
         repr(nn.CrossEntropyLoss(np.ones(3), **options))
-        == "CrossEntropyLoss(array of (3,), ignore_index=0, reduction='sum', label_smoothing=0.1)"
+        == "CrossEntropyLoss(weight=array of (3,), ignore_index=0, reduction='sum', label_smoothing=0.1)"
     )
     assert repr(nn.NLLLoss(reduction="none")) == "NLLLoss(reduction='none')"
     assert repr(nn.HuberLoss(delta=2)) == "HuberLoss(delta=2.0)"

@@ -241,7 +241,7 @@ def test_impossible_options(build: Callable[[], nn.Module], error: type[Exceptio
 
 def test_layers_print_as_they_are_built() -> None:
     assert repr(nn.BatchNorm1d(3)) == "BatchNorm1d(3)"
-    assert repr(nn.BatchNorm2d(3, 0.1, None)) == "BatchNorm2d(3, 0.1, None)"
+    assert repr(nn.BatchNorm2d(3, 0.1, None)) == "BatchNorm2d(3, eps=0.1, momentum=None)"
     assert repr(nn.BatchNorm2d(3, momentum=0.2, affine=False, track_running_stats=False)) == (
         "BatchNorm2d(3, momentum=0.2, affine=False, track_running_stats=False)"
     )

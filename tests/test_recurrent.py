@@ -231,4 +231,4 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_they_print_as_they_are_built() -> None:
     assert repr(build(nn.RNNCell, 3, 4, nonlinearity="relu")) == "RNNCell(3, 4, nonlinearity='relu')"
     assert repr(build(nn.LSTM, 3, 4, bidirectional=True)) == "LSTM(3, 4, bidirectional=True)"
-    assert repr(build(nn.GRU, 3, 4, num_layers=2, bias=False)) == "GRU(3, 4, 2, bias=False)"
+    assert repr(build(nn.GRU, 3, 4, num_layers=2, bias=False)) == "GRU(3, 4, num_layers=2, bias=False)"

@@ -104,11 +104,11 @@ def test_layers_compute_what_the_functions_do() -> None:
     options = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
     expected = conv2d(x, layer.weight.data, layer.bias.data, **options)
     np.testing.assert_array_equal(layer(x).data, expected)
-    assert repr(layer) == "Conv2d(4, 6, kernel_size=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)"
+    assert repr(layer) == "Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)"
     line = nn.Conv1d(4, 2, 3, stride=2, padding=1, bias=False, rng=rng)
     np.testing.assert_array_equal(line(x[:, :, 0]).data, conv1d(x[:, :, 0], line.weight.data, stride=2, padding=1))
     assert [p.shape for p in line.parameters()] == [(2, 4, 3)]
-    assert repr(line) == "Conv1d(4, 2, kernel_size=3, stride=2, padding=1)"
+    assert repr(line) == "Conv1d(4, 2, 3, stride=2, padding=1, bias=False)"
     np.testing.assert_array_equal(nn.MaxPool2d((3, 2), 2, 1)(x), max_pool2d(x, (3, 2), stride=2, padding=1))
     pool = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
     np.testing.assert_array_equal(pool(x), avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False))

@@ -7,16 +7,10 @@ import numpy as np
 from .. import checks
 from ..ops.elementwise import relu
 from ..ops.special import gelu, leaky_relu, log_softmax, sigmoid, silu, softmax, softplus
-from .described import described
-from .module import Module
+from .module import Layer
 
 
-class _Activation(Module):
-    def __repr__(self) -> str:
-        return described(self)
-
-
-class ReLU(_Activation):
+class ReLU(Layer):
     """max(x, 0), each element.
 
     >>> from tinygrad_np import Tensor, nn
@@ -28,7 +22,7 @@ class ReLU(_Activation):
         return relu(x)
 
 
-class LeakyReLU(_Activation):
+class LeakyReLU(Layer):
     """x where it is above 0, elsewhere negative_slope * x; see `leaky_relu`.
 
     >>> from tinygrad_np import Tensor, nn
@@ -43,7 +37,7 @@ class LeakyReLU(_Activation):
         return leaky_relu(x, negative_slope=self.negative_slope)
 
 
-class GELU(_Activation):
+class GELU(Layer):
     """x times the probability that a standard normal number is below x; see `gelu`.
 
     Args:
@@ -61,7 +55,7 @@ class GELU(_Activation):
         return gelu(x, approximate=self.approximate)
 
 
-class SiLU(_Activation):
+class SiLU(Layer):
     """x * sigmoid(x), each element.
 
     >>> from tinygrad_np import Tensor, nn
@@ -73,7 +67,7 @@ class SiLU(_Activation):
         return silu(x)
 
 
-class Tanh(_Activation):
+class Tanh(Layer):
     """The hyperbolic tangent, each element.
 
     >>> from tinygrad_np import Tensor, nn
@@ -85,7 +79,7 @@ class Tanh(_Activation):
         return np.tanh(x)
 
 
-class Sigmoid(_Activation):
+class Sigmoid(Layer):
     """1 / (1 + exp(-x)), each element.
 
     Do not put it before `BCEWithLogitsLoss`, which takes logits.
@@ -99,7 +93,7 @@ class Sigmoid(_Activation):
         return sigmoid(x)
 
 
-class Softplus(_Activation):
+class Softplus(Layer):
     """log(1 + exp(beta * x)) / beta, each element; see `softplus`.
 
     >>> from tinygrad_np import Tensor, nn
@@ -114,7 +108,7 @@ class Softplus(_Activation):
         return softplus(x, beta=self.beta)
 
 
-class Softmax(_Activation):
+class Softmax(Layer):
     """exp(x) / sum(exp(x)) along an axis: logits become probabilities.
 
     Do not put it before `CrossEntropyLoss`, which takes logits.
@@ -131,7 +125,7 @@ class Softmax(_Activation):
         return softmax(x, axis=self.axis)
 
 
-class LogSoftmax(_Activation):
+class LogSoftmax(Layer):
     """log(softmax(x)) along an axis: logits become log-probabilities, such as `NLLLoss` takes.
 
     >>> from tinygrad_np import Tensor, nn

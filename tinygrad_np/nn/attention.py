@@ -17,9 +17,8 @@ from ..ops.elementwise import floating
 from ..ops.products import linear
 from ..tensor import Array, Tensor, differentiable
 from . import init
-from .described import described
 from .layers import Linear
-from .module import Module
+from .module import Layer
 
 # --- attention -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +109,7 @@ def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is
     return _attend(q, k, v, masks)[0]
 
 
-class MultiheadAttention(Module):
+class MultiheadAttention(Layer):
     """Attention of several heads, each with its own projections of queries, keys and values to embed_dim / num_heads.
 
     Args:
@@ -221,14 +220,11 @@ class MultiheadAttention(Module):
         shape = (*np.shape(x)[:-1], self.num_heads, self.embed_dim // self.num_heads)
         return np.swapaxes(np.reshape(y, shape), -2, -3)
 
-    def __repr__(self) -> str:
-        return described(self)
-
 
 # --- positions -------------------------------------------------------------------------------------------------------
 
 
-class _PositionalEncoding(Module):
+class _PositionalEncoding(Layer):
     """Adds a row of a table to each element of a sequence."""
 
     weight: Any
@@ -243,9 +239,6 @@ class _PositionalEncoding(Module):
             expected = f"x of shape (..., length, {self.embed_dim}) with a length of at most {self.max_length}"
             raise ValueError(f"{type(self).__name__}: expected {expected}, not {shape}")
         return x + self.weight[: shape[-2]]
-
-    def __repr__(self) -> str:
-        return described(self)
 
 
 class SinusoidalPositionalEncoding(_PositionalEncoding):

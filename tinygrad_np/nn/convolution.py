@@ -11,11 +11,11 @@ from ..ops.pooling import avg_pool2d, max_pool2d
 from ..ops.windows import sliding
 from ..tensor import Tensor
 from . import init
-from .module import Module
+from .module import Layer
 
 
-class _Convolution(Module):
-    """What convolutions have in common: their weights, their options, and how they print."""
+class _Convolution(Layer):
+    """What convolutions have in common."""
 
     convolve: Callable[..., Any]
 
@@ -42,23 +42,13 @@ class _Convolution(Module):
         weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_channels, dtype=dtype), requires_grad=True) if bias else None
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = kernel[0] if len(set(kernel)) == 1 else kernel
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x: Any) -> Any:
         options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
         return type(self).convolve(x, self.weight, self.bias, **options)
-
-    def __repr__(self) -> str:
-        out_channels, channels, *kernel = self.weight.shape
-        options = _options(self, stride=1, padding=0, dilation=1, groups=1)
-        size = kernel[0] if len(set(kernel)) == 1 else tuple(kernel)
-        return f"{type(self).__name__}({channels * self.groups}, {out_channels}, kernel_size={size}{options})"
-
-
-def _options(module: Module, **defaults: Any) -> str:
-    """The attributes of a module that differ from these defaults, as they were given."""
-    values = ((name, getattr(module, name), default) for name, default in defaults.items())
-    return "".join(f", {name}={value!r}" for name, value, default in values if value != default)
 
 
 class Conv2d(_Convolution):
@@ -137,7 +127,7 @@ class Conv1d(_Convolution):
         super().__init__(in_channels, out_channels, (kernel_size,), stride, padding, dilation, groups, bias, rng, dtype)
 
 
-class MaxPool2d(Module):
+class MaxPool2d(Layer):
     """The largest element of each window of images (n, channels, height, width); see `max_pool2d`.
 
     >>> from tinygrad_np import nn
@@ -152,11 +142,8 @@ class MaxPool2d(Module):
     def forward(self, x: Any) -> Any:
         return max_pool2d(x, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
-    def __repr__(self) -> str:
-        return f"MaxPool2d({self.kernel_size}{_options(self, stride=None, padding=0, dilation=1)})"
 
-
-class AvgPool2d(Module):
+class AvgPool2d(Layer):
     """The mean of each window of images (n, channels, height, width); see `avg_pool2d`.
 
     >>> from tinygrad_np import nn
@@ -172,6 +159,3 @@ class AvgPool2d(Module):
     def forward(self, x: Any) -> Any:
         include = self.count_include_pad
         return avg_pool2d(x, self.kernel_size, stride=self.stride, padding=self.padding, count_include_pad=include)
-
-    def __repr__(self) -> str:
-        return f"AvgPool2d({self.kernel_size}{_options(self, stride=None, padding=0, count_include_pad=True)})"

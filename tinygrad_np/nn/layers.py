@@ -11,11 +11,10 @@ from ..ops.elementwise import keep
 from ..ops.products import linear
 from ..tensor import Tensor
 from . import init
-from .described import described
-from .module import Module
+from .module import Layer
 
 
-class Linear(Module):
+class Linear(Layer):
     """`x @ weight + bias`.
 
     Args:
@@ -57,11 +56,8 @@ class Linear(Module):
     def forward(self, x: Any) -> Any:
         return linear(x, self.weight, self.bias)
 
-    def __repr__(self) -> str:
-        return described(self)
 
-
-class Embedding(Module):
+class Embedding(Layer):
     """A learned vector for each of some integers: the rows of a matrix at these indices.
 
     Args:
@@ -122,11 +118,8 @@ class Embedding(Module):
         padding = (indices == self.padding_idx)[..., np.newaxis]
         return np.where(padding, self.weight.detach()[self.padding_idx], vectors)
 
-    def __repr__(self) -> str:
-        return described(self)
 
-
-class Flatten(Module):
+class Flatten(Layer):
     """The axes from one to another, both included, made into one: by default all but the first, the batch.
 
     Raises:
@@ -147,11 +140,8 @@ class Flatten(Module):
             raise ValueError(f"Flatten: of shape {shape}, axis {self.end_axis} is before axis {self.start_axis}")
         return np.reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
-    def __repr__(self) -> str:
-        return described(self)
 
-
-class Dropout(Module):
+class Dropout(Layer):
     """In training, elements are 0 with probability p, and the others 1 / (1 - p) times what they were.
 
     In testing (`eval()`) it changes nothing. A generator in the same state drops the same elements.
@@ -180,6 +170,3 @@ class Dropout(Module):
             return x
         kept = self.rng.random(np.shape(x), np.float32) >= self.p
         return keep(x, kept) * (1 / (1 - self.p))
-
-    def __repr__(self) -> str:
-        return described(self)

@@ -14,20 +14,16 @@ from ..ops.losses import (
     mse_loss,
     nll_loss,
 )
-from .described import described
-from .module import Module
+from .module import Layer
 
 
-class _Loss(Module):
+class _Loss(Layer):
     """What all losses have: a checked reduction, and how they print."""
 
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
     def __init__(self, *, reduction: str = "mean") -> None:
         self.reduction = checks.one_of(type(self).__name__, "reduction", reduction, self.reductions)
-
-    def __repr__(self) -> str:
-        return described(self)
 
 
 class _OfClasses(_Loss):

@@ -4,6 +4,7 @@ Nothing happens on attribute assignment and there is no `super().__init__()` to 
 they are asked for, in the module's attributes, in lists, tuples and dicts of them, and in the modules among them.
 """
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -133,6 +134,34 @@ class Module:
         first, second, third = (max(len(row[i]) for row in rows) for i in range(3))
         total, *others = (f"{a:{first}}  {b:{second}}  {c:>{third}}" for a, b, c in rows)
         return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
+
+
+class Layer(Module):
+    """A module whose arguments stand in attributes of their names.
+
+    It prints without options at their defaults, rng and dtype. Where an attribute holds a Tensor or None for an option
+    that is True or False, as `bias` does, the option is whether there is one.
+
+    >>> import numpy as np
+    >>> from tinygrad_np import nn
+    >>> nn.Linear(3, 2, bias=False, rng=np.random.default_rng(0)), nn.LayerNorm((8,), 1e-6)
+    (Linear(3, 2, bias=False), LayerNorm((8,), eps=1e-06))
+    """
+
+    def __repr__(self) -> str:
+        parts = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if name in ("rng", "dtype"):
+                continue
+            value: Any = getattr(self, name)
+            if isinstance(parameter.default, bool):
+                value = value is not None and value is not False
+            shown = f"array of {value.shape}" if hasattr(value, "shape") else repr(value)
+            if parameter.default is parameter.empty:
+                parts.append(shown)
+            elif shown != repr(parameter.default):
+                parts.append(f"{name}={shown}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def _note_place(error: Exception, module: Module) -> None:

@@ -13,13 +13,12 @@ import numpy as np
 from .. import checks
 from ..ops.normalization import standardize
 from ..tensor import Array, Tensor
-from .described import described
-from .module import Module
+from .module import Layer
 
 # --- by the statistics of a batch ------------------------------------------------------------------------------------
 
 
-class _BatchNorm(Module):
+class _BatchNorm(Layer):
     inputs: tuple[str, ...]  # the shapes it takes
 
     def __init__(
@@ -73,9 +72,6 @@ class _BatchNorm(Module):
             running.data *= 1 - share
             running.data += share * new
             running._changed()
-
-    def __repr__(self) -> str:
-        return described(self)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -132,7 +128,7 @@ class BatchNorm2d(_BatchNorm):
 # --- by the statistics of each example -------------------------------------------------------------------------------
 
 
-class _OfEach(Module):
+class _OfEach(Layer):
     """The shape that is normalised, which the input's ends with."""
 
     def __init__(self, normalized_shape: Any) -> None:
@@ -148,9 +144,6 @@ class _OfEach(Module):
             expected = ", ".join(map(str, ("...", *self.normalized_shape)))
             raise ValueError(f"{type(self).__name__}: expected an input of shape ({expected}), not {shape}")
         return standardize(x, weight, bias, axis=tuple(range(-rank, 0)), eps=eps, centre=centre)
-
-    def __repr__(self) -> str:
-        return described(self)
 
 
 class LayerNorm(_OfEach):

@@ -16,8 +16,7 @@ from ..ops.products import linear, rows
 from ..ops.special import sigmoid
 from ..tensor import Array, Tensor, differentiable
 from . import init
-from .described import described
-from .module import Module
+from .module import Layer
 
 # --- one step of each kind, and one step back ------------------------------------------------------------------------
 #
@@ -187,7 +186,7 @@ def _as_tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
-class _Recurrent(Module):
+class _Recurrent(Layer):
     """The parameters, and a pass over time with some of them."""
 
     def __init__(
@@ -233,9 +232,6 @@ class _Recurrent(Module):
         bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, no_bias), getattr(self, "bias_hh" + suffix, no_bias)
         a = linear(x, weight_ih, bias_ih)
         return _recurrence(a, initial, weight_hh, bias_hh, kind=self._kind)
-
-    def __repr__(self) -> str:
-        return described(self)
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------
