@@ -2,6 +2,7 @@
 
     python examples/mnist_fcn.py                       # 784-1024-10, 30 epochs, in under a minute
     python examples/mnist_fcn.py --report              # the same, and a page that shows all of it
+    python examples/mnist_fcn.py --checkpoint-every 500 --resume   # goes on where it was killed, to the same bits
     python examples/mnist_fcn.py --test runs/mnist_fcn/model.safetensors
     python examples/mnist_fcn.py --predict seven.png   # with the newest model under runs/
 
@@ -13,6 +14,7 @@ three calls, for those who want to look at the gradients in between.)
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from tinygrad_np.checkpoint import load, save, write_atomically
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
 from tinygrad_np.nn import Linear, ReLU, Sequential
 from tinygrad_np.optim import SGD, ExponentialScheduler
+from tinygrad_np.resume import Checkpoints
 
 import numpy as np
 
@@ -36,6 +39,7 @@ from command_line import natural, non_negative, path_name, positive, positive_in
 from report import environment
 
 DATA = Path(__file__).parent / "data/mnist"
+CHECKPOINTS = "checkpoints"  # a folder in that of a run
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,23 @@ class DivergenceError(ValueError):
     """The loss is no longer a finite number."""
 
 
+@dataclass
+class Saving:
+    """Where, and after how many steps, a training is saved; whether it goes on from there; its finished epochs."""
+
+    folder: Path
+    every: int | None
+    resume: bool
+    record: dict[str, Any]
+
+
 def train(
-    model: Sequential, dataset: Dataset, settings: Settings, rng: np.random.Generator, bar: Any = None
+    model: Sequential,
+    dataset: Dataset,
+    settings: Settings,
+    rng: np.random.Generator,
+    bar: Any = None,
+    saving: Saving | None = None,
 ) -> Iterator[tuple[float, float]]:
     """Train a network; after every epoch, yield the mean loss and the accuracy on the images as they came by.
 
@@ -85,8 +104,13 @@ def train(
     schedule = ExponentialScheduler(settings.lr, decay=settings.decay, stage_length=settings.stage_length)
     optimizer = SGD(model.parameters(), lr=schedule, weight_decay=settings.weight_decay)
 
-    for _ in range(settings.epochs):
-        loss_sum, right = 0.0, 0
+    epochs, loss_sum, right = 0, 0.0, 0
+    if saving is not None:
+        checkpoints = Checkpoints(saving.folder, model=model, optimizer=optimizer, loader=loader, rng=rng)
+        if saving.resume:
+            epochs, loss_sum, right = go_on(checkpoints, saving.record, bar)
+
+    for _ in range(epochs, settings.epochs):
         for images, labels in loader:
             with np.errstate(all="ignore"):  # a loss that diverges is looked for below
                 logits = model(pixels(images))
@@ -103,7 +127,32 @@ def train(
                 bar.update()
                 if optimizer.steps % 50 == 0:
                     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{optimizer.lr:.2g}", refresh=False)
+            if saving is not None and saving.every and optimizer.steps % saving.every == 0:
+                checkpoints.save(optimizer.steps, {"epochs": saving.record, "loss_sum": loss_sum, "right": right})
         yield loss_sum / len(dataset.labels), right / len(dataset.labels)
+        loss_sum, right = 0.0, 0
+
+
+def go_on(checkpoints: Checkpoints, record: dict[str, Any], bar: Any) -> tuple[int, float, int]:
+    """Go back to the newest checkpoint, if there is one: the epochs in it, and the sums of the one under way.
+
+    Raises:
+        ValueError: it is of a training with other settings or images, or all checkpoints are damaged.
+    """
+    found = checkpoints.resume()
+    if found is None:
+        return 0, 0.0, 0
+    before = found.record["epochs"]
+    before["image_shape"] = tuple(before["image_shape"])
+    was, now = (r["hyperparameters"] | {n: r[n] for n in ("images", "image_shape")} for r in (before, record))
+    if others := [f"{name} {was.get(name)}, not {value}" for name, value in now.items() if was.get(name) != value]:
+        raise ValueError(f"{checkpoints.folder}: of a training with {'; '.join(others)}")
+    for why in found.damaged:
+        bar.write(f"passed over: {why}", file=sys.stderr)
+    bar.write(f"going on from step {found.step}", file=sys.stdout)
+    record |= before
+    bar.update(found.step)
+    return len(record["train_loss"]), found.record["loss_sum"], found.record["right"]
 
 
 def classify(model: Sequential, images: np.ndarray) -> np.ndarray:
@@ -122,7 +171,13 @@ def test(model: Sequential, dataset: Dataset) -> tuple[float, float]:
 
 
 def train_and_save(
-    settings: Settings, train_set: Dataset, test_set: Dataset, folder: Path, quiet: bool
+    settings: Settings,
+    train_set: Dataset,
+    test_set: Dataset,
+    folder: Path,
+    quiet: bool,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
 ) -> tuple[Sequential, dict[str, Any]]:
     """Train, test after every epoch, and save model and metrics after each: the file of the model holds both."""
     blas.fit_threads(settings.batch_size * train_set.images[0].size * settings.hidden)
@@ -135,12 +190,14 @@ def train_and_save(
     rng = np.random.default_rng(settings.seed)  # one generator: the same seed gives the same weights, to the bit
     model = network(train_set.images[0].size, settings.hidden, int(train_set.labels.max()) + 1, rng)
     steps = settings.epochs * -(-len(train_set.labels) // settings.batch_size)
+    saving = Saving(folder / CHECKPOINTS, checkpoint_every, resume, record)
     try:
         with command_line.progress(steps, "step", quiet) as bar:
             bar.write(f"{model}\n{len(train_set.labels):,} images", file=sys.stdout)
             sys.stdout.flush()
             bar.set_description(f"epoch 1/{settings.epochs}")
-            for epoch, (train_loss, train_accuracy) in enumerate(train(model, train_set, settings, rng, bar), 1):
+            for train_loss, train_accuracy in train(model, train_set, settings, rng, bar, saving):
+                record = saving.record
                 test_loss, test_accuracy = test(model, test_set)
                 values = zip(results.METRICS, (train_loss, test_loss, train_accuracy, test_accuracy), strict=True)
                 longer = record | {name: [*record[name], value] for name, value in values}
@@ -148,7 +205,8 @@ def train_and_save(
                 results.remove_pictures(folder)  # those of an earlier run, under --overwrite
                 save(folder / "model.safetensors", model.state_dict(), {"metrics": content})
                 write_atomically(folder / "metrics.json", content.encode())
-                record = longer  # only now, so that it never says more than the files do
+                saving.record = record = longer  # only now, so that it never says more than the files do
+                epoch = len(record["test_loss"])
                 bar.write(
                     f"epoch {epoch:3d}  train loss {train_loss:.4f}  accuracy {train_accuracy:.2%}"
                     f"  test loss {test_loss:.4f}  accuracy {test_accuracy:.2%}",
@@ -156,10 +214,19 @@ def train_and_save(
                 )
                 bar.set_description(f"epoch {min(epoch + 1, settings.epochs)}/{settings.epochs}")
     except BaseException:
-        epochs = len(record["test_loss"])
-        print(f"model and metrics after {epochs} epochs are in {folder}" if epochs else f"nothing is saved in {folder}")
+        epochs, begun = len(saving.record["test_loss"]), (folder / CHECKPOINTS).exists()
+        if epochs or not begun:
+            print(
+                f"model and metrics after {epochs} epochs are in {folder}"
+                if epochs
+                else f"nothing is saved in {folder}"
+            )
+        if begun:
+            print(
+                f"there are checkpoints in {folder}: the same command with --out {folder} --resume goes on from there"
+            )
         raise
-    return model, record
+    return model, saving.record
 
 
 def saved_model(file: Path) -> tuple[Sequential, dict[str, Any]]:
@@ -180,15 +247,26 @@ def saved_model(file: Path) -> tuple[Sequential, dict[str, Any]]:
         raise ValueError(f"{file}: the record of its training, beside the weights, is damaged: {error}") from error
 
 
-def run_folder(out: Path | None, overwrite: bool, name: str) -> Path:
+def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = False) -> Path:
     """A folder for the results of this run, in which no other run's results are lost."""
+    if out is None and resume:
+        begun = sorted(Path("runs").glob(f"{name}*/{CHECKPOINTS}"), key=lambda folder: folder.stat().st_mtime)
+        out = begun[-1].parent if begun else None
     if out is None:
         return command_line.new_folder(name)
-    if not overwrite and any(
+    begun_there = (out / CHECKPOINTS).exists()
+    if begun_there and not (resume or overwrite):
+        raise FileExistsError(
+            f"{out} holds the checkpoints of a run; --resume goes on with it, --overwrite replaces it"
+        )
+    if not (overwrite or begun_there) and any(
         (out / kept).exists() for kept in ("model.safetensors", "metrics.json", "report.html", "search.json")
     ):
         raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
-    return command_line.writable_folder(out)
+    folder = command_line.writable_folder(out)
+    if begun_there and not resume:
+        shutil.rmtree(folder / CHECKPOINTS)
+    return folder
 
 
 def check_fit(model: Sequential, record: dict[str, Any], dataset: Dataset, names: str) -> None:
@@ -245,6 +323,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
     add("--out", "for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)", type=path_name, metavar="FOLDER")
     add("--overwrite", "replace the run that --out holds", action="store_true")
+    add(
+        "--checkpoint-every",
+        "steps, save all that training needs to go on from there",
+        type=positive_integer,
+        metavar="N",
+    )
+    add("--resume", "go on from the newest checkpoint in --out, or of the newest run under runs/", action="store_true")
     add("--report", "write all of it into one page as well, report.html", action="store_true")
     add("--search", "of mnist_search.py, to be told of in the report", type=path_name, metavar="FOLDER")
     add("--test", "test a saved model, with a report, and train nothing", type=path_name, metavar="MODEL")
@@ -283,8 +368,9 @@ def main(arguments: list[str] | None = None) -> None:
         again = command_line.command("mnist_fcn.py", "--test", str(options.test), *more)
     else:
         settings = Settings(**{each.name: getattr(options, each.name) for each in fields(Settings)})
-        folder = run_folder(options.out, options.overwrite, "mnist_fcn")
-        model, record = train_and_save(settings, train_set, test_set, folder, options.quiet)
+        folder = run_folder(options.out, options.overwrite, "mnist_fcn", options.resume)
+        keeping = options.checkpoint_every, options.resume
+        model, record = train_and_save(settings, train_set, test_set, folder, options.quiet, *keeping)
         again = command_line.command("mnist_fcn.py", *command_line.as_options(settings), *more, "--report")
 
     tested = results.Tested(model.state_dict(), record, test_set, classify(model, test_set.images))

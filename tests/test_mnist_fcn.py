@@ -270,7 +270,7 @@ def test_a_damaged_record_of_the_training_is_said(trained: tuple[Path, object], 
 
 
 def test_a_network_of_another_architecture_is_refused_with_its_shapes(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "deep", {f"layers.{i}.weight": np.ones((5, 5), np.float32) for i in (0, 2, 4)})
+    checkpoint.save(tmp_path / "deep", {f"{i}.weight": np.ones((5, 5), np.float32) for i in (0, 2, 4)})
     refused = run(tmp_path, "--test", "deep")
     assert "deep: not a network of this script, two linear layers; it holds 0.weight (5, 5)" in refused.stderr
 

@@ -5,12 +5,13 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from . import checks
 from .tensor import Array
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
@@ -161,6 +162,8 @@ class DataLoader:
         self.batch_size = int(batch_size)
         self.rng = rng
         self.drop_last = drop_last
+        self._order, self._position = np.arange(len(arrays[0])), 0  # 0: between epochs
+        self._continue = False
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -169,7 +172,37 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         n = len(self.arrays[0])
-        order = np.arange(n) if self.rng is None else self.rng.permutation(n)
-        for i in range(len(self)):
+        if self._continue:
+            order, start = self._order, self._position
+        else:
+            order, start = np.arange(n) if self.rng is None else self.rng.permutation(n), 0
+        self._continue = False
+        for i in range(start, len(self)):
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
+            self._order, self._position = order, i + 1
             yield tuple(array[index] for array in self.arrays)
+        self._position = 0
+
+    def state_dict(self) -> dict[str, Array]:
+        """Where the newest iteration is: the order of its epoch, and how many batches it has given; 0 after the last.
+
+        The generator is not part of it.
+
+        >>> loader = DataLoader(np.arange(5), batch_size=2)
+        >>> _ = next(iter(loader))
+        >>> loader.state_dict()
+        {'order': array([0, 1, 2, 3, 4]), 'position': array(1)}
+        """
+        return {"order": self._order.astype(np.int64), "position": np.array(self._position, np.int64)}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Let the next iteration give the rest of the epoch that `state_dict` was taken in.
+
+        Raises:
+            ValueError: it is of a loader of another length; nothing is changed.
+        """
+        new = checks.state("DataLoader", self.state_dict(), state)
+        order, position = new["order"], int(new["position"])
+        if not 0 <= position <= len(self) or not np.array_equal(np.sort(order), np.arange(len(order))):
+            raise ValueError(f"DataLoader: no order of {len(order)} elements, or no position in it: {position}")
+        self._order, self._position, self._continue = order.copy(), position, position > 0

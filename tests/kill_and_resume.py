@@ -1,0 +1,136 @@
+"""Kill a training of examples/mnist_fcn.py at random moments, resume it each time, and compare the bits at its end.
+
+    python tests/kill_and_resume.py --kills 50
+
+Every other kill waits for the moment in which a checkpoint is being written. In between, the disk is full, or mounted
+read-only, if this user may mount one. After each, at least one checkpoint must be whole, and none older than before.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinygrad_np import checkpoint
+
+import numpy as np
+from examples_as_run import command, run
+
+
+def newest_whole(folder: Path) -> int:
+    """The step of the newest checkpoint that can be read; 0 if there is none."""
+    steps = [0]
+    for file in folder.glob("step-*.safetensors"):
+        with contextlib.suppress(ValueError):
+            checkpoint.load(file)
+            steps.append(int(file.stem.removeprefix("step-")))
+    return max(steps)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """A disk of 8 MB at a folder, and whether there is one: it takes the right to mount."""
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False
+    )
+    try:
+        yield mounted.returncode == 0
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", folder], check=True)
+
+
+def kill_while_it_runs(words: list[str], place: Path, seconds: float, in_the_middle_of_writing: bool) -> bool:
+    """Start, wait, kill; whether it was still running."""
+    process = subprocess.Popen(words, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(seconds)
+    while in_the_middle_of_writing and process.poll() is None:
+        if any(name.startswith(".step-") for name in os.listdir(place / "out/checkpoints")):
+            break
+    process.kill()
+    return process.wait() != 0
+
+
+def trouble(words: list[str], place: Path, kind: str) -> None:
+    """Run on a disk that is full or read-only: it must end with one line that says so, and lose nothing."""
+    if kind == "full":
+        free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+        (place / "filler").write_bytes(bytes(max(0, free - 100_000)))  # no room for the whole of a checkpoint
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    ended = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
+    if kind == "full":
+        (place / "filler").unlink()
+    else:
+        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+    expected = {"full": "No space left on device", "read-only": "Read-only file system"}[kind]
+    assert ended.returncode == 1, ended
+    assert expected in ended.stderr.splitlines()[-1], ended.stderr
+    assert "Traceback" not in ended.stderr, ended.stderr
+
+
+def torture(kills: int, seed: int, options: list[object], longest: float = 1.0) -> list[str]:
+    """Kill and resume, and compare with the training that nobody disturbed; what happened, in words.
+
+    Raises:
+        AssertionError: something was lost, or a bit is another.
+    """
+    rng = np.random.default_rng(seed)
+    happened = []
+    with tempfile.TemporaryDirectory() as root, small_disk(Path(root, "disk")) as may_mount:
+        place = Path(root, "disk")
+        words = command("mnist_fcn.py", *options, "--quiet", "--out", "out", "--checkpoint-every", 20, "--resume")
+        start = time.monotonic()
+        while newest_whole(place / "out/checkpoints") == 0:  # the first ones may be killed before there is any
+            kill_while_it_runs(words, place, (time.monotonic() - start) / 2, False)
+        for kill in range(kills):
+            before = newest_whole(place / "out/checkpoints")
+            writing = bool(kill % 2)
+            ran = kill_while_it_runs(words, place, rng.uniform(0, longest) + 0.3 * writing, writing)
+            after = newest_whole(place / "out/checkpoints")
+            happened.append(f"kill {kill + 1:3d}{' while writing' * writing:14}: step {before:6d} -> {after:6d}")
+            assert after >= before > 0, happened[-1]
+            if not ran:
+                happened[-1] += ", at its end before"
+            if may_mount and kill % 8 in (3, 7):
+                kind = "full" if kill % 8 == 3 else "read-only"
+                trouble(words, place, kind)
+                assert newest_whole(place / "out/checkpoints") >= after, kind
+                happened.append(f"a disk that is {kind}: nothing lost")
+        ended = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        undisturbed = run("mnist_fcn.py", Path(root), *options, "--quiet", "--out", "undisturbed")
+        assert undisturbed.returncode == 0, undisturbed.stderr
+        (found, said), (expected, should_say) = (
+            checkpoint.load(folder / "model.safetensors") for folder in (place / "out", Path(root, "undisturbed"))
+        )
+        assert found.keys() == expected.keys()
+        assert all(found[name].tobytes() == expected[name].tobytes() for name in expected), "the weights differ"
+        assert said == should_say, "the metrics differ"
+        left = sorted(os.listdir(place / "out/checkpoints"))
+        assert len(left) == 2, left
+        happened.append(f"{kills} kills: weights and metrics are those of the undisturbed training, to the bit")
+        if not may_mount:
+            happened.append("without disks that are full or read-only: mounting them was not allowed")
+    return happened
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default %(default)s)")
+    options = parser.parse_args()
+    for line in torture(options.kills, options.seed, ["--epochs", options.epochs, "--hidden", options.hidden], 1.5):
+        print(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
