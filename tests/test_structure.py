@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tinygrad_np
 import tinygrad_np.testing
-from tinygrad_np import checkpoint, data, reference, resume, schedules, viz
+from tinygrad_np import checkpoint, data, reference, resume, schedules, viz, watch
 from tinygrad_np.tensor import Composite, registry
 
 import numpy as np
@@ -35,6 +35,7 @@ FLOORS = {
     "testing": {"tensor", "ops", "testing"},
     "data": {"tensor", "checks"},
     "resume": {"tensor", "checks", "checkpoint"},
+    "watch": {"tensor", "accumulate"},
     "viz": {"tensor", "nn"},
     "checkpoint": {"tensor"},
 }
@@ -88,6 +89,7 @@ MODULES = [
     resume,
     schedules,
     viz,
+    watch,
 ]
 
 

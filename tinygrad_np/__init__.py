@@ -49,12 +49,14 @@ __all__ = [
     "conv1d",
     "conv2d",
     "cross_entropy",
+    "detect_anomaly",
     "differentiable",
     "erf",
     "func",
     "gelu",
     "get_num_threads",
     "grad",
+    "guard",
     "huber_loss",
     "kl_div",
     "l1_loss",
@@ -80,10 +82,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from . import func, nn, optim
+    from .watch import detect_anomaly, guard
 
 
 def __getattr__(name: str) -> Any:
-    """Load `func`, `nn` and `optim` when they are first used, which saves others an eighth of the import."""
+    """Load `func`, `nn`, `optim` and `watch` when they are first used, which saves others an eighth of the import."""
     if name in ("func", "nn", "optim"):
         return import_module(f"{__name__}.{name}")
+    if name in ("detect_anomaly", "guard"):
+        return getattr(import_module(f"{__name__}.watch"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -308,6 +308,14 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
     return output
 
 
+def run_operations_by(function: Function) -> None:
+    """Let every operation run by a function with the parameters and the result of `apply`, until it is given another.
+
+    So `watch` may look at each, and `apply` has no switch in it.
+    """
+    globals()["apply"] = function
+
+
 def _refuse_gradients(operation: Primitive, args: Sequence[Any]) -> None:
     for i, (a, vjp) in enumerate(zip(args, operation.vjps, strict=True)):
         if vjp is None and type(a) is Tensor and a._requires_grad:
