@@ -10,4 +10,5 @@ BENCHMARKS = [
     "memory",
     "startup",
     "contention",
+    "watching",
 ]

@@ -18,6 +18,17 @@ SMALL = {
     "scaling": ["--largest", "3", "--plot", ""],
     "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
     "startup": ["--rounds", "1", "--names", "tinygrad_np", "numpy"],
+    "watching": [
+        "--hidden",
+        "8",
+        "--rounds",
+        "1",
+        "--images",
+        "640",
+        "--names",
+        "tinygrad_np",
+        "tinygrad_np under guard",
+    ],
     "contention": ["--hidden", "8", "--rounds", "1", "--images", "640", "--threads", "1", "--names", "tinygrad_np"],
 }
 
