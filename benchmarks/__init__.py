@@ -11,4 +11,5 @@ BENCHMARKS = [
     "startup",
     "contention",
     "watching",
+    "accuracy",
 ]

@@ -29,6 +29,7 @@ SMALL = {
         "tinygrad_np",
         "tinygrad_np under guard",
     ],
+    "accuracy": ["--samples", "80"],
     "contention": ["--hidden", "8", "--rounds", "1", "--images", "640", "--threads", "1", "--names", "tinygrad_np"],
 }
 
