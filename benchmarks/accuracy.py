@@ -149,7 +149,8 @@ def main() -> None:
     columns = [(who, kind) for who in found for kind in DTYPES]
     print(f"| function | {' | '.join(f'{who}, {kind}' for who, kind in columns)} |\n|{' --- |' * (1 + len(columns))}")
     for name in ELEMENTWISE | OF_SEVERAL:
-        cells = " | ".join(f"{found[who][name, kind].ulps:.2g}" for who, kind in columns)
+        errors = [found[who][name, kind].ulps for who, kind in columns]
+        cells = " | ".join(f"{error:.1f}" if error < 1000 else f"{error:.0e}" for error in errors)
         print(f"| `{name}`{' †' * (name in DIFFERENCES)} | {cells} |")
     summary = {f"{name}, {kind}": error._asdict() for (name, kind), error in found["ours"].items()}
     print(json.dumps({"benchmark": "accuracy", "samples": options.samples, "results": summary}))

@@ -2,13 +2,15 @@
 
     python tests/kill_and_resume.py --kills 50
 
-Every other kill waits for the moment in which a checkpoint is being written. In between, the disk is full, or mounted
-read-only, if this user may mount one. After each, at least one checkpoint must be whole, and none older than before.
+Every other kill waits for the moment in which a checkpoint is being written; every fourth is ctrl-C. In between, the
+disk is full, or mounted read-only, if this user may mount one. After each, at least one checkpoint must be whole, and
+none older than before.
 """
 
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ from pathlib import Path
 from tinygrad_np import checkpoint
 
 import numpy as np
-from examples_as_run import command, run
+from examples_as_run import run, start
 
 
 def newest_whole(folder: Path) -> int:
@@ -46,25 +48,31 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", folder], check=True)
 
 
-def kill_while_it_runs(words: list[str], place: Path, seconds: float, in_the_middle_of_writing: bool) -> bool:
-    """Start, wait, kill; whether it was still running."""
-    process = subprocess.Popen(words, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_while_it_runs(
+    arguments: list[object], place: Path, seconds: float, in_the_middle_of_writing: bool = False, ctrl_c: bool = False
+) -> bool:
+    """Start, wait, kill; whether it was still running. After ctrl-C it must say how to go on, if it had begun."""
+    process = start("mnist_fcn.py", place, *arguments)
     time.sleep(seconds)
     while in_the_middle_of_writing and process.poll() is None:
         if any(name.startswith(".step-") for name in os.listdir(place / "out/checkpoints")):
             break
-    process.kill()
-    return process.wait() != 0
+    process.send_signal(signal.SIGINT if ctrl_c else signal.SIGKILL)
+    said, complained = process.communicate()
+    if ctrl_c and process.returncode == 130 and "going on from" in said:
+        assert "--resume goes on from there" in said, said
+        assert complained == "mnist_fcn.py: interrupted\n", complained
+    return process.returncode != 0
 
 
-def trouble(words: list[str], place: Path, kind: str) -> None:
+def trouble(arguments: list[object], place: Path, kind: str) -> None:
     """Run on a disk that is full or read-only: it must end with one line that says so, and lose nothing."""
     if kind == "full":
         free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
         (place / "filler").write_bytes(bytes(max(0, free - 100_000)))  # no room for the whole of a checkpoint
     else:
         subprocess.run(["mount", "-o", "remount,ro", place], check=True)
-    ended = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
+    ended = run("mnist_fcn.py", place, *arguments)
     if kind == "full":
         (place / "filler").unlink()
     else:
@@ -85,25 +93,26 @@ def torture(kills: int, seed: int, options: list[object], longest: float = 1.0) 
     happened = []
     with tempfile.TemporaryDirectory() as root, small_disk(Path(root, "disk")) as may_mount:
         place = Path(root, "disk")
-        words = command("mnist_fcn.py", *options, "--quiet", "--out", "out", "--checkpoint-every", 20, "--resume")
-        start = time.monotonic()
+        arguments = [*options, "--quiet", "--out", "out", "--checkpoint-every", 20, "--resume"]
+        begun = time.monotonic()
         while newest_whole(place / "out/checkpoints") == 0:  # the first ones may be killed before there is any
-            kill_while_it_runs(words, place, (time.monotonic() - start) / 2, False)
+            kill_while_it_runs(arguments, place, (time.monotonic() - begun) / 2)
         for kill in range(kills):
             before = newest_whole(place / "out/checkpoints")
-            writing = bool(kill % 2)
-            ran = kill_while_it_runs(words, place, rng.uniform(0, longest) + 0.3 * writing, writing)
+            writing, ctrl_c = kill % 2 == 1, kill % 4 == 2
+            ran = kill_while_it_runs(arguments, place, rng.uniform(0, longest) + 0.3 * writing, writing, ctrl_c)
             after = newest_whole(place / "out/checkpoints")
-            happened.append(f"kill {kill + 1:3d}{' while writing' * writing:14}: step {before:6d} -> {after:6d}")
+            how = "while writing" if writing else "by ctrl-C" if ctrl_c else ""
+            happened.append(f"kill {kill + 1:3d} {how:13}: step {before:6d} -> {after:6d}")
             assert after >= before > 0, happened[-1]
             if not ran:
                 happened[-1] += ", at its end before"
             if may_mount and kill % 8 in (3, 7):
                 kind = "full" if kill % 8 == 3 else "read-only"
-                trouble(words, place, kind)
+                trouble(arguments, place, kind)
                 assert newest_whole(place / "out/checkpoints") >= after, kind
                 happened.append(f"a disk that is {kind}: nothing lost")
-        ended = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
+        ended = run("mnist_fcn.py", place, *arguments)
         assert ended.returncode == 0, ended.stderr
         undisturbed = run("mnist_fcn.py", Path(root), *options, "--quiet", "--out", "undisturbed")
         assert undisturbed.returncode == 0, undisturbed.stderr
