@@ -35,7 +35,7 @@ FLOORS = {
     "testing": {"tensor", "ops", "testing"},
     "data": {"tensor", "checks"},
     "resume": {"tensor", "checks", "checkpoint"},
-    "watch": {"tensor", "accumulate"},
+    "watch": {"tensor"},
     "viz": {"tensor", "nn"},
     "checkpoint": {"tensor"},
 }

@@ -1,10 +1,24 @@
 """`detect_anomaly` names where a NaN comes from; `guard` finds what was written to; neither leaves anything behind."""
 
+import contextvars
 import threading
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import Tensor, cross_entropy, detect_anomaly, grad, guard, nn, no_grad, optim, primitive, tensor
+from tinygrad_np import (
+    Tensor,
+    cross_entropy,
+    detect_anomaly,
+    grad,
+    guard,
+    nn,
+    no_grad,
+    optim,
+    primitive,
+    softmax,
+    tensor,
+    watch,
+)
 from tinygrad_np.func import value_and_grad
 
 import numpy as np
@@ -38,7 +52,7 @@ def test_the_operation_the_shapes_the_indices_and_the_line_are_named() -> None:
         ),
         (lambda x: x / np.array([1, 0], np.float32), r"divide .* made 1 of 2 .*: inf at \(1,\), of 2.0, 0.0"),
         (lambda x: np.sum(np.full(2, 3e38, np.float32) * x / x), r"add.reduce|sum|multiply"),
-        (lambda x: np.zeros(12, np.float32) / (x[0] - 1), r"nan at \(4,\), of 0.0, and 7 more, at"),
+        (lambda x: np.zeros(12, np.float32) / (x[0] - 1), r"nan at \(4,\), of 0.0, 0.0, and 7 more, at"),
     ],
 )
 @pytest.mark.parametrize("requires_grad", [True, False])
@@ -66,11 +80,12 @@ def test_the_first_part_of_a_backward_that_is_not_finite_is_named() -> None:
             y = np.sqrt(x)
             with pytest.raises(FloatingPointError) as caught:
                 grad(y.sum(), x, create_graph=create_graph)
-        assert "1 of 2 elements infinite or NaN: inf at (1,), of 1.0, 0.0" in str(caught.value)
+        told = "1.0, 0.0" if create_graph else "gradient 1.0, result 0.0, argument 0.0"  # under it, the division raises
+        assert f"made 1 of 2 elements infinite or NaN: inf at (1,), of {told}, at" in str(caught.value)
         assert caught.value.__notes__[-1] == "in the backward of sqrt, argument 0"
     with detect_anomaly():
         z = np.sqrt(x).sum()
-    with pytest.raises(FloatingPointError, match="the gradient of argument 0 of sqrt made") as caught:  # outside
+    with pytest.raises(FloatingPointError, match="the gradient of argument 0 of sqrt, float32") as caught:  # outside
         z.backward()
     assert str(caught.value).endswith(line_of("z = np.sqrt(x).sum()"))
 
@@ -204,4 +219,87 @@ def test_vjps_that_cannot_be_read_are_taken_to_need_all() -> None:
         y = same(x)
     x.data[0] = 2
     with pytest.raises(RuntimeError, match="written to after"):
+        y.backward()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.where([True, False], x, np.float32(-np.inf)),
+        lambda x: np.pad(x, 1, constant_values=-np.inf),
+        lambda x: x.at[0].set(np.float32(np.inf)),
+        lambda x: x * np.float32(np.inf),
+        lambda x: np.max(x[:0], initial=-np.inf),
+    ],
+)
+def test_an_infinity_that_was_given_is_not_new(call: Any) -> None:
+    with detect_anomaly():
+        call(Tensor([1.0, 2.0], requires_grad=True))
+
+
+def test_nan_that_is_made_of_infinity_is_found_in_the_forward() -> None:
+    scores = np.where([[True, False], [False, False]], Tensor(np.ones((2, 2)), requires_grad=True), -np.inf)
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"softmax of .* made 2 of 4 .*nan at \(1, 0\)"):
+        softmax(scores)
+
+
+def test_sums_over_what_was_broadcast_and_casts_are_looked_at() -> None:
+    w = Tensor([1.0], requires_grad=True)
+    with (
+        detect_anomaly(),
+        pytest.raises(FloatingPointError, match=r"argument 0 of multiply, float32\[1\], made 1 of 1"),
+    ):
+        (w * np.ones(4, np.float32)).backward(np.full(4, 3e38, np.float32))
+    h = Tensor(np.ones(2, np.float16), requires_grad=True)
+    with detect_anomaly(), pytest.raises(FloatingPointError, match="argument 0 of multiply, float16"):
+        (h * np.full(2, 1e6)).sum().backward()
+
+
+def test_indices_masks_and_keywords_are_guarded() -> None:
+    b, rows, labels = Tensor(np.ones((2, 3)), requires_grad=True), np.arange(2), np.array([0, 2])
+    with guard():
+        picked = b[rows, labels].sum()
+    labels[:] = 1
+    with pytest.raises(RuntimeError, match=r"argument 1 of getitem, int64\[2\], was written to"):
+        picked.backward()
+    mask = np.array([True, False, True])
+    with guard():
+        total = np.sum(b, where=mask)
+    mask[0] = False
+    with pytest.raises(RuntimeError, match="keyword where of sum"):
+        total.backward()
+
+
+def test_many_arguments_cost_as_many_checksums_and_leave_nothing() -> None:
+    x = Tensor(np.ones(3), requires_grad=True)
+    known = len(watch._known)
+    for _ in range(3):
+        with guard():
+            y = np.concatenate([x] * 50).sum()
+        assert len(y._recipe[1][0]._recipe[0].marks) <= 51
+        y.backward()
+    assert len(watch._known) <= known + 2
+
+
+def test_a_context_that_ends_elsewhere_does_not_watch_here() -> None:
+    def generator() -> Any:
+        with detect_anomaly():
+            yield
+
+    it = generator()
+    contextvars.copy_context().run(next, it)
+    it.close()
+    with guard(), np.errstate(all="ignore"):
+        assert np.log(Tensor(0.0)).data == -np.inf
+    detect_anomaly.inside.set(0)
+    with pytest.raises(TypeError, match="does not reach into a generator"):
+        detect_anomaly()(generator)
+
+
+def test_another_array_in_the_place_of_the_result_is_noticed() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    with guard():
+        y = np.exp(x)
+    y.data = np.zeros(1, np.float32)
+    with pytest.raises(RuntimeError, match="the result of exp"):
         y.backward()

@@ -13,6 +13,7 @@ While neither is in use, nothing of this file runs: the function that runs opera
 """
 
 import dis
+import inspect
 import linecache
 import os
 import sys
@@ -21,17 +22,20 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ContextDecorator, nullcontext
 from contextvars import ContextVar
-from functools import cache, partial
-from typing import Any, ClassVar
+from functools import partial
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple
+from weakref import ref
 
 import numpy as np
 
 from . import tensor
-from .accumulate import Product
 from .tensor import Array, Tensor
 
 OURS = (os.path.dirname(__file__) + os.sep, os.path.dirname(np.__file__) + os.sep)
 NAMED = 5  # indices in a message
+RESULT = "the result"
+ABOUT = ("shape", "ndim", "dtype", "size")
 Place = tuple[str, int]
 
 
@@ -41,6 +45,13 @@ class _Watch(ContextDecorator):
     lock: ClassVar[threading.Lock] = threading.Lock()
     in_use: ClassVar[int] = 0  # contexts of all threads
     inside: ClassVar[ContextVar[int]]
+
+    def __call__(self, function: Any) -> Any:
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"{type(self).__name__} does not reach into a generator or a coroutine; use `with` inside it"
+            )
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         self.inside.set(self.inside.get() + 1)
@@ -62,7 +73,8 @@ class detect_anomaly(_Watch):  # noqa: N801 - used like a function, and named as
 
     The first operation that does so raises, and so does the first part of a backward over what was computed inside. The
     message says which operation, of what shapes, at which indices, from which numbers, and in which line of your code.
-    An operation that fails for its shapes tells the lines where its arguments were made.
+    An operation that fails for its shapes tells the lines where its arguments were made. In the forward, NaN made of
+    infinity is found, too. Not looked at is where a backward adds up several gradients of one Tensor.
 
     Raises:
         FloatingPointError: by the operation, or by `backward()`, `grad()` and `minimize()`.
@@ -84,7 +96,9 @@ class guard(_Watch):  # noqa: N801
 
     A graph keeps the arrays that it was given and does not copy them: `a[:] = 0` on an ndarray that was multiplied by a
     Tensor, or on a Tensor's `.data`, makes the gradient wrong. Inside, a checksum is taken of each array that a
-    gradient needs, and compared in the backward. What optimisers and `load_state_dict` write is noticed always.
+    gradient reads, and compared in the backward. What optimisers and `load_state_dict` write is noticed always. Where a
+    gradient needs only the shape of an array, as that of `concatenate` does, a write that does no harm may be refused;
+    arrays that a vjp of your own holds by itself are not seen.
 
     Raises:
         RuntimeError: by `backward()`, `grad()` and `minimize()`.
@@ -110,7 +124,7 @@ _plain = tensor.apply
 
 def _watched(function: Any, *args: Any, **kwargs: Any) -> Any:
     """What runs operations while something is watched, in any thread."""
-    looking, guarding = detect_anomaly.inside.get(), guard.inside.get()
+    looking, guarding = detect_anomaly.inside.get() > 0, guard.inside.get() > 0
     if not (looking or guarding):
         return _plain(function, *args, **kwargs)
     place = _place()
@@ -118,16 +132,16 @@ def _watched(function: Any, *args: Any, **kwargs: Any) -> Any:
         with np.errstate(all="ignore") if looking else nullcontext():  # what NumPy would warn of is said better below
             y = _plain(function, *args, **kwargs)
     except (ValueError, TypeError, IndexError) as error:
-        if looking:
+        if looking and not hasattr(error, "__notes__"):
             _note_makers(error, args)
         raise
     if type(y) is Tensor and y._recipe is not None and type(y._recipe[0]) is not _Watched:
-        operation, own_args, arrays, own_kwargs = y._recipe
-        watched = _Watched(operation, place, bool(looking), _marks(operation, y.data, arrays) if guarding else {})
-        y._recipe = watched, own_args, arrays, own_kwargs
+        operation, *given = y._recipe
+        y._recipe = (_Watched(operation, place, looking, _marks(y, guarding), ref(y)), *given)
     if looking and type(y) is Tensor:
-        name = tensor.registry[function].name
-        _refuse_new_anomaly(y.data, [a.data if type(a) is Tensor else a for a in args], name, "", place)
+        name, sources = _name(tensor.registry[function]), [("", a) for a in (*args, *kwargs.values())]
+        kinds = ", ".join(_kind(a) for _, a in sources if isinstance(a, np.ndarray | Tensor))
+        _refuse_new_anomaly(y.data, sources, f"{name} of {kinds}", isinstance(function, np.ufunc), True, place)
     return y
 
 
@@ -136,87 +150,158 @@ class _Watched:
 
     has_fixed_arguments = False  # which was looked at already
 
-    def __init__(self, operation: Any, place: Place, looking: bool, marks: dict[int, int]) -> None:
-        self.operation, self.place, self.looking, self.marks = operation, place, looking, marks
+    def __init__(
+        self, operation: Any, place: Place, looking: bool, marks: "list[_Mark]", output: "ref[Tensor]"
+    ) -> None:
+        self.operation, self.place, self.looking, self.marks, self.output = operation, place, looking, marks, output
         self.name, self.saves, self.freed = operation.name, operation.saves, operation.freed
 
     @property
     def vjps(self) -> Iterator[Any]:
-        return (vjp and partial(self._run, i, vjp) for i, vjp in enumerate(self.operation.vjps))
+        """What the walk asks for once at each node: here the arrays are compared."""
+        for mark in self.marks:
+            output = self.output() if mark.what == RESULT else None  # whose .data may be another array by now
+            if _checksum(mark.array if output is None else output.data) != mark.checksum:
+                raise RuntimeError(
+                    f"{mark.what} of {_name(self.operation)}, {_kind(mark.array)}, was written to after the operation"
+                    f"{_at(self.place)}"
+                )
+        vjps = enumerate(self.operation.vjps)
+        return (partial(self._look, i, vjp) if self.looking and vjp else vjp for i, vjp in vjps)
 
-    def _run(self, i: int, vjp: Any, g: Any, y: Any, *values: Any, **kwargs: Any) -> Any:
-        for j in _read(vjp, 1 + len(values)):
-            if j in self.marks and _mark(tensor._arrays((y, *values)[j])) != self.marks[j]:
-                array = tensor._arrays((y, *values)[j])
-                which = f"argument {j - 1} of {self.name}" if j else f"the result of {self.name}"
-                raise RuntimeError(f"{which}, {_kind(array)}, was written to after the operation{_at(self.place)}")
+    def _look(self, i: int, vjp: Any, g: Any, y: Any, *values: Any, **kwargs: Any) -> Any:
         part = vjp(g, y, *values, **kwargs)
-        if self.looking:
-            part = part.computed() if type(part) is Product else part
-            _refuse_new_anomaly(
-                tensor._arrays(part),
-                tensor._arrays([g, y, *values]),
-                self.name,
-                f"the gradient of argument {i} of ",
-                self.place,
-            )
+        x = tensor._arrays(values[i])
+        if getattr(x, "dtype", None) is not None:
+            part = tensor._fit(part, x)  # with the sum over what was broadcast, and in the argument's dtype
+        labels = [("gradient ", g), ("result ", y), *(("argument ", value) for value in values)]
+        what = f"the gradient of argument {i} of {_name(self.operation)}, {_kind(x)},"
+        of_each = isinstance(self.operation.function, np.ufunc)
+        _refuse_new_anomaly(tensor._arrays(part), labels, what, of_each, False, self.place)
         return part
 
 
-# --- what is looked for ----------------------------------------------------------------------------------------------
+# --- detect_anomaly --------------------------------------------------------------------------------------------------
 
 
-def _is_finite(value: Any) -> bool:
+def _none(test: Any, value: Any) -> bool:
+    """Whether no number in a value, or in a list of them, is of this kind: np.isnan, or not finite."""
+    value = value.data if type(value) is Tensor else value
     if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
-    if isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
-        return bool(np.all(np.isfinite(value)))
+        return all(_none(test, part) for part in value)
+    if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+        return not np.any(test(value))
     return True
 
 
-def _refuse_new_anomaly(made: Array, sources: list[Any], name: str, of: str, place: Place) -> None:
-    if _is_finite(made) or not _is_finite(sources):
+def _not_finite(value: Any) -> Any:
+    return ~np.isfinite(value)
+
+
+def _refuse_new_anomaly(
+    made: Array, sources: list[tuple[str, Any]], what: str, of_each: bool, forward: bool, place: Place
+) -> None:
+    """Raise for NaN or infinity that is made of finite numbers; in the forward also for NaN made of infinite ones.
+
+    Args:
+        sources: what it is made of, with labels.
+        what: what has made it.
+        of_each: whether an element is made of those at the same place.
+    """
+    if _none(_not_finite, made):
         return
-    wrong = np.argwhere(~np.isfinite(made))
+    values = [value for _, value in sources]
+    if _none(_not_finite, values):
+        wrong = np.argwhere(_not_finite(made))
+    elif forward and not _none(np.isnan, made) and _none(np.isnan, values):
+        wrong = np.argwhere(np.isnan(made))
+    else:
+        return
     told = []
     for index in map(tuple, wrong[:NAMED].tolist()):
-        alike = [a for a in sources if isinstance(a, np.ndarray) and a.shape == made.shape]
-        of_these = ", ".join(f"{a[index]}" for a in alike)
-        told.append(f"{made[index]} at {index}" + (f", of {of_these}" if alike else ""))
+        of = [
+            f"{label}{np.broadcast_to(tensor._arrays(value), made.shape)[index]}"
+            for label, value in sources
+            if of_each
+            and isinstance(value, np.ndarray | Tensor | float | int)
+            and not set(np.shape(value)) - {1, *made.shape}
+        ]
+        told.append(f"{made[index]} at {index}" + (f", of {', '.join(of)}" if of else ""))
     more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-    kinds = ", ".join(_kind(a) for a in sources if isinstance(a, np.ndarray))
-    what = f"{of}{name}" if of else f"{name} of {kinds}"
-    made_of = f"made {len(wrong)} of {made.size} elements infinite or NaN: {'; '.join(told)}{more}"
-    raise FloatingPointError(f"{what} {made_of}{_at(place)}")
+    count = f"{len(wrong)} of {made.size} elements infinite or NaN"
+    raise FloatingPointError(f"{what} made {count}: {'; '.join(told)}{more}{_at(place)}")
 
 
-def _marks(operation: Any, y: Array, arrays: list[Any]) -> dict[int, int]:
-    """Checksums of what the vjps will read: 0 is the result, 1 the first argument."""
+# --- guard -----------------------------------------------------------------------------------------------------------
+
+
+class _Mark(NamedTuple):
+    what: str
+    array: Array
+    checksum: int
+
+
+def _marks(y: Tensor, guarding: bool) -> list[_Mark]:
+    """Checksums of the arrays that the gradients of an operation read."""
+    if not guarding:
+        return []
+    operation, args, arrays, kwargs = y._recipe
     read: set[int] = set()
-    for vjp, _ in zip(operation.vjps, arrays, strict=False):
-        read.update(_read(vjp, 1 + len(arrays)) if vjp else ())
-    return {j: _mark(value) for j, value in enumerate((y, *arrays)) if j in read and isinstance(value, np.ndarray)}
+    for a, vjp in zip(args, operation.vjps, strict=False):
+        if type(a) is Tensor and a._requires_grad:
+            read.update(_read(getattr(vjp, "func", vjp), 1 + len(arrays)))
+    given = [(RESULT, y.data), *((f"argument {i}", a) for i, a in enumerate(arrays))]
+    given = [pair for j, pair in enumerate(given) if j in read]
+    given += [(f"keyword {name}", value) for name, value in kwargs.items() if name != "saved"]
+    return [_Mark(what, array, _checksum(array)) for what, value in given for array in _arrays_in(value)]
 
 
-def _mark(array: Array) -> int:
+def _arrays_in(value: Any) -> Iterator[Array]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _arrays_in(part)
+
+
+def _checksum(array: Array) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
-@cache
+_known: dict[tuple[int, int], tuple[Any, tuple[int, ...]]] = {}  # the vjp is kept, so that its id is its own
+
+
 def _read(vjp: Any, count: int) -> tuple[int, ...]:
-    """Which of the result and the arguments a vjp reads, by its code; those whose code cannot be read, all."""
-    code = getattr(vjp, "__code__", None)
-    if code is None or code.co_argcount != 1 + count:
-        return tuple(range(count))
-    loaded = {i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD")}
-    nested = set(code.co_cellvars)  # in a function within the function
-    return tuple(j for j, name in enumerate(code.co_varnames[1 : 1 + count]) if name in loaded | nested)
+    """Which of the result and the arguments a vjp reads, by its code; all, where that cannot be told.
+
+    To ask for shape, ndim, dtype or size is not to read.
+    """
+    key = id(vjp), count
+    if key not in _known:
+        code = vjp.__code__ if inspect.isfunction(vjp) else None
+        if code is None or code.co_flags & inspect.CO_VARARGS or code.co_argcount != 1 + count:
+            _known[key] = vjp, tuple(range(count))
+        else:
+            loaded = set(code.co_cellvars)  # by a function within the function
+            steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
+            instructions = [(*step, *after) for step, after in pairwise([*steps, ("", None)])]
+            for opname, found, following, asked in instructions:
+                if "LOAD" in opname:  # later Pythons load two names in one instruction
+                    names = found if isinstance(found, tuple) else (found,)
+                    loaded.update(names[:-1] if following == "LOAD_ATTR" and asked in ABOUT else names)
+            names = code.co_varnames[1 : 1 + count]
+            _known[key] = vjp, tuple(j for j, name in enumerate(names) if name in loaded)
+    return _known[key][1]
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _kind(array: Array) -> str:
+def _name(operation: Any) -> str:
+    return str(operation.name).lstrip("_")
+
+
+def _kind(array: Any) -> str:
     return f"{array.dtype}{list(array.shape)}"
 
 
@@ -237,4 +322,4 @@ def _note_makers(error: Exception, args: tuple[Any, ...]) -> None:
     for i, a in enumerate(args):
         if type(a) is Tensor and a._recipe is not None and type(a._recipe[0]) is _Watched:
             made_by = a._recipe[0]
-            error.add_note(f"argument {i}, {_kind(a.data)}, was made by {made_by.name}{_at(made_by.place)}")
+            error.add_note(f"argument {i}, {_kind(a.data)}, was made by {_name(made_by)}{_at(made_by.place)}")
