@@ -13,8 +13,8 @@ three calls, for those who want to look at the gradients in between.)
 """
 
 import argparse
+import hashlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -85,6 +85,7 @@ class Saving:
     every: int | None
     resume: bool
     record: dict[str, Any]
+    begun: bool = False  # training, and not only looking for a checkpoint
 
 
 def train(
@@ -105,11 +106,20 @@ def train(
     optimizer = SGD(model.parameters(), lr=schedule, weight_decay=settings.weight_decay)
 
     epochs, loss_sum, right = 0, 0.0, 0
-    if saving is not None:
+    every = saving.every if saving is not None else None
+    if saving is not None and (every or saving.resume):
+        data = hashlib.sha256(dataset.images.tobytes() + dataset.labels.tobytes()).hexdigest()
         checkpoints = Checkpoints(saving.folder, model=model, optimizer=optimizer, loader=loader, rng=rng)
         if saving.resume:
-            epochs, loss_sum, right = go_on(checkpoints, saving.record, bar)
+            epochs, loss_sum, right = go_on(checkpoints, saving.record, data, bar)
+        saving.begun = True
 
+    def keep() -> None:
+        record = {"epochs": saving.record, "data": data, "loss_sum": loss_sum, "right": right}
+        checkpoints.save(optimizer.steps, record)
+
+    if every and optimizer.steps == 0:
+        keep()  # so that there is one from the beginning
     for _ in range(epochs, settings.epochs):
         for images, labels in loader:
             with np.errstate(all="ignore"):  # a loss that diverges is looked for below
@@ -127,30 +137,39 @@ def train(
                 bar.update()
                 if optimizer.steps % 50 == 0:
                     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{optimizer.lr:.2g}", refresh=False)
-            if saving is not None and saving.every and optimizer.steps % saving.every == 0:
-                checkpoints.save(optimizer.steps, {"epochs": saving.record, "loss_sum": loss_sum, "right": right})
+            if every and optimizer.steps % every == 0:
+                keep()
         yield loss_sum / len(dataset.labels), right / len(dataset.labels)
         loss_sum, right = 0.0, 0
 
 
-def go_on(checkpoints: Checkpoints, record: dict[str, Any], bar: Any) -> tuple[int, float, int]:
+def go_on(checkpoints: Checkpoints, record: dict[str, Any], data: str, bar: Any) -> tuple[int, float, int]:
     """Go back to the newest checkpoint, if there is one: the epochs in it, and the sums of the one under way.
+
+    Args:
+        data: a digest of the images and labels.
 
     Raises:
         ValueError: it is of a training with other settings or images, or all checkpoints are damaged.
     """
     found = checkpoints.resume()
     if found is None:
+        bar.write(f"no checkpoint in {checkpoints.folder}: from the beginning", file=sys.stdout)
         return 0, 0.0, 0
     before = found.record["epochs"]
     before["image_shape"] = tuple(before["image_shape"])
-    was, now = (r["hyperparameters"] | {n: r[n] for n in ("images", "image_shape")} for r in (before, record))
-    if others := [f"{name} {was.get(name)}, not {value}" for name, value in now.items() if was.get(name) != value]:
+    was, now = before["hyperparameters"], record["hyperparameters"]
+    others = [f"{n} {was.get(n)}, not {now[n]}" for n in now if n != "epochs" and was.get(n) != now[n]]
+    if found.record["data"] != data:
+        others.append("other images")
+    if others:
         raise ValueError(f"{checkpoints.folder}: of a training with {'; '.join(others)}")
+    if before["environment"] != record["environment"]:
+        bar.write(f"the last bits may differ: it ran on {before['environment']}", file=sys.stderr)
     for why in found.damaged:
         bar.write(f"passed over: {why}", file=sys.stderr)
     bar.write(f"going on from step {found.step}", file=sys.stdout)
-    record |= before
+    record |= before | {"hyperparameters": now}  # more epochs, perhaps
     bar.update(found.step)
     return len(record["train_loss"]), found.record["loss_sum"], found.record["right"]
 
@@ -214,7 +233,7 @@ def train_and_save(
                 )
                 bar.set_description(f"epoch {min(epoch + 1, settings.epochs)}/{settings.epochs}")
     except BaseException:
-        epochs, begun = len(saving.record["test_loss"]), (folder / CHECKPOINTS).exists()
+        epochs, begun = len(saving.record["test_loss"]), saving.begun and any((folder / CHECKPOINTS).glob("step-*"))
         if epochs or not begun:
             print(
                 f"model and metrics after {epochs} epochs are in {folder}"
@@ -254,7 +273,7 @@ def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = Fals
         out = begun[-1].parent if begun else None
     if out is None:
         return command_line.new_folder(name)
-    begun_there = (out / CHECKPOINTS).exists()
+    begun_there = any((out / CHECKPOINTS).glob("step-*"))
     if begun_there and not (resume or overwrite):
         raise FileExistsError(
             f"{out} holds the checkpoints of a run; --resume goes on with it, --overwrite replaces it"
@@ -264,8 +283,9 @@ def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = Fals
     ):
         raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
     folder = command_line.writable_folder(out)
-    if begun_there and not resume:
-        shutil.rmtree(folder / CHECKPOINTS)
+    if begun_there and name == "mnist_fcn" and not resume:
+        for checkpoint in (folder / CHECKPOINTS).glob("*step-*"):
+            checkpoint.unlink()
     return folder
 
 
@@ -346,6 +366,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.error("argument --search: it is for the report; give --report too")
     if options.model and (options.test or not options.predict):
         parser.error("argument --model: it is for --predict; --test MODEL tests a model")
+    if (options.resume or options.checkpoint_every) and (options.test or options.predict):
+        parser.error("arguments --resume and --checkpoint-every: they are for training, not for --test and --predict")
+    if options.resume and options.overwrite:
+        parser.error("argument --resume: it goes on with a run, and --overwrite replaces it; give one of them")
     if options.overwrite and not options.out:
         parser.error("argument --overwrite: it is for --out FOLDER; give that too")
     return options

@@ -1,9 +1,11 @@
 """Trainings that are saved and resumed: the same bits, whatever happens to the files and the process in between."""
 
 import itertools
+import json
 import os
 import resource as limits
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,9 +116,8 @@ def test_one_of_another_training_changes_nothing(tmp_path: Path) -> None:
     before = other.bits()
     for parts, message in (
         (other.parts | {"more": nn.BatchNorm1d(2)}, "the state does not fit this more: bias is missing"),
-        ({"model": other.model}, "of other parts than this training's: average, loader, optimizer, rng"),
-        (other.parts | {"rng": other.loader}, "of other parts than this training's: rng"),
-        (other.parts | {"rng": np.random.Generator(np.random.MT19937(0))}, "state must be for a MT19937"),
+        ({"rng": other.rng, "average": other.average}, "of other parts than this training's: loader, model, optimizer"),
+        (other.parts | {"more": np.random.default_rng(0)}, "of other parts than this training's: more"),
         (other.parts | {"loader": DataLoader(IMAGES[:5], batch_size=2)}, r"loader: order has shape \(40,\)"),
         (other.parts | {"model": nn.Linear(6, 3, rng=other.rng)}, "model: 0.bias is unknown"),
     ):
@@ -125,6 +126,76 @@ def test_one_of_another_training_changes_nothing(tmp_path: Path) -> None:
         assert other.bits() == before
     with pytest.raises(TypeError, match=r"rng must be a np.random.Generator or have state_dict\(\)"):
         Checkpoints(tmp_path, rng=np.random)
+    for name in ("loader", "model"):
+        with pytest.raises(ValueError, match=f"{name} draws from a generator that is not a part: give it, as rng=rng"):
+            Checkpoints(tmp_path, **{name: other.parts[name]})
+    with pytest.raises(ValueError, match="has no slash, unlike 'a/b'"):
+        Checkpoints(tmp_path, **{"a/b": other.average})
+    Checkpoints(tmp_path / "mt", rng=np.random.Generator(np.random.MT19937(0))).save(1)
+    with pytest.raises(ValueError, match="state must be for a PCG64"):
+        Checkpoints(tmp_path / "mt", rng=np.random.default_rng(0)).resume()
+
+
+def test_a_state_that_is_refused_late_is_put_back(tmp_path: Path) -> None:
+    """A batch size is looked at by the loader itself, when the model is loaded already."""
+    first = Training()
+    first.steps(3)
+    first.loader.batch_size = 20
+    Checkpoints(tmp_path, **first.parts).save(1)
+    other = Training(seed=5)
+    before, state = other.bits(), other.rng.bit_generator.state
+    with pytest.raises(ValueError, match=r"step-0000000001.safetensors: .* batches of 20, not of 8"):
+        Checkpoints(tmp_path, **other.parts).resume()
+    assert other.bits() == before
+    assert other.rng.bit_generator.state == state
+
+
+def test_going_back_within_an_iteration_gives_the_same_batches(tmp_path: Path) -> None:
+    loader = DataLoader(np.arange(10), batch_size=2, rng=(rng := np.random.default_rng(0)))
+    checkpoints = Checkpoints(tmp_path, loader=loader, rng=rng)
+    iteration = iter(loader)
+    next(iteration)
+    checkpoints.save(1)
+    rest = [batch.tolist() for (batch,) in iteration] + [batch.tolist() for (batch,) in loader]
+    stale = iter(loader)
+    next(stale)
+    checkpoints.resume()
+    next(stale)  # which no longer counts
+    assert [batch.tolist() for (batch,) in loader] + [batch.tolist() for (batch,) in loader] == rest
+    nested = [[b.tolist() for (b,) in loader] for _ in DataLoader(np.arange(2), batch_size=1)]
+    assert len(nested) == 2
+
+
+def test_a_training_that_was_not_resumed_does_not_replace_a_longer_one(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, rng=np.random.default_rng(0)).save(1000)
+    another = Checkpoints(tmp_path, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"holds later checkpoints than step 1: resume\(\) goes on from there"):
+        another.save(1)
+    another.resume()
+    another.save(10**10)
+    another.save(10**10 + 1)
+    assert another.resume().step == 10**10 + 1
+    with pytest.raises(ValueError, match="a step is at least 0, not -1"):
+        another.save(-1)
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        '{"step": Infinity, "record": 1, "generators": {}}',
+        "[" * 200_000,
+        '{"step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": 3}}}',
+        json.dumps({"step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": {
+            "key": [1] * 624, "pos": 2_000_000_000}}}}),
+    ],
+)  # fmt: skip
+def test_crafted_states_are_refused(tmp_path: Path, crafted: str) -> None:
+    rng = np.random.Generator(np.random.MT19937(0))
+    before = rng.bit_generator.state["state"]["key"].tolist()
+    checkpoint.save(tmp_path / "step-0000000001.safetensors", {}, {"training": crafted})
+    with pytest.raises(ValueError, match="step-0000000001"):
+        Checkpoints(tmp_path, rng=rng).resume()
+    assert rng.bit_generator.state["state"]["key"].tolist() == before
 
 
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
@@ -165,23 +236,48 @@ def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
 
     data = write_subset(tmp_path / "data")
     every = ("--epochs", 1, "--checkpoint-every", 10)
-    assert run(*every, "--resume").returncode == 0  # there is nothing to resume: from the beginning
+    first = run(*every, "--resume")
+    assert "no checkpoint in runs/mnist_fcn/checkpoints: from the beginning" in first.stdout
     out = ("--out", "runs/mnist_fcn")
     again = run(*every, "--resume")
     assert "going on from step 40" in again.stdout
     assert os.listdir(tmp_path / "runs") == ["mnist_fcn"]
     assert "--resume goes on with it, --overwrite replaces it" in run(*every, *out).stderr
-    refused = run(*every, *out, "--resume", "--lr", 0.1)
+    refused = run(*every, *out, "--resume", "--lr", 0.1, "--batch-size", 64)
     assert refused.returncode == 1
     assert "of a training with lr 0.5, not 0.1" in refused.stderr
+    assert "goes on from there" not in refused.stdout
+    assert "batches of 64, not of 640" in run(*every, *out, "--resume", "--batch-size", 640).stderr
     newest = tmp_path / "runs/mnist_fcn/checkpoints/step-0000000040.safetensors"
     newest.write_bytes(newest.read_bytes()[:-7])
-    passed_over = run(*every, *out, "--resume")
+    passed_over = run("--epochs", 2, "--checkpoint-every", 20, *out, "--resume")  # for longer than before
     assert passed_over.returncode == 0
     assert (
         "passed over: runs/mnist_fcn/checkpoints/step-0000000040.safetensors: not a safetensors" in passed_over.stderr
     )
+    assert json.loads((tmp_path / "runs/mnist_fcn/metrics.json").read_text())["hyperparameters"]["epochs"] == 2
+    images = tmp_path / "data/train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1] + b"\1")
+    assert "of a training with other images" in run("--epochs", 2, *out, "--resume").stderr
+    for wrong in (("--test", "m", "--resume"), ("--predict", "p", "--checkpoint-every", 5)):
+        assert "they are for training" in run(*wrong).stderr
+    assert "give one of them" in run(*out, "--resume", "--overwrite").stderr
+    model = tmp_path / "runs/mnist_fcn/model.safetensors"
+    assert run("--test", model, *out, "--overwrite").returncode == 0
+    assert len(os.listdir(tmp_path / "runs/mnist_fcn/checkpoints")) == 2
     assert run("--epochs", 1, *out, "--overwrite").returncode == 0
-    assert not (tmp_path / "runs/mnist_fcn/checkpoints").exists()
+    assert os.listdir(tmp_path / "runs/mnist_fcn/checkpoints") == []
     assert "holds the results of a run; give another" in run(*every, *out, "--resume").stderr
-    checkpoint.load(tmp_path / "runs/mnist_fcn/model.safetensors")
+
+
+def test_an_example_that_was_killed_before_its_first_epoch_has_a_checkpoint(tmp_path: Path) -> None:
+    data = write_subset(tmp_path / "data")
+    process = examples_as_run.start(
+        "mnist_fcn.py", tmp_path, "--data", data, "--checkpoint-every", 10**6, "--out", "out"
+    )
+    while not list(tmp_path.glob("out/checkpoints/step-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert os.listdir(tmp_path / "out/checkpoints") == ["step-0000000000.safetensors"]

@@ -6,6 +6,7 @@ holds a SHA-256 of itself, so that what the disk has damaged is refused. `resume
 
 import hashlib
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
 
     Raises:
         TypeError: a value is no ndarray of real numbers or booleans, or of longdouble; names it.
-        ValueError: the text has one of the names "tinygrad_np" and "sha256", which are the file's own.
+        ValueError: the text has one of the names "tinygrad_np" and "sha256", or an array has the name "__metadata__":
+            these are the file's own.
         OSError: the file cannot be written; one that was there before is still whole.
 
     >>> import tempfile
@@ -35,6 +37,8 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
     ...     load(f"{folder}/model.safetensors")
     ({'weight': array([1., 1.], dtype=float32)}, {'made': 'by hand'})
     """
+    if "__metadata__" in arrays:
+        raise ValueError(f"{os.fspath(path)}: an array may not have the name '__metadata__', which the format needs")
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
@@ -62,11 +66,13 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]
         raise IsADirectoryError(f"{name}: a folder, not a file")
     if not Path(path).exists():
         raise FileNotFoundError(f"{name}: no such file")
+    if not Path(path).is_file():  # a pipe, say, which would never end
+        raise ValueError(f"{name}: not a file")
     try:
         with safetensors.safe_open(name, framework="numpy") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-    except (safetensors.SafetensorError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, AttributeError, TypeError, ValueError) as error:  # Attribute: a float8
         raise ValueError(f"{name}: not a safetensors file, or a damaged one: {error}") from error
     version, digest = metadata.pop(VERSION, None), metadata.pop(DIGEST, "")
     if version is None:
@@ -101,7 +107,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         OSError: it cannot be written; one that was there before is still whole.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")  # threads have the same number
     try:
         with open(temporary, "wb") as file:
             file.write(content)

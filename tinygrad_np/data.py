@@ -163,7 +163,7 @@ class DataLoader:
         self.rng = rng
         self.drop_last = drop_last
         self._order, self._position = np.arange(len(arrays[0])), 0  # 0: between epochs
-        self._continue = False
+        self._continue, self._iteration = False, 0
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -177,32 +177,40 @@ class DataLoader:
         else:
             order, start = np.arange(n) if self.rng is None else self.rng.permutation(n), 0
         self._continue = False
+        self._iteration += 1
+        iteration = self._iteration
         for i in range(start, len(self)):
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
-            self._order, self._position = order, i + 1
+            if iteration == self._iteration:  # no newer one has begun, and no state was loaded
+                self._order, self._position = order, i + 1
             yield tuple(array[index] for array in self.arrays)
-        self._position = 0
+        if iteration == self._iteration:
+            self._position = 0
 
     def state_dict(self) -> dict[str, Array]:
         """Where the newest iteration is: the order of its epoch, and how many batches it has given; 0 after the last.
 
-        The generator is not part of it.
+        An epoch that was broken off counts as one that is under way. The generator is not part of it.
 
         >>> loader = DataLoader(np.arange(5), batch_size=2)
         >>> _ = next(iter(loader))
         >>> loader.state_dict()
-        {'order': array([0, 1, 2, 3, 4]), 'position': array(1)}
+        {'order': array([0, 1, 2, 3, 4]), 'position': array(1), 'batch_size': array(2)}
         """
-        return {"order": self._order.astype(np.int64), "position": np.array(self._position, np.int64)}
+        numbers = {"position": self._position, "batch_size": self.batch_size}
+        return {"order": self._order.astype(np.int64)} | {name: np.array(n, np.int64) for name, n in numbers.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Let the next iteration give the rest of the epoch that `state_dict` was taken in.
 
         Raises:
-            ValueError: it is of a loader of another length; nothing is changed.
+            ValueError: it is of a loader of another length or batch size; nothing is changed.
         """
         new = checks.state("DataLoader", self.state_dict(), state)
+        if new["batch_size"] != self.batch_size:
+            raise ValueError(f"DataLoader: the state is of batches of {new['batch_size']}, not of {self.batch_size}")
         order, position = new["order"], int(new["position"])
         if not 0 <= position <= len(self) or not np.array_equal(np.sort(order), np.arange(len(order))):
             raise ValueError(f"DataLoader: no order of {len(order)} elements, or no position in it: {position}")
-        self._order, self._position, self._continue = order.copy(), position, position > 0
+        self._order, self._position, self._continue = order.astype(np.int64), position, position > 0
+        self._iteration += 1
