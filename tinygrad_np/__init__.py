@@ -2,7 +2,8 @@
 
 `Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
 stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers, schedules), `data` (IDX files, batches),
-`checkpoint` (weights in files) and `testing` (proofs of gradients).
+`checkpoint` and `resume` (weights and whole trainings in files), `watch` (where a NaN comes from), `viz` (pictures of
+graphs) and `testing` (proofs of gradients).
 """
 
 from importlib import import_module
