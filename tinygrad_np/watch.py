@@ -79,7 +79,7 @@ class detect_anomaly(_Watch):  # noqa: N801 - used like a function, and named as
     Raises:
         FloatingPointError: by the operation, or by `backward()`, `grad()` and `minimize()`.
 
-    It makes a step of the MNIST network 1.5 times as long: `python -m benchmarks.watching`.
+    It makes a step of the MNIST network 1.7 to 1.9 times as long: `python -m benchmarks.watching`.
 
     >>> x = Tensor([1.0, 0.0], requires_grad=True)
     >>> with detect_anomaly():
@@ -103,7 +103,7 @@ class guard(_Watch):  # noqa: N801
     Raises:
         RuntimeError: by `backward()`, `grad()` and `minimize()`.
 
-    It makes a step of the MNIST network 1.8 to 1.9 times as long: `python -m benchmarks.watching`.
+    It makes a step of the MNIST network 1.4 to 1.7 times as long: `python -m benchmarks.watching`.
 
     >>> x, a = Tensor([1.0, 2.0], requires_grad=True), np.array([3.0, 4.0], np.float32)
     >>> with guard():
