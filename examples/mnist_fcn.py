@@ -108,7 +108,9 @@ def train(
     epochs, loss_sum, right = 0, 0.0, 0
     every = saving.every if saving is not None else None
     if saving is not None and (every or saving.resume):
-        data = hashlib.sha256(dataset.images.tobytes() + dataset.labels.tobytes()).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(dataset.images))  # without a copy of the images
+        digest.update(np.ascontiguousarray(dataset.labels))
+        data = digest.hexdigest()
         checkpoints = Checkpoints(saving.folder, model=model, optimizer=optimizer, loader=loader, rng=rng)
         if saving.resume:
             epochs, loss_sum, right = go_on(checkpoints, saving.record, data, bar)
@@ -216,16 +218,15 @@ def train_and_save(
             sys.stdout.flush()
             bar.set_description(f"epoch 1/{settings.epochs}")
             for train_loss, train_accuracy in train(model, train_set, settings, rng, bar, saving):
-                record = saving.record
                 test_loss, test_accuracy = test(model, test_set)
                 values = zip(results.METRICS, (train_loss, test_loss, train_accuracy, test_accuracy), strict=True)
-                longer = record | {name: [*record[name], value] for name, value in values}
+                longer = saving.record | {name: [*saving.record[name], value] for name, value in values}
                 content = json.dumps(longer, indent=1)
                 results.remove_pictures(folder)  # those of an earlier run, under --overwrite
                 save(folder / "model.safetensors", model.state_dict(), {"metrics": content})
                 write_atomically(folder / "metrics.json", content.encode())
-                saving.record = record = longer  # only now, so that it never says more than the files do
-                epoch = len(record["test_loss"])
+                saving.record = longer  # only now, so that it never says more than the files do
+                epoch = len(longer["test_loss"])
                 bar.write(
                     f"epoch {epoch:3d}  train loss {train_loss:.4f}  accuracy {train_accuracy:.2%}"
                     f"  test loss {test_loss:.4f}  accuracy {test_accuracy:.2%}",
