@@ -54,9 +54,9 @@ def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
 def ours(
     x: np.ndarray, labels: np.ndarray, weights: list[np.ndarray], fused: bool = True
 ) -> Callable[[np.ndarray], float]:
-    from tinygrad_np import blas, cross_entropy, nn, optim
+    from tinygrad_np import cross_entropy, fit_threads, nn, optim
 
-    blas.fit_threads(BATCH * x.shape[1] * weights[0].shape[1])
+    fit_threads(BATCH * x.shape[1] * weights[0].shape[1])
     rng = np.random.default_rng(0)
     model = nn.Sequential(
         nn.Linear(784, weights[0].shape[1], rng=rng), nn.ReLU(), nn.Linear(weights[0].shape[1], 10, rng=rng)

@@ -32,13 +32,14 @@ def contend(name: str, product: str, hidden: int) -> Callable[[], float]:
 
 
 def ours(product: str, x: np.ndarray, g: np.ndarray, w: np.ndarray) -> Callable[[], Any]:
-    from tinygrad_np import accumulate, blas
+    from tinygrad_np import fit_threads
+    from tinygrad_np._machine import fused
 
-    blas.fit_threads(x.size * w.shape[1])
+    fit_threads(x.size * w.shape[1])
     y, dw = np.empty_like(g), np.empty_like(w)
 
     def step() -> np.ndarray:
-        accumulate.scale_and_add(w, 1 - LR * DECAY, accumulate.Product(x.T, g), -LR)
+        fused.scale_and_add(w, 1 - LR * DECAY, fused.Product(x.T, g), -LR)
         return w
 
     return {

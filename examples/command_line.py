@@ -15,7 +15,7 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np.checkpoint import write_atomically
+from tinygrad_np.serialization import write_atomically
 
 PACKAGES = ("matplotlib", "PIL", "sklearn", "threadpoolctl", "tqdm")
 if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:

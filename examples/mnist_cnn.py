@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np import cross_entropy, nn, no_grad, optim
-from tinygrad_np.checkpoint import save
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
+from tinygrad_np.serialization import save
 
 import numpy as np
 

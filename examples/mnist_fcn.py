@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_fcn finds its neighbours too
-from tinygrad_np import blas, cross_entropy, no_grad, softmax
-from tinygrad_np.checkpoint import load, save, write_atomically
+from tinygrad_np import cross_entropy, fit_threads, no_grad, softmax
+from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
 from tinygrad_np.nn import Linear, ReLU, Sequential
 from tinygrad_np.optim import SGD, ExponentialScheduler
-from tinygrad_np.resume import Checkpoints
+from tinygrad_np.serialization import load, save, write_atomically
 
 import numpy as np
 
@@ -201,7 +201,7 @@ def train_and_save(
     resume: bool = False,
 ) -> tuple[Sequential, dict[str, Any]]:
     """Train, test after every epoch, and save model and metrics after each: the file of the model holds both."""
-    blas.fit_threads(settings.batch_size * train_set.images[0].size * settings.hidden)
+    fit_threads(settings.batch_size * train_set.images[0].size * settings.hidden)
     record: dict[str, Any] = {name: [] for name in results.METRICS} | {
         "hyperparameters": asdict(settings),
         "images": len(train_set.labels),

@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that python -m examples.mnist_search finds its neighbours too
-from tinygrad_np.checkpoint import write_atomically
 from tinygrad_np.data import Dataset, load_mnist
+from tinygrad_np.serialization import write_atomically
 
 import numpy as np
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np import cross_entropy, softmax
-from tinygrad_np.checkpoint import write_atomically
 from tinygrad_np.data import Dataset
 from tinygrad_np.optim import ExponentialScheduler
+from tinygrad_np.serialization import write_atomically
 
 import numpy as np
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-from tinygrad_np import checkpoint, data, nn, optim, resume
+from tinygrad_np import checkpoint, data, nn, optim, serialization
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def load_mnist(content: bytes) -> None:
 def load_weights(content: bytes) -> None:
     (PLACE / "file").write_bytes(content)
     with contextlib.suppress(ValueError):
-        arrays, _ = checkpoint.load(PLACE / "file")
+        arrays, _ = serialization.load(PLACE / "file")
         assert sum(array.nbytes for array in arrays.values()) <= len(content)
         load_state(arrays)
 
@@ -63,8 +63,8 @@ def load_checkpoint(content: bytes) -> None:
     with contextlib.suppress(ValueError):
         text = content.decode()
         arrays = {f"model/{name}": array for name, array in MODEL.state_dict().items()}
-        checkpoint.save(path, arrays, {"training": text})
-        resume.Checkpoints(folder, model=MODEL, rng=RNG).resume()
+        serialization.save(path, arrays, {"training": text})
+        checkpoint.Checkpoints(folder, model=MODEL, rng=RNG).resume()
 
 
 def load_state(state: dict[str, object] | bytes) -> None:
@@ -98,7 +98,7 @@ def _idx(shape: tuple[int, ...]) -> bytes:
 
 
 def _saved() -> bytes:
-    checkpoint.save(PLACE / "seed", MODEL.state_dict(), {"note": "of a seed"})
+    serialization.save(PLACE / "seed", MODEL.state_dict(), {"note": "of a seed"})
     return (PLACE / "seed").read_bytes()
 
 
@@ -123,7 +123,7 @@ def _fuzz(name: str, inputs: int) -> None:
 
     import atheris
 
-    for module in (data, checkpoint, resume, nn.module, mnist_fcn, mnist_fcn.command_line):
+    for module in (data, serialization, checkpoint, nn.module, mnist_fcn, mnist_fcn.command_line):
         for thing in list(vars(module).values()):
             if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "__code__"):
                 setattr(module, thing.__name__, atheris.instrument_func(thing))

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinygrad_np import checkpoint
+from tinygrad_np import serialization
 
 import numpy as np
 from examples_as_run import run, start
@@ -29,7 +29,7 @@ def newest_whole(folder: Path) -> int:
     steps = [0]
     for file in folder.glob("step-*.safetensors"):
         with contextlib.suppress(ValueError):
-            checkpoint.load(file)
+            serialization.load(file)
             steps.append(int(file.stem.removeprefix("step-")))
     return max(steps)
 
@@ -117,7 +117,7 @@ def torture(kills: int, seed: int, options: list[object], longest: float = 1.0) 
         undisturbed = run("mnist_fcn.py", Path(root), *options, "--quiet", "--out", "undisturbed")
         assert undisturbed.returncode == 0, undisturbed.stderr
         (found, said), (expected, should_say) = (
-            checkpoint.load(folder / "model.safetensors") for folder in (place / "out", Path(root, "undisturbed"))
+            serialization.load(folder / "model.safetensors") for folder in (place / "out", Path(root, "undisturbed"))
         )
         assert found.keys() == expected.keys()
         assert all(found[name].tobytes() == expected[name].tobytes() for name in expected), "the weights differ"

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
-from tinygrad_np import Tensor, accumulate, cross_entropy, nn, primitive
-from tinygrad_np.accumulate import BLOCK, FEW, Product, owner, product, scale_and_add
+from tinygrad_np import Tensor, cross_entropy, nn, primitive
+from tinygrad_np._machine import fused
+from tinygrad_np._machine.fused import BLOCK, FEW, Product, owner, product, scale_and_add
 from tinygrad_np.ops.products import linear
 from tinygrad_np.optim import SGD
 
@@ -124,8 +125,8 @@ def test_a_product_is_left_to_numpy_where_blas_cannot_add_it(monkeypatch: pytest
     y.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         scale_and_add(y, 0.5, Product(a, b), 0.25)
-    monkeypatch.setattr(accumulate, "_AXPBY", {})
-    monkeypatch.setattr(accumulate, "_GEMM", {})
+    monkeypatch.setattr(fused, "_AXPBY", {})
+    monkeypatch.setattr(fused, "_GEMM", {})
     y = np.ones((128, 64), np.float32)
     scale_and_add(y, 0.5, Product(a, b), 0.25)
     assert np.all(y == 1)
@@ -163,11 +164,11 @@ def twice(build: Callable[[], tuple[list[Tensor], Callable[[], Tensor]]]) -> Non
     Parameters are changed from the youngest to the oldest, and are younger then: the order is another in each step.
     """
     results = []
-    for fused in (True, False):
+    for in_one_call in (True, False):
         parameters, evaluate = build()
         optimizer = SGD(parameters, lr=0.01, weight_decay=0.1)
         for _ in range(3):
-            if fused:
+            if in_one_call:
                 optimizer.minimize(evaluate())
             else:
                 optimizer.zero_grad()

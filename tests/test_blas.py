@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import tinygrad_np
-from tinygrad_np import blas
+from tinygrad_np._machine import openblas
 
 import pytest
 
@@ -29,7 +29,7 @@ ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 
 def test_only_an_unknown_processor_gets_other_kernels(
     cpuinfo: str, machine: str, environment: dict[str, str], kernels: str | None
 ) -> None:
-    assert blas.choose_kernels(cpuinfo, machine, environment) == kernels
+    assert openblas.choose_kernels(cpuinfo, machine, environment) == kernels
 
 
 def configuration(before: str = "", cpuinfo: str | None = None, **variables: str) -> str:
@@ -58,7 +58,7 @@ def test_the_choice_is_made_before_numpy_and_leaves_no_trace() -> None:
     assert "NumPy was imported before\n" in configuration("import numpy", cpuinfo="")
     assert "OpenBLAS knows this processor" in configuration(cpuinfo="")
     assert "OPENBLAS_CORETYPE=Haswell is set" in configuration(cpuinfo=ZEN5, OPENBLAS_CORETYPE="Haswell")
-    assert "nothing chosen: TINYGRAD_NP_BLAS=off" in configuration(cpuinfo=ZEN5, TINYGRAD_NP_BLAS="off")
+    assert "nothing chosen: TINYGRAD_NP_TUNING=off" in configuration(cpuinfo=ZEN5, TINYGRAD_NP_TUNING="off")
 
 
 @pytest.mark.parametrize("script", ["mnist_fcn", "mnist_search", "benchmarks.scaling", "benchmarks.memory"])
@@ -91,12 +91,12 @@ def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> No
         ({}, 1, len(os.sched_getaffinity(0))),
         ({"OPENBLAS_NUM_THREADS": "1"}, 1, 1),
         ({"OMP_NUM_THREADS": "2"}, 2, 2),
-        ({"TINYGRAD_NP_BLAS": "off", "OPENBLAS_NUM_THREADS": "2"}, 2, 2),
+        ({"TINYGRAD_NP_TUNING": "off", "OPENBLAS_NUM_THREADS": "2"}, 2, 2),
     ],
 )
 def test_threads_go_by_the_size_unless_the_user_has_set_them(variables: dict[str, str], small: int, large: int) -> None:
-    script = "from tinygrad_np.blas import *\nfor size in (10**6, 10**8): fit_threads(size); print(get_num_threads())"
-    names = {*blas.BY_USER, "TINYGRAD_NP_BLAS"}
+    script = "from tinygrad_np import *\nfor size in (10**6, 10**8): fit_threads(size); print(get_num_threads())"
+    names = {*openblas.BY_USER, "TINYGRAD_NP_TUNING"}
     environment = {name: value for name, value in os.environ.items() if name not in names} | variables
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     cores = os.cpu_count() or 1
@@ -104,14 +104,14 @@ def test_threads_go_by_the_size_unless_the_user_has_set_them(variables: dict[str
 
 
 def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(blas, "find", lambda name: None)
-    monkeypatch.setattr(blas, "_set_threads", None)
-    monkeypatch.setattr(blas, "_get_threads", None)
+    monkeypatch.setattr(openblas, "find", lambda name: None)
+    monkeypatch.setattr(openblas, "_set_threads", None)
+    monkeypatch.setattr(openblas, "_get_threads", None)
     with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
         tinygrad_np.set_num_threads(1)
     with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
         tinygrad_np.get_num_threads()
-    blas.fit_threads(1)
+    openblas.fit_threads(1)
     tinygrad_np.show_config()
     assert "not an OpenBLAS" in capsys.readouterr().out
 
@@ -130,7 +130,7 @@ print(min(spent))
 """
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2 or not blas.is_openblas(), reason="needs two threads of OpenBLAS")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2 or not openblas.is_openblas(), reason="needs two threads of OpenBLAS")
 def test_the_threads_of_a_product_soon_sleep() -> None:
     def spent(**variables: str) -> float:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
@@ -138,5 +138,5 @@ def test_the_threads_of_a_product_soon_sleep() -> None:
         return float(subprocess.run(run, env=environment | variables, capture_output=True, check=True).stdout)
 
     assert spent() < 0.005
-    assert spent(TINYGRAD_NP_BLAS="off") > 0.01
+    assert spent(TINYGRAD_NP_TUNING="off") > 0.01
     assert spent(OPENBLAS_THREAD_TIMEOUT="26") > 0.01

@@ -10,7 +10,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tinygrad_np import checkpoint
+from tinygrad_np import serialization
 from tinygrad_np.data import load_mnist
 
 import examples_as_run
@@ -43,7 +43,7 @@ def test_a_run_learns_and_writes_everything(trained: tuple[Path, subprocess.Comp
     assert metrics["test_accuracy"][-1] > 0.85
     assert metrics["train_loss"][1] < metrics["train_loss"][0]
     assert metrics["hyperparameters"]["hidden"] == 64
-    _, beside = checkpoint.load(folder / "runs/mnist_fcn/model.safetensors")
+    _, beside = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
     assert json.loads(beside["metrics"]) == metrics
     support = sum(int(line.split()[-1]) for line in finished.stdout.splitlines() if re.match(r" +\d ", line))
     assert support == 1000
@@ -60,7 +60,9 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(trained: tuple[Path, ob
     finished = run(folder, "--data", "data", "--epochs", 2, "--hidden", 64, "--out", "again", "--quiet")
     assert finished.stderr == ""
     assert run(folder, "--data", "data", "--epochs", 1, "--hidden", 64, "--out", "other", "--seed", 1).returncode == 0
-    models = [checkpoint.load(folder / name / "model.safetensors")[0] for name in ("runs/mnist_fcn", "again", "other")]
+    models = [
+        serialization.load(folder / name / "model.safetensors")[0] for name in ("runs/mnist_fcn", "again", "other")
+    ]
     first, again, other = ({path: array.tobytes() for path, array in model.items()} for model in models)
     assert first == again
     assert first != other
@@ -233,8 +235,8 @@ def test_a_tested_model_gets_the_same_report(trained: tuple[Path, object]) -> No
 
 def test_a_model_without_a_record_of_its_training_is_tested_all_the_same(trained: tuple[Path, object]) -> None:
     folder, _ = trained
-    weights, _ = checkpoint.load(folder / "runs/mnist_fcn/model.safetensors")
-    checkpoint.save(folder / "bare.safetensors", weights)
+    weights, _ = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
+    serialization.save(folder / "bare.safetensors", weights)
     tested = run(folder, "--data", "data", "--test", "bare.safetensors", "--out", "bare")
     assert tested.returncode == 0, tested.stderr
     assert len(Page(folder / "bare/report.html").images) == 4
@@ -261,8 +263,8 @@ def test_a_model_without_a_record_of_its_training_is_tested_all_the_same(trained
 )
 def test_a_damaged_record_of_the_training_is_said(trained: tuple[Path, object], damage: object) -> None:
     folder, _ = trained
-    weights, beside = checkpoint.load(folder / "runs/mnist_fcn/model.safetensors")
-    checkpoint.save(folder / "damaged.safetensors", weights, {"metrics": damage(json.loads(beside["metrics"]))})
+    weights, beside = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
+    serialization.save(folder / "damaged.safetensors", weights, {"metrics": damage(json.loads(beside["metrics"]))})
     tested = run(folder, "--data", "data", "--test", "damaged.safetensors")
     assert tested.returncode == 1
     message = r"mnist_fcn.py: damaged.safetensors: the record of its training, beside the weights, is damaged: .*\n"
@@ -270,7 +272,7 @@ def test_a_damaged_record_of_the_training_is_said(trained: tuple[Path, object], 
 
 
 def test_a_network_of_another_architecture_is_refused_with_its_shapes(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "deep", {f"{i}.weight": np.ones((5, 5), np.float32) for i in (0, 2, 4)})
+    serialization.save(tmp_path / "deep", {f"{i}.weight": np.ones((5, 5), np.float32) for i in (0, 2, 4)})
     refused = run(tmp_path, "--test", "deep")
     assert "deep: not a network of this script, two linear layers; it holds 0.weight (5, 5)" in refused.stderr
 
@@ -278,9 +280,9 @@ def test_a_network_of_another_architecture_is_refused_with_its_shapes(tmp_path: 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(trained: tuple[Path, object], value: float) -> None:
     folder, _ = trained
-    weights, _ = checkpoint.load(folder / "runs/mnist_fcn/model.safetensors")
+    weights, _ = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
     weights["2.weight"][3, 4] = value
-    checkpoint.save(folder / "nan.safetensors", weights)
+    serialization.save(folder / "nan.safetensors", weights)
     refused = run(folder, "--data", "data", "--test", "nan.safetensors")
     assert refused.stderr == "mnist_fcn.py: nan.safetensors: some of its weights are infinite or not a number\n"
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import Tensor, accumulate, checkpoint, cross_entropy, nn
-from tinygrad_np.accumulate import BLOCK, Product
+from tinygrad_np import Tensor, cross_entropy, nn, serialization
+from tinygrad_np._machine import fused
+from tinygrad_np._machine.fused import BLOCK, Product
 from tinygrad_np.optim import (
     EMA,
     SGD,
@@ -196,12 +197,12 @@ def test_a_changed_setting_holds_from_the_next_step_on() -> None:
 @kinds
 def test_minimize_is_three_calls_and_stores_no_gradient(kind: str) -> None:
     results = []
-    for fused in (True, False):
+    for in_one_call in (True, False):
         v, w = weights((100, 100), (100, 100))
         unused = weights((2, 2))[0]
         optimizer = KINDS[kind]([unused, w, v])
         for _ in range(3):
-            if fused:
+            if in_one_call:
                 optimizer.minimize(loss_of(v, w))
                 assert v.grad is w.grad is None
             else:
@@ -221,7 +222,7 @@ def test_a_product_is_written_down_once_or_not_at_all(kind: str, monkeypatch: py
     monkeypatch.setattr(Product, "computed", lambda product: written.append(product) or computed(product))
     v, w = weights((100, 100), (100, 100))
     KINDS[kind]([v, w]).minimize(loss_of(v, w))
-    needed = kind not in ("SGD", "momentum") and accumulate._GEMM  # without BLAS it is an array from the start
+    needed = kind not in ("SGD", "momentum") and fused._GEMM  # without BLAS it is an array from the start
     assert len(written) == (2 if needed else 0)
 
 
@@ -251,11 +252,11 @@ def trained(kind: str, steps: int, resume_at: int | None = None, path: Path | No
     model, optimizer = make()
     for step in range(steps):
         if step == resume_at:
-            checkpoint.save(path / "model", model.state_dict())
-            checkpoint.save(path / "optimizer", optimizer.state_dict())
+            serialization.save(path / "model", model.state_dict())
+            serialization.save(path / "optimizer", optimizer.state_dict())
             model, optimizer = make()
-            model.load_state_dict(checkpoint.load(path / "model")[0])
-            optimizer.load_state_dict(checkpoint.load(path / "optimizer")[0])
+            model.load_state_dict(serialization.load(path / "model")[0])
+            optimizer.load_state_dict(serialization.load(path / "optimizer")[0])
             assert (optimizer.steps, optimizer.lr) == (step, 0.01 * 0.5 ** (step // 2))
         rng = np.random.default_rng(step)
         x = rng.normal(size=(16, 20)).astype(np.float32)

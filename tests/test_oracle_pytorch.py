@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tinygrad_np import checkpoint, nn
+from tinygrad_np import nn, serialization
 
 import numpy as np
 import pytest
@@ -120,14 +120,14 @@ def test_a_network_goes_to_pytorch_and_back(
         foreign.train()
         foreign(torch.tensor(x))  # so that batch normalisation has something to remember
         safetensors_torch.save_file(foreign.state_dict(), path)
-        own.load_state_dict(nn.transpose_weights(own, checkpoint.load(path)[0]))
+        own.load_state_dict(nn.transpose_weights(own, serialization.load(path)[0]))
         same_outputs()
 
         for parameter in own.parameters():
             parameter.data += 0.1 * rng.normal(size=parameter.shape).astype(dtype)
         own.train()
         own(x)
-        checkpoint.save(path, nn.transpose_weights(own, own.state_dict()))
+        serialization.save(path, nn.transpose_weights(own, own.state_dict()))
         foreign.load_state_dict(safetensors_torch.load_file(path))
         same_outputs()
 

@@ -3,9 +3,10 @@
 import threading
 import time
 
-from tinygrad_np import blas, get_num_threads, no_grad, set_num_threads
+from tinygrad_np import get_num_threads, no_grad, set_num_threads
+from tinygrad_np._machine import openblas
+from tinygrad_np._machine.threads import run
 from tinygrad_np.ops.convolution import conv2d
-from tinygrad_np.parallel import run
 from tinygrad_np.tensor import _pauses
 
 import numpy as np
@@ -112,5 +113,5 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_on_another_blas_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "_set_threads", None)
+    monkeypatch.setattr(openblas, "_set_threads", None)
     assert run(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import checkpoint, cross_entropy, nn, optim
+from tinygrad_np import cross_entropy, nn, optim, serialization
+from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader
-from tinygrad_np.resume import Checkpoints
 from tinygrad_np.tensor import Array
 
 import examples_as_run
@@ -192,7 +192,7 @@ def test_a_training_that_was_not_resumed_does_not_replace_a_longer_one(tmp_path:
 def test_crafted_states_are_refused(tmp_path: Path, crafted: str) -> None:
     rng = np.random.Generator(np.random.MT19937(0))
     before = rng.bit_generator.state["state"]["key"].tolist()
-    checkpoint.save(tmp_path / "step-0000000001.safetensors", {}, {"training": crafted})
+    serialization.save(tmp_path / "step-0000000001.safetensors", {}, {"training": crafted})
     with pytest.raises(ValueError, match="step-0000000001"):
         Checkpoints(tmp_path, rng=rng).resume()
     assert rng.bit_generator.state["state"]["key"].tolist() == before

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import tinygrad_np
 import tinygrad_np.testing
-from tinygrad_np import checkpoint, data, reference, resume, schedules, viz, watch
+from tinygrad_np import checkpoint, data, debug, schedules, serialization, viz
 from tinygrad_np.tensor import Composite, registry
+from tinygrad_np.testing import reference
 
 import numpy as np
 import pytest
@@ -19,25 +20,21 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part may import of the package; "" is the package itself, which imports all it likes.
 FLOORS = {
-    "blas": set(),
-    "checks": {"blas"},
-    "parallel": {"blas"},
-    "memory": {"blas"},
-    "accumulate": {"blas"},
-    "tensor": {"blas", "accumulate"},
-    "ops": {"tensor", "accumulate", "parallel", "ops"},
-    "schedules": {"checks"},
-    "optim": {"tensor", "blas", "accumulate", "checks", "schedules"},
+    "_machine": {"_machine"},
+    "_validation": {"_machine"},
+    "tensor": {"_machine"},
+    "ops": {"tensor", "_machine", "ops"},
     "func": {"tensor"},
-    "reference": {"tensor", "ops", "testing"},
-    "__main__": {"__version__", "show_config"},
-    "nn": {"tensor", "ops", "nn", "checks"},
+    "schedules": {"_validation"},
+    "data": {"tensor", "_validation"},
+    "serialization": {"tensor"},
+    "nn": {"tensor", "ops", "nn", "_validation"},
+    "optim": {"tensor", "_machine", "_validation", "schedules"},
+    "checkpoint": {"tensor", "_validation", "serialization"},
+    "debug": {"tensor"},
     "testing": {"tensor", "ops", "testing"},
-    "data": {"tensor", "checks"},
-    "resume": {"tensor", "checks", "checkpoint"},
-    "watch": {"tensor"},
     "viz": {"tensor", "nn"},
-    "checkpoint": {"tensor"},
+    "__main__": {"__version__", "show_config"},
 }
 # The example of save() loads; one that registered a NumPy function would do so in every test that follows.
 WITHOUT_EXAMPLE = {"load", "write_atomically", "composite", "constant"}
@@ -64,7 +61,7 @@ def test_nobody_imports_upward_or_what_is_not_a_dependency(path: Path) -> None:
                 top = name.split(".")[0]
                 assert top in sys.stdlib_module_names | OUTSIDE
                 assert top != "hypothesis" or path.stem == "strategies"
-                assert top != "safetensors" or path.stem == "checkpoint"
+                assert top != "safetensors" or path.stem == "serialization"
                 assert top != "pickle"
 
 
@@ -86,10 +83,10 @@ MODULES = [
     tinygrad_np.testing,
     checkpoint,
     data,
-    resume,
+    serialization,
     schedules,
     viz,
-    watch,
+    debug,
 ]
 
 
@@ -120,7 +117,7 @@ def test_the_package_imports_nothing_that_it_does_not_need() -> None:
 
 
 def test_the_table_of_operations_is_current() -> None:
-    assert reference.PATH.read_text() == reference.text(), "run python -m tinygrad_np.reference"
+    assert reference.PATH.read_text() == reference.text(), "run python -m tinygrad_np.testing.reference"
 
 
 def test_two_hundred_functions_and_methods_are_differentiable() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from tinygrad_np import (
     Tensor,
     cross_entropy,
+    debug,
     detect_anomaly,
     grad,
     guard,
@@ -17,7 +18,6 @@ from tinygrad_np import (
     primitive,
     softmax,
     tensor,
-    watch,
 )
 from tinygrad_np.func import value_and_grad
 
@@ -272,13 +272,13 @@ def test_indices_masks_and_keywords_are_guarded() -> None:
 
 def test_many_arguments_cost_as_many_checksums_and_leave_nothing() -> None:
     x = Tensor(np.ones(3), requires_grad=True)
-    known = len(watch._known)
+    known = len(debug._known)
     for _ in range(3):
         with guard():
             y = np.concatenate([x] * 50).sum()
         assert len(y._recipe[1][0]._recipe[0].marks) <= 51
         y.backward()
-    assert len(watch._known) <= known + 2
+    assert len(debug._known) <= known + 2
 
 
 def test_a_context_that_ends_elsewhere_does_not_watch_here() -> None:

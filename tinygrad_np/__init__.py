@@ -1,17 +1,16 @@
-"""tinygrad_np: reverse-mode automatic differentiation on NumPy, small enough to read in an hour.
+"""tinygrad_np: reverse-mode automatic differentiation on NumPy.
 
 `Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
-stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers, schedules), `data` (IDX files, batches),
-`checkpoint` and `resume` (weights and whole trainings in files), `watch` (where a NaN comes from), `viz` (pictures of
-graphs) and `testing` (proofs of gradients).
+stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers), `schedules` (learning rates), `data` (IDX
+files, batches), `serialization` and `checkpoint` (arrays and whole trainings in files), `debug` (where a NaN comes
+from), `testing` (proofs of gradients) and `viz` (pictures of graphs).
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import blas  # first: it chooses kernels before NumPy is there
-from . import memory as memory  # on being imported it keeps what is freed
-from .blas import get_num_threads, set_num_threads, show_config
+from ._machine.openblas import fit_threads, get_num_threads, set_num_threads  # first: before NumPy is loaded
+from ._machine.tuning import show_config, tune
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
 from .ops.losses import (
@@ -44,15 +43,18 @@ __all__ = [
     "Tensor",
     "avg_pool2d",
     "binary_cross_entropy_with_logits",
-    "blas",
+    "checkpoint",
     "composite",
     "constant",
     "conv1d",
     "conv2d",
     "cross_entropy",
+    "data",
+    "debug",
     "detect_anomaly",
     "differentiable",
     "erf",
+    "fit_threads",
     "func",
     "gelu",
     "get_num_threads",
@@ -73,23 +75,34 @@ __all__ = [
     "optim",
     "primitive",
     "relu",
+    "schedules",
+    "serialization",
     "set_num_threads",
     "show_config",
     "sigmoid",
     "silu",
     "softmax",
     "softplus",
+    "testing",
+    "tune",
+    "viz",
 ]
 
+# Loaded when they are first used, which saves the others an eighth of the import.
+_MODULES = ("checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "testing", "viz")
+
 if TYPE_CHECKING:
-    from . import func, nn, optim
-    from .watch import detect_anomaly, guard
+    from . import checkpoint, data, debug, func, nn, optim, schedules, serialization, testing, viz
+    from .debug import detect_anomaly, guard
 
 
 def __getattr__(name: str) -> Any:
-    """Load `func`, `nn`, `optim` and `watch` when they are first used, which saves others an eighth of the import."""
-    if name in ("func", "nn", "optim"):
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in ("detect_anomaly", "guard"):
-        return getattr(import_module(f"{__name__}.watch"), name)
+        return getattr(import_module(f"{__name__}.debug"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

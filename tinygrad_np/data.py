@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from . import checks
+from . import _validation as check
 from .tensor import Array
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
@@ -206,7 +206,7 @@ class DataLoader:
         Raises:
             ValueError: it is of a loader of another length or batch size; nothing is changed.
         """
-        new = checks.state("DataLoader", self.state_dict(), state)
+        new = check.state("DataLoader", self.state_dict(), state)
         if new["batch_size"] != self.batch_size:
             raise ValueError(f"DataLoader: the state is of batches of {new['batch_size']}, not of {self.batch_size}")
         order, position = new["order"], int(new["position"])

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import checks
-from .accumulate import BLOCK, Product, scale_and_add
-from .blas import Array
+from . import _validation as check
+from ._machine.fused import BLOCK, Product, scale_and_add
+from ._machine.openblas import Array
+from ._machine.tuning import tune
 from .schedules import (
     CosineScheduler,
     ExponentialScheduler,
@@ -112,6 +113,7 @@ class Optimizer:
                 self._states[tensor] = self.start(tensor.data, **own)
             self.groups.append({"parameters": tensors, **own})
         self.parameters = list(self._states)
+        tune()
         self.steps = 0
 
     def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
@@ -221,11 +223,11 @@ class Optimizer:
 
 
 def _not_negative(owner: str, name: str, value: Any) -> float:
-    return checks.real(owner, name, value, "at least 0", 0)
+    return check.real(owner, name, value, "at least 0", 0)
 
 
 def _fraction(owner: str, name: str, value: Any) -> float:
-    return checks.real(owner, name, value, "at least 0 and below 1", 0, 1, "[)")
+    return check.real(owner, name, value, "at least 0 and below 1", 0, 1, "[)")
 
 
 def _fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
@@ -235,7 +237,7 @@ def _fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
 
 
 def _boolean(owner: str, name: str, value: Any) -> Any:
-    return checks.one_of(owner, name, value, (False, True))
+    return check.one_of(owner, name, value, (False, True))
 
 
 _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
@@ -248,7 +250,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "alpha": _fraction,
     "centered": _boolean,
     "lr_decay": _not_negative,
-    "adjust_lr_fn": lambda owner, name, value: checks.one_of(owner, name, value, ("original", "match_rms_adamw")),
+    "adjust_lr_fn": lambda owner, name, value: check.one_of(owner, name, value, ("original", "match_rms_adamw")),
 }
 
 
@@ -258,7 +260,7 @@ def _checked(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(owner: str, own: Mapping[str, Array], state: Mapping[str, Array]) -> None:
     """Copy arrays into those of the same names, all or none."""
-    for name, array in checks.state(owner, own, state).items():
+    for name, array in check.state(owner, own, state).items():
         own[name][...] = array
 
 
@@ -699,7 +701,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     >>> np.round(w.grad.data, 3)
     array([0.6, 0.8], dtype=float32)
     """
-    max_norm = checks.real("clip_grad_norm", "max_norm", max_norm, "at least 0", 0)
+    max_norm = check.real("clip_grad_norm", "max_norm", max_norm, "at least 0", 0)
     given = list(parameters)
     for i, parameter in enumerate(given):
         if type(parameter) is not Tensor or not parameter.is_leaf:
@@ -749,7 +751,7 @@ class EMA:
     """
 
     def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:
-        self.decay = checks.real("EMA", "decay", decay, "from 0 to 1", 0, 1)
+        self.decay = check.real("EMA", "decay", decay, "from 0 to 1", 0, 1)
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("EMA: there are no parameters to average")

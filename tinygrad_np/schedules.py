@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from . import checks
+from . import _validation as check
 
 Schedule: TypeAlias = Callable[[int], float]
 
@@ -45,10 +45,10 @@ class ExponentialScheduler:
     staircase: bool = True
 
     def __post_init__(self) -> None:
-        checks.real("ExponentialScheduler", "lr", self.lr, "at least 0", 0)
-        checks.real("ExponentialScheduler", "decay", self.decay, "above 0", 0, ends="()")
-        checks.positive_integer("ExponentialScheduler", "stage_length", self.stage_length)
-        checks.one_of("ExponentialScheduler", "staircase", self.staircase, (False, True))
+        check.real("ExponentialScheduler", "lr", self.lr, "at least 0", 0)
+        check.real("ExponentialScheduler", "decay", self.decay, "above 0", 0, ends="()")
+        check.positive_integer("ExponentialScheduler", "stage_length", self.stage_length)
+        check.one_of("ExponentialScheduler", "staircase", self.staircase, (False, True))
 
     def __call__(self, step: int) -> float:
         stage = step // self.stage_length if self.staircase else step / self.stage_length
@@ -79,9 +79,9 @@ class StepScheduler:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        checks.real("StepScheduler", "lr", self.lr, "at least 0", 0)
-        checks.positive_integer("StepScheduler", "step_size", self.step_size)
-        checks.real("StepScheduler", "gamma", self.gamma, "above 0", 0, ends="()")
+        check.real("StepScheduler", "lr", self.lr, "at least 0", 0)
+        check.positive_integer("StepScheduler", "step_size", self.step_size)
+        check.real("StepScheduler", "gamma", self.gamma, "above 0", 0, ends="()")
 
     def __call__(self, step: int) -> float:
         return self.lr * self.gamma ** (step // self.step_size)
@@ -111,9 +111,9 @@ class MultiStepScheduler:
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        checks.real("MultiStepScheduler", "lr", self.lr, "at least 0", 0)
+        check.real("MultiStepScheduler", "lr", self.lr, "at least 0", 0)
         object.__setattr__(self, "milestones", _rising("MultiStepScheduler", self.milestones))
-        checks.real("MultiStepScheduler", "gamma", self.gamma, "above 0", 0, ends="()")
+        check.real("MultiStepScheduler", "gamma", self.gamma, "above 0", 0, ends="()")
 
     def __call__(self, step: int) -> float:
         return self.lr * self.gamma ** bisect_right(self.milestones, step)
@@ -144,9 +144,9 @@ class CosineScheduler:
     minimum: float = 0.0
 
     def __post_init__(self) -> None:
-        checks.real("CosineScheduler", "lr", self.lr, "at least 0", 0)
-        checks.positive_integer("CosineScheduler", "steps", self.steps)
-        checks.real("CosineScheduler", "minimum", self.minimum, f"from 0 to lr, {self.lr!r}", 0, self.lr)
+        check.real("CosineScheduler", "lr", self.lr, "at least 0", 0)
+        check.positive_integer("CosineScheduler", "steps", self.steps)
+        check.real("CosineScheduler", "minimum", self.minimum, f"from 0 to lr, {self.lr!r}", 0, self.lr)
 
     def __call__(self, step: int) -> float:
         return _along_cosine(self.lr, self.minimum, min(step / self.steps, 1))
@@ -176,9 +176,9 @@ class WarmupScheduler:
     start_factor: float = 1 / 3
 
     def __post_init__(self) -> None:
-        checks.real("WarmupScheduler", "lr", self.lr, "at least 0", 0)
-        checks.positive_integer("WarmupScheduler", "steps", self.steps)
-        checks.real("WarmupScheduler", "start_factor", self.start_factor, "from 0 to 1", 0, 1)
+        check.real("WarmupScheduler", "lr", self.lr, "at least 0", 0)
+        check.positive_integer("WarmupScheduler", "steps", self.steps)
+        check.real("WarmupScheduler", "start_factor", self.start_factor, "from 0 to 1", 0, 1)
 
     def __call__(self, step: int) -> float:
         return _along_line(self.lr * self.start_factor, self.lr, min(step / self.steps, 1))
@@ -215,12 +215,12 @@ class OneCycleScheduler:
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        checks.real("OneCycleScheduler", "lr", self.lr, "at least 0", 0)
-        checks.positive_integer("OneCycleScheduler", "steps", self.steps)
-        checks.real("OneCycleScheduler", "pct_start", self.pct_start, "at least 0 and below 1", 0, 1, "[)")
-        checks.one_of("OneCycleScheduler", "anneal_strategy", self.anneal_strategy, ("cos", "linear"))
-        checks.real("OneCycleScheduler", "div_factor", self.div_factor, "above 0", 0, ends="()")
-        checks.real("OneCycleScheduler", "final_div_factor", self.final_div_factor, "above 0", 0, ends="()")
+        check.real("OneCycleScheduler", "lr", self.lr, "at least 0", 0)
+        check.positive_integer("OneCycleScheduler", "steps", self.steps)
+        check.real("OneCycleScheduler", "pct_start", self.pct_start, "at least 0 and below 1", 0, 1, "[)")
+        check.one_of("OneCycleScheduler", "anneal_strategy", self.anneal_strategy, ("cos", "linear"))
+        check.real("OneCycleScheduler", "div_factor", self.div_factor, "above 0", 0, ends="()")
+        check.real("OneCycleScheduler", "final_div_factor", self.final_div_factor, "above 0", 0, ends="()")
 
     def __call__(self, step: int) -> float:
         along = _along_cosine if self.anneal_strategy == "cos" else _along_line
@@ -268,7 +268,7 @@ class JoinedScheduler:
 
 
 def _rising(owner: str, milestones: Sequence[int]) -> tuple[int, ...]:
-    steps = tuple(checks.positive_integer(owner, f"milestones[{i}]", step) for i, step in enumerate(milestones))
+    steps = tuple(check.positive_integer(owner, f"milestones[{i}]", step) for i, step in enumerate(milestones))
     if steps != tuple(sorted(set(steps))):
         raise ValueError(f"{owner}: milestones must rise, not {milestones!r}")
     return steps

@@ -20,8 +20,8 @@ from typing import Any, NoReturn, TypeAlias, final
 
 import numpy as np
 
-from .accumulate import Product, owner
-from .blas import Array as Array
+from ._machine.fused import Product, owner
+from ._machine.openblas import Array as Array
 
 Function: TypeAlias = Callable[..., Any]
 

@@ -1,13 +1,12 @@
 """Networks: `Module` holds parameters, layers compute with them, `Sequential` chains them; `init` fills weights."""
 
+from ..ops.attention import rotary, scaled_dot_product_attention
 from . import init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .attention import (
     LearnedPositionalEncoding,
     MultiheadAttention,
     SinusoidalPositionalEncoding,
-    rotary,
-    scaled_dot_product_attention,
 )
 from .containers import ModuleList, Sequential
 from .convolution import AvgPool2d, Conv1d, Conv2d, MaxPool2d

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
+from .. import _validation as check
 from ..ops.elementwise import relu
 from ..ops.special import gelu, leaky_relu, log_softmax, sigmoid, silu, softmax, softplus
 from .module import Layer
@@ -31,7 +31,7 @@ class LeakyReLU(Layer):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = checks.real("LeakyReLU", "negative_slope", negative_slope, "a finite number")
+        self.negative_slope = check.real("LeakyReLU", "negative_slope", negative_slope, "a finite number")
 
     def forward(self, x: Any) -> Any:
         return leaky_relu(x, negative_slope=self.negative_slope)
@@ -49,7 +49,7 @@ class GELU(Layer):
     """
 
     def __init__(self, approximate: str = "none") -> None:
-        self.approximate = checks.one_of("GELU", "approximate", approximate, ("none", "tanh"))
+        self.approximate = check.one_of("GELU", "approximate", approximate, ("none", "tanh"))
 
     def forward(self, x: Any) -> Any:
         return gelu(x, approximate=self.approximate)
@@ -102,7 +102,7 @@ class Softplus(Layer):
     """
 
     def __init__(self, beta: float = 1.0) -> None:
-        self.beta = checks.real("Softplus", "beta", beta, "above 0", 0, ends="(]")
+        self.beta = check.real("Softplus", "beta", beta, "above 0", 0, ends="(]")
 
     def forward(self, x: Any) -> Any:
         return softplus(x, beta=self.beta)

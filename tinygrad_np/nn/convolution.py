@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
+from .. import _validation as check
 from ..ops.convolution import conv1d, conv2d
 from ..ops.pooling import avg_pool2d, max_pool2d
 from ..ops.windows import sliding
@@ -34,11 +34,11 @@ class _Convolution(Layer):
     ) -> None:
         name = type(self).__name__
         for option, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-            checks.positive_integer(name, option, value)
+            check.positive_integer(name, option, value)
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"{name}: {in_channels} and {out_channels} channels do not divide into {groups} groups")
-        checks.generator(name, rng)
-        dtype = checks.floating(name, dtype)
+        check.generator(name, rng)
+        dtype = check.floating(name, dtype)
         weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_channels, dtype=dtype), requires_grad=True) if bias else None
@@ -122,7 +122,7 @@ class Conv1d(_Convolution):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         for option, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
-            checks.positive_integer("Conv1d", option, value)
+            check.positive_integer("Conv1d", option, value)
         sliding("Conv1d", kernel_size, stride, padding, dilation)
         super().__init__(in_channels, out_channels, (kernel_size,), stride, padding, dilation, groups, bias, rng, dtype)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from .. import checks
+from .. import _validation as check
 from ..ops.elementwise import keep
 from ..ops.products import linear
 from ..tensor import Tensor
@@ -45,10 +45,10 @@ class Linear(Layer):
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        self.in_features = checks.positive_integer("Linear", "in_features", in_features)
-        self.out_features = checks.positive_integer("Linear", "out_features", out_features)
-        checks.generator("Linear", rng)
-        checks.floating("Linear", dtype)
+        self.in_features = check.positive_integer("Linear", "in_features", in_features)
+        self.out_features = check.positive_integer("Linear", "out_features", out_features)
+        check.generator("Linear", rng)
+        check.floating("Linear", dtype)
         weight = init.he_normal((in_features, out_features), rng=rng, dtype=dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
@@ -90,10 +90,10 @@ class Embedding(Layer):
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        self.num_embeddings = checks.positive_integer("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_dim = checks.positive_integer("Embedding", "embedding_dim", embedding_dim)
-        checks.generator("Embedding", rng)
-        checks.floating("Embedding", dtype)
+        self.num_embeddings = check.positive_integer("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = check.positive_integer("Embedding", "embedding_dim", embedding_dim)
+        check.generator("Embedding", rng)
+        check.floating("Embedding", dtype)
         weight = init.normal((num_embeddings, embedding_dim), rng=rng, dtype=dtype)
         if padding_idx is not None:
             if isinstance(padding_idx, bool) or not isinstance(padding_idx, int | np.integer):
@@ -162,8 +162,8 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
-        self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")
-        self.rng = checks.generator("Dropout", rng)
+        self.p = check.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")
+        self.rng = check.generator("Dropout", rng)
 
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
+from .. import _validation as check
 from ..ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -23,7 +23,7 @@ class _Loss(Layer):
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = checks.one_of(type(self).__name__, "reduction", reduction, self.reductions)
+        self.reduction = check.one_of(type(self).__name__, "reduction", reduction, self.reductions)
 
 
 class _OfClasses(_Loss):
@@ -56,7 +56,7 @@ class CrossEntropyLoss(_OfClasses):
         self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ) -> None:
         super().__init__(weight, ignore_index=ignore_index, reduction=reduction)
-        self.label_smoothing = checks.real("CrossEntropyLoss", "label_smoothing", label_smoothing, "from 0 to 1", 0, 1)
+        self.label_smoothing = check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, "from 0 to 1", 0, 1)
 
     def forward(self, logits: Any, labels: Any) -> Any:
         return cross_entropy(
@@ -127,7 +127,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        self.delta = checks.real("HuberLoss", "delta", delta, "above 0", 0, ends="(]")
+        self.delta = check.real("HuberLoss", "delta", delta, "above 0", 0, ends="(]")
 
     def forward(self, predictions: Any, targets: Any) -> Any:
         return huber_loss(predictions, targets, reduction=self.reduction, delta=self.delta)
@@ -170,7 +170,7 @@ class KLDivLoss(_Loss):
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction=reduction)
-        self.log_target = checks.one_of("KLDivLoss", "log_target", log_target, (True, False))
+        self.log_target = check.one_of("KLDivLoss", "log_target", log_target, (True, False))
 
     def forward(self, log_probabilities: Any, targets: Any) -> Any:
         return kl_div(log_probabilities, targets, reduction=self.reduction, log_target=self.log_target)

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .. import checks
+from .. import _validation as check
 from ..tensor import Array, Tensor
 
 
@@ -96,7 +96,7 @@ class Module:
             ValueError: paths are missing or unknown, or shapes or kinds of numbers differ; all of them are listed and
                 nothing is changed.
         """
-        new = checks.state(type(self).__name__, self.state_dict(), state)
+        new = check.state(type(self).__name__, self.state_dict(), state)
         for path, tensor in self.named_tensors():
             tensor.data[...] = new[path]
             tensor._changed()

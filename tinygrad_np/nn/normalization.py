@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
+from .. import _validation as check
 from ..ops.normalization import standardize
 from ..tensor import Array, Tensor
 from .module import Layer
@@ -32,11 +32,11 @@ class _BatchNorm(Layer):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         name = type(self).__name__
-        self.num_features = checks.positive_integer(name, "num_features", num_features)
-        self.eps = checks.real(name, "eps", eps, "at least 0", 0)
-        self.momentum = None if momentum is None else checks.real(name, "momentum", momentum, "from 0 to 1", 0, 1)
+        self.num_features = check.positive_integer(name, "num_features", num_features)
+        self.eps = check.real(name, "eps", eps, "at least 0", 0)
+        self.momentum = None if momentum is None else check.real(name, "momentum", momentum, "from 0 to 1", 0, 1)
         self.affine, self.track_running_stats = affine, track_running_stats
-        checks.floating(name, dtype)
+        check.floating(name, dtype)
         self.weight: Any = Tensor(np.ones(num_features, dtype), requires_grad=True) if affine else None
         self.bias: Any = Tensor(np.zeros(num_features, dtype), requires_grad=True) if affine else None
         self.running_mean: Any = Tensor(np.zeros(num_features, dtype)) if track_running_stats else None
@@ -136,7 +136,7 @@ class _OfEach(Layer):
         lengths = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
         if not lengths:
             raise ValueError(f"{name}: normalized_shape must have at least one axis")
-        self.normalized_shape = tuple(checks.positive_integer(name, "normalized_shape", length) for length in lengths)
+        self.normalized_shape = tuple(check.positive_integer(name, "normalized_shape", length) for length in lengths)
 
     def _standardize(self, x: Any, weight: Tensor | None, bias: Tensor | None, eps: float, centre: bool) -> Any:
         shape, rank = np.shape(x), len(self.normalized_shape)
@@ -180,8 +180,8 @@ class LayerNorm(_OfEach):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         super().__init__(normalized_shape)
-        self.eps = checks.real("LayerNorm", "eps", eps, "at least 0", 0)
-        checks.floating("LayerNorm", dtype)
+        self.eps = check.real("LayerNorm", "eps", eps, "at least 0", 0)
+        check.floating("LayerNorm", dtype)
         self.elementwise_affine = elementwise_affine
         shape, affine = self.normalized_shape, elementwise_affine
         self.weight = Tensor(np.ones(shape, dtype), requires_grad=True) if affine else None
@@ -222,8 +222,8 @@ class RMSNorm(_OfEach):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         super().__init__(normalized_shape)
-        self.eps = None if eps is None else checks.real("RMSNorm", "eps", eps, "at least 0", 0)
-        checks.floating("RMSNorm", dtype)
+        self.eps = None if eps is None else check.real("RMSNorm", "eps", eps, "at least 0", 0)
+        check.floating("RMSNorm", dtype)
         self.elementwise_affine = elementwise_affine
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 

@@ -31,12 +31,12 @@ def transpose_weights(model: Module, state: Mapping[str, Array]) -> dict[str, Ar
         `load_state_dict` to complain of.
 
     >>> import numpy as np, tempfile
-    >>> from tinygrad_np import checkpoint, nn
+    >>> from tinygrad_np import nn, serialization
     >>> model = nn.Sequential(nn.Linear(3, 2, rng=np.random.default_rng(0)), nn.ReLU())
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     checkpoint.save(f"{folder}/model.safetensors", nn.transpose_weights(model, model.state_dict()))
+    ...     serialization.save(f"{folder}/model.safetensors", nn.transpose_weights(model, model.state_dict()))
     ...     # in PyTorch: network.load_state_dict(safetensors.torch.load_file("model.safetensors")), and back:
-    ...     theirs, _ = checkpoint.load(f"{folder}/model.safetensors")
+    ...     theirs, _ = serialization.load(f"{folder}/model.safetensors")
     >>> theirs["0.weight"].shape
     (2, 3)
     >>> model.load_state_dict(nn.transpose_weights(model, theirs))

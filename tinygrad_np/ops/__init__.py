@@ -4,6 +4,7 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 """
 
 from . import (
+    attention,
     convolution,
     elementwise,
     indexing,
@@ -12,6 +13,7 @@ from . import (
     normalization,
     pooling,
     products,
+    recurrence,
     reductions,
     shapes,
     special,
@@ -19,6 +21,7 @@ from . import (
 )
 
 __all__ = [
+    "attention",
     "convolution",
     "elementwise",
     "indexing",
@@ -27,6 +30,7 @@ __all__ = [
     "normalization",
     "pooling",
     "products",
+    "recurrence",
     "reductions",
     "shapes",
     "special",

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..accumulate import Product, scale_and_add
-from ..parallel import run
+from .._machine.fused import Product, scale_and_add
+from .._machine.threads import run
 from ..tensor import Array, differentiable
 from .cases import Case
 from .windows import Pair, Window, as_images, check_room, sliding

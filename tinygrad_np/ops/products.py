@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..accumulate import product
+from .._machine.fused import product
 from ..tensor import Array, composite, differentiable, primitive
 from .cases import Case, each
 

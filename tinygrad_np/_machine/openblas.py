@@ -1,9 +1,7 @@
-"""Which matrix kernels NumPy's OpenBLAS runs, and on how many threads; imported before NumPy, so that it can choose.
+"""Choose the kernels of NumPy's OpenBLAS, which needs this file to be imported before NumPy, and set its threads.
 
-    tinygrad_np.show_config()          # BLAS, kernels, threads, and what was chosen and why
-    tinygrad_np.set_num_threads(1)     # of the matrix products; get_num_threads() tells
-
-TINYGRAD_NP_BLAS=off in the environment switches all of it off, and what `accumulate` and `memory` do beside NumPy.
+tinygrad_np.set_num_threads(1)                # of the matrix products; get_num_threads() tells
+tinygrad_np.fit_threads(64 * 784 * 1024)      # as many as suit products of this size
 """
 
 import ctypes
@@ -12,7 +10,7 @@ import platform
 import sys
 from typing import Any, TypeAlias
 
-OFF = os.environ.get("TINYGRAD_NP_BLAS", "").lower() == "off"
+OFF = os.environ.get("TINYGRAD_NP_TUNING", "").lower() == "off"
 
 
 # --- kernels: before NumPy is there ----------------------------------------------------------------------------------
@@ -49,7 +47,7 @@ def _read_cpuinfo() -> str:
 def _ask_for_kernels() -> tuple[bool, str]:
     """Whether OPENBLAS_CORETYPE was set, for OpenBLAS to read when NumPy is imported, and why or why not."""
     if OFF:
-        return False, "nothing chosen: TINYGRAD_NP_BLAS=off"
+        return False, "nothing chosen: TINYGRAD_NP_TUNING=off"
     kernels = choose_kernels(_read_cpuinfo(), platform.machine(), os.environ)
     if "numpy" in sys.modules:
         hint = f"; import tinygrad_np first, or set OPENBLAS_CORETYPE={kernels}, for faster products" if kernels else ""
@@ -65,7 +63,7 @@ def _ask_for_kernels() -> tuple[bool, str]:
 
 
 # After a product, OpenBLAS's threads wait busily for the next one, for more than 100 ms, and keep cores from whatever
-# else would run there, `parallel.run` above all. 2**20 ticks of the processor's clock are enough between the products
+# else would run there, `threads.run` above all. 2**20 ticks of the processor's clock are enough between the products
 # of a step: an epoch of examples/mnist_cnn.py takes 30 s in place of 39 on two cores, and half of the processors' time;
 # 784-1024-10 takes as long as before, and with 2**18 ticks 6 % longer.
 PATIENCE = "20"
@@ -79,7 +77,7 @@ def _ask_for_patience() -> bool:
     return True
 
 
-_asked_for_kernels, _reason = _ask_for_kernels()
+_asked_for_kernels, kernels_reason = _ask_for_kernels()
 _asked_for_patience = _ask_for_patience()
 
 import numpy as np  # noqa: E402 - only now that the kernels are chosen
@@ -123,7 +121,7 @@ def is_openblas() -> bool:
 def set_num_threads(n: int) -> None:
     """Set how many threads a matrix product may use.
 
-    For small products, and beside other busy processes, one is best; `blas.fit_threads` has the figures. Products may
+    For small products, and beside other busy processes, one is best; `fit_threads` has the figures. Products may
     differ in their last bits from one number to another.
 
     Raises:
@@ -192,16 +190,14 @@ def get_num_threads() -> int:
     return int(_get_threads())
 
 
-def show_config() -> None:
-    """Print versions, the BLAS with its kernels and threads, and what was chosen and why.
+def kernels() -> str | None:
+    """The name of OpenBLAS's kernels, as "SkylakeX"; None in other BLAS.
 
-    >>> show_config()  # doctest: +ELLIPSIS
-    NumPy ...
+    >>> kernels() is None or kernels().isalnum()
+    True
     """
-    kernels = find("openblas_get_corename")
-    if kernels is None or _get_threads is None:
-        blas = "not an OpenBLAS"
-    else:
-        kernels.restype = ctypes.c_char_p
-        blas = f"OpenBLAS, kernels {kernels().decode()}, threads {get_num_threads()} of {os.cpu_count()} cores"
-    print(f"NumPy {np.__version__}, Python {platform.python_version()}\n{blas}\n{_reason}")
+    function = find("openblas_get_corename")
+    if function is None or _get_threads is None:
+        return None
+    function.restype = ctypes.c_char_p
+    return str(function().decode())

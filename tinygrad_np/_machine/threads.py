@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from . import blas
+from . import openblas
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -60,20 +60,20 @@ class _OneThread:
     before = 1
 
     def __enter__(self) -> int:
-        if not blas.is_openblas():
+        if not openblas.is_openblas():
             return 1
         with self.lock:
             if _OneThread.inside == 0:
-                _OneThread.before = blas.get_num_threads()
+                _OneThread.before = openblas.get_num_threads()
                 if _OneThread.before > 1:
-                    blas.set_num_threads(1)
+                    openblas.set_num_threads(1)
             _OneThread.inside += 1
             return _OneThread.before
 
     def __exit__(self, *error: object) -> None:
-        if not blas.is_openblas():
+        if not openblas.is_openblas():
             return
         with self.lock:
             _OneThread.inside -= 1
             if _OneThread.inside == 0 and _OneThread.before > 1:
-                blas.set_num_threads(_OneThread.before)
+                openblas.set_num_threads(_OneThread.before)

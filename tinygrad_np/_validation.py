@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .blas import Array
+from ._machine.openblas import Array
 
 
 def positive_integer(owner: str, name: str, value: Any) -> int:

@@ -3,7 +3,7 @@
     scale_and_add(weights, 0.99, gradient, -0.1)          # weights <- 0.99 weights - 0.1 gradient
     scale_and_add(weights, 0.99, Product(a, b), -0.1)     # weights <- 0.99 weights - 0.1 (a @ b)
 
-It is what makes the step of an optimiser fast; TINYGRAD_NP_BLAS=off in the environment leaves it to NumPy alone.
+It is what makes the step of an optimiser fast; TINYGRAD_NP_TUNING=off in the environment leaves it to NumPy alone.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .blas import OFF, Array, find
+from .openblas import OFF, Array, find
 
 
 class Product:

@@ -1,4 +1,4 @@
-"""Write OPERATIONS.md, the table of operations, from the registry: `python -m tinygrad_np.reference`."""
+"""Write OPERATIONS.md, the table of operations, from the registry: `python -m tinygrad_np.testing.reference`."""
 
 import inspect
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .ops import convolution, pooling
-from .tensor import Composite, Constant, Primitive, Tensor, name_of, registry
-from .testing.conventions import CONVENTIONS
+from ..ops import convolution, pooling
+from ..tensor import Composite, Constant, Primitive, Tensor, name_of, registry
+from .conventions import CONVENTIONS
 
-PATH = Path(__file__).parent / "OPERATIONS.md"
+PATH = Path(__file__).parent.parent / "OPERATIONS.md"
 # Required arguments of composites that are no numbers to differentiate by.
 NO_NUMBERS = {
     "axis", "condition", "condlist", "dtype", "indices", "indices_or_sections", "kth", "n", "obj", "pad_width",
@@ -65,7 +65,7 @@ def _shown(values: tuple[Any, ...]) -> str:
 def text() -> str:
     """The whole file."""
     functions, methods = differentiable_functions(), differentiable_methods()
-    home = f"{__package__}.ops."  # and not what a user registered
+    home = "tinygrad_np.ops."  # and not what a user registered
     entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_"}
     composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
     in_other_words = {name for name in entries if name == "getitem" or name.endswith("_at")}
@@ -80,7 +80,7 @@ def text() -> str:
     def listed(names: list[str]) -> str:
         return ", ".join(f"`{name}`" for name in names)
 
-    return f"""<!-- Written by `python -m tinygrad_np.reference`; a test compares it with the registry. -->
+    return f"""<!-- Written by `python -m tinygrad_np.testing.reference`; a test compares it with the registry. -->
 
 # Operations
 

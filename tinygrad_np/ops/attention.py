@@ -1,0 +1,157 @@
+"""Attention, and rotary encodings of positions.
+
+Masks are booleans, True where attention is not allowed.
+"""
+
+import math
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Array, differentiable
+from .cases import CONDITION, REAL, Case, Domain
+from .elementwise import floating
+
+# --- attention -------------------------------------------------------------------------------------------------------
+
+
+@differentiable(
+    lambda g, y, scores, mask: y * (g - np.sum(g * y, axis=-1, keepdims=True)),
+    None,
+    cases=[
+        Case("n M K", (None,)),
+        Case("n M K, M K", domains=(REAL, CONDITION)),
+        Case("M K, K", domains=(REAL, CONDITION)),
+    ],
+)
+def _masked_softmax(scores: Array, mask: Any) -> Array:
+    """The softmax along the last axis of what is not masked; zeros where everything is."""
+    e = scores.copy() if mask is None else np.where(mask, scores.dtype.type(-np.inf), scores)
+    top = np.max(e, axis=-1, keepdims=True, initial=-np.inf)
+    top[top == -np.inf] = 0
+    e -= top
+    np.exp(e, out=e)
+    total = np.sum(e, axis=-1, keepdims=True)
+    total[total == 0] = 1
+    e /= total
+    return e
+
+
+def attend(q: Any, k: Any, v: Any, masks: list[Array]) -> tuple[Any, Any]:
+    """The weighted sums of v, and the weights."""
+    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.swapaxes(k, -1, -2)
+    weights = _masked_softmax(scores, reduce(np.logical_or, masks) if masks else None)
+    return weights @ v, weights
+
+
+def causal(queries: int, keys: int) -> Array:
+    return np.arange(keys) > np.arange(queries)[:, np.newaxis]
+
+
+def boolean(owner: str, name: str, mask: Any) -> Array:
+    array = np.asarray(mask)
+    if array.dtype != bool:
+        raise TypeError(f"{owner}: {name} must be boolean, True where attention is not allowed, not {array.dtype}")
+    return array
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether a shape broadcasts to another and does not enlarge it."""
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
+
+
+def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is_causal: bool = False) -> Any:
+    """softmax(q @ k.T / sqrt(features)) @ v: for each query a mean of the values, weighted by how well the keys fit.
+
+    Args:
+        q: queries, shape (..., queries, features).
+        k: keys, shape (..., keys, features).
+        v: values, shape (..., keys, value features).
+        mask: booleans that broadcast to (..., queries, keys), True where attention is not allowed. (PyTorch's function
+            of this name has True where it is allowed; its `MultiheadAttention` is as here.)
+        is_causal: whether query i may see the keys up to i only; with a mask, both hold.
+
+    Returns:
+        Shape (..., queries, value features). A query that may see no key gets zeros, with gradients of zero.
+
+    Raises:
+        TypeError: a mask that is not boolean.
+        ValueError: shapes that do not fit.
+
+    Source: A. Vaswani et al., "Attention is all you need" (2017), equation 1.
+
+    >>> from tinygrad_np import nn, Tensor
+    >>> q, k, v = Tensor([[1.0, 0.0]]), Tensor([[9.0, 0.0], [9.0, 9.0]]), Tensor([[1.0], [3.0]])
+    >>> nn.scaled_dot_product_attention(q, k, v)
+    Tensor([[2.]], dtype=float32)
+    >>> nn.scaled_dot_product_attention(q, k, v, is_causal=True)
+    Tensor([[1.]], dtype=float32)
+    """
+    name, of_q, of_k, of_v = "scaled_dot_product_attention", np.shape(q), np.shape(k), np.shape(v)
+    if min(len(of_q), len(of_k), len(of_v)) < 2 or of_q[-1] != of_k[-1] or of_k[-2] != of_v[-2]:
+        expected = "q of shape (..., queries, features), k of (..., keys, features), v of (..., keys, value features)"
+        raise ValueError(f"{name}: expected {expected}, not {of_q}, {of_k} and {of_v}")
+    queries, keys = of_q[-2], of_k[-2]
+    masks = [causal(queries, keys)] if is_causal else []
+    if mask is not None:
+        masks.append(boolean(name, "mask", mask))
+        scores = (*np.broadcast_shapes(of_q[:-2], of_k[:-2]), queries, keys)
+        if not _broadcasts(masks[-1].shape, scores):
+            raise ValueError(f"{name}: a mask of shape {masks[-1].shape} does not broadcast to {scores}")
+    return attend(q, k, v, masks)[0]
+
+
+# --- rotary encodings of positions ------------------------------------------------------------------------------------
+
+
+def angles(positions: Array, size: int, base: float) -> Any:
+    """position / base**(2 i / size), in float64: shape (*positions.shape, size / 2), rounded up."""
+    return positions[..., np.newaxis] * base ** (-np.arange(0, size, 2) / size)
+
+
+@differentiable(
+    lambda g, y, x, positions, *, base=10000.0: rotary(g, -np.asarray(positions, np.float64), base=base),
+    None,
+    cases=[
+        Case("3 4, 3", domains=(REAL, Domain(0, 50, "i"))),
+        Case("n 2 3 2, 3", kwargs={"base": 100.0}, domains=(REAL, Domain(0, 50, "i"))),
+        Case("2 m 4, 2 1", domains=(REAL, Domain(-9, 9, "i"))),
+    ],
+)
+def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
+    """Turns each pair of features, 2 i and 2 i + 1, by the angle position / base**(2 i / features).
+
+    The product of a query and a key that are turned so depends on their distance only. The pairs are neighbours, as in
+    the paper; models with the name "rotate half" pair i with i + features / 2.
+
+    Args:
+        x: queries or keys, shape (..., length, features), the features even in number; floating point.
+        positions: integers or floating point numbers, in a shape that broadcasts to (..., length), as (length,).
+        base: of the powers.
+
+    Returns:
+        The shape and dtype of x. The gradient is turned back.
+
+    Raises:
+        TypeError: x is not floating point.
+        ValueError: an odd number of features, or positions that do not broadcast.
+
+    Source: J. Su et al., "RoFormer: enhanced transformer with rotary position embedding" (2021), equation 34.
+
+    >>> from tinygrad_np import Tensor
+    >>> rotary(Tensor([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
+    Tensor([[1.        , 0.        ],
+            [0.5403023 , 0.84147096]], dtype=float32)
+    """
+    floating(x, "rotary")
+    positions = np.asarray(positions)
+    if x.ndim == 0 or x.shape[-1] % 2 or not _broadcasts(positions.shape, x.shape[:-1]):
+        raise ValueError("expected x of shape (..., length, an even size), positions that broadcast to (..., length)")
+    angle = angles(positions, x.shape[-1], base)
+    cos, sin = np.cos(angle).astype(x.dtype), np.sin(angle).astype(x.dtype)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    y = np.empty_like(x)
+    y[..., 0::2] = even * cos - odd * sin
+    y[..., 1::2] = even * sin + odd * cos
+    return y

@@ -1,0 +1,171 @@
+"""Recurrence: all steps of an RNN, a GRU or an LSTM over a sequence as one operation."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..tensor import Array, differentiable
+from .cases import POSITIVE, Case
+from .products import linear, rows
+from .special import sigmoid
+
+# --- one step of each kind, and one step back ------------------------------------------------------------------------
+#
+# A step takes `a`, what the input adds, `p`, what the hidden state before adds, and the states before (the hidden one
+# first) to the new states, and to the gates that the step back needs. The step back takes the gradients of the new
+# states to those of a, of p, and of the states before but for what goes through p. All are pure NumPy expressions: they
+# run on Tensors as well, for derivatives of higher order.
+
+
+def _split(x: Any, *ends: int) -> list[Any]:
+    """The last axis in parts; `ends` are those of the parts, in units of the hidden size, the last one its length."""
+    size = x.shape[-1] // ends[-1]
+    return [x[..., i * size : j * size] for i, j in zip((0, *ends), ends, strict=False)]
+
+
+def _tanh_step(a: Any, p: Any, before: Any) -> Any:
+    return (np.tanh(a + p),), None
+
+
+def _tanh_back(g: Any, gates: Any, before: Any, after: Any) -> Any:
+    d = g[0] * (1 - after[0] * after[0])
+    return d, d, (0.0,)
+
+
+def _relu_step(a: Any, p: Any, before: Any) -> Any:
+    return (np.maximum(a + p, 0),), None
+
+
+def _relu_back(g: Any, gates: Any, before: Any, after: Any) -> Any:
+    d = g[0] * (after[0] > 0)
+    return d, d, (0.0,)
+
+
+def _gru_step(a: Any, p: Any, before: Any) -> Any:
+    (a_rz, a_n), (p_rz, p_n) = _split(a, 2, 3), _split(p, 2, 3)
+    r, z = _split(sigmoid(a_rz + p_rz), 1, 2)
+    n = np.tanh(a_n + r * p_n)
+    return ((1 - z) * n + z * before[0],), (r, z, n, p_n)
+
+
+def _gru_back(g: Any, gates: Any, before: Any, after: Any) -> Any:
+    r, z, n, p_n = gates
+    d_n = g[0] * (1 - z) * (1 - n * n)
+    d_z = g[0] * (before[0] - n) * z * (1 - z)
+    d_r = d_n * p_n * r * (1 - r)
+    return np.concatenate([d_r, d_z, d_n], axis=-1), np.concatenate([d_r, d_z, d_n * r], axis=-1), (g[0] * z,)
+
+
+def _lstm_step(a: Any, p: Any, before: Any) -> Any:
+    i_f, n, o = _split(a + p, 2, 3, 4)
+    i, f = _split(sigmoid(i_f), 1, 2)
+    n, o = np.tanh(n), sigmoid(o)
+    c = f * before[1] + i * n
+    return (o * np.tanh(c), c), (i, f, n, o)
+
+
+def _lstm_back(g: Any, gates: Any, before: Any, after: Any) -> Any:
+    i, f, n, o = gates
+    t = np.tanh(after[1])
+    d_c = g[1] + g[0] * o * (1 - t * t)
+    d = np.concatenate(
+        [d_c * n * i * (1 - i), d_c * before[1] * f * (1 - f), d_c * i * (1 - n * n), g[0] * t * o * (1 - o)], axis=-1
+    )
+    return d, d, (0.0, d_c * f)
+
+
+class _Kind(NamedTuple):
+    gates: int
+    states: int
+    step: Callable[..., Any]
+    back: Callable[..., Any]
+
+
+KINDS = {
+    "tanh": _Kind(1, 1, _tanh_step, _tanh_back),
+    "relu": _Kind(1, 1, _relu_step, _relu_back),
+    "gru": _Kind(3, 1, _gru_step, _gru_back),
+    "lstm": _Kind(4, 2, _lstm_step, _lstm_back),
+}
+
+
+# --- all steps as one operation --------------------------------------------------------------------------------------
+
+
+class _Saved:
+    """The gates of all steps, and the last sweep back over them with the gradient that it was for.
+
+    The vjps of the four arguments want the same sweep, which takes half of the backward.
+    """
+
+    def __init__(self, gates: list[Any]) -> None:
+        self.gates = gates
+        self.last: tuple[Any, Any] = (None, None)
+
+
+def _step(a: Any, y: Any, weight: Any, bias: Any, kind: str, t: int) -> Any:
+    """The new states after step t, and its gates."""
+    return KINDS[kind].step(a[t], linear(y[0, t], weight, bias), y[:, t])
+
+
+def _sweep(g: Any, y: Any, a: Any, weight: Any, bias: Any, kind: str, saved: _Saved | None) -> Any:
+    """The gradients of a, of p and of the initial states: as saved, or computed."""
+    if saved is None:
+        return _back(g, y, [_step(a, y, weight, bias, kind, t)[1] for t in range(len(a))], weight.T, kind)
+    of, found = saved.last
+    if of is not g:
+        transposed = np.ascontiguousarray(weight.T)  # products with it take 65 us instead of 88 for 64 x 512 x 128
+        found = _back(g, y, saved.gates, transposed, kind)
+        saved.last = g, found
+    return found
+
+
+def _back(g: Any, y: Any, gates: list[Any], transposed: Any, kind: str) -> Any:
+    """From the last step to the first."""
+    d_as, d_ps, carried = [], [], [0.0] * len(y)
+    for t in reversed(range(len(gates))):
+        d_states = [g[i, t + 1] + carried[i] for i in range(len(y))]
+        d_a, d_p, (direct, *others) = KINDS[kind].back(d_states, gates[t], y[:, t], y[:, t + 1])
+        carried = [direct + d_p @ transposed, *others]
+        d_as.append(d_a)
+        d_ps.append(d_p)
+    d_initial = np.stack([g[i, 0] + carried[i] for i in range(len(y))])
+    stacked = np.stack(d_as[::-1])
+    return stacked, stacked if d_p is d_a else np.stack(d_ps[::-1]), d_initial  # where a + p is all, both are the same
+
+
+@differentiable(
+    lambda g, y, a, initial, weight, bias, *, kind, saved: _sweep(g, y, a, weight, bias, kind, saved)[0],
+    lambda g, y, a, initial, weight, bias, *, kind, saved: _sweep(g, y, a, weight, bias, kind, saved)[2],
+    lambda g, y, a, initial, weight, bias, *, kind, saved: (
+        rows(y[0, :-1]).T @ rows(_sweep(g, y, a, weight, bias, kind, saved)[1])
+    ),
+    lambda g, y, a, initial, weight, bias, *, kind, saved: _sweep(g, y, a, weight, bias, kind, saved)[1],
+    cases=[
+        Case("T n 2, 1 n 2, 2 2, 2", kwargs={"kind": "tanh"}),
+        Case("T n 2, 1 n 2, 2 2, 2", kwargs={"kind": "relu"}, domains=(POSITIVE,)),  # away from the kink
+        Case("T n 6, 1 n 2, 2 6, 6", kwargs={"kind": "gru"}),
+        Case("T n 8, 2 n 2, 2 8, 8", kwargs={"kind": "lstm"}),
+        Case("T 8, 2 2, 2 8, 8", kwargs={"kind": "lstm"}),
+    ],
+)
+def recurrence(a: Array, initial: Array, weight: Array, bias: Array, kind: str) -> tuple[Array, _Saved]:
+    """The states before and after each step: shape (states, steps + 1, ..., hidden).
+
+    Args:
+        a: what the input adds in each step: shape (steps, ..., gates * hidden).
+        initial: the states to start from: shape (states, ..., hidden).
+        weight, bias: what takes a hidden state to what it adds: shapes (hidden, gates * hidden), (gates * hidden,).
+        kind: which of `KINDS`.
+    """
+    shape = (len(initial), len(a) + 1, *initial.shape[1:])
+    y = np.empty(shape, np.result_type(a, initial, weight, bias))
+    y[:, 0] = initial
+    gates = []
+    for t in range(len(a)):
+        new, gates_of_step = _step(a, y, weight, bias, kind, t)
+        for state, value in zip(y, new, strict=True):
+            state[t + 1] = value
+        gates.append(gates_of_step)
+    return y, _Saved(gates)
