@@ -3,6 +3,7 @@
 import copy
 import gc
 import math
+import operator
 import pickle
 import subprocess
 import sys
@@ -14,7 +15,20 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import Tensor, composite, constant, differentiable, grad, no_grad, primitive, relu, softmax
+from tinygrad_np import (
+    Tensor,
+    composite,
+    constant,
+    differentiable,
+    grad,
+    nn,
+    no_grad,
+    optim,
+    primitive,
+    relu,
+    softmax,
+    tensor,
+)
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
@@ -491,14 +505,156 @@ def test_operators_take_arrays_numbers_and_lists_on_either_side() -> None:
     assert abs(-t).data.tolist() == [1, 2]
 
 
-def test_augmented_assignment_makes_a_new_tensor() -> None:
-    t = before = leaf([1.0])
-    t += 1
-    assert t is not before
-    assert before.data.tolist() == [1]
+@pytest.mark.parametrize(
+    ("assign", "expected"),
+    [
+        (operator.iadd, [3.0, 4.0]),
+        (operator.isub, [-1.0, 0.0]),
+        (operator.imul, [2.0, 4.0]),
+        (operator.itruediv, [0.5, 1.0]),
+        (operator.ipow, [1.0, 4.0]),
+    ],
+)
+def test_augmented_assignment_makes_a_new_tensor_but_writes_to_a_leaf_that_requires_a_gradient(
+    assign: Any, expected: list[float]
+) -> None:
+    x = leaf([1.0, 2.0])
+    for t in (Tensor(np.array([1.0, 2.0])), x * 1.0):
+        after = assign(t, 2.0)
+        assert after is not t
+        assert (t.data.tolist(), after.data.tolist()) == ([1, 2], expected)
+    with pytest.raises(RuntimeError, match=r"needs no_grad\(\)"):
+        assign(x, 2.0)
+    assert x.data.tolist() == [1, 2]
+    data, y = x.data, (x * x).sum()
+    with no_grad():
+        for other in (2.0, Tensor(2.0), np.array([2.0, 2.0])):
+            data[:] = [1, 2]
+            assert assign(x, other) is x
+            assert x.data is data
+            assert data.tolist() == expected
+    with pytest.raises(RuntimeError, match=r"argument 0 of multiply, float64\[2\], was changed after"):
+        y.backward()
+    with no_grad(), pytest.raises(ValueError, match=r"in place of float64\[2\], float64\[3\]"):
+        assign(x, np.ones(3))
+
+
+def test_augmented_assignment_of_matrices_and_of_arrays() -> None:
+    w = leaf([[1.0, 2.0], [3.0, 4.0]])
+    with no_grad():
+        w @= np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert w.data.tolist() == [[2, 1], [4, 3]]
     a = np.ones(1)
     with pytest.raises(TypeError, match="add of a Tensor does not support out="):
-        a += before
+        a += leaf([1.0])
+    single = leaf([1.0], np.float32)
+    with no_grad():
+        single -= np.array([0.5])  # float64
+    assert (single.dtype, single.data.tolist()) == (np.float32, [0.5])
+
+
+# --- writes are never silent -----------------------------------------------------------------------------------------
+
+
+def minus_one(w: Tensor) -> None:
+    w.data -= 1
+
+
+def another_array(w: Tensor) -> None:
+    w.data = w.data - 1
+
+
+def in_place(w: Tensor) -> None:
+    with no_grad():
+        w -= 1
+
+
+def through_a_module(w: Tensor) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.w = w
+
+    Net().load_state_dict({"w": w.data - 1})
+
+
+def by_an_optimiser(w: Tensor) -> None:
+    optim.SGD([w], lr=1.0).minimize(w.sum())
+
+
+def by_averages(w: Tensor) -> None:
+    average = optim.EMA([w], 0.0)
+    average.averages[0] -= 1
+    with average.applied():
+        pass
+
+
+WRITES = [minus_one, another_array, in_place, through_a_module, by_an_optimiser, by_averages]
+USES = {
+    "the leaf": lambda x, w: x * w,
+    "the leaf, twice": lambda x, w: w * w * x,
+    "a transposed view": lambda x, w: x * w.T.T,
+    "a part": lambda x, w: x[:2] * w[:2],
+    "a detached Tensor": lambda x, w: x * w.detach(),
+    "its array": lambda x, w: x * w.data,
+    "a view of its array": lambda x, w: x * w.data[::-1],
+}
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_write_after_a_use_makes_its_backward_raise(write: Any, use: str, create_graph: bool) -> None:
+    x, w = leaf([1.0, 2.0, 3.0]), leaf([4.0, 5.0, 6.0])
+    y = USES[use](x, w).sum()
+    expected = grad(y, x, retain_graph=True).data.tolist()
+    write(w)
+    untouched = write is another_array and (
+        "array" in use or "detached" in use
+    )  # the memory that was used is as it was
+    if untouched:
+        assert grad(y, x, create_graph=create_graph).data.tolist() == expected
+    else:
+        with pytest.raises(RuntimeError, match="was changed after the operation"):
+            y.backward(create_graph=create_graph)
+    y = USES[use](x, w).sum()  # a use after the write
+    y.backward(create_graph=create_graph)
+    x.grad = w.grad = None
+
+
+def test_a_write_to_other_memory_changes_nothing() -> None:
+    x, w, other = leaf([1.0]), leaf([2.0]), leaf([3.0])
+    y = (x * w).sum()
+    minus_one(other)
+    by_an_optimiser(other)
+    assert grad(y, x).data.tolist() == [2]
+
+
+def test_the_note_of_a_write_ends_with_its_memory() -> None:
+    gc.collect()
+    known = len(tensor._writes)
+    for _ in range(100):
+        w = leaf(np.ones(3))
+        w.data -= 1
+        y = (w * 2).sum()  # an array at the same address is another array
+        y.backward()
+    assert len(tensor._writes) <= known + 1
+
+
+def test_what_is_assigned_to_data_must_fit() -> None:
+    w = leaf([1.0, 2.0], np.float32)
+    for wrong, error, message in (
+        (np.ones(3, np.float32), ValueError, r"must keep the shape \(2,\), not get \(3,\)"),
+        (np.ones(2), TypeError, r"must keep the dtype float32, not get float64; use \.astype\(np\.float32\)"),
+        ([1.0, 2.0], TypeError, "must be an ndarray, not list"),
+        (Tensor([1.0, 2.0]), TypeError, r"not Tensor; of a Tensor, take its \.data"),
+        (np.ma.masked_array(np.ones(2, np.float32)), TypeError, "not MaskedArray"),
+    ):
+        with pytest.raises(error, match=message):
+            w.data = wrong
+        assert w.data.tolist() == [1, 2]
+    scalar = leaf(1.0)
+    scalar.data = scalar.data - 0.5  # of 0-d arrays NumPy makes scalars
+    assert (type(scalar.data), float(scalar.data)) == (np.ndarray, 0.5)
 
 
 def test_comparisons_return_plain_arrays() -> None:
@@ -695,8 +851,8 @@ def test_an_error_in_a_backward_names_the_forward() -> None:
     broken = primitive(product, lambda g, y, a, b: g * b, explode)
     with pytest.raises(ZeroDivisionError) as caught:
         broken(leaf(1.0), leaf(2.0)).backward()
-    assert caught.value.__notes__ == ["in the backward of product, argument 1"]
-    assert (leaf(1.0) * 2).requires_grad  # the walk has put the switches back
+    assert caught.value.__notes__ == ["in the backward pass of product, argument 1"]
+    assert (leaf(1.0) * 2).requires_grad  # the switches are put back
 
 
 # --- registration ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._machine.openblas import Array
+from ._machine.arrays import Array
 
 
 def positive_integer(owner: str, name: str, value: Any) -> int:

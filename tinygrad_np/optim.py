@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _validation as check
-from ._machine.fused import BLOCK, Product, scale_and_add
-from ._machine.openblas import Array
+from ._machine.arrays import Array, Product
+from ._machine.fused import BLOCK, scale_and_add
 from ._machine.tuning import tune
 from .schedules import (
     CosineScheduler,

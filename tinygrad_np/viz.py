@@ -65,9 +65,9 @@ def graph(tensor: Tensor, parameters: "Module | Mapping[str, Tensor] | None" = N
         lines.append(f'  {nodes[id(value)]} [label="{text}", {look}]')
 
     for made in _ancestors([tensor], None):
-        if made._recipe is None:
+        if made._node is None:
             continue  # it is added before what was made of it
-        operation, args, _, kwargs = made._recipe
+        operation, args, _, kwargs, _ = made._node
         sources = [a for a in args if _is_node(a)]
         for a in sources:
             if id(a) not in nodes:

@@ -11,49 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from .openblas import OFF, Array, find
-
-
-class Product:
-    """The product of two matrices before it is computed, so that `scale_and_add` need not write it down.
-
-    >>> Product(np.ones((2, 3)), np.ones((3, 2))).computed()
-    array([[3., 3.],
-           [3., 3.]])
-    """
-
-    __slots__ = ("a", "b", "dtype", "shape")
-
-    def __init__(self, a: Array, b: Array) -> None:
-        self.a, self.b, self.dtype, self.shape = a, b, a.dtype, (a.shape[0], b.shape[1])
-
-    def computed(self) -> Array:
-        """The product as an array."""
-        return np.asarray(np.matmul(self.a, self.b))
-
-    def __add__(self, other: "Array | Product") -> Array:
-        return np.add(self.computed(), other)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.computed(), dtype)
+from .arrays import Array, Product
+from .openblas import OFF, find
 
 
 def product(a: Any, b: Any) -> Any:
     """`a @ b`; of large enough matrices of one floating type a `Product`, for the walk to compute or to hand on."""
     alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
     return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
-
-
-def owner(array: Any) -> int | None:
-    """Whose memory an array uses, as an id; None for memory that is not NumPy's own, which others may use as well.
-
-    >>> a = np.zeros((2, 3))
-    >>> owner(a) == owner(a.T[1:]) != owner(a.copy())
-    True
-    """
-    while type(array) is np.ndarray and array.base is not None:
-        array = array.base
-    return id(array) if type(array) is np.ndarray and array.flags.owndata else None
 
 
 BLOCK = 65536  # elements: 256 KB of float32, two of which stay in a level-2 cache

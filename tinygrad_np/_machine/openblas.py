@@ -8,7 +8,7 @@ import ctypes
 import os
 import platform
 import sys
-from typing import Any, TypeAlias
+from typing import Any
 
 OFF = os.environ.get("TINYGRAD_NP_TUNING", "").lower() == "off"
 
@@ -86,8 +86,6 @@ if _asked_for_kernels:  # OpenBLAS has read it, and the processes that this one 
     del os.environ["OPENBLAS_CORETYPE"]
 if _asked_for_patience:
     del os.environ["OPENBLAS_THREAD_TIMEOUT"]
-
-Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.typing, which `import numpy` leaves out
 
 # --- the library that NumPy has loaded -------------------------------------------------------------------------------
 

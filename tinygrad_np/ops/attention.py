@@ -19,6 +19,7 @@ from .elementwise import floating
 @differentiable(
     lambda g, y, scores, mask: y * (g - np.sum(g * y, axis=-1, keepdims=True)),
     None,
+    reads=("y",),
     cases=[
         Case("n M K", (None,)),
         Case("n M K, M K", domains=(REAL, CONDITION)),

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._machine.fused import Product, scale_and_add
+from .._machine.arrays import Product
+from .._machine.fused import scale_and_add
 from .._machine.threads import run
 from ..tensor import Array, differentiable
 from .cases import Case

@@ -27,25 +27,25 @@ def floating(x: Any, name: str) -> None:
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
-binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
-binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
-binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=())
+binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, reads=())
+binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("a", "b"))
 by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
 by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
-unary(np.negative, lambda g, y, x: -g)
-unary(np.positive, lambda g, y, x: g)
-unary(np.conjugate, lambda g, y, x: g)
-unary(np.real, lambda g, y, x: g)
-unary(np.square, lambda g, y, x: 2 * g * x)
-of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y)
+unary(np.negative, lambda g, y, x: -g, reads=())
+unary(np.positive, lambda g, y, x: g, reads=())
+unary(np.conjugate, lambda g, y, x: g, reads=())
+unary(np.real, lambda g, y, x: g, reads=())
+unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",))
+of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",))
 unary(np.absolute, lambda g, y, x: g * np.sign(x))
 unary(np.fabs, lambda g, y, x: g * np.sign(x))
 unary(np.sign, lambda g, y, x: np.zeros_like(g))
-unary(np.deg2rad, lambda g, y, x: np.deg2rad(g))
-unary(np.radians, lambda g, y, x: np.radians(g))
-unary(np.rad2deg, lambda g, y, x: np.rad2deg(g))
-unary(np.degrees, lambda g, y, x: np.degrees(g))
+unary(np.deg2rad, lambda g, y, x: np.deg2rad(g), reads=())
+unary(np.radians, lambda g, y, x: np.radians(g), reads=())
+unary(np.rad2deg, lambda g, y, x: np.rad2deg(g), reads=())
+unary(np.degrees, lambda g, y, x: np.degrees(g), reads=())
 binary(
     np.copysign,
     lambda g, y, a, b: np.where(np.signbit(a) == np.signbit(b), g, -g),
@@ -107,15 +107,15 @@ def _by_root(g: Any, root: Any, slope: Any) -> Any:
     return g / np.where((g == 0) & (root == 0), 1, slope)
 
 
-unary(np.exp, lambda g, y, x: g * y)
-unary(np.exp2, lambda g, y, x: g * y * math.log(2))
-unary(np.expm1, lambda g, y, x: g * (y + 1))
+unary(np.exp, lambda g, y, x: g * y, reads=("y",))
+unary(np.exp2, lambda g, y, x: g * y * math.log(2), reads=("y",))
+unary(np.expm1, lambda g, y, x: g * (y + 1), reads=("y",))
 of_positive(np.log, lambda g, y, x: g / x)
 of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)))
 of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)))
 of_positive(np.log1p, lambda g, y, x: g / (1 + x))
-of_positive(np.sqrt, lambda g, y, x: _by_root(g, y, 2 * y))
-of_nonzero(np.cbrt, lambda g, y, x: _by_root(g, y, 3 * y * y))
+of_positive(np.sqrt, lambda g, y, x: _by_root(g, y, 2 * y), reads=("y",))
+of_nonzero(np.cbrt, lambda g, y, x: _by_root(g, y, 3 * y * y), reads=("y",))
 binary(np.hypot, lambda g, y, a, b: g * a / _or_one(y), lambda g, y, a, b: g * b / _or_one(y))
 
 
@@ -153,7 +153,7 @@ binary(
 
 unary(np.sin, lambda g, y, x: g * np.cos(x))
 unary(np.cos, lambda g, y, x: -g * np.sin(x))
-of_unit(np.tan, lambda g, y, x: g * (1 + y * y))
+of_unit(np.tan, lambda g, y, x: g * (1 + y * y), reads=("y",))
 of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(1 - x * x))
 of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(1 - x * x))
 unary(np.arctan, lambda g, y, x: g / (1 + x * x))
@@ -164,7 +164,7 @@ binary(
 )
 unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
-unary(np.tanh, lambda g, y, x: g * (1 - y * y))
+unary(np.tanh, lambda g, y, x: g * (1 - y * y), reads=("y",))
 unary(np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1))
 primitive(np.arccosh, lambda g, y, x: g / np.sqrt(x * x - 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
 of_unit(np.arctanh, lambda g, y, x: g / (1 - x * x))
@@ -195,7 +195,7 @@ def keep(x: Array, condition: Array) -> Array:
     return np.asarray(np.bitwise_and(x.view(bits), mask, dtype=bits)).view(x.dtype)
 
 
-@differentiable(lambda g, y, x: keep(g, x > 0), cases=[Case("*")])
+@differentiable(lambda g, y, x: keep(g, x > 0), reads=("x",), cases=[Case("*")])
 def relu(x: Array) -> Array:
     """max(x, 0), each element; its gradient at 0 is 0.
 

@@ -48,6 +48,7 @@ def _selects_once(index: Any) -> bool:
 @differentiable(
     lambda g, y, x, index, *, shape: g[index],
     None,
+    reads=("index",),
     cases=[Case("3 2", ((np.array([0, 0, 1]),),), {"shape": (4, 2)}), Case("2 5", (slice(1, 3),), {"shape": (4, 5)})],
 )
 def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
@@ -69,6 +70,7 @@ primitive(
     getitem,
     lambda g, y, x, index: scatter_add(g, index, shape=x.shape),
     None,
+    reads=("index",),
     cases=[Case("4 5", (index,)) for index in INDICES],
 )
 

@@ -30,35 +30,33 @@ def _standardized(x: Any, axis: tuple[int, ...], eps: float, centre: bool) -> tu
     return standard, scale, mean, variance
 
 
-def _to_x(g: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float, centre: bool, saved: Any) -> Any:
-    """scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight."""
+def _standardize_back(
+    g: Any, x: Any, weight: Any, needed: tuple[bool, ...], axis: tuple[int, ...], eps: float, centre: bool, saved: Any
+) -> tuple[Any, Any, Any]:
+    """The gradients of x, weight and bias.
+
+    That of x is scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight.
+    """
     standard, scale = saved or _standardized(x, axis, eps, centre)[:2]
-    if weight is not None:
-        g = g * weight
-    back = standard * -_mean_product(g, standard, axis)
-    back += g
-    if centre:
-        back -= np.mean(g, axis=axis, keepdims=True)
-    back *= scale
-    return back
-
-
-def _to_weight(g: Any, x: Any, axis: tuple[int, ...], eps: float, centre: bool, saved: Any) -> Any:
-    standard, _ = saved or _standardized(x, axis, eps, centre)[:2]
-    return g * standard
+    to_x = None
+    if needed[0]:
+        h = g if weight is None else g * weight
+        to_x = standard * -_mean_product(h, standard, axis)
+        to_x += h
+        if centre:
+            to_x -= np.mean(h, axis=axis, keepdims=True)
+        to_x *= scale
+    return to_x, g * standard if needed[1] else None, g
 
 
 SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # so that no variance is near 0
 
 
 @differentiable(
-    lambda g, y, x, weight, bias, *, axis, eps, centre=True, statistics=None, saved: _to_x(
-        g, x, weight, axis, eps, centre, saved
+    joint=lambda g, y, x, weight, bias, *, needed, axis, eps, centre=True, statistics=None, saved: _standardize_back(
+        g, x, weight, needed, axis, eps, centre, saved
     ),
-    lambda g, y, x, weight, bias, *, axis, eps, centre=True, statistics=None, saved: _to_weight(
-        g, x, axis, eps, centre, saved
-    ),
-    lambda g, y, x, weight, bias, *, axis, eps, centre=True, statistics=None, saved: g,
+    reads=("x", "weight"),
     cases=[
         Case("N 4, 4, 4", (), {"axis": (-1,), "eps": 0.01}, prepare=lambda x, w, b: (x + SPREAD, w, b)),
         Case("4 2 M, 2 1, 2 1", (), {"axis": (0, 2), "eps": 1e-5}, prepare=lambda x, w, b: ((x.T + SPREAD).T, w, b)),

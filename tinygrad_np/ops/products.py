@@ -48,6 +48,7 @@ primitive(
     np.matmul,
     lambda g, y, a, b: _left(g, a, b),
     lambda g, y, a, b: _right(g, a, b),
+    reads=("a", "b"),
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
@@ -83,7 +84,8 @@ def _times(x: Any, matrix: Any) -> Any:
 @differentiable(
     lambda g, y, x, weight, bias: _times(g, weight.T),
     lambda g, y, x, weight, bias: product(rows(x).T, rows(g)),
-    lambda g, y, x, weight, bias: g,  # the walk sums over the batch
+    lambda g, y, x, weight, bias: g,  # the backward pass sums over the batch
+    reads=("x", "weight"),
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -278,7 +280,9 @@ def _einsum_back(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output: st
 
 
 @differentiable(
-    each=lambda i, g, y, *arrays, terms, output, optimize: _einsum_back(i, g, arrays, terms, output, optimize),
+    joint=lambda g, y, *arrays, needed, terms, output, optimize: [
+        _einsum_back(i, g, arrays, terms, output, optimize) if need else None for i, need in enumerate(needed)
+    ],
     cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:

@@ -59,6 +59,7 @@ def _not_nan(x: Any) -> Any:
 primitive(
     np.sum,
     lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(g, x, axis, keepdims, where),
+    reads=(),
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -72,6 +73,7 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
         _over(restore(g, x, axis, keepdims), _count(x, axis, where)), x, axis, True, where
     ),
+    reads=(),
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
@@ -355,7 +357,7 @@ def _cumulated_product_back(g: Any, y: Any, x: Any, axis: Any) -> Any:
 
 
 CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]
-primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumulated_back(g, x, axis), cases=CUMULATIVE)
+primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumulated_back(g, x, axis), reads=(), cases=CUMULATIVE)
 primitive(np.nancumsum, lambda g, y, x, *, axis=None: keep(_cumulated_back(g, x, axis), _not_nan(x)), cases=CUMULATIVE)
 primitive(
     np.cumprod,

@@ -21,6 +21,7 @@ def _ordered(order: str) -> Any:
 primitive(
     np.reshape,
     lambda g, y, x, *, shape, order="C": np.reshape(g, x.shape, order=_ordered(order)),
+    reads=(),
     cases=[
         *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
         Case("0 2", (), {"shape": (2, 0)}),
@@ -37,6 +38,7 @@ def _inverse(axes: Any) -> Any:
 primitive(
     np.transpose,
     lambda g, y, x, *, axes=None: np.transpose(g, _inverse(axes)),
+    reads=(),
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
@@ -47,39 +49,46 @@ primitive(
 primitive(
     np.expand_dims,
     lambda g, y, x, *, axis: np.reshape(g, x.shape),
+    reads=(),
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
 )
 primitive(
     np.squeeze,
     lambda g, y, x, *, axis=None: np.reshape(g, x.shape),
+    reads=(),
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
 primitive(
     np.ravel,
     lambda g, y, x, *, order="C": np.reshape(g, x.shape, order=_ordered(order)),
+    reads=(),
     cases=each("n m", order=("C", "F")),
 )
 primitive(
     np.swapaxes,
     lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1, axis2),
+    reads=(),
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
 )
 primitive(
     np.broadcast_to,
-    lambda g, y, x, *, shape: g,  # the walk sums over what was repeated
+    lambda g, y, x, *, shape: g,  # the backward pass sums over what was repeated
+    reads=(),
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
-primitive(np.copy, lambda g, y, x: g, cases=[Case("n m")])
+primitive(np.copy, lambda g, y, x: g, reads=(), cases=[Case("n m")])
 
 
-def _piece(i: int, g: Any, arrays: Any, axis: int) -> Any:
-    """The part of a concatenation's gradient that belongs to its array `i`."""
-    start = sum(np.shape(a)[axis] for a in arrays[:i])
-    part = slice(start, start + np.shape(arrays[i])[axis])
-    return g[(slice(None),) * normalize_axis_index(axis, g.ndim) + (part,)]
+def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
+    """The part of a concatenation's gradient that belongs to each of its arrays."""
+    before = (slice(None),) * normalize_axis_index(axis, g.ndim)
+    ends = [0, *itertools.accumulate(np.shape(a)[axis] for a in arrays)]
+    return [g[(*before, slice(*ends[i : i + 2]))] if need else None for i, need in enumerate(needed)]
 
 
-@differentiable(each=lambda i, g, y, *arrays, axis=0: _piece(i, g, arrays, axis), cases=[Case("n m, k m")])
+@differentiable(
+    joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis), reads=(), cases=[Case("n m, k m")]
+)
 def _concatenate(*arrays: Array, axis: int = 0) -> Array:
     return np.concatenate(arrays, axis=axis)
 
@@ -106,7 +115,7 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     return _concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
 
 
-@differentiable(lambda g, y, x, *, dtype: g, cases=each("n m", dtype=(np.float64, np.longdouble)))
+@differentiable(lambda g, y, x, *, dtype: g, reads=(), cases=each("n m", dtype=(np.float64, np.longdouble)))
 def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
@@ -124,10 +133,13 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
 primitive(
     np.moveaxis,
     lambda g, y, x, *, source, destination: np.moveaxis(g, destination, source),
+    reads=(),
     cases=[*each("n m k", source=(0, -1), destination=(1, -1)), Case("n m k", ((0, 1), (-1, 0)))],
 )
-primitive(np.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), cases=[Case("n m"), Case("b n m")])
-primitive(np.linalg.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), cases=[Case("n m"), Case("b n m")])
+primitive(np.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), reads=(), cases=[Case("n m"), Case("b n m")])
+primitive(
+    np.linalg.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), reads=(), cases=[Case("n m"), Case("b n m")]
+)
 
 
 @composite(np.rollaxis, cases=each("n m k", axis=(0, 2, -2), start=(0, 1, 3)))
@@ -295,17 +307,21 @@ def tile(A: Any, reps: Any) -> Any:
 
 # --- reversing and rolling -------------------------------------------------------------------------------------------
 
-primitive(np.flip, lambda g, y, x, *, axis=None: np.flip(g, axis), cases=each("n m k", axis=(None, 0, -1, (0, 2))))
-primitive(np.flipud, lambda g, y, x: np.flipud(g), cases=[Case("n m"), Case("n")])
-primitive(np.fliplr, lambda g, y, x: np.fliplr(g), cases=[Case("n m")])
+primitive(
+    np.flip, lambda g, y, x, *, axis=None: np.flip(g, axis), reads=(), cases=each("n m k", axis=(None, 0, -1, (0, 2)))
+)
+primitive(np.flipud, lambda g, y, x: np.flipud(g), reads=(), cases=[Case("n m"), Case("n")])
+primitive(np.fliplr, lambda g, y, x: np.fliplr(g), reads=(), cases=[Case("n m")])
 primitive(
     np.rot90,
     lambda g, y, x, *, k=1, axes=(0, 1): np.rot90(g, -k, axes),
+    reads=(),
     cases=each("n m l", k=(1, 2, -1, 3), axes=((0, 1), (2, 0))),
 )
 primitive(
     np.roll,
     lambda g, y, x, *, shift, axis=None: np.roll(g, -np.asarray(shift, np.int64), axis),
+    reads=(),
     cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
 )
 
@@ -316,6 +332,7 @@ primitive(
     lambda g, y, x, *, widths, value: g[
         tuple(slice(low, low + n) for (low, _), n in zip(widths, x.shape, strict=True))
     ],
+    reads=(),
     cases=[Case("n 2", kwargs={"widths": ((1, 0), (2, 3)), "value": 1.5})],
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
@@ -349,8 +366,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     return np.ravel(array)[places]
 
 
-primitive(np.triu, lambda g, y, x, *, k=0: np.triu(g, k), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
-primitive(np.tril, lambda g, y, x, *, k=0: np.tril(g, k), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
+primitive(np.triu, lambda g, y, x, *, k=0: np.triu(g, k), reads=(), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
+primitive(np.tril, lambda g, y, x, *, k=0: np.tril(g, k), reads=(), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
 
 
 @composite(np.diagonal, cases=[*each("3 2 k", offset=(0, 1, -1), axis1=(0,), axis2=(1, -1)), Case("n n")])

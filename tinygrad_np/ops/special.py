@@ -13,7 +13,7 @@ from .reductions import restore
 # --- the logistic function and its kin -------------------------------------------------------------------------------
 
 
-@differentiable(lambda g, y, x: g * y * (1 - y), cases=[Case("*")])
+@differentiable(lambda g, y, x: g * y * (1 - y), reads=("y",), cases=[Case("*")])
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), each element; 0 and 1 where exp would overflow.
 
@@ -163,6 +163,7 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
 
 @differentiable(
     lambda g, y, x, *, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
+    reads=("y",),
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -207,6 +208,7 @@ def _finite(x: Any) -> Any:
 
 @differentiable(
     lambda g, y, x, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    reads=("y",),
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def log_softmax(x: Array, axis: int = -1) -> Array:

@@ -52,9 +52,8 @@ def _signature(entry: "Primitive | Composite") -> tuple[str, str]:
         return ", ".join(needed), ", ".join(sorted(others))
     if entry.arity is None:
         return "all", ", ".join(sorted(entry.keywords))
-    vjp = next(vjp for vjp in entry.vjps if vjp is not None)
-    names = list(inspect.signature(vjp).parameters)[2 : 2 + entry.arity]
-    chosen = [name for name, vjp in zip(names, entry.vjps, strict=True) if vjp is not None]
+    names = entry.names[1:]
+    chosen = names if entry.joint else [name for name, vjp in zip(names, entry.vjps, strict=True) if vjp is not None]
     return ", ".join(chosen), ", ".join(sorted(entry.keywords))
 
 

@@ -1,0 +1,43 @@
+"""Arrays: their type, whose memory they use, and a product of two matrices before it is computed."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.typing, which `import numpy` leaves out
+
+
+def memory_of(array: Array) -> Array:
+    """The array whose memory an array uses: itself, or the one that it is a view of.
+
+    >>> a = np.zeros((2, 3))
+    >>> memory_of(a.T[1:]) is a, memory_of(a) is a
+    (True, True)
+    """
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+class Product:
+    """The product of two matrices, not computed yet, so that `fused.scale_and_add` need not write it to memory.
+
+    >>> Product(np.ones((2, 3)), np.ones((3, 2))).computed()
+    array([[3., 3.],
+           [3., 3.]])
+    """
+
+    __slots__ = ("a", "b", "dtype", "shape")
+
+    def __init__(self, a: Array, b: Array) -> None:
+        self.a, self.b, self.dtype, self.shape = a, b, a.dtype, (a.shape[0], b.shape[1])
+
+    def computed(self) -> Array:
+        """The product as an array."""
+        return np.asarray(np.matmul(self.a, self.b))
+
+    def __add__(self, other: "Array | Product") -> Array:
+        return np.add(self.computed(), other)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.computed(), dtype)
