@@ -143,19 +143,19 @@ primitive(
 
 
 @differentiable(
-    lambda g, y, x: g[..., 1:, np.newaxis] * _t(np.linalg.inv(x)),
+    lambda g, y, x: g[1, ..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x)),
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
 )
 def _slogdet(x: Array) -> Array:
-    """The sign and log(abs(det(x))), (..., 2)."""
-    return np.stack(np.linalg.slogdet(x), axis=-1)
+    """The sign and log(abs(det(x))), (2, ...)."""
+    return np.array(np.linalg.slogdet(x))
 
 
 @composite(np.linalg.slogdet, cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)])
 def slogdet(a: Any) -> Any:
     """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a)))."""
     packed = _slogdet(a)
-    return _result_type(np.linalg.slogdet)(packed.data[..., 0][()], packed[..., 1])
+    return _result_type(np.linalg.slogdet)(packed.data[0], packed[1])
 
 
 # --- decompositions --------------------------------------------------------------------------------------------------
