@@ -5,6 +5,7 @@ BENCHMARKS = [
     "products",
     "convolution",
     "networks",
+    "operations",
     "overhead",
     "scaling",
     "memory",

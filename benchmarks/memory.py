@@ -61,7 +61,7 @@ def resident() -> float:
 
 def main() -> None:
     options = turns.arguments(
-        __doc__, hidden=1024, images=60_000, steps=100_000, names=[BYTES, turns.OURS, "numpy", "pytorch"]
+        __doc__, races=False, hidden=1024, images=60_000, steps=100_000, names=[BYTES, turns.OURS, "numpy", "pytorch"]
     )
     peaks = {}
     for name in options.names:

@@ -38,7 +38,7 @@ def measure(module: str, cache: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    options = turns.arguments(__doc__, rounds=9, names=list(MODULES))
+    options = turns.arguments(__doc__, races=False, rounds=9, names=list(MODULES))
     taken: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as cache:
         for turn in range(options.rounds + 1):  # the first compiles

@@ -1,7 +1,8 @@
 """Measure competitors fairly: each in a process of its own, taking turns, after warming up; report ratios of medians.
 
 A benchmark is a module with a function `contend(name, **settings)` that returns what is to be timed; `race` starts one
-process for each name, lets them run by turns, and gathers what they say.
+process for each name, lets them run by turns, and gathers what they say. `--beside PATH` lets this package at another
+commit compete, under the name `tinygrad_np at PATH`: the same benchmark, run on that checkout's package and examples.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 PACKAGES = {"torch", "jax", "mygrad", "autograd"}  # what competitors need
 OURS = "tinygrad_np"
+AT = " at "  # between our name and the path of another checkout
 
 
 class Result(NamedTuple):
@@ -39,7 +41,7 @@ def race(
 
     Args:
         module: the benchmark, as `benchmarks.mnist_step`.
-        names: its competitors.
+        names: its competitors; `tinygrad_np at PATH` is the package in another checkout.
         rounds: the turns of each that count.
         settings: what `contend` gets beside the name.
         variables: of the environment, for all of them.
@@ -47,8 +49,9 @@ def race(
     racers: dict[str, subprocess.Popen[str]] = {}
     try:
         for name in names:
+            competitor, _, checkout = name.partition(AT)
             racer = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.turns", module, name, json.dumps(settings)],
+                [sys.executable, "-m", "benchmarks.turns", module, competitor, json.dumps(settings), checkout],
                 cwd=Path(__file__).parent.parent,
                 env=os.environ | (variables or {}),
                 stdin=subprocess.PIPE,
@@ -86,7 +89,8 @@ def _ask(racer: "subprocess.Popen[str]", word: str | None) -> dict[str, Any]:
         racer.stdin.flush()
     line = racer.stdout.readline()
     if not line:
-        raise RuntimeError(f"{' '.join(map(str, racer.args[2:5]))} ended with code {racer.wait()}")  # type: ignore[index]
+        module, name, _, checkout = racer.args[3:]  # type: ignore[index]
+        raise RuntimeError(f"{module}: {name}{AT if checkout else ''}{checkout} ended with code {racer.wait()}")
     return json.loads(line)  # type: ignore[no-any-return]
 
 
@@ -103,13 +107,13 @@ def environment() -> str:
 def report(title: str, results: dict[str, Result], **settings: Any) -> None:
     """Print a table of medians, spreads and ratios, and one line of JSON."""
     print(f"\n{title}")
-    ours = results[OURS]
+    ours, width = results[OURS], max(map(len, results))
     for name, result in sorted(results.items(), key=lambda item: item[1].median):
         # The ratio of each round, so that what slowed the machine slowed both.
         ratios = sorted(a / b for a, b in zip(ours.seconds, result.seconds, strict=True))
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         print(
-            f"  {name:26} {result.median:9.4f} s   ours / theirs {statistics.median(ratios):6.3f}"
+            f"  {name:{width}} {result.median:9.4f} s   ours / theirs {statistics.median(ratios):6.3f}"
             f" ({low:.3f} to {high:.3f})   {result.environment}"
         )
     summary = {
@@ -118,18 +122,30 @@ def report(title: str, results: dict[str, Result], **settings: Any) -> None:
     print(json.dumps({"benchmark": title, **settings, "results": summary}), flush=True)
 
 
-def arguments(documentation: str | None, **defaults: Any) -> argparse.Namespace:
-    """The command line of a benchmark: an option for each default."""
+def arguments(documentation: str | None, *, races: bool = True, **defaults: Any) -> argparse.Namespace:
+    """The command line of a benchmark: an option for each default, and `--beside` where its names compete in a race."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         several = {"nargs": "+", "type": type(default[0])} if isinstance(default, list) else {"type": type(default)}
         parser.add_argument(f"--{name.replace('_', '-')}", default=default, help="(default %(default)s)", **several)
-    return parser.parse_args()
+    if not (races and "names" in defaults):
+        return parser.parse_args()
+    parser.add_argument(
+        "--beside", type=Path, metavar="PATH", help=f"another checkout of this project, to compete as '{OURS}{AT}PATH'"
+    )
+    options = parser.parse_args()
+    if options.beside is not None:
+        if not (options.beside / OURS).is_dir():
+            parser.error(f"--beside {options.beside}: expected a checkout of this project, with a directory {OURS}")
+        options.names = [*options.names, f"{OURS}{AT}{options.beside.resolve()}"]
+    return options
 
 
 def _race_along() -> None:
     """A competitor's process: a turn for each line on its input."""
-    module, name, settings = sys.argv[1:]
+    module, name, settings, checkout = sys.argv[1:]
+    if checkout:
+        sys.path[:0] = [checkout, f"{checkout}/examples"]
     if name.startswith(OURS) or name == "numpy":  # gradients by hand in NumPy run on the kernels that we choose
         importlib.import_module(OURS)  # before the benchmark imports NumPy, so that it can choose
     try:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from examples_as_run import ROOT
@@ -14,6 +15,7 @@ SMALL = {
     "products": ["--hidden", "8", "--rounds", "1", "--names", "tinygrad_np"],
     "convolution": ["--rounds", "1", "--batch", "2", "--names", "tinygrad_np"],
     "networks": ["--rounds", "1", "--batch", "2", "--steps", "1", "--layers", "1", "--names", "tinygrad_np"],
+    "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8", "layer_norm"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],
     "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
@@ -53,9 +55,33 @@ def test_a_competitor_that_is_not_installed_is_left_out() -> None:
     blocked = "import sys; sys.modules['mygrad'] = None; import runpy;"
     script = f"{blocked} runpy.run_module('benchmarks.turns', run_name='__main__')"
     settings = '{"workload": "chain", "repeats": 1}'
-    command = [sys.executable, "-c", script, "benchmarks.overhead", "mygrad", settings]
+    command = [sys.executable, "-c", script, "benchmarks.overhead", "mygrad", settings, ""]
     done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True)
     assert done.stdout == '{"missing": "mygrad"}\n'
+
+
+OVERHEAD = ["benchmarks.overhead", "--workloads", "chain", "--rounds", "1", "--repeats", "1", "--names", "tinygrad_np"]
+
+
+def test_another_checkout_competes() -> None:
+    command = [sys.executable, "-m", *OVERHEAD, "--beside", "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])["results"]
+    assert results.keys() == {"tinygrad_np", f"tinygrad_np at {ROOT}"}
+
+
+def test_another_checkout_runs_its_own_package(tmp_path: Path) -> None:
+    (tmp_path / "tinygrad_np").mkdir()
+    command = [sys.executable, "-m", *OVERHEAD, "--beside", str(tmp_path)]
+    (tmp_path / "tinygrad_np/__init__.py").write_text("raise NotImplementedError('the other package')")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "NotImplementedError: the other package" in done.stderr
+    assert f"benchmarks.overhead: tinygrad_np at {tmp_path} ended with code 1" in done.stderr
+    (tmp_path / "tinygrad_np/__init__.py").unlink()
+    (tmp_path / "tinygrad_np").rmdir()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert f"--beside {tmp_path}: expected a checkout of this project, with a directory tinygrad_np" in done.stderr
 
 
 def test_losses_that_differ_fail_the_benchmark() -> None:

@@ -227,7 +227,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "linalg.svd": lambda a, full_matrices=True, compute_uv=True: (
         torch.linalg.svd(a, full_matrices=False) if compute_uv else torch.linalg.svdvals(a)
     ),
-    "linalg.qr": lambda a: torch.linalg.qr(a),
+    "linalg.qr": lambda a, mode="reduced": torch.linalg.qr(a).R if mode == "r" else torch.linalg.qr(a),
     "linalg.norm": norm,
     "linalg.vector_norm": vector_norm,
     "linalg.matrix_norm": matrix_norm,

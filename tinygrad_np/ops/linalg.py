@@ -5,6 +5,7 @@ other triangle. Decompositions are unique only where eigenvalues (singular value
 eigenvectors are right, where two are equal they are infinite or NaN, and those of the values alone are finite.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,12 @@ from ..tensor import Array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
 from .elementwise import keep
 from .reductions import restore
+
+
+@cache
+def _result_type(decompose: Any) -> Any:
+    """The named tuple that a NumPy decomposition returns; it has no public name."""
+    return type(decompose(np.eye(1)))
 
 
 def _t(x: Any) -> Any:
@@ -32,6 +39,10 @@ def _positive_definite(x: Any) -> Any:
 def _spaced(x: Any) -> Any:
     """A matrix whose eigenvalues and singular values are far apart."""
     return x + 12 * np.eye(x.shape[-2], x.shape[-1]) * np.arange(1.0, 1 + x.shape[-1])
+
+
+def _spaced_cases(*shapes: str, **options: Any) -> list[Case]:
+    return [Case(shape, prepare=_spaced, **options) for shape in shapes]
 
 
 def _uneven(x: Any) -> Any:
@@ -71,16 +82,14 @@ def solve(a: Any, b: Any) -> Any:
     return _solve(a, b)
 
 
-def _projected(g: Any, y: Any, x: Any) -> Any:
+def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
     """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12), for constant rank."""
     across = _t(g)
     return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ y @ (across - across @ y @ x) - _t(y) @ g @ _t(y)
 
 
 primitive(
-    np.linalg.pinv,
-    lambda g, y, x: _projected(g, y, x),
-    cases=[Case(shapes, prepare=_regular) for shapes in ("3 3", "3 2", "2 3", "b 3 2")],
+    np.linalg.pinv, _pinv_vjp, cases=[Case(shapes, prepare=_regular) for shapes in ("3 3", "3 2", "2 3", "b 3 2")]
 )
 
 
@@ -93,10 +102,11 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")
     x = np.linalg.pinv(a) @ b
-    rank = int(np.linalg.matrix_rank(a))
+    s = np.linalg.svdvals(a)
+    rank = int(np.sum(s > np.max(s) * (max(a.shape) * np.finfo(s.dtype).eps)))  # as NumPy counts it
     over = a.shape[0] > a.shape[1] and rank == a.shape[1]
     residuals = np.atleast_1d(np.sum(np.square(b - a @ x), axis=0)) if over else np.empty(0, a.dtype)
-    return x, residuals, np.asarray(rank, np.int32)[()], np.linalg.svdvals(a)
+    return x, residuals, np.asarray(rank, np.int32)[()], s
 
 
 # --- determinants ----------------------------------------------------------------------------------------------------
@@ -133,19 +143,24 @@ primitive(
 
 
 @differentiable(
-    lambda g, y, x: np.reshape(g, (*g.shape, 1, 1)) * _t(np.linalg.inv(x)), cases=[Case("3 3", prepare=_regular)]
+    lambda g, y, x: g[1, ..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x)),
+    cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
 )
-def _log_abs_det(x: Array) -> Array:
-    return np.asarray(np.linalg.slogdet(x).logabsdet)
+def _slogdet(x: Array) -> Array:
+    """The sign and log(abs(det(x))), (2, ...)."""
+    return np.array(np.linalg.slogdet(x))
 
 
 @composite(np.linalg.slogdet, cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)])
 def slogdet(a: Any) -> Any:
     """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a)))."""
-    return type(np.linalg.slogdet(np.eye(1)))(np.linalg.slogdet(a.data).sign, _log_abs_det(a))
+    packed = _slogdet(a)
+    return _result_type(np.linalg.slogdet)(packed.data[0], packed[1])
 
 
-# --- decompositions: each part is an operation, which runs NumPy's decomposition again -------------------------------
+# --- decompositions --------------------------------------------------------------------------------------------------
+# A primitive returns one array, so each decomposition stacks its parts in one, and what the user gets are slices of it.
+# One vjp then has the gradients of all parts, and the parts themselves: nothing is decomposed again.
 
 
 def _of_triangle(symmetric: Any, lower: bool) -> Any:
@@ -154,7 +169,7 @@ def _of_triangle(symmetric: Any, lower: bool) -> Any:
     return triangle * (1 - np.eye(symmetric.shape[-1], dtype=symmetric.dtype) / 2)
 
 
-def _cholesky_back(g: Any, y: Any, upper: bool) -> Any:
+def _cholesky_vjp(g: Any, y: Any, x: Any, *, upper: bool = False) -> Any:
     """I. Murray, "Differentiation of the Cholesky decomposition" (2016), equation 10."""
     factor, g = (_t(y), _t(g)) if upper else (y, g)
     half = np.tril(_t(factor) @ g) * (1 - np.eye(y.shape[-1], dtype=y.dtype) / 2)
@@ -165,7 +180,7 @@ def _cholesky_back(g: Any, y: Any, upper: bool) -> Any:
 
 primitive(
     np.linalg.cholesky,
-    lambda g, y, x, *, upper=False: _cholesky_back(g, y, upper),
+    _cholesky_vjp,
     cases=[
         *each("3 3", prepare=_positive_definite, upper=(False, True)),
         Case("b 2 2", prepare=_positive_definite),
@@ -174,85 +189,76 @@ primitive(
 )
 
 
-def _symmetric_differences(w: Any) -> Any:
-    """1 / (w_j - w_i), and 0 on the diagonal."""
-    diagonal = np.eye(w.shape[-1], dtype=bool)
-    return keep(1 / np.where(diagonal, 1, np.expand_dims(w, -2) - np.expand_dims(w, -1)), ~diagonal)
+def _divided(x: Any, by: Any) -> Any:
+    """x / by, and 0 where both are 0, as at equal eigenvalues whose vectors get no gradient."""
+    return x / np.where((x == 0) & (by == 0), 1, by)
 
 
-@differentiable(
-    lambda g, y, x, *, UPLO="L": _of_triangle(
-        np.linalg.eigh(x, UPLO).eigenvectors * np.expand_dims(g, -2) @ _t(np.linalg.eigh(x, UPLO).eigenvectors),
-        UPLO == "L",
-    ),
-    cases=[Case("3 3", prepare=_spaced)],
-)
-def _eigenvalues(x: Array, UPLO: Any = "L") -> Array:
-    return np.asarray(np.linalg.eigvalsh(x, UPLO))
+def _eigh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
+    """M. Giles, "An extended collection of matrix derivative results" (2008), for an orthogonal V."""
+    w, v, gw, gv = y[..., :1, :], y[..., 1:, :], g[..., :1, :], g[..., 1:, :]
+    inner = _t(v) @ gv
+    rotation = _divided(inner - _t(inner), w - _t(w)) / 2
+    return _of_triangle((v * gw + v @ rotation) @ _t(v), UPLO.upper() == "L")
 
 
-@differentiable(
-    lambda g, y, x, *, UPLO="L": _of_triangle(
-        y @ (_symmetric_differences(_eigenvalues(x, UPLO=UPLO)) * (_t(y) @ g)) @ _t(y), UPLO == "L"
-    ),
-    cases=[Case("3 3", prepare=lambda x: x + np.diag([0.0, 10.0, 20.0]), finish=np.square)],
-)
-def _eigenvectors(x: Array, UPLO: Any = "L") -> Array:
-    return np.asarray(np.linalg.eigh(x, UPLO).eigenvectors)
+@differentiable(_eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")])
+def _eigh(x: Array, UPLO: Any = "L") -> Array:
+    """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
+    w, v = np.linalg.eigh(x, UPLO)
+    return np.concatenate([w[..., np.newaxis, :], v], axis=-2)
 
 
 @composite(
     np.linalg.eigh,
     cases=[
         *each("3 3", prepare=_spaced, finish=lambda r: (r[0], r[1] ** 2), UPLO=("L", "U", "l")),
-        Case("b 2 2", prepare=_spaced, finish=lambda r: (r.eigenvalues, r.eigenvectors**2)),
+        *_spaced_cases("b 2 2", finish=lambda r: (r.eigenvalues, r.eigenvectors**2)),
+        *_spaced_cases("b 3 3", finish=lambda r: r[1] * r[0][..., np.newaxis, :] @ _t(r[1])),
     ],
 )
 def eigh(a: Any, UPLO: Any = "L") -> Any:
     """`np.linalg.eigh`: eigenvalues, rising, and eigenvectors, whose sign is not determined."""
-    kind = type(np.linalg.eigh(np.eye(1)))
-    return kind(_eigenvalues(a, UPLO=UPLO.upper()), _eigenvectors(a, UPLO=UPLO.upper()))
+    packed = _eigh(a, UPLO=UPLO)
+    return _result_type(np.linalg.eigh)(packed[..., 0, :], packed[..., 1:, :])
 
 
-composite(np.linalg.eigvalsh, cases=[*each("3 3", prepare=_spaced, UPLO=("L", "U", "u"))])(
-    lambda a, UPLO="L": _eigenvalues(a, UPLO=UPLO.upper())
+def _eigvalsh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
+    v = np.linalg.eigh(x, UPLO).eigenvectors
+    return _of_triangle(v * g[..., np.newaxis, :] @ _t(v), UPLO.upper() == "L")
+
+
+primitive(
+    np.linalg.eigvalsh,
+    _eigvalsh_vjp,
+    cases=[*each("3 3", prepare=_spaced, UPLO=("L", "U", "u")), *_spaced_cases("b 2 2")],
 )
 
 
-@differentiable(
-    lambda g, y, x: _svd(x)[0] * np.expand_dims(g, -2) @ _svd(x)[2],
-    cases=[Case(shapes, prepare=_spaced) for shapes in ("3 2", "2 3", "b 2 2")],
-)
-def _singular_values(x: Array) -> Array:
-    return np.linalg.svd(x, compute_uv=False)
+def _svd_parts(packed: Any, m: int) -> tuple[Any, Any, Any]:
+    """U (..., m, k), S (..., 1, k) and V (..., n, k), or their gradients."""
+    return packed[..., :m, :], packed[..., m : m + 1, :], packed[..., m + 1 :, :]
 
 
-def _gaps(s: Any) -> Any:
-    return _symmetric_differences(s * s)
+def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
+    """J. Townsend, "Differentiating the singular value decomposition" (2016)."""
+    m, n = x.shape[-2:]
+    (u, s, v), (gu, gs, gv) = _svd_parts(y, m), _svd_parts(g, m)
+    left, right, gaps = _t(u) @ gu, _t(v) @ gv, s * s - _t(s * s)
+    inner = _divided(left - _t(left), gaps) * s + _t(s) * _divided(right - _t(right), gaps)
+    gx = (u * gs + u @ inner) @ _t(v)
+    if m > n:  # what of gu is outside the span of u
+        gx = gx + _divided(gu - u @ left, s) @ _t(v)
+    if m < n:
+        gx = gx + u @ _t(_divided(gv - v @ right, s))
+    return gx
 
 
-def _left_back(g: Any, u: Any, s: Any, vh: Any) -> Any:
-    """J. Townsend, "Differentiating the singular value decomposition" (2016), the terms of U."""
-    inner = _gaps(s) * (_t(u) @ g - _t(g) @ u)
-    outer = (g - u @ (_t(u) @ g)) / np.expand_dims(s, -2)
-    return (u @ (inner * np.expand_dims(s, -2)) + outer) @ vh
-
-
-@differentiable(lambda g, y, x: _left_back(g, y, *_svd(x)[1:]), cases=[Case("3 2", prepare=_spaced, finish=np.square)])
-def _left_vectors(x: Array) -> Array:
-    return np.linalg.svd(x, full_matrices=False).U
-
-
-@differentiable(
-    lambda g, y, x: _t(_left_back(_t(g), _t(y), _singular_values(x), _t(_left_vectors(x)))),
-    cases=[Case("2 3", prepare=_spaced, finish=np.square)],
-)
-def _right_vectors(x: Array) -> Array:
-    return np.linalg.svd(x, full_matrices=False).Vh
-
-
-def _svd(x: Any) -> Any:
-    return _left_vectors(x), _singular_values(x), _right_vectors(x)
+@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square))
+def _svd(x: Array) -> Array:
+    """U, S and V, one above the other, (..., m + 1 + n, k), where k is the smaller of m and n."""
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    return np.concatenate([u, s[..., np.newaxis, :], _t(vh)], axis=-2)
 
 
 def _signless(parts: Any) -> Any:
@@ -263,58 +269,51 @@ def _signless(parts: Any) -> Any:
 @composite(
     np.linalg.svd,
     cases=[
-        Case(shapes, kwargs={"full_matrices": False}, prepare=_spaced, finish=_signless)
-        for shapes in ("3 2", "2 3", "b 2 2")
-    ]
-    + [Case("3 3", prepare=_spaced, finish=_signless), Case("3 2", kwargs={"compute_uv": False}, prepare=_spaced)],
+        *_spaced_cases("3 2", "2 3", "b 2 2", "b 1 3", "2 0", kwargs={"full_matrices": False}, finish=_signless),
+        *_spaced_cases("3 3", finish=_signless),
+        *_spaced_cases("3 2", kwargs={"compute_uv": False}),
+    ],
 )
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
     if not compute_uv:
-        return _singular_values(a)
+        return np.linalg.svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise ValueError(f"svd of a Tensor of shape {a.shape} needs full_matrices=False")
-    return type(np.linalg.svd(np.eye(1)))(*_svd(a))
+    u, s, v = _svd_parts(_svd(a), a.shape[-2])
+    return _result_type(np.linalg.svd)(u, s[..., 0, :], _t(v))
 
 
-composite(np.linalg.svdvals, cases=[Case(shapes, prepare=_spaced) for shapes in ("3 2", "b 2 2")])(
-    lambda x, /: _singular_values(x)
-)
+def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
+    u, _, vh = np.linalg.svd(x, full_matrices=False)
+    return u * g[..., np.newaxis, :] @ vh
 
 
-def _qr_back(gq: Any, gr: Any, q: Any, r: Any) -> Any:
+primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"))
+
+
+def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     """For at least as many rows as columns; M. Seeger et al., "Auto-differentiating linear algebra" (2017), 3.3."""
-    m = r @ _t(gr) - _t(gq) @ q
-    symmetric = np.tril(m) + _t(np.tril(m, -1))
+    m = x.shape[-2]
+    q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
+    inner = r @ _t(gr) - _t(gq) @ q
+    symmetric = np.tril(inner) + _t(np.tril(inner, -1))
     return _t(np.linalg.solve(r, _t(gq + q @ symmetric)))
 
 
-@differentiable(
-    lambda g, y, x: _qr_back(g, np.zeros((*x.shape[:-2], x.shape[-1], x.shape[-1]), x.dtype), y, _right_factor(x)),
-    cases=[Case("3 2", prepare=_spaced)],
-)
-def _orthogonal_factor(x: Array) -> Array:
-    return np.linalg.qr(x).Q
+@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"))
+def _qr(x: Array) -> Array:
+    """Q above R, (..., m + n, n)."""
+    return np.concatenate(np.linalg.qr(x), axis=-2)
 
 
-@differentiable(
-    lambda g, y, x: _qr_back(np.zeros(x.shape, x.dtype), g, _orthogonal_factor(x), y),
-    cases=[Case("3 2", prepare=_spaced)],
-)
-def _right_factor(x: Array) -> Array:
-    return np.linalg.qr(x).R
-
-
-@composite(
-    np.linalg.qr, cases=[Case("3 2", prepare=_spaced), Case("3 3", prepare=_spaced), Case("b 2 2", prepare=_spaced)]
-)
+@composite(np.linalg.qr, cases=[*_spaced_cases("3 2", "3 3", "b 2 2"), *_spaced_cases("3 2", kwargs={"mode": "r"})])
 def qr(a: Any, mode: str = "reduced") -> Any:
     """`np.linalg.qr`, of matrices with at least as many rows as columns, in mode "reduced" or "r"."""
     if mode not in ("reduced", "r") or a.shape[-2] < a.shape[-1]:
         raise ValueError(f"qr of a Tensor of shape {a.shape} in mode {mode!r} is not supported")
-    if mode == "r":
-        return _right_factor(a)
-    return type(np.linalg.qr(np.eye(1)))(_orthogonal_factor(a), _right_factor(a))
+    packed, m = _qr(a), a.shape[-2]
+    return packed[..., m:, :] if mode == "r" else _result_type(np.linalg.qr)(packed[..., :m, :], packed[..., m:, :])
 
 
 # --- norms -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,90 @@
+"""Forward and backward of single operations: decompositions, recurrences and normalisations, each on its own.
+
+    python -m benchmarks.operations                            # all of them, this checkout alone
+    python -m benchmarks.operations --beside ../before         # by turns with another checkout of this project
+    python -m benchmarks.operations --workloads lstm gru
+
+Decompositions are of one n x n matrix in float64, with random gradients of all parts; layers are in float32, with
+gradients of the input and of all parameters. The sums of the gradients must agree to 1e-3.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks import turns
+
+NAMES = [turns.OURS]
+DECOMPOSITIONS: dict[str, Callable[[Any], Any]] = {
+    "svd": lambda x: np.linalg.svd(x, full_matrices=False),
+    "eigh": lambda x: np.linalg.eigh(x),
+    "qr": lambda x: np.linalg.qr(x),
+    "slogdet": lambda x: np.linalg.slogdet(x)[1:],  # the sign has no gradient
+}
+SIZES = {8: 200, 128: 10}  # how often a run decomposes a matrix of n x n
+LAYERS = {"lstm": 2, "gru": 2, "layer_norm": 200, "batch_norm": 5, "rms_norm": 200}  # how often a run goes through one
+WORKLOADS = {f"{name} {n}": calls for name in DECOMPOSITIONS for n, calls in SIZES.items()} | LAYERS
+
+
+def contend(name: str, workload: str) -> Callable[[], float]:
+    """A function that goes forward and backward several times and returns the sum of the gradients."""
+    step = layer(workload) if workload in LAYERS else decomposition(*workload.split())
+
+    def several() -> float:
+        for _ in range(WORKLOADS[workload] - 1):
+            step()
+        return float(sum(np.sum(np.abs(g.data)) for g in step()))
+
+    return several
+
+
+def decomposition(name: str, n: str) -> Callable[[], Sequence[Any]]:
+    from tinygrad_np import Tensor
+
+    x = Tensor(np.random.default_rng(0).normal(size=(int(n), int(n))), requires_grad=True)
+    return step_of(lambda: tuple(DECOMPOSITIONS[name](x)), [x])
+
+
+def layer(name: str) -> Callable[[], Sequence[Any]]:
+    from tinygrad_np import Tensor, nn
+
+    rng = np.random.default_rng(0)
+    module, shape = {
+        "lstm": lambda: (nn.LSTM(128, 128, rng=rng), (50, 64, 128)),  # steps, batch, features
+        "gru": lambda: (nn.GRU(128, 128, rng=rng), (50, 64, 128)),
+        "layer_norm": lambda: (nn.LayerNorm(1024), (64, 1024)),
+        "batch_norm": lambda: (nn.BatchNorm2d(32), (64, 32, 28, 28)),
+        "rms_norm": lambda: (nn.RMSNorm(1024), (64, 1024)),
+    }[name]()
+    x = Tensor(rng.normal(size=shape).astype(np.float32), requires_grad=True)
+
+    def forward() -> tuple[Any]:
+        y = module(x)
+        return (y[0] if isinstance(y, tuple) else y,)
+
+    return step_of(forward, [x, *module.parameters()])
+
+
+def step_of(forward: Callable[[], tuple[Any, ...]], inputs: list[Any]) -> Callable[[], Sequence[Any]]:
+    """A function that computes the gradients of the inputs, given random ones of the outputs."""
+    from tinygrad_np import grad
+
+    rng = np.random.default_rng(1)
+    seeds = [rng.normal(size=y.shape).astype(y.dtype) for y in forward()]
+    return lambda: grad(forward(), inputs, seeds)  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    options = turns.arguments(__doc__, workloads=list(WORKLOADS), rounds=7, names=NAMES)
+    for workload in options.workloads:
+        results = turns.race("benchmarks.operations", options.names, options.rounds, {"workload": workload})
+        turns.report(f"operations, {workload}, {WORKLOADS[workload]} times", results, workload=workload)
+        sums = {name: result.values[-1] for name, result in results.items()}
+        if not np.allclose(list(sums.values()), sums[turns.OURS], rtol=1e-3):
+            sys.exit(f"operations, {workload}: the gradients differ: {sums}")
+
+
+if __name__ == "__main__":
+    main()
