@@ -1,6 +1,6 @@
 """Kill a training of examples/mnist_fcn.py at random moments, resume it each time, and compare the bits at its end.
 
-    python tests/kill_and_resume.py --kills 50
+    python tests/study/kill_and_resume.py --kills 50
 
 Every other kill waits for the moment in which a checkpoint is being written; every fourth is ctrl-C. In between, the
 disk is full, or mounted read-only, if this user may mount one. After each, at least one checkpoint must be whole, and

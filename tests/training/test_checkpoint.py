@@ -225,7 +225,7 @@ def test_without_room_the_older_ones_stay(tmp_path: Path) -> None:
 
 
 def test_a_killed_example_comes_to_the_same_bits() -> None:
-    """tests/kill_and_resume.py does more of it."""
+    """tests/study/kill_and_resume.py does more of it."""
     happened = kill_and_resume.torture(8, 0, ["--epochs", 3, "--hidden", 8], longest=0.7)
     assert happened[-1].startswith(("8 kills: weights and metrics are", "without disks"))
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-MNIST = Path(__file__).parent.parent / "examples/data/mnist"
+MNIST = Path(__file__).parents[2] / "examples/data/mnist"
 
 
 def idx(array: np.ndarray) -> bytes:

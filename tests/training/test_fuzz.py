@@ -1,4 +1,4 @@
-"""Rubbish in files, states and options gives the errors that are documented; `tests/fuzz.py` tries a million of it."""
+"""Rubbish in files, states and options gives only the documented errors; `training/fuzz.py` tries a million inputs."""
 
 import tracemalloc
 from collections.abc import Callable

@@ -63,7 +63,7 @@ def test_the_choice_is_made_before_numpy_and_leaves_no_trace() -> None:
 
 @pytest.mark.parametrize("script", ["mnist_fcn", "mnist_search", "benchmarks.scaling", "benchmarks.memory"])
 def test_scripts_import_us_before_numpy(script: str) -> None:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     before = f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'examples')!r}]; import {script}"
     assert "SkylakeX chosen" in configuration(before, cpuinfo=ZEN5)
 

@@ -1,7 +1,7 @@
 """Feed the readers of files, states and options with rubbish: only the errors that they document may come out.
 
-    python tests/fuzz.py                      # a million inputs, guided by coverage; needs atheris
-    python tests/fuzz.py --target read_idx --inputs 100000
+    python tests/training/fuzz.py                      # a million inputs, guided by coverage; needs atheris
+    python tests/training/fuzz.py --target read_idx --inputs 100000
 
 It starts from files that are whole, in `SEEDS`, and may take 1 GB of memory and 10 s for an input. `test_fuzz.py` does
 less of it, by hypothesis.
@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 from tinygrad_np import checkpoint, data, nn, optim, serialization
 
 import numpy as np
