@@ -1,5 +1,6 @@
-"""The proofs that are generated from the registry: each property, for every operation and every case beside it."""
+"""Proofs generated from the registry: every operation has all properties, for every case beside it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_np import Tensor, grad
@@ -16,10 +17,6 @@ from hypothesis import strategies as st
 Operation = Primitive | Composite
 OPERATIONS = [entry for entry in dict.fromkeys(registry.values()) if not isinstance(entry, Constant)]
 every_operation = pytest.mark.parametrize("entry", OPERATIONS, ids=lambda entry: entry.name)
-every_case = pytest.mark.parametrize(
-    ("entry", "case"),
-    [pytest.param(entry, case, id=f"{entry.name}({case})") for entry in OPERATIONS for case in entry.cases],
-)
 
 
 def call(function: Any, case: Case, arrays: list[Any]) -> list[Any]:
@@ -56,17 +53,10 @@ def gradients(outputs: list[Any], sources: list[Tensor], **options: Any) -> tupl
     return grad(outputs, sources, [np.ones(y.shape) for y in outputs], **options)
 
 
-@every_operation
-def test_has_cases(entry: Operation) -> None:
-    assert entry.cases
+# --- the properties: functions of an operation, one of its cases, and arrays drawn for that case ---------------------
 
 
-@every_case
-@given(data=st.data())
-def test_forward_is_the_functions_own_and_leaves_its_inputs_alone(
-    entry: Operation, case: Case, data: st.DataObject
-) -> None:
-    arrays = data.draw(arguments(case))
+def forward_is_the_functions_own_and_inputs_are_left_alone(entry: Operation, case: Case, arrays: list[Any]) -> None:
     before = [a.copy() for a in arrays]
     tensors = as_tensors(arrays)
     found, expected = call(as_used(entry), case, tensors), call(forward(entry), case, arrays)
@@ -87,21 +77,16 @@ def test_forward_is_the_functions_own_and_leaves_its_inputs_alone(
         np.testing.assert_array_equal(a, b)
 
 
-@every_case
-@given(data=st.data())
-def test_first_and_second_derivatives_are_those_of_finite_differences(
-    entry: Operation, case: Case, data: st.DataObject
+def first_and_second_derivatives_are_those_of_finite_differences(
+    entry: Operation, case: Case, arrays: list[Any]
 ) -> None:
-    arrays = data.draw(arguments(case))
     check_gradients(
         lambda *given: tuple(tensors_in(call(as_used(entry), case, list(given)))), *arrays, order=2, name=entry.name
     )
 
 
-@every_case
-@given(data=st.data())
-def test_dtypes_are_numpys_and_gradients_fit_their_arguments(entry: Operation, case: Case, data: st.DataObject) -> None:
-    arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in data.draw(arguments(case))]
+def dtypes_are_numpys_and_gradients_fit_their_arguments(entry: Operation, case: Case, arrays: list[Any]) -> None:
+    arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]
     expected = call(forward(entry), case, arrays)
     tensors = as_tensors(arrays, np.float32)
     sources = tensors_in(tensors)
@@ -116,11 +101,8 @@ def test_dtypes_are_numpys_and_gradients_fit_their_arguments(entry: Operation, c
         np.testing.assert_array_equal(t.data, array)
 
 
-@every_case
-@given(data=st.data())
-def test_each_argument_may_be_a_plain_array(entry: Operation, case: Case, data: st.DataObject) -> None:
+def each_argument_may_be_a_plain_array(entry: Operation, case: Case, arrays: list[Any]) -> None:
     """The gradient of one argument does not depend on whether the others are Tensors or arrays."""
-    arrays = data.draw(arguments(case))
     tensors = as_tensors(arrays)
     outputs = call(as_used(entry), case, tensors)
     for i, t in enumerate(tensors):
@@ -132,3 +114,30 @@ def test_each_argument_may_be_a_plain_array(entry: Operation, case: Case, data: 
                 np.testing.assert_allclose(found.data, expected.data, rtol=1e-9, atol=1e-9)
             else:  # some output may not depend on this argument
                 assert not expected.data.any()
+
+
+PROPERTIES: list[Callable[[Operation, Case, list[Any]], None]] = [
+    forward_is_the_functions_own_and_inputs_are_left_alone,
+    first_and_second_derivatives_are_those_of_finite_differences,
+    dtypes_are_numpys_and_gradients_fit_their_arguments,
+    each_argument_may_be_a_plain_array,
+]
+
+
+@every_operation
+def test_has_cases(entry: Operation) -> None:
+    assert entry.cases
+
+
+@every_operation
+@given(data=st.data())
+def test_all_properties_hold_for_every_case(entry: Operation, data: st.DataObject) -> None:
+    """All cases in one test: starting Hypothesis for each of them would take a third of the time."""
+    for case in entry.cases:
+        arrays = data.draw(arguments(case), label=str(case))
+        for holds in PROPERTIES:
+            try:
+                holds(entry, case, arrays)
+            except Exception as error:
+                error.add_note(f"{entry.name}({case}): it is not true that {holds.__name__.replace('_', ' ')}")
+                raise
