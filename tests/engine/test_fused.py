@@ -19,11 +19,15 @@ from hypothesis import strategies as st
 @pytest.mark.parametrize("offset", [0, 1])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3), (FEW + 3,), (3, BLOCK)])
-@given(beta=st.sampled_from([0.0, 1.0, 0.97, -2.0]), alpha=st.sampled_from([0.0, 1.0, -0.3, 1e-9]))
+@given(
+    beta=st.sampled_from([0.0, 1.0, 0.97, -2.0]),
+    alpha=st.sampled_from([0.0, 1.0, -0.3, 1e-9]),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_each_element_is_right_to_its_last_bits(
-    shape: tuple[int, ...], dtype: type, offset: int, beta: float, alpha: float
+    shape: tuple[int, ...], dtype: type, offset: int, beta: float, alpha: float, seed: int
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     buffer = np.zeros(3 * int(np.prod(shape)) + 2, dtype)
     y = buffer[offset : offset + int(np.prod(shape))].reshape(shape)
     y[...] = rng.normal(size=shape)
@@ -88,11 +92,19 @@ ORDERS = ["C", "F", "gaps", "unaligned"]
     orders=st.tuples(*[st.sampled_from(ORDERS)] * 2),
     beta=st.sampled_from([0.0, 1.0, 0.97]),
     alpha=st.sampled_from([0.0, 1.0, -0.3]),
+    seed=st.integers(0, 2**32 - 1),
 )
 def test_each_element_of_a_product_is_right_to_its_last_bits(
-    size: tuple[int, int], dtype: type, order: str, inner: int, orders: tuple[str, str], beta: float, alpha: float
+    size: tuple[int, int],
+    dtype: type,
+    order: str,
+    inner: int,
+    orders: tuple[str, str],
+    beta: float,
+    alpha: float,
+    seed: int,
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     a, b = (rng.normal(size=shape).astype(dtype) for shape in ((size[0], inner), (inner, size[1])))
     buffer = rng.normal(size=(size[0] + 2, size[1])).astype(dtype)
     before = buffer.copy()
@@ -189,9 +201,12 @@ def weights(*shapes: tuple[int, ...]) -> list[Tensor]:
     sizes=st.lists(st.integers(1, 200), min_size=2, max_size=4),
     batch=st.lists(st.integers(1, 5), min_size=1, max_size=2),
     tied=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
 )
-def test_minimize_takes_the_steps_of_backward_and_step(sizes: list[int], batch: list[int], tied: bool) -> None:
-    x = np.random.default_rng(0).normal(size=(*batch, sizes[0]))
+def test_minimize_takes_the_steps_of_backward_and_step(
+    sizes: list[int], batch: list[int], tied: bool, seed: int
+) -> None:
+    x = np.random.default_rng(seed).normal(size=(*batch, sizes[0]))
 
     def build() -> tuple[list[Tensor], Callable[[], Tensor]]:
         parameters = weights(*[s for m, n in pairwise(sizes) for s in ((m, n), (n,))])

@@ -38,11 +38,20 @@ def by_definition(x: np.ndarray, w: np.ndarray, stride: int, padding: int, dilat
     stride=st.integers(1, 3),
     padding=st.integers(0, 4),
     dilation=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
 )
 def test_a_convolution_is_its_definition(
-    n: int, groups: int, channels: tuple, kernel: tuple, extra: tuple, stride: int, padding: int, dilation: int
+    n: int,
+    groups: int,
+    channels: tuple,
+    kernel: tuple,
+    extra: tuple,
+    stride: int,
+    padding: int,
+    dilation: int,
+    seed: int,
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     sizes = [max(1, dilation * (k - 1) + 1 - 2 * padding) + e for k, e in zip(kernel, extra, strict=True)]
     x = rng.normal(size=(n, channels[0] * groups, *sizes))
     w = rng.normal(size=(channels[1] * groups, channels[0], *kernel))

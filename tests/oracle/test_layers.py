@@ -188,12 +188,12 @@ def test_embedding(dtype: Any, seed: int, count: int, length: int, more: tuple[i
     compare(ours, theirs, [], rng.integers(0, count, more), parameters=([ours.weight], [theirs.weight]))
 
 
-@given(data=st.data(), shape=st.lists(st.integers(0, 3), min_size=1, max_size=4))
-def test_flatten(data: st.DataObject, shape: list[int]) -> None:
+@given(data=st.data(), shape=st.lists(st.integers(0, 3), min_size=1, max_size=4), seed=seeds)
+def test_flatten(data: st.DataObject, shape: list[int], seed: int) -> None:
     start = data.draw(st.integers(0, len(shape) - 1))
     end = data.draw(st.integers(start, len(shape) - 1))
     for ends in ((start, end), (start - len(shape), end - len(shape))):
-        compare(nn.Flatten(*ends), torch.nn.Flatten(*ends), [np.random.default_rng(0).normal(size=shape)])
+        compare(nn.Flatten(*ends), torch.nn.Flatten(*ends), [np.random.default_rng(seed).normal(size=shape)])
 
 
 # --- normalisation ---------------------------------------------------------------------------------------------------

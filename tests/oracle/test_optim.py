@@ -132,11 +132,12 @@ def test_muon_is_near_what_pytorch_computes_in_bfloat16() -> None:
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
     special=st.sampled_from([None, np.inf, np.nan]),
     strict=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
 )
 def test_clipping_is_that_of_pytorch(
-    dtype: type, max_norm: float, scale: float, special: float | None, strict: bool
+    dtype: type, max_norm: float, scale: float, special: float | None, strict: bool, seed: int
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     gradients = [(scale * rng.normal(size=shape)).astype(dtype) for shape in [(2, 3), (), (7, 9)]]
     if special is not None:
         gradients[0][0, 0] = special
@@ -160,9 +161,9 @@ def test_clipping_is_that_of_pytorch(
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@given(decay=st.floats(0, 1))
-def test_averages_are_those_of_pytorch(dtype: type, decay: float) -> None:
-    rng = np.random.default_rng(0)
+@given(decay=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_averages_are_those_of_pytorch(dtype: type, decay: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
     w = Tensor(rng.normal(size=(3, 4)).astype(dtype), requires_grad=True)
     module = torch.nn.Linear(4, 3, bias=False)
     module.weight = torch.nn.Parameter(torch.tensor(w.data))

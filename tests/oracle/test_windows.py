@@ -16,6 +16,7 @@ functional = torch.nn.functional
 TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 precisions = pytest.mark.parametrize("dtype", TOLERANCES)
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+seeds = st.integers(0, 2**32 - 1)
 
 
 def compare(ours: Any, theirs: Any, arrays: list[np.ndarray]) -> None:
@@ -33,11 +34,18 @@ def compare(ours: Any, theirs: Any, arrays: list[np.ndarray]) -> None:
 
 
 @precisions
-@given(data=st.data(), groups=st.integers(1, 3), kernel=pairs, stride=pairs, padding=pairs, dilation=pairs)
+@given(data=st.data(), groups=st.integers(1, 3), kernel=pairs, stride=pairs, padding=pairs, dilation=pairs, seed=seeds)
 def test_conv2d(
-    dtype: type, data: st.DataObject, groups: int, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple
+    dtype: type,
+    data: st.DataObject,
+    groups: int,
+    kernel: tuple,
+    stride: tuple,
+    padding: tuple,
+    dilation: tuple,
+    seed: int,
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     n, inputs, outputs, height, width = (data.draw(st.integers(1, 4)) for _ in range(5))
     sizes = [size + d * (k - 1) for size, d, k in zip((height, width), dilation, kernel, strict=True)]
     shapes = (n, inputs * groups, *sizes), (outputs * groups, inputs, *kernel), (outputs * groups,)
@@ -51,11 +59,12 @@ def test_conv2d(
 @given(
     n=st.integers(1, 3), groups=st.integers(1, 2), kernel=st.integers(1, 4), stride=st.integers(1, 3),
     padding=st.one_of(st.integers(0, 3), st.just("same")), dilation=st.integers(1, 2), bias=st.booleans(),
+    seed=seeds,
 )  # fmt: skip
 def test_conv1d(
-    dtype: type, n: int, groups: int, kernel: int, stride: int, padding: Any, dilation: int, bias: bool
+    dtype: type, n: int, groups: int, kernel: int, stride: int, padding: Any, dilation: int, bias: bool, seed: int
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     shapes = [(n, 2 * groups, 9), (3 * groups, 2, kernel), (3 * groups,)][: 3 if bias else 2]
     arrays = [rng.normal(size=shape).astype(dtype) for shape in shapes]
     stride = 1 if padding == "same" else stride
@@ -65,10 +74,14 @@ def test_conv1d(
 
 @precisions
 @given(
-    kernel=pairs, stride=st.one_of(st.none(), pairs), padding=st.booleans(), option=st.sampled_from([1, 2, True, False])
+    kernel=pairs,
+    stride=st.one_of(st.none(), pairs),
+    padding=st.booleans(),
+    option=st.sampled_from([1, 2, True, False]),
+    seed=seeds,
 )
-def test_pooling(dtype: type, kernel: tuple, stride: Any, padding: bool, option: Any) -> None:
-    x = [np.random.default_rng(0).normal(size=(2, 3, 8, 7)).astype(dtype)]
+def test_pooling(dtype: type, kernel: tuple, stride: Any, padding: bool, option: Any, seed: int) -> None:
+    x = [np.random.default_rng(seed).normal(size=(2, 3, 8, 7)).astype(dtype)]
     around = tuple(k // 2 for k in kernel) if padding else 0
     options: dict[str, Any] = {"stride": stride, "padding": around}
     if isinstance(option, bool):
