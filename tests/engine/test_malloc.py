@@ -1,41 +1,52 @@
-"""Freed memory is kept, as counted by the system in processes of their own."""
+"""Memory that a step frees is kept for the next, as the C library counts it in processes of their own."""
 
+import ctypes
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 STEPS = """
-import os, resource, sys
+import ctypes, os, sys
 os.environ.update(dict([argument.split("=") for argument in sys.argv[1:]]))  # too late for glibc, which has started
 import tinygrad_np
 import numpy as np
-if "untuned" not in sys.argv:
-    tinygrad_np.tune()
+tinygrad_np.tune()
+class Mallinfo2(ctypes.Structure):  # of malloc.h
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Mallinfo2
+def held():
+    info = mallinfo2()
+    return info.arena + info.hblkhd
 def step():
     arrays = [np.ones(1 << 20, np.float32) for _ in range(20)]
-step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    step()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10)
+    return held()
+before = held()
+for _ in range(5):
+    during, after = step(), held()
+    print(during - before, after - before)
 """
+MEGABYTE = 1 << 20  # a step needs 80 of them
 
 
-def faults_in_a_step(*environment: str) -> float:
-    run = subprocess.run(
-        [sys.executable, "-c", STEPS, *environment],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parent,
-    )
-    return float(run.stdout)
+def held_by_steps(*environment: str) -> list[tuple[int, int]]:
+    """The bytes that the process holds during each of five steps, and after it, beyond those from before."""
+    command = [sys.executable, "-c", STEPS, *environment]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [(int(during), int(after)) for during, after in map(str.split, run.stdout.splitlines())]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is left to the C library")
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="elsewhere memory is left to the C library",
+)
 def test_the_second_step_uses_the_memory_of_the_first_unless_that_is_switched_off() -> None:
-    assert faults_in_a_step() < 50
+    kept = held_by_steps()
+    assert all(75 * MEGABYTE <= during == after < 90 * MEGABYTE for during, after in kept)
+    assert len(set(kept)) == 1  # no step asks the system for more
     for switched_off in ("TINYGRAD_NP_TUNING=off", "MALLOC_TRIM_THRESHOLD_=131072", "GLIBC_TUNABLES="):
-        assert faults_in_a_step(switched_off) > 1000, switched_off
+        for during, after in held_by_steps(switched_off):
+            assert during >= 75 * MEGABYTE, switched_off
+            assert after < 20 * MEGABYTE, switched_off

@@ -354,12 +354,12 @@ def test_no_grad_holds_in_its_thread_alone_and_ends_with_an_exception() -> None:
     def hold() -> bool:
         with no_grad():
             inside.set()
-            checked.wait(10)
+            assert checked.wait(600)  # a guard against hanging
             return (x * 2).requires_grad
 
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hold)
-        inside.wait(10)
+        assert inside.wait(600)
         assert (x * 2).requires_grad
         checked.set()
         assert not held.result()

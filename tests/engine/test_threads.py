@@ -12,6 +12,8 @@ from tinygrad_np.tensor import _pauses
 import numpy as np
 import pytest
 
+GUARD = 600  # seconds: only so that a mistake does not hang the tests; nothing is expected to take long
+
 
 @pytest.fixture(autouse=True)
 def four_threads() -> object:
@@ -34,7 +36,7 @@ def test_several_threads_take_turns_with_one_blas_thread_each() -> None:
     barrier = threading.Barrier(4)
 
     def meet(_: int) -> tuple[int, int]:
-        barrier.wait(10)  # all four are here at once
+        barrier.wait(GUARD)  # all four are here at once
         return threading.get_ident(), get_num_threads()
 
     seen = run(meet, range(4))
@@ -54,17 +56,17 @@ def test_overlapping_calls_leave_the_number_of_threads_as_it_was() -> None:
 
     def first(_: int) -> None:
         first_is_in.set()
-        assert second_is_in.wait(10)
+        assert second_is_in.wait(GUARD)
 
     def second(_: int) -> int:
         second_is_in.set()
-        assert first_is_out.wait(10)
+        assert first_is_out.wait(GUARD)
         return get_num_threads()
 
     found: list[int] = []
     one = threading.Thread(target=lambda: (run(first, [0]), first_is_out.set()))
     one.start()
-    assert first_is_in.wait(10)
+    assert first_is_in.wait(GUARD)
     other = threading.Thread(target=lambda: found.extend(run(second, [0])))
     other.start()
     one.join()
@@ -75,13 +77,15 @@ def test_overlapping_calls_leave_the_number_of_threads_as_it_was() -> None:
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
 def test_what_a_piece_raises_is_raised_when_all_have_ended(kind: type[BaseException]) -> None:
-    barrier, ended = threading.Barrier(4), []
+    barrier, raising, ended = threading.Barrier(4), threading.Event(), []
 
     def work(i: int) -> None:
-        barrier.wait(10)
+        barrier.wait(GUARD)  # all four have begun
         if i == 2:
+            raising.set()
             raise kind("in piece 2")
-        time.sleep(0.05)
+        assert raising.wait(GUARD)
+        time.sleep(0.05)  # by now the error has most likely been noticed
         ended.append(i)
 
     with pytest.raises(kind, match="in piece 2"):
@@ -94,7 +98,7 @@ def test_switches_hold_in_all_threads() -> None:
     barrier = threading.Barrier(4)
 
     def work(_: int) -> tuple[int, str]:
-        barrier.wait(10)
+        barrier.wait(GUARD)
         return _pauses.get(), np.geterr()["over"]
 
     with no_grad(), np.errstate(over="raise"):

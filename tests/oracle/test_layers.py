@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 
 dtypes = st.sampled_from([np.float64, np.float32])
 seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.slow
 sizes = st.integers(1, 5)
 few = st.lists(st.integers(1, 3), max_size=2).map(tuple)  # further axes
 reductions = st.sampled_from(["mean", "sum", "none"])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
 
 # The names under which PyTorch has the same function of the same arguments, or has it with dim= for axis=.
 SAME = [

@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
 
 FRACTIONS = st.floats(0.0, 0.99)
 DECAYS = st.one_of(st.just(0.0), st.floats(0.0, 0.5))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
+pytestmark = pytest.mark.slow
 
 
 def read(network: Any, letters: Any) -> Any:

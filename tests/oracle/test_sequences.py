@@ -15,6 +15,7 @@ TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}
 sizes = st.integers(1, 4)
 dtypes = st.sampled_from(sorted(TOLERANCE, key=str))
 seeds = st.integers(0, 999)
+pytestmark = pytest.mark.slow
 
 
 def with_its_weights(theirs: Any, ours: nn.Module) -> None:

@@ -17,6 +17,7 @@ TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 precisions = pytest.mark.parametrize("dtype", TOLERANCES)
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.slow
 
 
 def compare(ours: Any, theirs: Any, arrays: list[np.ndarray]) -> None:

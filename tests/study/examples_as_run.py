@@ -1,10 +1,14 @@
 """Run the examples as their users do: a process of its own, in a folder of its own, on real digits."""
 
+import contextlib
 import gzip
+import os
 import signal
 import struct
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tinygrad_np.data import load_mnist
@@ -13,6 +17,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
+GUARD = 600  # seconds: only so that a mistake does not hang the tests; nothing is expected to take so long
 
 
 def command(script: str, *arguments: object) -> list[str]:
@@ -23,9 +28,13 @@ def run(script: str, folder: Path, *arguments: object) -> subprocess.CompletedPr
     return subprocess.run(command(script, *arguments), cwd=folder, capture_output=True, text=True, check=False)
 
 
-def start(script: str, folder: Path, *arguments: object) -> subprocess.Popen[str]:
-    """Start a script in a process group of its own, where ctrl-C works even if the tests run in the background."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(script: str, folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A script in a process group of its own, where ctrl-C works even if the tests run in the background.
+
+    What is left of the group at the end is killed, and the pipes are closed.
+    """
+    process = subprocess.Popen(
         command(script, *arguments),
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -34,6 +43,21 @@ def start(script: str, folder: Path, *arguments: object) -> subprocess.Popen[str
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    with process:  # which waits, and closes its pipes
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Return when something is the case; fail if the process ends before, or if it takes forever."""
+    deadline = time.monotonic() + GUARD
+    while not happened():
+        assert process.poll() is None, f"it has ended before: {process.communicate()}"
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.01)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

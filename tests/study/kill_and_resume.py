@@ -9,19 +9,27 @@ none older than before.
 
 import argparse
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tinygrad_np import serialization
 
 import numpy as np
-from examples_as_run import run, start
+from examples_as_run import run, started
+
+STEPS_IN_EPOCH = 938  # of 64 images of MNIST
+
+
+def newest(folder: Path) -> int:
+    """The step of the newest checkpoint by its name; 0 if there is none."""
+    return max((int(file.stem.removeprefix("step-")) for file in folder.glob("step-*.safetensors")), default=0)
 
 
 def newest_whole(folder: Path) -> int:
@@ -49,16 +57,21 @@ def small_disk(folder: Path) -> Iterator[bool]:
 
 
 def kill_while_it_runs(
-    arguments: list[object], place: Path, seconds: float, in_the_middle_of_writing: bool = False, ctrl_c: bool = False
+    arguments: list[object],
+    place: Path,
+    far_enough: Callable[[], bool],
+    in_the_middle_of_writing: bool = False,
+    ctrl_c: bool = False,
 ) -> bool:
     """Start, wait, kill; whether it was still running. After ctrl-C it must say how to go on, if it had begun."""
-    process = start("mnist_fcn.py", place, *arguments)
-    time.sleep(seconds)
-    while in_the_middle_of_writing and process.poll() is None:
-        if any(name.startswith(".step-") for name in os.listdir(place / "out/checkpoints")):
-            break
-    process.send_signal(signal.SIGINT if ctrl_c else signal.SIGKILL)
-    said, complained = process.communicate()
+    with started("mnist_fcn.py", place, *arguments) as process:
+        while process.poll() is None and not far_enough():
+            time.sleep(0.002)
+        while in_the_middle_of_writing and process.poll() is None:
+            if any(name.startswith(".step-") for name in os.listdir(place / "out/checkpoints")):
+                break
+        process.send_signal(signal.SIGINT if ctrl_c else signal.SIGKILL)
+        said, complained = process.communicate()
     if ctrl_c and process.returncode == 130 and "going on from" in said:
         assert "--resume goes on from there" in said, said
         assert complained == "mnist_fcn.py: interrupted\n", complained
@@ -83,34 +96,46 @@ def trouble(arguments: list[object], place: Path, kind: str) -> None:
     assert "Traceback" not in ended.stderr, ended.stderr
 
 
-def torture(kills: int, seed: int, options: list[object], longest: float = 1.0) -> list[str]:
+def torture(kills: int, seed: int, epochs: int, hidden: int) -> list[str]:
     """Kill and resume, and compare with the training that nobody disturbed; what happened, in words.
+
+    A kill waits until the training has come some steps further, as its checkpoints show, however fast it runs; every
+    fourth comes at a moment of its own, which may be before the training has begun.
 
     Raises:
         AssertionError: something was lost, or a bit is another.
     """
     rng = np.random.default_rng(seed)
     happened = []
+    options = ["--epochs", epochs, "--hidden", hidden]
+    steps = epochs * STEPS_IN_EPOCH
     with tempfile.TemporaryDirectory() as root, small_disk(Path(root, "disk")) as may_mount:
         place = Path(root, "disk")
+        checkpoints = place / "out/checkpoints"
         arguments = [*options, "--quiet", "--out", "out", "--checkpoint-every", 20, "--resume"]
-        begun = time.monotonic()
-        while newest_whole(place / "out/checkpoints") == 0:  # the first ones may be killed before there is any
-            kill_while_it_runs(arguments, place, (time.monotonic() - begun) / 2)
+        moment = time.monotonic() + rng.uniform(0, 1)  # the first one may be killed before there is a checkpoint
+        kill_while_it_runs(arguments, place, lambda: time.monotonic() > moment)
+        kill_while_it_runs(arguments, place, lambda: newest(checkpoints) > 0)
         for kill in range(kills):
-            before = newest_whole(place / "out/checkpoints")
-            writing, ctrl_c = kill % 2 == 1, kill % 4 == 2
-            ran = kill_while_it_runs(arguments, place, rng.uniform(0, longest) + 0.3 * writing, writing, ctrl_c)
-            after = newest_whole(place / "out/checkpoints")
+            before = newest_whole(checkpoints)
+            writing, ctrl_c, at_a_moment = kill % 2 == 1, kill % 4 == 2, kill % 4 == 0
+            target = before + rng.integers(20, max(21, steps // (kills + 2)))
+            until = time.monotonic() + (rng.uniform(0, 1.5) if at_a_moment else math.inf)
+
+            def far_enough(target: int = target, until: float = until) -> bool:
+                return newest(checkpoints) >= target or time.monotonic() > until
+
+            ran = kill_while_it_runs(arguments, place, far_enough, writing, ctrl_c)
+            after = newest_whole(checkpoints)
             how = "while writing" if writing else "by ctrl-C" if ctrl_c else ""
             happened.append(f"kill {kill + 1:3d} {how:13}: step {before:6d} -> {after:6d}")
             assert after >= before > 0, happened[-1]
             if not ran:
                 happened[-1] += ", at its end before"
-            if may_mount and kill % 8 in (3, 7):
+            if may_mount and kill % 8 in (3, 7) and after < steps - 20:  # there is a checkpoint to be written yet
                 kind = "full" if kill % 8 == 3 else "read-only"
                 trouble(arguments, place, kind)
-                assert newest_whole(place / "out/checkpoints") >= after, kind
+                assert newest_whole(checkpoints) >= after, kind
                 happened.append(f"a disk that is {kind}: nothing lost")
         ended = run("mnist_fcn.py", place, *arguments)
         assert ended.returncode == 0, ended.stderr
@@ -122,7 +147,7 @@ def torture(kills: int, seed: int, options: list[object], longest: float = 1.0) 
         assert found.keys() == expected.keys()
         assert all(found[name].tobytes() == expected[name].tobytes() for name in expected), "the weights differ"
         assert said == should_say, "the metrics differ"
-        left = sorted(os.listdir(place / "out/checkpoints"))
+        left = sorted(os.listdir(checkpoints))
         assert len(left) == 2, left
         happened.append(f"{kills} kills: weights and metrics are those of the undisturbed training, to the bit")
         if not may_mount:
@@ -137,7 +162,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default %(default)s)")
     options = parser.parse_args()
-    for line in torture(options.kills, options.seed, ["--epochs", options.epochs, "--hidden", options.hidden], 1.5):
+    for line in torture(options.kills, options.seed, options.epochs, options.hidden):
         print(line)
 
 

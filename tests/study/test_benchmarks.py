@@ -9,6 +9,7 @@ from examples_as_run import ROOT
 
 import benchmarks
 
+pytestmark = pytest.mark.slow
 SMALL = {
     "mnist_step": ["--hidden", "8", "--rounds", "2", "--images", "640", "--names", "tinygrad_np", "numpy"],
     "products": ["--hidden", "8", "--rounds", "1", "--names", "tinygrad_np"],

@@ -20,6 +20,8 @@ webdriver = pytest.importorskip("selenium.webdriver")
 if missing := [name for name, path in PROGRAMS.items() if path is None]:
     pytest.skip(f"{', '.join(missing)} not found", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,7 +21,7 @@ import second_order
 from command_line import progress
 
 TRAIN, TEST = load_mnist(EXAMPLES / "data/mnist")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SCRIPTS = ["quickstart", "custom_op", "mnist_cnn", "char_transformer", "mnist_vae", "second_order", "schedules"]
 
 

@@ -16,6 +16,7 @@ sys.path.insert(0, str(EXAMPLES))
 import figures
 
 rng = np.random.default_rng(0)
+pytestmark = pytest.mark.slow
 
 
 def history(epochs: int, scale: float, diverged: str = "") -> dict[str, Any]:

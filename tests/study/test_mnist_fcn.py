@@ -17,12 +17,13 @@ import examples_as_run
 import matplotlib.image
 import numpy as np
 import pytest
-from examples_as_run import EXAMPLES, ROOT, write_subset
+from examples_as_run import EXAMPLES, GUARD, ROOT, write_subset
 from PIL import Image
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 FIGURES = {"loss", "accuracy", "learning_rate", "confusion", "mistakes", "first_layer", "second_layer"}
 run = functools.partial(examples_as_run.run, "mnist_fcn.py")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +150,14 @@ def test_a_rate_that_is_too_high_is_said(trained: tuple[Path, object]) -> None:
 def test_an_interrupted_run_says_what_it_leaves(trained: tuple[Path, object], epochs: int) -> None:
     folder, _ = trained
     out = f"interrupted-{epochs}"
-    data = "data" if epochs else EXAMPLES / "data/mnist"  # of which an epoch takes two seconds
-    process = examples_as_run.start("mnist_fcn.py", folder, "--data", data, "--epochs", 999, "--out", out)
-    for line in process.stdout:
-        if line.startswith("epoch   1" if epochs else "60,000 images"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
+    # An epoch takes a fraction of a second, or minutes.
+    data = ["--data", "data"] if epochs else ["--hidden", 8192, "--batch-size", 1]
+    with examples_as_run.started("mnist_fcn.py", folder, *data, "--epochs", 10**6, "--out", out) as process:
+        for line in process.stdout:
+            if line.startswith("epoch   1" if epochs else "60,000 images"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130
     assert errors.endswith("mnist_fcn.py: interrupted\n")
     assert "Traceback" not in errors

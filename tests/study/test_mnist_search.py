@@ -1,5 +1,6 @@
 """The search as its users run it: real digits, real processes, killed and resumed."""
 
+import contextlib
 import functools
 import json
 import os
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import examples_as_run
 import pytest
-from examples_as_run import EXAMPLES, write_subset
+from examples_as_run import EXAMPLES, GUARD, started, wait_until, write_subset
 
 sys.path.insert(0, str(EXAMPLES))
 import mnist_search
 from mnist_fcn import Settings
 
 run = functools.partial(examples_as_run.run, "mnist_search.py")
+pytestmark = pytest.mark.slow
 # 2 + 2 + 3 candidates, of which the last and the first of a step are the same as one of an earlier step
 SMALL = ("--data", "data", "--validation", 500, "--epochs", 2, "--lr", "0.005,0.05", "--hidden", "8,32",
          "--weight-decay", "0.01,0.001,0")  # fmt: skip
@@ -109,10 +111,11 @@ def test_a_longer_list_trains_only_what_is_new(searched: tuple[Path, object]) ->
 
 def test_two_searches_in_one_folder_come_to_the_same(searched: tuple[Path, object]) -> None:
     folder, _ = searched
-    first = examples_as_run.start("mnist_search.py", folder, *SMALL, "--out", "shared", "--quiet")
-    time.sleep(0.9)
-    second = examples_as_run.start("mnist_search.py", folder, *SMALL, "--out", "shared", "--quiet")
-    tables = [process.communicate()[0].split(" s in all")[0] for process in (first, second)]
+    command = ("mnist_search.py", folder, *SMALL, "--out", "shared", "--quiet")
+    with started(*command) as first:
+        wait_until((folder / "shared/candidates").exists, first)
+        with started(*command) as second:
+            tables = [process.communicate()[0].split(" s in all")[0] for process in (first, second)]
     assert first.returncode == second.returncode == 0
     chosen = [re.findall("(.*?) +[0-9.]+  <- best", table) for table in tables]
     assert chosen[0] == chosen[1]
@@ -128,16 +131,37 @@ def test_a_search_and_a_training_do_not_share_a_folder(searched: tuple[Path, obj
     assert refused.stderr == "mnist_search.py: trained holds a trained model; give another --out\n"
 
 
-@pytest.mark.parametrize("moment", [0.3, 0.8, 1.4, 2.2])
-def test_killed_and_resumed_it_comes_to_the_same(searched: tuple[Path, object], moment: float) -> None:
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """The processes of a search in which candidates are trained; it may have another child, which counts resources."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one of them has just ended
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(int(child))
+    return found
+
+
+@pytest.mark.parametrize("results", [None, 0, 1, 3])  # killed at once; when the workers are there; after so many more
+def test_killed_and_resumed_it_comes_to_the_same(searched: tuple[Path, object], results: int | None) -> None:
     folder, _ = searched
-    out = folder / f"killed-{moment}"
+    out = folder / f"killed-{results}"
+
+    def count() -> int:
+        return len(list(out.glob("candidates/*.json")))
+
     for _ in range(3):
-        process = examples_as_run.start("mnist_search.py", folder, *SMALL, "--out", out)
-        time.sleep(moment)
-        os.kill(process.pid, signal.SIGKILL)  # the parent alone; its workers have to notice
-        process.communicate()
-        wait_until_none_is_left(process.pid)
+        before = count()
+        with started("mnist_search.py", folder, *SMALL, "--out", out) as process:
+
+            def far_enough(process: subprocess.Popen[str] = process, before: int = before) -> bool:
+                if process.poll() is not None or results is None:
+                    return True
+                return bool(workers(process)) and count() >= before + results
+
+            wait_until(far_enough, process)
+            process.kill()  # the parent alone; its workers have to notice
+            process.communicate()
+            wait_until_none_is_left(process.pid)
     (out / "candidates").mkdir(parents=True, exist_ok=True)
     (out / "candidates/.half.json.1").write_bytes(b'{"train_loss": [')  # as of a worker that was killed while it wrote
     resumed = run(folder, *SMALL, "--out", out)
@@ -147,7 +171,7 @@ def test_killed_and_resumed_it_comes_to_the_same(searched: tuple[Path, object], 
 
 
 def wait_until_none_is_left(group: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GUARD
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -158,16 +182,23 @@ def wait_until_none_is_left(group: int) -> None:
     raise AssertionError("worker processes go on after their parent has been killed")
 
 
-@pytest.mark.parametrize("sign", ["candidates", "candidates/*.json"])  # before the workers are up, and after
-def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object], sign: str) -> None:
+def takes_interrupts(process: subprocess.Popen[str]) -> bool:
+    """Whether it does not ignore ctrl-C, as it does while it starts a worker."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    ignored = int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16)
+    return not ignored >> (signal.SIGINT - 1) & 1
+
+
+@pytest.mark.parametrize("results", [0, 1])  # before the workers are up, most likely, and after
+def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object], results: int) -> None:
     folder, _ = searched
-    out = folder / f"interrupted-{len(sign)}"
-    process = examples_as_run.start("mnist_search.py", folder, *SMALL, "--epochs", 500, "--out", out)
-    while not list(out.glob(sign)):
-        time.sleep(0.02)
-    time.sleep(0.2)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=10)
+    out = folder / f"interrupted-{results}"
+    options = (*SMALL, "--epochs", 10_000, "--workers", 2, "--out", out)
+    with started("mnist_search.py", folder, *options) as process:
+        wait_until(lambda: len(workers(process)) == 2 and takes_interrupts(process), process)
+        wait_until(lambda: len(list(out.glob("candidates/*.json"))) >= results, process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        output, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert errors.endswith("mnist_search.py: interrupted\n")
@@ -176,12 +207,11 @@ def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object], sign: s
 
 def test_a_killed_worker_is_said(searched: tuple[Path, object]) -> None:
     folder, _ = searched
-    process = examples_as_run.start("mnist_search.py", folder, *SMALL, "--epochs", 500, "--out", "worker", "--quiet")
-    while not list((folder / "worker/candidates").glob("*.json")):
-        time.sleep(0.05)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[-1]), signal.SIGKILL)
-    _, errors = process.communicate(timeout=10)
+    options = (*SMALL, "--epochs", 10_000, "--out", "worker", "--quiet")
+    with started("mnist_search.py", folder, *options) as process:
+        wait_until(lambda: list((folder / "worker/candidates").glob("*.json")), process)
+        os.kill(workers(process)[-1], signal.SIGKILL)
+        _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 1
     assert errors == "mnist_search.py: a worker process was killed, or ran out of memory\n"
 

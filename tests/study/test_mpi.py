@@ -13,6 +13,7 @@ pytest.importorskip("mpi4py")
 if shutil.which("mpiexec") is None:
     pytest.skip("mpiexec not found", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
 SETTINGS = ("--data", "data", "--validation", 500, "--epochs", 2, "--lr", "0.01,0.05", "--hidden", "8,16",
             "--weight-decay", 0, "--quiet")  # fmt: skip
 
@@ -22,7 +23,9 @@ def mpiexec(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str
     command = ["mpiexec", "-n", "3", "python", "-m", "mpi4py.futures", *words[2:]]
     allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}  # fmt: skip
-    return subprocess.run(command, cwd=folder, env=os.environ | allowed, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | allowed, capture_output=True, text=True, timeout=examples_as_run.GUARD
+    )
 
 
 def test_it_comes_to_the_same_as_with_processes(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ less of it, by hypothesis.
 """
 
 import argparse
+import atexit
 import contextlib
 import gzip
 import io
+import shutil
 import struct
 import subprocess
 import sys
@@ -26,6 +28,7 @@ import numpy as np
 import mnist_fcn
 
 PLACE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
 RNG = np.random.default_rng(0)
 MODEL = nn.Linear(2, 2, rng=RNG)
 OPTIMIZER = optim.SGD(MODEL.parameters(), lr=0.1, momentum=0.9)

@@ -5,7 +5,6 @@ import json
 import os
 import resource as limits
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -224,12 +223,14 @@ def test_without_room_the_older_ones_stay(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["step-0000000001.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_killed_example_comes_to_the_same_bits() -> None:
     """tests/study/kill_and_resume.py does more of it."""
-    happened = kill_and_resume.torture(8, 0, ["--epochs", 3, "--hidden", 8], longest=0.7)
+    happened = kill_and_resume.torture(8, seed=0, epochs=3, hidden=8)
     assert happened[-1].startswith(("8 kills: weights and metrics are", "without disks"))
 
 
+@pytest.mark.slow
 def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
     def run(*options: object) -> subprocess.CompletedProcess[str]:
         return examples_as_run.run("mnist_fcn.py", tmp_path, "--data", data, "--hidden", 8, "--quiet", *options)
@@ -270,14 +271,11 @@ def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
     assert "holds the results of a run; give another" in run(*every, *out, "--resume").stderr
 
 
+@pytest.mark.slow
 def test_an_example_that_was_killed_before_its_first_epoch_has_a_checkpoint(tmp_path: Path) -> None:
-    data = write_subset(tmp_path / "data")
-    process = examples_as_run.start(
-        "mnist_fcn.py", tmp_path, "--data", data, "--checkpoint-every", 10**6, "--out", "out"
-    )
-    while not list(tmp_path.glob("out/checkpoints/step-*")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    options = ("--hidden", 8192, "--batch-size", 1, "--checkpoint-every", 10**6, "--out", "out")  # an epoch of minutes
+    with examples_as_run.started("mnist_fcn.py", tmp_path, *options) as process:
+        examples_as_run.wait_until(lambda: list(tmp_path.glob("out/checkpoints/step-*")), process)
+        process.kill()
+        process.communicate()
     assert os.listdir(tmp_path / "out/checkpoints") == ["step-0000000000.safetensors"]
