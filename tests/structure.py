@@ -1,4 +1,4 @@
-"""Count the rooms and arrows of a package: its files, the imports between them, and the size of its engine.
+"""Count the files of the package, the imports between them, and the size of its engine.
 
     python tests/structure.py                               # of this checkout
     python tests/structure.py ../other/tinygrad_np          # of another one
@@ -65,7 +65,7 @@ def main() -> None:
     if not (package / "tensor.py").is_file():
         parser.error(f"{package}: there is no tensor.py; give the folder of the package, as ../other/tinygrad_np")
     arrows, texts = imports(package), [file.read_text() for file in engine(package)]
-    print(f"{len(arrows)} files, {sum(map(len, arrows.values()))} arrows (imports between files of the package)")
+    print(f"{len(arrows)} files, {sum(map(len, arrows.values()))} imports between them")
     lines, words = sum(len(text.splitlines()) for text in texts), sum(len(text.split()) for text in texts)
     names = ", ".join(str(file.relative_to(package)) for file in engine(package))
     print(f"{lines} lines and {words} words of engine: {names}")

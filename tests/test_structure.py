@@ -1,4 +1,4 @@
-"""The promises about the code itself: who imports whom, what is public, that everything public is explained."""
+"""The structure of the package: who imports whom, who registers operations, what is public and documented."""
 
 import ast
 import inspect
@@ -48,7 +48,7 @@ def part(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nobody_imports_upward_or_what_is_not_a_dependency(path: Path) -> None:
+def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
     if part(path) == "__init__":
         return
     depth = len(path.relative_to(PACKAGE).parts)
@@ -158,7 +158,7 @@ def test_every_operation_is_registered_by_ops_and_nothing_by_the_rest() -> None:
     assert {"tinygrad_np.ops.attention", "tinygrad_np.ops.recurrence"} <= set(before)
 
 
-def test_rooms_and_arrows_are_counted(tmp_path: Path) -> None:
+def test_files_and_imports_are_counted(tmp_path: Path) -> None:
     package = tmp_path / "tinygrad_np"
     (package / "ops").mkdir(parents=True)
     texts = {
@@ -187,7 +187,7 @@ def test_rooms_and_arrows_are_counted(tmp_path: Path) -> None:
     assert engine == ["_machine.py", "lazy.py", "ops/first.py", "tensor.py"]
     command = [sys.executable, structure.__file__, package]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert run.stdout.startswith("7 files, 9 arrows")
+    assert run.stdout.startswith("7 files, 9 imports between them")
     assert "7 lines and 23 words of engine: _machine.py, lazy.py, ops/first.py, tensor.py" in run.stdout
 
 

@@ -44,7 +44,7 @@ def test_each_element_is_right_to_its_last_bits(
 
 @pytest.mark.parametrize("repeats", [1, FEW])
 @pytest.mark.parametrize(("beta", "alpha"), [(0.0, 1.0), (1.0, 0.0), (0.5, 0.5)])
-def test_what_is_no_number_stays_seen(beta: float, alpha: float, repeats: int) -> None:
+def test_nan_and_infinity_propagate(beta: float, alpha: float, repeats: int) -> None:
     y = np.tile(np.array([np.nan, 1.0, np.inf], np.float32), repeats)
     x = np.tile(np.array([1.0, np.nan, 1.0], np.float32), repeats)
     with np.errstate(invalid="ignore"):
@@ -116,7 +116,7 @@ def test_each_element_of_a_product_is_right_to_its_last_bits(
     assert np.array_equal(y[[0, -1]], before[[0, -1]])
 
 
-def test_what_is_no_number_stays_seen_in_a_product() -> None:
+def test_nan_propagates_through_a_product() -> None:
     for beta, alpha in ((0.0, 1.0), (1.0, 0.0), (0.5, 0.5)):
         y, a, b = np.ones((128, 64)), np.ones((128, 3)), np.ones((3, 64))
         y[0, 0] = a[1, 0] = b[0, 1] = np.nan
@@ -147,7 +147,7 @@ def test_a_product_is_left_to_numpy_where_blas_cannot_add_it(monkeypatch: pytest
     assert np.all(y == 0.75)
 
 
-def test_only_large_matrices_of_one_floating_type_wait() -> None:
+def test_only_products_of_large_matrices_of_one_dtype_are_deferred() -> None:
     a, b = np.ones((128, 3), np.float32), np.ones((3, 64), np.float32)
     waiting = product(a, b)
     assert type(waiting) is Product
@@ -159,7 +159,7 @@ def test_only_large_matrices_of_one_floating_type_wait() -> None:
         np.testing.assert_array_equal(np.asarray(product(c, d)), np.asarray(c) @ d)
 
 
-def test_the_owner_of_memory_is_known_or_doubted() -> None:
+def test_the_owner_of_memory_is_found_or_none() -> None:
     a = np.zeros((4, 4))
     assert owner(a[1:].T[::2]) == owner(a) is not None
     assert owner(a.copy()) != owner(a)
@@ -258,7 +258,7 @@ def test_no_product_reads_what_the_same_step_writes(name: str, foreign: bool) ->
     twice(build)
 
 
-def test_weights_get_their_products_as_they_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_are_added_to_weights_without_being_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     def computed(self: Product) -> np.ndarray:
         raise AssertionError("the product was written down")
 

@@ -42,7 +42,7 @@ def held_by_steps(*environment: str) -> list[tuple[int, int]]:
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
     reason="elsewhere memory is left to the C library",
 )
-def test_the_second_step_uses_the_memory_of_the_first_unless_that_is_switched_off() -> None:
+def test_freed_memory_is_kept_unless_that_is_switched_off() -> None:
     kept = held_by_steps()
     assert all(75 * MEGABYTE <= during == after < 90 * MEGABYTE for during, after in kept)
     assert len(set(kept)) == 1  # no step asks the system for more

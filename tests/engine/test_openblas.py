@@ -50,7 +50,7 @@ def configuration(before: str = "", cpuinfo: str | None = None, **variables: str
     return process.stdout
 
 
-def test_the_choice_is_made_before_numpy_and_leaves_no_trace() -> None:
+def test_kernels_are_chosen_before_numpy_and_the_environment_is_restored() -> None:
     said = configuration(cpuinfo=ZEN5)
     assert "SkylakeX chosen" in said
     assert said.endswith("\nNone\n")  # the variable is gone again
@@ -127,7 +127,7 @@ print(openblas.find("openblas_thread_timeout")(), os.environ.get("OPENBLAS_THREA
 
 
 @pytest.mark.skipif(openblas.find("openblas_thread_timeout") is None, reason="only an OpenBLAS with this function")
-def test_the_threads_of_a_product_soon_sleep() -> None:
+def test_openblas_reads_a_short_thread_timeout() -> None:
     """By what OpenBLAS says that it has read: 2**20 ticks of the clock; 0 stands for its own choice, 2**26."""
 
     def timeout(*arguments: str, **variables: str) -> str:

@@ -1,4 +1,4 @@
-"""The proof of the proof: check_gradients finds every kind of mistake, and says where it is."""
+"""`check_gradients` finds every kind of wrong gradient and says where it is; the strategies draw what they promise."""
 
 import re
 

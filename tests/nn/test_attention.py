@@ -213,7 +213,7 @@ def test_sequences_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
             layer(np.ones(shape))
 
 
-def test_turned_products_depend_on_distance_only() -> None:
+def test_rotary_scores_depend_on_relative_positions_only() -> None:
     q, k = normal(8), normal(8, seed=1)
 
     def score(i: int, j: int) -> float:

@@ -260,7 +260,7 @@ def test_an_error_says_in_which_layer() -> None:
     assert notes(made_inside, wrong) == ["in layer 0: Linear(6, 5)"]  # all that is known
 
 
-def test_a_class_is_no_layer() -> None:
+def test_a_class_in_place_of_a_layer_is_refused() -> None:
     with pytest.raises(TypeError, match=r"layer 1 must be a module or a function, not .*; write ReLU\(...\)"):
         nn.Sequential(nn.ReLU(), nn.ReLU)
     with pytest.raises(TypeError, match=r"layer 0 must be a module or a function, not 3"):

@@ -121,7 +121,7 @@ def test_cells_step_by_step_are_a_layer(cell_kind: Any, kind: Any) -> None:
 
 
 @every_layer
-def test_the_second_direction_reads_backwards(kind: Any) -> None:
+def test_the_reverse_direction_reads_backwards(kind: Any) -> None:
     both, one = build(kind, 3, 4, bidirectional=True), build(kind, 3, 4)
     one.load_state_dict(
         {name.removesuffix("_reverse"): a for name, a in both.state_dict().items() if name.endswith("_reverse")}
@@ -228,7 +228,7 @@ def test_what_does_not_fit_is_refused() -> None:
         cell(np.ones((2, 3)), (np.ones(4), np.ones(4)))
 
 
-def test_they_print_as_they_are_built() -> None:
+def test_layers_print_as_they_are_built() -> None:
     assert repr(build(nn.RNNCell, 3, 4, nonlinearity="relu")) == "RNNCell(3, 4, nonlinearity='relu')"
     assert repr(build(nn.LSTM, 3, 4, bidirectional=True)) == "LSTM(3, 4, bidirectional=True)"
     assert repr(build(nn.GRU, 3, 4, num_layers=2, bias=False)) == "GRU(3, 4, num_layers=2, bias=False)"

@@ -1,4 +1,4 @@
-"""Corners of NumPy's behaviour that the cases beside the operations do not reach, each once wrong or unclear."""
+"""Corner cases of NumPy's behaviour that the generated proofs do not reach; each was once wrong or unclear."""
 
 from collections.abc import Callable
 

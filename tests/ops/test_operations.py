@@ -1,4 +1,4 @@
-"""Proofs generated from the registry: every operation has all properties, for every case beside it."""
+"""Proofs generated from the registry: every operation has all properties, in each of its cases."""
 
 from collections.abc import Callable
 from typing import Any

@@ -85,7 +85,7 @@ def test_padding_same_keeps_the_size(kernel: int, dilation: int) -> None:
     assert conv1d(line, w[:, :, 0], padding="same", dilation=dilation).shape == line.shape
 
 
-def test_the_largest_of_equals_share_evenly_and_padding_is_none_of_them() -> None:
+def test_equal_maxima_share_the_gradient_and_padding_gets_none() -> None:
     x = Tensor(-np.ones((1, 1, 3, 3)), requires_grad=True)
     y = max_pool2d(x, 2, padding=1)
     assert y.data.tolist() == [[[[-1, -1], [-1, -1]]]]

@@ -210,7 +210,7 @@ GAMMAS = st.floats(0.3, 1.1)
 
 
 @given(lr=RATES, size=LENGTHS, gamma=GAMMAS, milestones=st.lists(LENGTHS, unique=True, max_size=4).map(sorted))
-def test_stairs_are_those_of_pytorch(lr: float, size: int, gamma: float, milestones: list[int]) -> None:
+def test_step_schedules_are_those_of_pytorch(lr: float, size: int, gamma: float, milestones: list[int]) -> None:
     compare(optim.StepScheduler(lr, size, gamma), lambda o: schedulers.StepLR(o, size, gamma), lr, 100)
     ours = optim.MultiStepScheduler(lr, milestones, gamma)
     compare(ours, lambda o: schedulers.MultiStepLR(o, milestones, gamma), lr, 100)

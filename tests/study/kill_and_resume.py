@@ -2,9 +2,8 @@
 
     python tests/study/kill_and_resume.py --kills 50
 
-Every other kill waits for the moment in which a checkpoint is being written; every fourth is ctrl-C. In between, the
-disk is full, or mounted read-only, if this user may mount one. After each, at least one checkpoint must be whole, and
-none older than before.
+Every other kill waits until a checkpoint is being written, and every fourth is ctrl-C. In between, the disk is full or
+read-only, if this user may mount one. After each kill there must be a valid checkpoint, no older than the one before.
 """
 
 import argparse

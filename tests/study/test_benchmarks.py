@@ -35,7 +35,7 @@ SMALL = {
 }
 
 
-def test_none_is_forgotten() -> None:
+def test_every_benchmark_is_run_below() -> None:
     files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "turns"}
     assert files == set(SMALL) == set(benchmarks.BENCHMARKS)
 

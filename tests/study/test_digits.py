@@ -1,4 +1,4 @@
-"""Pictures of digits, of any size and either polarity, come out as MNIST has them."""
+"""Pictures of digits, of any size, dark on light or light on dark, are read in the form of MNIST's."""
 
 import sys
 from collections.abc import Callable
@@ -138,7 +138,7 @@ def test_other_sizes_of_networks(file: Path) -> None:
         (b"GIF89a\1\0\1\0\x80\0\0", "not a PNG or PGM image"),
     ],
 )
-def test_what_is_no_digit_is_said(content: bytes, message: str, file: Path) -> None:
+def test_a_file_without_a_digit_is_refused_by_name(content: bytes, message: str, file: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(ValueError, match=message) as raised:
         read_digit(file)

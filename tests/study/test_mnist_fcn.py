@@ -136,7 +136,7 @@ def test_bad_options_are_one_clear_line(tmp_path: Path, arguments: list[str], me
     assert sorted(p.name for p in tmp_path.iterdir()) == ["text"]
 
 
-def test_a_rate_that_is_too_high_is_said(trained: tuple[Path, object]) -> None:
+def test_divergence_is_reported(trained: tuple[Path, object]) -> None:
     folder, _ = trained
     settings = ("--data", "data", "--hidden", 8, "--lr", 1e30, "--out", "diverged", "--quiet")
     finished = run(folder, *settings)
@@ -263,7 +263,7 @@ def test_a_model_without_a_record_of_its_training_is_tested_all_the_same(trained
         lambda record: json.dumps(record | {"train_accuracy": []}),
     ],
 )
-def test_a_damaged_record_of_the_training_is_said(trained: tuple[Path, object], damage: object) -> None:
+def test_a_damaged_training_record_is_reported(trained: tuple[Path, object], damage: object) -> None:
     folder, _ = trained
     weights, beside = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
     serialization.save(folder / "damaged.safetensors", weights, {"metrics": damage(json.loads(beside["metrics"]))})
@@ -280,7 +280,7 @@ def test_a_network_of_another_architecture_is_refused_with_its_shapes(tmp_path: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_no_numbers_are_refused(trained: tuple[Path, object], value: float) -> None:
+def test_weights_with_nan_or_infinity_are_refused(trained: tuple[Path, object], value: float) -> None:
     folder, _ = trained
     weights, _ = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
     weights["2.weight"][3, 4] = value

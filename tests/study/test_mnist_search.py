@@ -142,7 +142,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
 
 
 @pytest.mark.parametrize("results", [None, 0, 1, 3])  # killed at once; when the workers are there; after so many more
-def test_killed_and_resumed_it_comes_to_the_same(searched: tuple[Path, object], results: int | None) -> None:
+def test_a_killed_search_is_resumed_to_the_same_results(searched: tuple[Path, object], results: int | None) -> None:
     folder, _ = searched
     out = folder / f"killed-{results}"
 
@@ -190,7 +190,7 @@ def takes_interrupts(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("results", [0, 1])  # before the workers are up, most likely, and after
-def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object], results: int) -> None:
+def test_an_interrupted_search_says_how_to_go_on(searched: tuple[Path, object], results: int) -> None:
     folder, _ = searched
     out = folder / f"interrupted-{results}"
     options = (*SMALL, "--epochs", 10_000, "--workers", 2, "--out", out)
@@ -205,7 +205,7 @@ def test_interrupted_it_says_how_to_go_on(searched: tuple[Path, object], results
     assert output.endswith(f"candidates are trained or begun in {out}; the same command goes on from there\n")
 
 
-def test_a_killed_worker_is_said(searched: tuple[Path, object]) -> None:
+def test_a_killed_worker_is_reported(searched: tuple[Path, object]) -> None:
     folder, _ = searched
     options = (*SMALL, "--epochs", 10_000, "--out", "worker", "--quiet")
     with started("mnist_search.py", folder, *options) as process:

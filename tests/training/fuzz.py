@@ -1,10 +1,10 @@
-"""Feed the readers of files, states and options with rubbish: only the errors that they document may come out.
+"""Feed random bytes to the readers of files, states and options: only documented errors may be raised.
 
     python tests/training/fuzz.py                      # a million inputs, guided by coverage; needs atheris
     python tests/training/fuzz.py --target read_idx --inputs 100000
 
-It starts from files that are whole, in `SEEDS`, and may take 1 GB of memory and 10 s for an input. `test_fuzz.py` does
-less of it, by hypothesis.
+It starts from valid inputs, in `SEEDS`, and allows 1 GB of memory and 10 s for an input. `test_fuzz.py` does less of
+it, with Hypothesis.
 """
 
 import argparse

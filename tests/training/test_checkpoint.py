@@ -91,7 +91,7 @@ def test_the_newest_two_are_kept_and_what_a_kill_has_left_is_removed(tmp_path: P
 
 
 @pytest.mark.parametrize("place", [0, 3, 10, 60, -1])
-def test_a_damaged_one_is_passed_over_and_named(tmp_path: Path, place: int) -> None:
+def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path: Path, place: int) -> None:
     rng = np.random.default_rng(0)
     checkpoints = Checkpoints(tmp_path, rng=rng, model=nn.Linear(2, 2, rng=rng))
     older, newer = checkpoints.save(1), checkpoints.save(2)
@@ -107,7 +107,7 @@ def test_a_damaged_one_is_passed_over_and_named(tmp_path: Path, place: int) -> N
         checkpoints.resume()
 
 
-def test_one_of_another_training_changes_nothing(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_training_changes_nothing(tmp_path: Path) -> None:
     first = Training()
     Checkpoints(tmp_path, **first.parts).save(1)
     other = Training(seed=5)
@@ -208,7 +208,7 @@ def test_every_generator_is_saved(tmp_path: Path, kind: Any) -> None:
     np.testing.assert_array_equal(rng.random(5, np.float32), drawn)
 
 
-def test_without_room_the_older_ones_stay(tmp_path: Path) -> None:
+def test_older_checkpoints_survive_a_full_disk(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, model=nn.Linear(50, 50, rng=np.random.default_rng(0)))
     checkpoints.save(1)
     soft, hard = limits.getrlimit(limits.RLIMIT_FSIZE)

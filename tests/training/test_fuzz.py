@@ -1,4 +1,4 @@
-"""Rubbish in files, states and options gives only the documented errors; `training/fuzz.py` tries a million inputs."""
+"""Random bytes in files, states and options raise only documented errors; `fuzz.py` tries a million inputs."""
 
 import tracemalloc
 from collections.abc import Callable

@@ -217,7 +217,7 @@ def test_minimize_is_three_calls_and_stores_no_gradient(kind: str) -> None:
 
 
 @kinds
-def test_a_product_is_written_down_once_or_not_at_all(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_is_stored_at_most_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written, computed = [], Product.computed
     monkeypatch.setattr(Product, "computed", lambda product: written.append(product) or computed(product))
     v, w = weights((100, 100), (100, 100))
