@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -14,6 +15,10 @@ settings.register_profile("dev", max_examples=10, **common)
 settings.register_profile("ci", max_examples=10, derandomize=True, print_blob=True, **common)
 settings.register_profile("thorough", max_examples=500, **common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# Hypothesis chains the settings of a test's parametrizations, and without a database, as under derandomize, looks for
+# one through the whole chain by recursion: a thousand cases would reach the usual limit.
+sys.setrecursionlimit(10_000)
 
 left_out = pytest.StashKey[int]()
 
