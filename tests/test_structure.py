@@ -1,4 +1,4 @@
-"""The promises about the code itself: who imports whom, what is public, that everything public is explained."""
+"""The structure of the package: who imports whom, who registers operations, what is public and documented."""
 
 import ast
 import inspect
@@ -14,6 +14,7 @@ from tinygrad_np.testing import reference
 
 import numpy as np
 import pytest
+import structure
 
 PACKAGE = Path(tinygrad_np.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -47,7 +48,7 @@ def part(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nobody_imports_upward_or_what_is_not_a_dependency(path: Path) -> None:
+def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
     if part(path) == "__init__":
         return
     depth = len(path.relative_to(PACKAGE).parts)
@@ -114,6 +115,80 @@ def test_the_package_imports_nothing_that_it_does_not_need() -> None:
     code = "import sys, tinygrad_np; print({'hypothesis', 'safetensors', 'matplotlib', 'scipy'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+WHO_REGISTERS = """
+import importlib, pkgutil, sys
+from importlib.machinery import SourceFileLoader
+
+loading, owners = [], {}
+execute = SourceFileLoader.exec_module
+
+def note():
+    tensor = sys.modules.get("tinygrad_np.tensor")
+    for function in getattr(tensor, "registry", {}):
+        owners.setdefault(function, loading[-1])
+
+def exec_module(loader, module):
+    if loading:
+        note()  # what is new by now belongs to the module that imports this one
+    loading.append(module.__name__)
+    execute(loader, module)
+    note()
+    loading.pop()
+
+SourceFileLoader.exec_module = exec_module
+import tinygrad_np.ops
+before = set(owners)
+for module in pkgutil.walk_packages(tinygrad_np.__path__, "tinygrad_np."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+late = set(owners) - before
+print(len(before), sorted({owners[function] for function in before}), sorted({owners[function] for function in late}))
+"""
+
+
+def test_every_operation_is_registered_by_ops_and_nothing_by_the_rest() -> None:
+    run = subprocess.run([sys.executable, "-c", WHO_REGISTERS], capture_output=True, text=True, check=True)
+    count, _, modules = run.stdout.partition(" ")
+    before, late = ast.literal_eval(modules.strip().replace("] [", "], ["))
+    assert int(count) >= 250
+    assert late == []
+    assert [name for name in before if not name.startswith("tinygrad_np.ops.")] == []
+    assert {"tinygrad_np.ops.attention", "tinygrad_np.ops.recurrence"} <= set(before)
+
+
+def test_files_and_imports_are_counted(tmp_path: Path) -> None:
+    package = tmp_path / "tinygrad_np"
+    (package / "ops").mkdir(parents=True)
+    texts = {
+        "__init__.py": "from .tensor import Tensor\nfrom . import ops",
+        "tensor.py": "import numpy as np\nfrom ._machine import threads",
+        "_machine.py": "import tinygrad_np.lazy\nthreads = 1",
+        "lazy.py": "def f():\n    from .ops.first import a",
+        "ops/__init__.py": "from . import first, second",
+        "ops/first.py": "from ..tensor import apply",
+        "ops/second.py": "from .first import a, b",
+    }
+    for name, text in texts.items():
+        (package / name).write_text(text)
+    arrows = structure.imports(package)
+    found = {str(a.relative_to(package)): {str(b.relative_to(package)) for b in arrows[a]} for a in arrows}
+    assert found == {
+        "__init__.py": {"tensor.py", "ops/__init__.py"},
+        "tensor.py": {"_machine.py"},
+        "_machine.py": {"lazy.py"},
+        "lazy.py": {"ops/first.py"},
+        "ops/__init__.py": {"ops/first.py", "ops/second.py"},
+        "ops/first.py": {"tensor.py"},
+        "ops/second.py": {"ops/first.py"},
+    }
+    engine = [str(file.relative_to(package)) for file in structure.engine(package)]
+    assert engine == ["_machine.py", "lazy.py", "ops/first.py", "tensor.py"]
+    command = [sys.executable, structure.__file__, package]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("7 files, 9 imports between them")
+    assert "7 lines and 23 words of engine: _machine.py, lazy.py, ops/first.py, tensor.py" in run.stdout
 
 
 def test_the_table_of_operations_is_current() -> None:

@@ -449,6 +449,11 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     return np.sum(width * (_part(y, axis, 1, None) + _part(y, axis, None, -1)) / 2.0, axis=axis)
 
 
+def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
+    """Values and ascending coordinates, none of them near another, where second derivatives would be huge."""
+    return f, np.sort(x) + np.arange(len(x), dtype=x.dtype)
+
+
 @composite(
     np.gradient,
     cases=[
@@ -456,7 +461,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
         Case("4", args=(0.5,)),
         Case("3 4", args=(0.5, 2.0)),
         *(
-            Case("4, 4", domains=(REAL, Domain(0, 4)), prepare=lambda f, x: (f, np.sort(x)), kwargs={"edge_order": e})
+            Case("4, 4", domains=(REAL, Domain(0, 4)), prepare=_with_coordinates, kwargs={"edge_order": e})
             for e in (1, 2)
         ),
     ],

@@ -1,7 +1,9 @@
 """Hypothesis strategies that draw the arguments an operation is proved with, from the cases in its registry entry."""
 
+import math
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import hypothesis.extra.numpy as hnp
@@ -20,26 +22,36 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-@st.composite
-def shapes(draw: st.DrawFn, notation: str) -> list[tuple[int, ...]]:
+@cache  # making and validating a strategy takes longer than drawing from it
+def shapes(notation: str) -> st.SearchStrategy[list[tuple[int, ...]]]:
     """The shapes that the notation of `Case.shapes` stands for: `"2 3, n"` gives [(2, 3), (0,)], [(2, 3), (1,)], ..."""
     parts = [part.split() for part in notation.strip("[]").split(",")]
+    if parts == [["*"]]:
+        return hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3).map(lambda shape: [shape])
     if ["*"] in parts:
-        if len(parts) == 1:
-            return [draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))]
-        drawn = draw(hnp.mutually_broadcastable_shapes(num_shapes=len(parts), min_side=0, max_side=3, max_dims=3))
-        return list(drawn.input_shapes)
+        drawn = hnp.mutually_broadcastable_shapes(num_shapes=len(parts), min_side=0, max_side=3, max_dims=3)
+        return drawn.map(lambda drawn: list(drawn.input_shapes))
     letters = sorted(set(re.findall("[a-zA-Z]", notation)))
-    sizes = {letter: draw(st.integers(1 if letter.isupper() else 0, 3)) for letter in letters}
-    return [tuple(sizes[token] if token in sizes else int(token) for token in part) for part in parts]
+    sizes = st.tuples(*(st.integers(1 if letter.isupper() else 0, 3) for letter in letters))
+
+    def filled(drawn: tuple[int, ...]) -> list[tuple[int, ...]]:
+        size = dict(zip(letters, drawn, strict=True))
+        return [tuple(size[token] if token in size else int(token) for token in part) for part in parts]
+
+    return sizes.map(filled)
 
 
-@st.composite
-def arrays(draw: st.DrawFn, shape: tuple[int, ...], domain: Domain = REAL, places: list[int] | None = None) -> Array:
-    """An array of the shape, its elements in the domain, no two of them alike, in one of several memory layouts."""
-    size = int(np.prod(shape))
-    if places is None:
-        places = draw(_places(size))
+@cache
+def _places(count: int) -> st.SearchStrategy[list[int]]:
+    """So many distinct places on the grid, in any order: drawn as one seed, which is a fifth of the work of a list."""
+    return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).permutation(GRID)[:count].tolist())
+
+
+_layouts = st.sampled_from(sorted(LAYOUTS))
+
+
+def _array(shape: tuple[int, ...], domain: Domain, places: list[int], layout: str) -> Array:
+    """The array whose elements have these places in the domain, in this memory layout."""
     if domain.kind == "f":
         place = np.array(places, np.float64)
         x = domain.low + (domain.high - domain.low) * (place + 0.5) / GRID
@@ -49,21 +61,22 @@ def arrays(draw: st.DrawFn, shape: tuple[int, ...], domain: Domain = REAL, place
         x = (domain.low + np.array(places, np.int64) % int(domain.high - domain.low)).astype(
             {"i": np.int64, "b": np.bool_}[domain.kind]
         )
-    return np.asarray(LAYOUTS[draw(st.sampled_from(sorted(LAYOUTS)))](x.reshape(shape)))
+    return np.asarray(LAYOUTS[layout](x.reshape(shape)))
 
 
-def _places(size: int) -> st.SearchStrategy[list[int]]:
-    return st.lists(st.integers(0, GRID - 1), min_size=size, max_size=size, unique=True)
+def arrays(shape: tuple[int, ...], domain: Domain = REAL) -> st.SearchStrategy[Array]:
+    """An array of the shape, its elements in the domain, no two of them alike, in one of several memory layouts."""
+    return st.builds(_array, st.just(shape), st.just(domain), _places(math.prod(shape)), _layouts)
 
 
 @st.composite
 def arguments(draw: st.DrawFn, case: Case) -> list[Any]:
     """The arrays of a case; the numbers in them are distinct across all of them."""
     drawn = draw(shapes(case.shapes))
-    sizes = [int(np.prod(shape)) for shape in drawn]
-    places = draw(_places(sum(sizes)))
+    places = draw(_places(sum(map(math.prod, drawn))))
     result: list[Any] = []
-    for i, (shape, size) in enumerate(zip(drawn, sizes, strict=True)):
+    for i, shape in enumerate(drawn):
         domain = case.domains[min(i, len(case.domains) - 1)]
-        result.append(draw(arrays(shape, domain, [places.pop() for _ in range(size)])))
+        result.append(_array(shape, domain, places[: math.prod(shape)], draw(_layouts)))
+        del places[: math.prod(shape)]
     return result

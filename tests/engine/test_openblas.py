@@ -1,0 +1,142 @@
+"""Kernels and threads: chosen before NumPy is there, and left alone where they should be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import tinygrad_np
+from tinygrad_np._machine import openblas
+
+import pytest
+
+ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 avx2 avx512f avx512bw avx512vl\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "machine", "environment", "kernels"),
+    [
+        (ZEN5, "x86_64", {}, "SkylakeX"),
+        (ZEN5, "x86_64", {"OPENBLAS_CORETYPE": "Haswell"}, None),
+        (ZEN5, "aarch64", {}, None),
+        (ZEN5.replace("26", "25"), "x86_64", {}, None),
+        (ZEN5.replace("avx512f", ""), "x86_64", {}, None),
+        (ZEN5.replace("AuthenticAMD", "GenuineIntel"), "x86_64", {}, None),
+        (ZEN5.replace("26", "many"), "x86_64", {}, None),
+        ("", "x86_64", {}, None),
+    ],
+)
+def test_only_an_unknown_processor_gets_other_kernels(
+    cpuinfo: str, machine: str, environment: dict[str, str], kernels: str | None
+) -> None:
+    assert openblas.choose_kernels(cpuinfo, machine, environment) == kernels
+
+
+def configuration(before: str = "", cpuinfo: str | None = None, **variables: str) -> str:
+    """What a new process says of itself, on a processor that describes itself so."""
+    script = "import builtins, io, os\nreal = open\n"
+    if cpuinfo is not None:
+        script += f"fake = io.StringIO({cpuinfo!r})\n"
+        script += "builtins.open = lambda path, *a, **k: fake if path == '/proc/cpuinfo' else real(path, *a, **k)\n"
+    script += f"{before}\nimport tinygrad_np\ntinygrad_np.show_config()\nprint(os.environ.get('OPENBLAS_CORETYPE'))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENBLAS", "TINYGRAD"))}
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return process.stdout
+
+
+def test_kernels_are_chosen_before_numpy_and_the_environment_is_restored() -> None:
+    said = configuration(cpuinfo=ZEN5)
+    assert "SkylakeX chosen" in said
+    assert said.endswith("\nNone\n")  # the variable is gone again
+    assert "NumPy was imported before; import tinygrad_np first" in configuration("import numpy", cpuinfo=ZEN5)
+    assert "NumPy was imported before\n" in configuration("import numpy", cpuinfo="")
+    assert "OpenBLAS knows this processor" in configuration(cpuinfo="")
+    assert "OPENBLAS_CORETYPE=Haswell is set" in configuration(cpuinfo=ZEN5, OPENBLAS_CORETYPE="Haswell")
+    assert "nothing chosen: TINYGRAD_NP_TUNING=off" in configuration(cpuinfo=ZEN5, TINYGRAD_NP_TUNING="off")
+
+
+@pytest.mark.parametrize("script", ["mnist_fcn", "mnist_search", "benchmarks.scaling", "benchmarks.memory"])
+def test_scripts_import_us_before_numpy(script: str) -> None:
+    root = Path(__file__).parents[2]
+    before = f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'examples')!r}]; import {script}"
+    assert "SkylakeX chosen" in configuration(before, cpuinfo=ZEN5)
+
+
+def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    before = tinygrad_np.get_num_threads()
+    try:
+        tinygrad_np.set_num_threads(1)
+        assert tinygrad_np.get_num_threads() == 1
+        pools = [pool for pool in threadpoolctl.threadpool_info() if "numpy" in pool["filepath"]]
+        assert [pool["num_threads"] for pool in pools] == [1]
+        tinygrad_np.show_config()
+        assert f"kernels {pools[0]['architecture']}, threads 1 of" in capsys.readouterr().out
+    finally:
+        tinygrad_np.set_num_threads(before)
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="must be a positive integer"):
+            tinygrad_np.set_num_threads(wrong)
+
+
+@pytest.mark.parametrize(
+    ("variables", "small", "large"),
+    [
+        ({}, 1, len(os.sched_getaffinity(0))),
+        ({"OPENBLAS_NUM_THREADS": "1"}, 1, 1),
+        ({"OMP_NUM_THREADS": "2"}, 2, 2),
+        ({"TINYGRAD_NP_TUNING": "off", "OPENBLAS_NUM_THREADS": "2"}, 2, 2),
+    ],
+)
+def test_threads_go_by_the_size_unless_the_user_has_set_them(variables: dict[str, str], small: int, large: int) -> None:
+    script = "from tinygrad_np import *\nfor size in (10**6, 10**8): fit_threads(size); print(get_num_threads())"
+    names = {*openblas.BY_USER, "TINYGRAD_NP_TUNING"}
+    environment = {name: value for name, value in os.environ.items() if name not in names} | variables
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    cores = os.cpu_count() or 1
+    assert [int(word) for word in done.stdout.split()] == [min(small, cores), min(large, cores)]
+
+
+def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(openblas, "find", lambda name: None)
+    monkeypatch.setattr(openblas, "_set_threads", None)
+    monkeypatch.setattr(openblas, "_get_threads", None)
+    with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
+        tinygrad_np.set_num_threads(1)
+    with pytest.raises(RuntimeError, match="does not run on an OpenBLAS"):
+        tinygrad_np.get_num_threads()
+    openblas.fit_threads(1)
+    tinygrad_np.show_config()
+    assert "not an OpenBLAS" in capsys.readouterr().out
+
+
+TIMEOUT = """
+import os, sys
+if "numpy first" in sys.argv:
+    import numpy
+import tinygrad_np
+from tinygrad_np._machine import openblas
+print(openblas.find("openblas_thread_timeout")(), os.environ.get("OPENBLAS_THREAD_TIMEOUT"))
+"""
+
+
+@pytest.mark.skipif(openblas.find("openblas_thread_timeout") is None, reason="only an OpenBLAS with this function")
+def test_openblas_reads_a_short_thread_timeout() -> None:
+    """By what OpenBLAS says that it has read: 2**20 ticks of the clock; 0 stands for its own choice, 2**26."""
+
+    def timeout(*arguments: str, **variables: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+        run = [sys.executable, "-c", TIMEOUT, *arguments]
+        done = subprocess.run(run, env=environment | variables, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert timeout() == "20 None"  # the variable is gone again
+    assert timeout(TINYGRAD_NP_TUNING="off") == "0 None"
+    assert timeout(OPENBLAS_THREAD_TIMEOUT="26") == "26 26"
+    assert timeout("numpy first") == "0 None"

@@ -1,0 +1,371 @@
+"""Activations, the simple layers and initial weights."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_np import Tensor, erf, gelu, grad, log_softmax, nn, sigmoid, softmax, softplus
+from tinygrad_np.nn import init
+from tinygrad_np.ops.special import leaky_relu, silu
+from tinygrad_np.testing import check_gradients
+
+import numpy as np
+import pytest
+
+X = np.random.default_rng(0).normal(size=(4, 3))
+
+
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+ACTIVATIONS = [
+    nn.ReLU(),
+    nn.LeakyReLU(),
+    nn.LeakyReLU(1.5),
+    nn.GELU(),
+    nn.GELU("tanh"),
+    nn.SiLU(),
+    nn.Tanh(),
+    nn.Sigmoid(),
+    nn.Softplus(),
+    nn.Softplus(0.5),
+    nn.Softmax(),
+    nn.Softmax(0),
+    nn.LogSoftmax(),
+    nn.LogSoftmax(0),
+]
+
+
+# --- activations -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", ACTIVATIONS, ids=repr)
+def test_derivatives_of_activations(layer: nn.Module) -> None:
+    check_gradients(layer, X, order=2)
+
+
+@pytest.mark.parametrize("layer", ACTIVATIONS, ids=repr)
+def test_activations_of_float32_are_float32_and_take_arrays(layer: nn.Module) -> None:
+    x = Tensor(X.astype(np.float32), requires_grad=True)
+    y = layer(x)
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(layer(x.data), y.data)
+    for create_graph in (True, False):
+        assert grad(y, x, np.ones(y.shape), create_graph=create_graph).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activations_of_huge_numbers(dtype: type) -> None:
+    x = Tensor(np.array([-1e4, 0.0, 1e4], dtype), requires_grad=True)
+    for function, values, slopes in [
+        (leaky_relu, [-100, 0, 1e4], [0.01, 0.01, 1]),
+        (gelu, [0, 0, 1e4], [0, 0.5, 1]),
+        (silu, [0, 0, 1e4], [0, 0.5, 1]),
+        (sigmoid, [0, 0.5, 1], [0, 0.25, 0]),
+        (softplus, [0, math.log(2), 1e4], [0, 0.5, 1]),
+        (nn.GELU("tanh"), [0, 0, 1e4], [0, 0.5, 1]),
+        (nn.LogSoftmax(), [-2e4, -1e4, 0], [1, 1, -2]),
+    ]:
+        y = function(x)
+        np.testing.assert_allclose(y.data, values, rtol=1e-6)
+        np.testing.assert_allclose(grad(y, x, np.ones(3)).data, slopes, rtol=1e-6)
+
+
+def test_erf_in_float32_and_beyond_its_blocks() -> None:
+    x = np.linspace(-6, 6, 100_001, dtype=np.float32)
+    expected = np.array([math.erf(value) for value in x.tolist()])
+    found = erf(x)
+    assert found.dtype == np.float32
+    assert np.max(np.abs(found - expected) / np.spacing(np.abs(expected).astype(np.float32))) < 8
+    assert np.max(np.abs(found - expected)) < 5e-7
+    np.testing.assert_array_equal(found, -found[::-1])
+    assert erf(np.array([-9, 4, np.inf, np.nan], "f"))[:3].tolist() == [-1, 1, 1]
+    assert np.isnan(erf(np.float32(np.nan)))
+    np.testing.assert_array_equal(erf(x[::-2].reshape(3, -1)), found[::-2].reshape(3, -1))
+    assert erf(np.float64(0.3)) == math.erf(0.3)
+
+
+def test_small_values_are_not_lost() -> None:
+    x = np.float32(-30)
+    for function in (sigmoid, softplus):
+        assert function(x) == pytest.approx(math.exp(-30), rel=1e-6, abs=0)
+
+
+def test_activations_pass_their_options_on() -> None:
+    for layer, function, options in [
+        (nn.LeakyReLU(0.3), leaky_relu, {"negative_slope": 0.3}),
+        (nn.GELU("tanh"), gelu, {"approximate": "tanh"}),
+        (nn.Softplus(2), softplus, {"beta": 2.0}),
+        (nn.Softmax(0), softmax, {"axis": 0}),
+        (nn.LogSoftmax(0), log_softmax, {"axis": 0}),
+    ]:
+        np.testing.assert_array_equal(layer(X), function(X, **options))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.GELU("erf"), "GELU: approximate must be 'none' or 'tanh', not 'erf'"),
+        (lambda: nn.LeakyReLU(math.inf), "LeakyReLU: negative_slope must be a finite number, not inf"),
+        (lambda: nn.Softplus(0), "Softplus: beta must be above 0, not 0"),
+        (lambda: gelu(X, "erf"), "approximate must be 'none' or 'tanh', not 'erf'"),
+    ],
+)
+def test_impossible_activations(build: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+@pytest.mark.parametrize("function", [sigmoid, softplus, silu, gelu, erf, nn.LogSoftmax()])
+def test_activations_of_integers_are_refused(function: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="needs floating point, not int64"):
+        function(Tensor(np.array([1, 2])))
+
+
+def test_activations_print_their_options() -> None:
+    assert [repr(layer) for layer in ACTIVATIONS] == [
+        "ReLU()", "LeakyReLU()", "LeakyReLU(negative_slope=1.5)", "GELU()", "GELU(approximate='tanh')",
+        "SiLU()", "Tanh()", "Sigmoid()",
+        "Softplus()", "Softplus(beta=0.5)", "Softmax()", "Softmax(axis=0)", "LogSoftmax()", "LogSoftmax(axis=0)",
+    ]  # fmt: skip
+
+
+# --- Linear ----------------------------------------------------------------------------------------------------------
+
+
+def test_linear_starts_with_the_same_bits_as_ever() -> None:
+    layer = nn.Linear(5, 3, rng=generator())
+    np.testing.assert_array_equal(
+        layer.weight.data, generator().normal(0, np.sqrt(2 / 5), (5, 3)).astype(np.float32), strict=True
+    )
+    assert (layer.in_features, layer.out_features) == (5, 3)
+
+
+def test_linear_without_bias() -> None:
+    layer = nn.Linear(3, 2, bias=False, rng=generator(), dtype=np.float64)
+    assert list(layer.state_dict()) == ["weight"]
+    np.testing.assert_allclose(layer(X).data, X @ layer.weight.data)
+    assert layer(X.tolist()).shape == (4, 2)
+    check_gradients(layer, X, order=2)
+    assert repr(layer) == "Linear(3, 2, bias=False)"
+    assert repr(nn.Linear(3, 2, rng=generator())) == "Linear(3, 2)"
+
+
+def test_linear_is_floating_point() -> None:
+    with pytest.raises(TypeError, match="Linear: dtype must be floating point, not int64"):
+        nn.Linear(3, 2, rng=generator(), dtype=np.int64)
+
+
+# --- Embedding -------------------------------------------------------------------------------------------------------
+
+
+def test_embedding_chooses_rows_and_adds_up_their_gradients() -> None:
+    layer = nn.Embedding(4, 2, rng=generator())
+    for indices in ([[0, 3, 3]], np.array([[0, 3, 3]], np.uint8), Tensor(np.array([[0, 3, 3]]))):
+        y = layer(indices)
+        np.testing.assert_array_equal(y.data, layer.weight.data[[[0, 3, 3]]], strict=True)
+    y.sum().backward()
+    assert layer.weight.grad.data.tolist() == [[1, 1], [0, 0], [0, 0], [2, 2]]
+    assert layer.weight.grad.dtype == np.float32
+    assert layer(np.zeros((0, 3), int)).shape == (0, 3, 2)
+
+
+@pytest.mark.parametrize("padding", [1, -3])
+def test_the_padding_starts_at_zero_and_gets_no_gradient(padding: int) -> None:
+    layer = nn.Embedding(4, 2, padding_idx=padding, rng=generator())
+    assert layer.padding_idx == 1
+    assert layer.weight.data[1].tolist() == [0, 0]
+    assert layer.weight.data[[0, 2, 3]].all()
+    layer.weight.data[1] = 7  # as when it is loaded
+    y = layer([0, 1])
+    assert y.data[1].tolist() == [7, 7]
+    gradient = grad(y.sum(), layer.weight)
+    assert gradient.data.tolist() == [[1, 1], [0, 0], [0, 0], [0, 0]]
+    assert repr(layer) == "Embedding(4, 2, padding_idx=1)"
+
+
+def test_derivatives_of_embedding() -> None:
+    layer = nn.Embedding(3, 2, padding_idx=0, rng=generator(), dtype=np.float64)
+
+    def through(weight: Tensor) -> Tensor:
+        layer.weight = weight
+        return layer([1, 1, 2])
+
+    check_gradients(through, np.random.default_rng(1).normal(size=(3, 2)), order=2)
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "message"),
+    [
+        ([0, 4], IndexError, "Embedding: index 4 is out of range: there are 4, from 0"),
+        ([-1, 3], IndexError, "Embedding: index -1 is out of range"),
+        ([0.0, 1.0], TypeError, "Embedding takes integers, not float64"),
+        ([True, False], TypeError, "Embedding takes integers, not bool"),
+    ],
+)
+def test_embedding_refuses_other_indices(indices: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        nn.Embedding(4, 2, rng=generator())(indices)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"num_embeddings": 0}, ValueError, "Embedding: num_embeddings must be a positive integer"),
+        ({"embedding_dim": 1.5}, ValueError, "Embedding: embedding_dim must be a positive integer"),
+        ({"padding_idx": 4}, IndexError, "Embedding: padding_idx 4 is out of range for 4 vectors"),
+        ({"padding_idx": -5}, IndexError, "padding_idx -5 is out of range"),
+        ({"padding_idx": 1.0}, TypeError, "padding_idx must be an integer, not 1.0"),
+        ({"rng": 0}, TypeError, "Embedding: rng must be a np.random.Generator, not int"),
+        ({"dtype": int}, TypeError, "Embedding: dtype must be floating point"),
+    ],
+)
+def test_impossible_embeddings(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        nn.Embedding(**{"num_embeddings": 4, "embedding_dim": 2, "rng": generator(), **options})
+
+
+# --- Flatten ---------------------------------------------------------------------------------------------------------
+
+
+def test_flatten() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    assert nn.Flatten()(x).shape == (2, 60)
+    assert nn.Flatten(0)(x).shape == (120,)
+    assert nn.Flatten(1, 2)(Tensor(x)).shape == (2, 12, 5)
+    assert nn.Flatten(-3, -2)(x).shape == (2, 12, 5)
+    assert nn.Flatten(2, 2)(x).shape == x.shape
+    assert nn.Flatten()(np.ones((0, 3, 4))).shape == (0, 12)
+    check_gradients(nn.Flatten(1, 2), x, order=2)
+    assert [repr(layer) for layer in (nn.Flatten(), nn.Flatten(0), nn.Flatten(end_axis=2))] == [
+        "Flatten()", "Flatten(start_axis=0)", "Flatten(end_axis=2)",
+    ]  # fmt: skip
+
+
+def test_flatten_refuses_axes_that_are_not_there_or_turned_round() -> None:
+    with pytest.raises(ValueError, match="axis 1 is out of bounds"):
+        nn.Flatten()(np.ones(3))
+    with pytest.raises(ValueError, match=r"Flatten: of shape \(2, 3, 4\), axis 1 is before axis -1"):
+        nn.Flatten(-1, 1)(np.ones((2, 3, 4)))
+
+
+# --- Dropout ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_drops_a_share_and_scales_the_rest(p: float, dtype: type) -> None:
+    x = Tensor(np.ones((100, 200), dtype), requires_grad=True)
+    y = nn.Dropout(p, rng=generator())(x)
+    assert y.dtype == dtype
+    dropped = y.data == 0
+    assert dropped.mean() == pytest.approx(p, abs=0.02)
+    np.testing.assert_allclose(y.data[~dropped], 1 / (1 - p), rtol=1e-6)
+    assert grad(y.sum(), x).dtype == dtype
+    np.testing.assert_array_equal(grad(nn.Dropout(p, rng=generator())(x).sum(), x).data, y.data)
+
+
+def test_dropout_drops_the_same_for_a_generator_in_the_same_state_and_anew_with_each_call() -> None:
+    layer, again = nn.Dropout(rng=generator()), nn.Dropout(rng=generator())
+    x = np.ones(100)
+    first, second = layer(x), layer(x)
+    assert (first != second).any()
+    np.testing.assert_array_equal(again(x), first)
+    np.testing.assert_array_equal(again(x), second)
+
+
+def test_dropout_is_the_identity_in_testing_and_at_zero() -> None:
+    rng = generator()
+    x = Tensor(X)
+    layer = nn.Dropout(rng=rng)
+    assert layer.eval()(x) is x
+    assert nn.Dropout(0, rng=rng)(x) is x
+    assert rng.bit_generator.state == generator().bit_generator.state
+    assert (layer.train()(x).data == 0).any()
+
+
+def test_dropout_drops_what_is_not_finite() -> None:
+    y = nn.Dropout(rng=generator())(np.full(100, np.inf))
+    assert set(y.tolist()) == {0, np.inf}
+
+
+def test_derivatives_of_dropout() -> None:
+    check_gradients(lambda x: nn.Dropout(0.3, rng=generator())(x) ** 3, X, order=2)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1, 1.5, math.nan, True])
+def test_impossible_dropout(p: float) -> None:
+    with pytest.raises(ValueError, match="Dropout: p must be at least 0 and below 1, not"):
+        nn.Dropout(p, rng=generator())
+
+
+def test_dropout_needs_a_generator_and_prints() -> None:
+    with pytest.raises(TypeError, match="Dropout: rng must be a np.random.Generator, not NoneType"):
+        nn.Dropout(rng=None)
+    assert repr(nn.Dropout(rng=generator())) == "Dropout()"
+    assert repr(nn.Dropout(0.2, rng=generator())) == "Dropout(p=0.2)"
+
+
+# --- initial weights -------------------------------------------------------------------------------------------------
+
+SHAPES = [(300, 200), (60, 20, 5, 5)]
+
+
+def test_the_fans_of_linear_maps_and_of_convolutions() -> None:
+    assert init.fans((300, 200)) == (300, 200)
+    assert init.fans((60, 20, 5, 5)) == (500, 1500)
+    with pytest.raises(ValueError, match=r"not \(3,\)"):
+        init.fans((3,))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("function", "variance"),
+    [
+        (init.he_normal, lambda fan_in, fan_out: 2 / fan_in),
+        (init.he_uniform, lambda fan_in, fan_out: 2 / fan_in),
+        (init.glorot_normal, lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+        (init.glorot_uniform, lambda fan_in, fan_out: 2 / (fan_in + fan_out)),
+    ],
+)
+def test_variances_of_initial_weights(
+    function: Callable[..., np.ndarray], variance: Callable[[int, int], float], shape: tuple[int, ...]
+) -> None:
+    weight = function(shape, rng=generator())
+    assert (weight.shape, weight.dtype) == (shape, np.float32)
+    assert function(shape, rng=generator(), dtype=np.float64).dtype == np.float64
+    deviation = math.sqrt(variance(*init.fans(shape)))
+    assert weight.std() == pytest.approx(deviation, rel=0.02)
+    assert abs(weight.mean()) < 0.02 * deviation
+    farthest = np.abs(weight).max() / deviation
+    assert (farthest < math.sqrt(3) * 1.0001) if "uniform" in function.__name__ else (farthest > 3)
+
+
+def test_initial_numbers_without_fans() -> None:
+    weight = init.normal((100, 100), 1.0, 0.5, rng=generator())
+    assert (weight.mean(), weight.std()) == pytest.approx((1.0, 0.5), abs=0.02)
+    weight = init.uniform((100, 100), -1.0, 3.0, rng=generator())
+    assert (weight.min(), weight.max(), weight.mean()) == pytest.approx((-1, 3, 1), abs=0.05)
+    assert init.zeros((2, 3)).tolist() == [[0, 0, 0]] * 2
+    assert {init.zeros(3).dtype, init.normal(3, rng=generator()).dtype, init.uniform(3, rng=generator()).dtype} == {
+        np.dtype(np.float32)
+    }
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (8, 3, 2, 2), (2, 3, 2)])
+def test_orthogonal_weights(shape: tuple[int, ...]) -> None:
+    weight = init.orthogonal(shape, 3.0, rng=generator(), dtype=np.float64)
+    assert weight.shape == shape
+    matrix = weight.reshape(shape[0], -1)
+    square = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    np.testing.assert_allclose(square, 9 * np.eye(len(square)), atol=1e-12)
+
+
+def test_all_orthogonal_matrices_are_equally_likely() -> None:
+    """Without the signs of R, as LAPACK leaves them, the mean of the diagonal would be far from 0."""
+    rng = generator()
+    corners = np.mean([init.orthogonal((2, 2), rng=rng) for _ in range(2000)], axis=0)
+    np.testing.assert_allclose(corners, 0, atol=0.07)
+    with pytest.raises(ValueError, match=r"at least two axes, unlike \(3,\)"):
+        init.orthogonal((3,), rng=rng)

@@ -1,0 +1,268 @@
+"""Modules, layers and losses; and the whole against gradients derived by hand."""
+
+import math
+
+from tinygrad_np import Tensor, cross_entropy, grad, nn, optim, softmax
+
+import numpy as np
+import pytest
+
+
+def network(seed: int = 0, dtype: type = np.float32) -> nn.Sequential:
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(nn.Linear(6, 5, rng=rng, dtype=dtype), nn.ReLU(), nn.Linear(5, 3, rng=rng, dtype=dtype))
+
+
+def test_fifty_steps_equal_those_of_hand_derived_gradients() -> None:
+    rng = np.random.default_rng(1)
+    images, labels = rng.normal(size=(50, 16, 6)), rng.integers(0, 3, (50, 16))
+    decay, schedule = 1e-3, optim.ExponentialScheduler(0.3, decay=0.5, stage_length=20)
+    model = network(dtype=np.float64)
+    w1, b1, w2, b2 = (p.data.copy() for p in model.parameters())
+    optimizer = optim.SGD(model.parameters(), lr=schedule, weight_decay=decay)
+    loss_of = nn.CrossEntropyLoss()
+
+    for step, (x, t) in enumerate(zip(images, labels, strict=True)):
+        loss = loss_of(model(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+        hidden = x @ w1 + b1
+        active = np.maximum(hidden, 0)
+        exponentials = np.exp(active @ w2 + b2)
+        p = exponentials / exponentials.sum(axis=1, keepdims=True)
+        expected_loss = -np.log(p[np.arange(16), t]).mean()
+        error = (p - np.eye(3)[t]) / 16
+        below = error @ w2.T * (hidden > 0)
+        lr = 0.3 * 0.5 ** math.floor(step / 20)
+        for w, g in ((w1, x.T @ below), (b1, below.sum(0)), (w2, active.T @ error), (b2, error.sum(0))):
+            w -= lr * (g + decay * w)
+
+        assert loss.item() == pytest.approx(expected_loss, abs=1e-6)
+        for parameter, w in zip(model.parameters(), (w1, b1, w2, b2), strict=True):
+            np.testing.assert_allclose(parameter.data, w, rtol=0, atol=1e-6)
+
+
+def test_linear_starts_he_normal_with_zero_bias() -> None:
+    layer = nn.Linear(400, 300, rng=np.random.default_rng(0))
+    assert layer.weight.dtype == layer.bias.dtype == np.float32
+    assert layer.weight.data.std() == pytest.approx(math.sqrt(2 / 400), rel=0.01)
+    assert abs(layer.weight.data.mean()) < 0.001
+    assert not layer.bias.data.any()
+    again = nn.Linear(400, 300, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(layer.weight.data, again.weight.data)
+
+
+def test_linear_refuses_impossible_sizes_and_inputs() -> None:
+    rng = np.random.default_rng(0)
+    for sizes in ((0, 1), (1, -2), (1.5, 2)):
+        with pytest.raises(ValueError, match="positive integer"):
+            nn.Linear(*sizes, rng=rng)
+    with pytest.raises(TypeError, match="Generator"):
+        nn.Linear(1, 1, rng=np.random)
+    with pytest.raises(ValueError, match=r"linear of float64\[2, 4\], float32\[6, 5\].*\(\.\.\., in\)"):
+        network()(np.ones((2, 4)))
+
+
+def test_softmax_and_cross_entropy_agree_with_their_definitions() -> None:
+    logits = np.random.default_rng(0).normal(size=(4, 3))
+    labels = np.array([0, 2, 1, 1])
+    p = [[math.exp(v) / math.fsum(map(math.exp, row)) for v in row] for row in logits]
+    np.testing.assert_allclose(nn.Softmax()(Tensor(logits)).data, p, rtol=1e-14)
+    expected = -math.fsum(math.log(row[label]) for row, label in zip(p, labels, strict=True)) / 4
+    assert cross_entropy(Tensor(logits), labels).item() == pytest.approx(expected, rel=1e-14)
+
+
+def test_the_fused_cross_entropy_has_the_derivatives_of_its_parts() -> None:
+    logits = Tensor(np.random.default_rng(0).normal(size=(4, 3)), requires_grad=True)
+    labels = np.array([0, 2, 1, 1])
+
+    def derivatives(loss: Tensor) -> tuple[Tensor, Tensor]:
+        first = grad(loss, logits, create_graph=True)
+        return first, grad((first * first).sum(), logits)
+
+    fused = derivatives(cross_entropy(logits, labels))
+    parts = derivatives(-np.log(softmax(logits)[np.arange(4), labels]).mean())
+    for a, b in zip(fused, parts, strict=True):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "message"),
+    [
+        (np.ones((2, 3)), np.array([0, 3]), "label 3 is out of range.*3 classes"),
+        (np.ones((2, 3)), np.array([-1, 0]), "label -1 is out of range"),
+        (np.ones((2, 3)), np.array([0, 1, 2]), r"cross_entropy of float64\[2, 3\], int64\[3\]: expected logits"),
+        (np.ones((2, 3)), np.array([0.0, 1.0]), "labels are integers, not float64"),
+        (np.ones((2, 3)), np.array([[0], [1]]), "expected logits"),
+        (np.ones(3), np.array([0]), "expected logits"),
+        (np.ones((0, 3)), np.array([], int), "batch at least 1"),
+    ],
+)
+def test_cross_entropy_refuses_what_does_not_fit(logits: np.ndarray, labels: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cross_entropy(Tensor(logits), labels)
+
+
+def test_labels_may_be_a_list_or_a_tensor() -> None:
+    logits = Tensor([[1.0, 2.0], [0.0, 1.0]], requires_grad=True)
+    expected = cross_entropy(logits, np.array([0, 1]))
+    for labels in ([0, 1], Tensor(np.array([0, 1]))):
+        loss = cross_entropy(logits, labels)
+        assert loss.data == expected.data
+        grad(loss, logits, create_graph=True)
+
+
+class Tied(nn.Module):
+    """Parameters in attributes, lists, dicts and modules, one of them twice."""
+
+    def __init__(self) -> None:
+        self.scale = Tensor([2.0], requires_grad=True)
+        self.parts = [nn.ReLU(), {"inner": network()}]
+        self.again = self.scale
+        self.running = Tensor([0.0])
+        self.name = "tied"
+
+
+def test_tensors_are_found_once_wherever_they_are() -> None:
+    model = Tied()
+    assert [path for path, _ in model.named_tensors()] == [
+        "scale",
+        "parts.1.inner.0.weight",
+        "parts.1.inner.0.bias",
+        "parts.1.inner.2.weight",
+        "parts.1.inner.2.bias",
+        "running",
+    ]
+    assert len(model.parameters()) == 5
+    assert {type(m).__name__ for m in model.modules()} == {"Tied", "ReLU", "Sequential", "Linear"}
+
+
+def test_train_and_eval_reach_every_module() -> None:
+    model = Tied()
+    assert model.eval() is model
+    assert not any(m.training for m in model.modules())
+    model.train()
+    assert all(m.training for m in model.modules())
+
+
+def test_state_dicts_are_loaded_whole_or_not_at_all() -> None:
+    model, other = network(0), network(1)
+    model.load_state_dict(other.state_dict())
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+        assert a.data is not b.data
+    state = {"0.weight": np.ones((2, 2)), "0.bias": np.ones(5), "new": np.ones(1)}
+    before = {path: array.copy() for path, array in model.state_dict().items()}
+    with pytest.raises(
+        ValueError,
+        match=r"0.weight has shape \(2, 2\) of float64, expected \(6, 5\) of float32.*missing.*new is unknown",
+    ):
+        model.load_state_dict(state)
+    for path, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[path])
+
+
+@pytest.mark.parametrize("bias", [np.array(["text"] * 5), np.ones(5, complex)])
+def test_a_state_of_another_kind_of_numbers_changes_nothing(bias: np.ndarray) -> None:
+    model = network()
+    state = {path: array + 1 for path, array in model.state_dict().items()}
+    before = {path: array.copy() for path, array in model.state_dict().items()}
+    with pytest.raises(ValueError, match=f"2.bias has shape .* of {bias.dtype}".replace("(5,)", ".*")):
+        model.load_state_dict({**state, "2.bias": bias[:3]})
+    for path, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[path])
+
+
+def test_two_tensors_of_one_path_are_refused() -> None:
+    class Ambiguous(nn.Module):
+        def __init__(self) -> None:
+            self.parts = {"a.b": Tensor([1.0]), "a": {"b": Tensor([2.0])}}
+
+    with pytest.raises(ValueError, match="two Tensors have the path 'parts.a.b'"):
+        Ambiguous().state_dict()
+
+
+@pytest.mark.parametrize("change", ["step", "load", "requires_grad"])
+def test_a_backward_over_what_was_changed_since_raises(change: str) -> None:
+    w, x = Tensor([2.0], requires_grad=True), Tensor([3.0])
+    first, second = (w * w).sum(), (x * w * w).sum()
+    first.backward()
+    if change == "step":
+        optim.SGD([w], lr=0.25).step()
+    elif change == "load":
+        holder = nn.Sequential()
+        holder.layers.append(w)
+        holder.load_state_dict({"0": np.array([5.0])})
+    else:
+        x.requires_grad = True
+    with pytest.raises(RuntimeError, match=r"argument [01] of multiply, float32\[1\], was changed after"):
+        second.backward()
+    (x * w).sum().backward()  # what is computed afterwards is not affected
+
+
+def test_linear_takes_lists_and_mixed_dtypes() -> None:
+    layer = nn.Linear(2, 1, rng=np.random.default_rng(0))
+    expected = layer.weight.data.sum() + layer.bias.data
+    assert layer([[1.0, 1.0]]).item() == pytest.approx(expected.item())
+    layer.bias = Tensor(np.ones(1, np.float64), requires_grad=True)
+    y = layer(np.ones((1, 2), np.float32))
+    assert y.dtype == np.float64
+    assert [g.dtype for g in grad(y, layer.parameters())] == [np.float32, np.float64]
+
+
+def test_zero_grad_forgets() -> None:
+    model = network()
+    cross_entropy(model(np.ones((1, 6), np.float32)), [0]).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_module_prints_as_it_is_built() -> None:
+    assert repr(network()) == "Sequential(\n  0: Linear(6, 5)\n  1: ReLU()\n  2: Linear(5, 3)\n)"
+    assert repr(Tied()) == "Tied(scale: float32[1], again: float32[1], running: float32[1])"
+    with pytest.raises(NotImplementedError, match="Tied has no forward"):
+        Tied()(1)
+
+
+def test_a_module_is_printed_as_a_tree_of_shapes_and_counts() -> None:
+    assert str(Tied()) == (
+        "Tied                         scale 1, (running 1)  54 parameters\n"
+        "  parts.0: ReLU()\n"
+        "  parts.1.inner: Sequential                        53\n"
+        "    0: Linear(6, 5)          weight 6 x 5, bias 5  35\n"
+        "    1: ReLU()\n"
+        "    2: Linear(5, 3)          weight 5 x 3, bias 3  18"
+    )
+    assert str(nn.Linear(2, 3, rng=np.random.default_rng(0))) == "Linear(2, 3)  weight 2 x 3, bias 3  9 parameters"
+
+
+def test_an_error_says_in_which_layer() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            self.parts = {"body": network()}
+
+        def forward(self, x: object) -> object:
+            return self.parts["body"](x)
+
+    def notes(model: nn.Module, x: object) -> list[str]:
+        with pytest.raises(ValueError, match="expected x of shape") as caught:
+            model(x)
+        return caught.value.__notes__
+
+    wrong = np.ones((1, 7), np.float32)
+    assert notes(Outer(), wrong) == ["in layer parts.body.0: Linear(6, 5)"]
+    assert notes(network(), wrong) == ["in layer 0: Linear(6, 5)"]
+    assert notes(network().layers[0], wrong) == ["in Linear(6, 5)"]
+    made_inside = nn.Sequential(nn.ReLU(), lambda x: network()(x))
+    assert notes(made_inside, wrong) == ["in layer 0: Linear(6, 5)"]  # all that is known
+
+
+def test_a_class_in_place_of_a_layer_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"layer 1 must be a module or a function, not .*; write ReLU\(...\)"):
+        nn.Sequential(nn.ReLU(), nn.ReLU)
+    with pytest.raises(TypeError, match=r"layer 0 must be a module or a function, not 3"):
+        nn.Sequential(3)  # type: ignore[arg-type]
+    assert nn.Sequential(np.negative, nn.ReLU())(np.array([-2.0])) == 2

@@ -1,0 +1,118 @@
+"""Corner cases of NumPy's behaviour that the generated proofs do not reach; each was once wrong or unclear."""
+
+from collections.abc import Callable
+
+from tinygrad_np import Tensor, func, grad
+
+import numpy as np
+import pytest
+
+
+def leaf(data: object, dtype: type = np.float64) -> Tensor:
+    return Tensor(np.array(data, dtype), requires_grad=True)
+
+
+MASK = np.array([True, False, True, True])
+
+
+@pytest.mark.parametrize(
+    ("masked", "plain"),
+    [
+        (np.nanstd, np.std),
+        (lambda x: np.nanvar(x) ** 2, lambda x: np.var(x) ** 2),
+        (lambda x: np.std(x, where=MASK), np.std),
+    ],
+)
+def test_a_masked_nan_stays_out_of_second_derivatives(
+    masked: Callable[..., Tensor], plain: Callable[..., Tensor]
+) -> None:
+    second = func.hessian(masked)(np.array([1.0, np.nan, 2.0, 4.0])).data
+    assert not second[1].any()
+    assert not second[:, 1].any()
+    expected = func.hessian(plain)(np.array([1.0, 2.0, 4.0])).data
+    np.testing.assert_allclose(second[np.ix_(MASK, MASK)], expected, rtol=1e-12)
+
+
+def test_take_reads_booleans_as_numbers() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    assert np.take(x, [True, False, True]).data.tolist() == [2, 1, 2]
+    assert np.take(x, True).data == 2
+
+
+def test_roll_by_an_unsigned_shift() -> None:
+    x = leaf(np.arange(5.0))
+    assert grad((np.roll(x, np.uint8(1)) * np.arange(5.0)).sum(), x).data.tolist() == [1, 2, 3, 4, 0]
+
+
+def test_quantiles_of_nan_are_nan() -> None:
+    assert np.isnan(np.quantile(leaf([1.0, np.nan, 2.0]), 0.25))
+    assert np.isnan(np.percentile(leaf([[1.0, np.nan], [1.0, 2.0]]), 0, axis=1)).tolist() == [True, False]
+    with pytest.raises(ValueError, match="q must be from 0 to 1"):
+        np.quantile(leaf([1.0, 2.0]), np.nan)
+
+
+def test_products_that_underflow_have_their_gradients() -> None:
+    x = leaf([1e-20, 1e-30, 1e20], np.float32)
+    np.testing.assert_allclose(grad(np.prod(x), x).data, [1e-10, 1, 0], rtol=1e-6)
+    y = leaf([1e-200, 1e-200, 1e250])
+    np.testing.assert_allclose(grad(np.cumprod(y)[-1], y).data, [1e50, 1e50, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-23, 1e20])
+def test_arctan2_of_tiny_and_huge_numbers(scale: float) -> None:
+    a, b = leaf(scale, np.float32), leaf(scale, np.float32)
+    for g, expected in zip(grad(np.arctan2(a, b), [a, b]), (0.5 / scale, -0.5 / scale), strict=True):
+        assert g.data == pytest.approx(expected, rel=1e-6)
+
+
+X = leaf(np.ones((3, 4)))
+REFUSED = {
+    "take": lambda: np.take(X, 0, axis=5),
+    "diff": lambda: np.diff(X, axis=7),
+    "quantile": lambda: np.quantile(X, 0.5, axis=7),
+    "repeat": lambda: np.repeat(X, 2, axis=7),
+    "repeat of 0-d": lambda: np.repeat(leaf(2.0), 2, axis=0),
+    "take_along_axis": lambda: np.take_along_axis(X, np.zeros((3, 4), int), 7),
+    "norm": lambda: np.linalg.norm(X, 1, axis=(5, 6)),
+    "tensordot": lambda: np.tensordot(X, X, ((5,), (7,))),
+    "gradient": lambda: np.gradient(leaf([0.0, 1.0, 4.0]), np.array([0.0, 1.0])),
+    "gradient of two axes": lambda: np.gradient(X, np.arange(3.0)),
+    "einsum": lambda: np.einsum("ii->i", X),
+    "einsum without its ellipsis": lambda: np.einsum("...i->i", X),
+    "pad": lambda: np.pad(X, 1.9),
+    "pad with a meaningless keyword": lambda: np.pad(X, 1, "edge", constant_values=3),
+    "tile": lambda: np.tile(X, 2.5),
+    "linspace": lambda: np.linspace(leaf(0.0), leaf(1.0), 2.5),
+    "linspace of -1": lambda: np.linspace(leaf(0.0), leaf(1.0), -1),
+    "array_split": lambda: np.array_split(X, 0),
+    "average": lambda: np.average(leaf([1.0, 2.0]), weights=np.array([1.0, -1.0])),
+    "convolve": lambda: np.convolve(leaf([1.0]), leaf([1.0]), "f"),
+    "full_like": lambda: np.full_like(leaf([1.0]), leaf(2.0)),
+    "bincount": lambda: np.bincount(np.array([0]), weights=leaf([1.0])),
+    "svd": lambda: np.linalg.svd(X),
+    "qr": lambda: np.linalg.qr(X),
+    "reshape": lambda: np.reshape(X, 12, order="A").sum().backward(),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_numpy_refuses_or_we_do_not_support_raises(name: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError, ZeroDivisionError), match=r"."):
+        REFUSED[name]()
+
+
+def test_eigenvalues_of_a_named_triangle_in_either_case() -> None:
+    x = leaf(np.random.default_rng(0).normal(size=(3, 3)))
+    for name, triangle in (("l", np.tril), ("L", np.tril), ("u", np.triu)):
+        g = grad(np.linalg.eigvalsh(x, name)[0], x).data
+        np.testing.assert_array_equal(g, triangle(g))
+
+
+def test_singular_values_of_a_singular_matrix() -> None:
+    """The vectors are NumPy's own also where a singular value is 0; the gradients of the values stay finite."""
+    x = leaf([[1.0, 2.0], [2.0, 4.0]])
+    for found, expected in zip(np.linalg.svd(x), np.linalg.svd(x.data), strict=True):
+        np.testing.assert_allclose(found.data, expected, rtol=1e-14, atol=1e-15)
+    u, _, vh = np.linalg.svd(x.data)
+    np.testing.assert_allclose(grad(np.linalg.norm(x, "nuc"), x).data, u @ vh, rtol=1e-12)
+    np.testing.assert_allclose(grad(np.linalg.norm(x, 2), x).data, np.outer(u[:, 0], vh[0]), rtol=1e-12)

@@ -1,0 +1,178 @@
+"""Convolution and pooling: by definition, at the edges, as layers, and with what they refuse."""
+
+from itertools import product
+
+from tinygrad_np import Tensor, grad, nn
+from tinygrad_np.ops import convolution
+from tinygrad_np.ops.convolution import conv1d, conv2d
+from tinygrad_np.ops.pooling import avg_pool2d, max_pool2d
+from tinygrad_np.testing import check_gradients
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def by_definition(x: np.ndarray, w: np.ndarray, stride: int, padding: int, dilation: int, groups: int) -> np.ndarray:
+    """Every output pixel as a sum of its own."""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    reach = [dilation * (k - 1) + 1 for k in w.shape[2:]]
+    rows, columns = ((n - r) // stride + 1 for n, r in zip(x.shape[2:], reach, strict=True))
+    y = np.zeros((len(x), len(w), rows, columns))
+    inputs, outputs = x.shape[1] // groups, len(w) // groups
+    for o, i, j in product(range(len(w)), range(rows), range(columns)):
+        first = o // outputs * inputs
+        top, left = i * stride, j * stride
+        window = x[:, first : first + inputs, top : top + reach[0] : dilation, left : left + reach[1] : dilation]
+        y[:, o, i, j] = np.sum(window * w[o], axis=(1, 2, 3))
+    return y
+
+
+@given(
+    n=st.integers(0, 3),
+    groups=st.integers(1, 3),
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    extra=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 4),
+    dilation=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_convolution_is_its_definition(
+    n: int,
+    groups: int,
+    channels: tuple,
+    kernel: tuple,
+    extra: tuple,
+    stride: int,
+    padding: int,
+    dilation: int,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = [max(1, dilation * (k - 1) + 1 - 2 * padding) + e for k, e in zip(kernel, extra, strict=True)]
+    x = rng.normal(size=(n, channels[0] * groups, *sizes))
+    w = rng.normal(size=(channels[1] * groups, channels[0], *kernel))
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    y = conv2d(x, w, **options)
+    np.testing.assert_allclose(y, by_definition(x, w, **options), rtol=1e-10, atol=1e-12)
+    if n == 1:
+        check_gradients(lambda x, w, b: conv2d(x, w, b, **options), x, w, rng.normal(size=len(w)))
+
+
+def test_many_images_are_as_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(40, 8, 20, 20)), rng.normal(size=(4, 8, 3, 3))
+    monkeypatch.setattr(convolution, "BLOCK", 3 * 8 * 20 * 18 * 3)  # three images
+    alone = [conv2d(x[i : i + 1], w) for i in range(len(x))]
+    np.testing.assert_allclose(conv2d(x, w), np.concatenate(alone), rtol=1e-12)
+    tensors = [Tensor(a, requires_grad=True) for a in (x, w)]
+    g = rng.normal(size=(40, 4, 18, 18))
+    whole = grad(conv2d(*tensors), tensors, g)
+    parts = [grad(conv2d(tensors[0][i : i + 1], tensors[1]), tensors, g[i : i + 1]) for i in range(len(x))]
+    for one, several in zip(whole, zip(*parts, strict=True), strict=True):
+        np.testing.assert_allclose(one.data, sum(p.data for p in several), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_padding_same_keeps_the_size(kernel: int, dilation: int) -> None:
+    x, w = np.ones((1, 1, 7, 9)), np.ones((1, 1, kernel, kernel))
+    assert conv2d(x, w, padding="same", dilation=dilation).shape == x.shape
+    line = x[:, :, 0]
+    assert conv1d(line, w[:, :, 0], padding="same", dilation=dilation).shape == line.shape
+
+
+def test_equal_maxima_share_the_gradient_and_padding_gets_none() -> None:
+    x = Tensor(-np.ones((1, 1, 3, 3)), requires_grad=True)
+    y = max_pool2d(x, 2, padding=1)
+    assert y.data.tolist() == [[[[-1, -1], [-1, -1]]]]
+    assert grad(y.sum(), x).data.tolist() == [[[[1, 0.5, 0.5], [0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]]]
+    infinite = grad(max_pool2d(x, 3), x, np.full((1, 1, 1, 1), np.inf))
+    assert np.isposinf(infinite.data).all()  # and not NaN, as inf * 0
+
+
+def test_an_average_may_leave_out_the_padding() -> None:
+    x = np.ones((1, 1, 3, 3))
+    assert avg_pool2d(x, 2, padding=1).tolist() == [[[[0.25, 0.5], [0.5, 1]]]]
+    assert avg_pool2d(x, 2, padding=1, count_include_pad=False).tolist() == [[[[1, 1], [1, 1]]]]
+    for include in (True, False):
+        check_gradients(
+            lambda x, include=include: avg_pool2d(x, (3, 2), stride=(2, 1), padding=1, count_include_pad=include),
+            np.random.default_rng(0).normal(size=(2, 2, 4, 5)),
+            order=2,
+        )
+
+
+def test_layers_compute_what_the_functions_do() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 4, 9, 8)).astype(np.float32)
+    layer = nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2, rng=rng)
+    options = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+    expected = conv2d(x, layer.weight.data, layer.bias.data, **options)
+    np.testing.assert_array_equal(layer(x).data, expected)
+    assert repr(layer) == "Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2)"
+    line = nn.Conv1d(4, 2, 3, stride=2, padding=1, bias=False, rng=rng)
+    np.testing.assert_array_equal(line(x[:, :, 0]).data, conv1d(x[:, :, 0], line.weight.data, stride=2, padding=1))
+    assert [p.shape for p in line.parameters()] == [(2, 4, 3)]
+    assert repr(line) == "Conv1d(4, 2, 3, stride=2, padding=1, bias=False)"
+    np.testing.assert_array_equal(nn.MaxPool2d((3, 2), 2, 1)(x), max_pool2d(x, (3, 2), stride=2, padding=1))
+    pool = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+    np.testing.assert_array_equal(pool(x), avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False))
+    assert repr(pool) == "AvgPool2d(3, stride=2, padding=1, count_include_pad=False)"
+    assert repr(nn.MaxPool2d(2)) == "MaxPool2d(2)"
+    wide = nn.Conv2d(50, 40, 5, rng=rng)
+    assert wide.weight.data.std() == pytest.approx(np.sqrt(2 / 1250), rel=0.02)
+    assert wide.weight.dtype == wide.bias.dtype == np.float32
+    assert not wide.bias.data.any()
+
+
+RNG = np.random.default_rng(0)
+X = np.ones((2, 4, 5, 6))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: conv2d(X[0], np.ones((1, 4, 3, 3))), r"conv2d: expected x as \(n, channels, height, width\)"),
+        (lambda: conv2d(X, np.ones((1, 3, 3, 3))), r"\(1, 3, 3, 3\) in 1 group takes 3 channels, and x of .* has 4"),
+        (lambda: conv2d(X, np.ones((3, 2, 1, 1)), groups=2), "2 groups do not divide the 3 of a weight"),
+        (lambda: conv2d(X, np.ones((2, 4, 1, 1)), np.ones(3)), r"expected a bias of shape \(2,\), not \(3,\)"),
+        (lambda: conv2d(X, np.ones((2, 4, 6, 1))), r"kernel of \(6, 1\) .* does not fit into an image of \(5, 6\)"),
+        (lambda: conv2d(X, np.ones((2, 4, 3, 3)), dilation=3), "does not fit"),
+        (lambda: conv2d(X, np.ones((2, 4, 1, 1)), stride=0), "stride must be one or two integers of at least 1"),
+        (lambda: conv2d(X, np.ones((2, 4, 1, 1)), padding=(1, 2, 3)), "padding must be one or two integers"),
+        (lambda: conv2d(X, np.ones((2, 4, 3, 3)), padding="same", stride=2), "'same' needs stride 1, not 2"),
+        (lambda: conv2d(X, np.ones((2, 4, 3, 3)), groups=0), "groups must be a positive integer, not 0"),
+        (lambda: conv1d(X, np.ones((2, 4, 3, 3))), r"conv1d: expected x as \(n, channels, length\)"),
+        (lambda: max_pool2d(X, 2, padding=2), r"padding must be at most half the kernel of \(2, 2\), not 2"),
+        (lambda: max_pool2d(X, 7), "does not fit"),
+        (lambda: avg_pool2d(X[0], 2), "expected x as"),
+        (lambda: avg_pool2d(X, 2.0), "kernel_size must be one or two integers"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2, rng=RNG), "3 and 4 channels do not divide into 2 groups"),
+        (lambda: nn.Conv2d(0, 4, 3, rng=RNG), "in_channels must be a positive integer"),
+        (lambda: nn.Conv1d(1, 4, (3, 3), rng=RNG), "Conv1d: kernel_size must be a positive integer"),
+        (lambda: nn.MaxPool2d(0), "MaxPool2d: kernel_size must be one or two integers of at least 1, not 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_integers_and_mixed_floats_are_refused() -> None:
+    for x in (X.astype(int), X.astype(np.float32)):
+        with pytest.raises(TypeError, match=f"conv2d: expected x and weight of one floating point type, not {x.dtype}"):
+            conv2d(x, np.ones((2, 4, 1, 1)))
+    with pytest.raises(TypeError, match="max_pool2d needs floating point"):
+        max_pool2d(X.astype(int), 2)
+
+
+def test_lists_are_images_of_float32() -> None:
+    rows = [[[[1.0, 2.0], [3.0, 4.0]]]]
+    for y in (conv2d(rows, [[[[1.0]]]]), max_pool2d(rows, 1), avg_pool2d(rows, 1)):
+        np.testing.assert_array_equal(y, rows)
+        assert y.dtype == np.float32
+    assert conv1d(rows[0], [[[1.0]] * 2]).dtype == np.float32

@@ -1,0 +1,275 @@
+"""PyTorch as an independent oracle of activations, losses, simple layers and normalisation, in all their options."""
+
+from typing import Any
+
+from tinygrad_np import Tensor, grad, nn
+from tinygrad_np.nn import init
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+dtypes = st.sampled_from([np.float64, np.float32])
+seeds = st.integers(0, 2**32 - 1)
+pytestmark = pytest.mark.slow
+sizes = st.integers(1, 5)
+few = st.lists(st.integers(1, 3), max_size=2).map(tuple)  # further axes
+reductions = st.sampled_from(["mean", "sum", "none"])
+
+
+def close(found: Any, expected: Any, scale: float = 1.0) -> None:
+    found, expected = np.asarray(found.data), expected.detach().numpy()
+    assert found.dtype == expected.dtype
+    assert found.shape == expected.shape
+    bound = 1e-10 if found.dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(found, expected, rtol=bound, atol=bound * scale)
+
+
+def compare(
+    ours: Any, theirs: Any, inputs: list[np.ndarray], *others: Any, parameters: Any = ((), ()), scale: float = 1.0
+) -> None:
+    """The outputs, and the gradients of the inputs and the parameters; others are arrays that are not differentiated.
+
+    Args:
+        parameters: ours and theirs.
+        scale: how large the numbers in between are.
+    """
+    own = [Tensor(x, requires_grad=True) for x in inputs]
+    foreign = [torch.tensor(x, requires_grad=True) for x in inputs]
+    y = ours(*own, *others)
+    z = theirs(*foreign, *(torch.tensor(a) if isinstance(a, np.ndarray) else a for a in others))
+    close(y, z, scale)
+    g = np.random.default_rng(0).normal(size=y.shape).astype(y.dtype)
+    sources, theirs_too = [*own, *parameters[0]], [*foreign, *parameters[1]]
+    if sources:
+        for found, expected in zip(
+            grad(y, sources, g), torch.autograd.grad(z, theirs_too, torch.tensor(g)), strict=True
+        ):
+            close(found, expected, scale)
+
+
+def tensors(dtype: Any, *arrays: Any) -> list[Any]:
+    """PyTorch's options of numbers, in the dtype of the inputs."""
+    return [None if a is None else torch.tensor(np.asarray(a, dtype)) for a in arrays]
+
+
+# --- activations -----------------------------------------------------------------------------------------------------
+
+
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, shape=st.lists(sizes, min_size=1, max_size=3), spread=st.floats(0.1, 20)
+)
+def test_activations(data: st.DataObject, dtype: Any, seed: int, shape: list[int], spread: float) -> None:
+    x = np.random.default_rng(seed).normal(0, spread, shape).astype(dtype)
+    x.flat[0] = 0  # where some have a kink
+    slope, beta = data.draw(st.floats(-2, 2), "slope"), data.draw(st.floats(0.1, 5), "beta")
+    approximate = data.draw(st.sampled_from(["none", "tanh"]), "approximate")
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1), "axis")
+    for ours, theirs in [
+        (nn.ReLU(), torch.nn.ReLU()),
+        (nn.LeakyReLU(), torch.nn.LeakyReLU()),
+        (nn.LeakyReLU(slope), torch.nn.LeakyReLU(slope)),
+        (nn.GELU(approximate), torch.nn.GELU(approximate)),
+        (nn.SiLU(), torch.nn.SiLU()),
+        (nn.Tanh(), torch.nn.Tanh()),
+        (nn.Sigmoid(), torch.nn.Sigmoid()),
+        (nn.Softplus(), torch.nn.Softplus(threshold=500)),  # beyond it, it is x
+        (nn.Softplus(beta), torch.nn.Softplus(beta, threshold=500 if dtype is np.float64 else 80)),
+        (nn.Softmax(axis), torch.nn.Softmax(axis)),
+        (nn.LogSoftmax(axis), torch.nn.LogSoftmax(axis)),
+    ]:
+        compare(ours, theirs, [x], scale=max(1, spread))
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+@given(
+    data=st.data(),
+    dtype=dtypes,
+    seed=seeds,
+    batch=sizes,
+    classes=sizes,
+    more=few,
+    reduction=reductions,
+    smoothing=st.sampled_from([0.0, 0.1, 1.0]),
+    ignore_index=st.sampled_from([-100, -1, 0, 2]),
+    spread=st.sampled_from([1.0, 100.0]),
+)
+def test_losses_of_classes(
+    data: st.DataObject, dtype: Any, seed: int, batch: int, classes: int, more: tuple[int, ...], reduction: str,
+    smoothing: float, ignore_index: int, spread: float,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, spread, (batch, classes, *more)).astype(dtype)
+    labels = rng.integers(0, classes, (batch, *more))
+    if ignore_index < 0 and data.draw(st.booleans(), "ignored"):
+        labels.flat[rng.integers(labels.size)] = ignore_index
+    weight = data.draw(st.sampled_from([None, rng.uniform(0, 2, classes).astype(dtype)]), "weight")
+    options = {"ignore_index": ignore_index, "reduction": reduction}
+    ours = nn.CrossEntropyLoss(weight, label_smoothing=smoothing, **options)
+    theirs = torch.nn.CrossEntropyLoss(*tensors(dtype, weight), label_smoothing=smoothing, **options)
+    if reduction == "mean" and np.all(labels == ignore_index):
+        with pytest.raises(ValueError, match="nothing to take the mean of"):
+            ours(Tensor(logits), labels)
+        return
+    compare(ours, theirs, [logits], labels, scale=spread)
+    log_probabilities = nn.LogSoftmax(1)(logits)
+    compare(nn.NLLLoss(weight, **options), torch.nn.NLLLoss(*tensors(dtype, weight), **options), [log_probabilities],
+            labels, scale=spread)  # fmt: skip
+
+
+@given(dtype=dtypes, seed=seeds, shape=few, reduction=reductions, delta=st.floats(0.1, 3))
+def test_losses_of_numbers(dtype: Any, seed: int, shape: tuple[int, ...], reduction: str, delta: float) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(2, *shape)).astype(dtype)
+    for name, options in [("MSELoss", {}), ("L1Loss", {}), ("HuberLoss", {"delta": delta})]:
+        ours, theirs = getattr(nn, name), getattr(torch.nn, name)
+        compare(
+            ours(reduction=reduction, **options), theirs(reduction=reduction, **options), [np.array(x), np.array(y)]
+        )
+
+
+@given(data=st.data(), dtype=dtypes, seed=seeds, shape=few, reduction=reductions, spread=st.sampled_from([1.0, 100.0]))
+def test_binary_cross_entropy(
+    data: st.DataObject, dtype: Any, seed: int, shape: tuple[int, ...], reduction: str, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits = np.array(rng.normal(0, spread, shape).astype(dtype))
+    choices = st.sampled_from([None, *(rng.uniform(0, 2, shape[axis:]).astype(dtype) for axis in (0, len(shape)))])
+    weight, positive = data.draw(choices, "weight"), data.draw(choices, "pos_weight")
+    targets = np.array(data.draw(st.sampled_from([rng.random(shape), rng.integers(0, 2, shape)])).astype(dtype))
+    ours = nn.BCEWithLogitsLoss(weight, pos_weight=positive, reduction=reduction)
+    their_weight, their_positive = tensors(dtype, weight, positive)
+    theirs = torch.nn.BCEWithLogitsLoss(their_weight, pos_weight=their_positive, reduction=reduction)
+    compare(ours, theirs, [logits, targets], scale=spread)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")  # that their next version will not
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, batch=sizes, more=few,
+    reduction=st.sampled_from(["mean", "batchmean", "sum", "none"]), log_target=st.booleans(),
+)  # fmt: skip
+def test_kl_div(
+    data: st.DataObject, dtype: Any, seed: int, batch: int, more: tuple[int, ...], reduction: str, log_target: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = nn.LogSoftmax()(rng.normal(size=(2, batch, *more, 4)).astype(dtype))
+    options = {"reduction": reduction, "log_target": log_target}
+    compare(nn.KLDivLoss(**options), torch.nn.KLDivLoss(**options), [x, y if log_target else np.exp(y)])
+
+
+# --- layers ----------------------------------------------------------------------------------------------------------
+
+
+@given(dtype=dtypes, seed=seeds, inputs=sizes, outputs=sizes, more=few, bias=st.booleans())
+def test_linear(dtype: Any, seed: int, inputs: int, outputs: int, more: tuple[int, ...], bias: bool) -> None:
+    rng = np.random.default_rng(seed)
+    ours = nn.Linear(inputs, outputs, bias, rng=rng, dtype=dtype)
+    theirs = [torch.tensor(p.data, requires_grad=True) for p in ours.parameters()]
+    x = rng.normal(size=(*more, inputs)).astype(dtype)
+    compare(
+        ours,
+        lambda x: torch.nn.functional.linear(x, theirs[0].T, *theirs[1:]),
+        [x],
+        parameters=(ours.parameters(), theirs),
+    )
+
+
+@given(dtype=dtypes, seed=seeds, count=sizes, length=sizes, more=few, data=st.data())
+def test_embedding(dtype: Any, seed: int, count: int, length: int, more: tuple[int, ...], data: st.DataObject) -> None:
+    padding = data.draw(st.sampled_from([None, *range(-count, count)]), "padding_idx")
+    rng = np.random.default_rng(seed)
+    ours = nn.Embedding(count, length, padding, rng=rng, dtype=dtype)
+    ours.weight.data[...] = rng.normal(size=(count, length))  # the padding, too
+    theirs = torch.nn.Embedding(count, length, padding, _weight=torch.tensor(ours.weight.data))
+    compare(ours, theirs, [], rng.integers(0, count, more), parameters=([ours.weight], [theirs.weight]))
+
+
+@given(data=st.data(), shape=st.lists(st.integers(0, 3), min_size=1, max_size=4), seed=seeds)
+def test_flatten(data: st.DataObject, shape: list[int], seed: int) -> None:
+    start = data.draw(st.integers(0, len(shape) - 1))
+    end = data.draw(st.integers(start, len(shape) - 1))
+    for ends in ((start, end), (start - len(shape), end - len(shape))):
+        compare(nn.Flatten(*ends), torch.nn.Flatten(*ends), [np.random.default_rng(seed).normal(size=shape)])
+
+
+# --- normalisation ---------------------------------------------------------------------------------------------------
+
+
+def with_numbers(ours: Any, theirs: Any, rng: Any) -> Any:
+    """The parameters of both, made the same and not alike."""
+    own, foreign = ours.parameters(), list(theirs.parameters())
+    for a, b in zip(own, foreign, strict=True):
+        a.data[...] = rng.normal(size=a.shape)
+        b.data.copy_(torch.tensor(a.data))
+    return own, foreign
+
+
+@given(
+    kind=st.sampled_from(["BatchNorm1d", "BatchNorm2d"]),
+    dtype=dtypes,
+    seed=seeds,
+    batch=st.integers(2, 4),
+    channels=sizes,
+    places=st.tuples(sizes, sizes),
+    sequence=st.booleans(),
+    eps=st.sampled_from([1e-5, 0.1]),
+    momentum=st.sampled_from([None, 0.1, 0.0, 1.0]),
+    affine=st.booleans(),
+    track=st.booleans(),
+)
+def test_batch_norm(
+    kind: str, dtype: Any, seed: int, batch: int, channels: int, places: tuple[int, int], sequence: bool, eps: float,
+    momentum: float | None, affine: bool, track: bool,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    shape = (batch, channels, *(places if kind == "BatchNorm2d" else places[:sequence]))
+    options = {"eps": eps, "momentum": momentum, "affine": affine, "track_running_stats": track}
+    ours = getattr(nn, kind)(channels, **options, dtype=dtype)
+    theirs = getattr(torch.nn, kind)(channels, **options, dtype=torch.tensor(np.ones(1, dtype)).dtype)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    parameters = with_numbers(ours, theirs, rng)
+    for training in (True, True, False, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = (rng.uniform(-1, 1, shape) + 3 * np.arange(batch).reshape(-1, *[1] * (len(shape) - 1))).astype(dtype)
+        compare(ours, theirs, [x], parameters=parameters, scale=10)
+        for name, state in theirs.state_dict().items():
+            close(ours.state_dict()[name], state)
+
+
+@given(
+    dtype=dtypes,
+    seed=seeds,
+    more=few,
+    shape=st.lists(st.integers(2, 4), min_size=1, max_size=2),
+    eps=st.sampled_from([1e-5, 0.1]),
+    affine=st.booleans(),
+    bias=st.booleans(),
+    default=st.booleans(),
+)
+def test_layer_and_rms_norm(
+    dtype: Any, seed: int, more: tuple[int, ...], shape: list[int], eps: float, affine: bool, bias: bool, default: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = (rng.uniform(-1, 1, (*more, *shape)) + 3 * np.arange(shape[-1])).astype(dtype)  # no variance near 0
+    kind = {"dtype": torch.tensor(x).dtype}
+    pairs = [
+        (nn.LayerNorm(shape, eps, affine, bias, dtype=dtype), torch.nn.LayerNorm(shape, eps, affine, bias, **kind)),
+        (
+            nn.RMSNorm(shape, None if default else eps, affine, dtype=dtype),
+            torch.nn.RMSNorm(shape, None if default else eps, affine, **kind),
+        ),
+    ]
+    for ours, theirs in pairs:
+        compare(ours, theirs, [x], parameters=with_numbers(ours, theirs, rng))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (8, 3, 5), (8, 3, 5, 2)])
+def test_fans(shape: tuple[int, ...]) -> None:
+    theirs = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape if len(shape) > 2 else shape[::-1]))
+    assert init.fans(shape) == theirs

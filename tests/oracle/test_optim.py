@@ -1,0 +1,289 @@
+"""Optimisers, clipping, averages and schedules against PyTorch's."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_np import Tensor, optim
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+FRACTIONS = st.floats(0.0, 0.99)
+DECAYS = st.one_of(st.just(0.0), st.floats(0.0, 0.5))
+KEPT = st.floats(0.5, 0.999)  # of a mean square; with less, one gradient near 0 makes it small, and digits are lost
+EPSILONS = st.floats(1e-8, 1e-2)
+RATES = st.floats(0.0, 0.1)
+SETTINGS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "SGD": {"momentum": st.one_of(st.just(0.0), FRACTIONS), "nesterov": st.booleans(), "weight_decay": DECAYS},
+    "Adam": {"betas": st.tuples(FRACTIONS, KEPT), "eps": EPSILONS, "weight_decay": DECAYS},
+    "AdamW": {"betas": st.tuples(FRACTIONS, KEPT), "eps": EPSILONS, "weight_decay": DECAYS},
+    "RMSprop": {
+        "alpha": KEPT,
+        "eps": st.floats(1e-4, 1e-2),
+        "weight_decay": DECAYS,
+        "momentum": st.one_of(st.just(0.0), FRACTIONS),
+        "centered": st.booleans(),
+    },
+    "Adagrad": {"lr_decay": DECAYS, "eps": EPSILONS, "weight_decay": DECAYS},
+    "Muon": {
+        "weight_decay": DECAYS,
+        "momentum": FRACTIONS,
+        "nesterov": st.booleans(),
+        "adjust_lr_fn": st.sampled_from(["original", "match_rms_adamw"]),
+    },
+}
+SHAPES = {"Muon": [(3, 5), (6, 2), (4, 4), (1, 3)]}
+TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
+
+
+@st.composite
+def settings_of(draw: st.DrawFn, name: str, some: bool = False) -> dict[str, Any]:
+    """Values of all settings, or of some of them."""
+    strategies = {"lr": RATES} | SETTINGS[name]
+    if some:
+        strategies = {key: strategies[key] for key in draw(st.sets(st.sampled_from(sorted(strategies))))}
+    return {key: draw(strategy) for key, strategy in strategies.items()}
+
+
+def transposed(array: np.ndarray) -> np.ndarray:
+    return array.T.copy() if array.ndim == 2 else array
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", SETTINGS)
+@given(data=st.data())
+def test_ten_steps_are_those_of_pytorch(name: str, dtype: type, data: st.DataObject) -> None:
+    settings, others = data.draw(settings_of(name)), data.draw(settings_of(name, some=True))
+    for merged in (settings, settings | others):
+        assume(not merged.get("nesterov") or merged["momentum"] > 0)
+    falls = data.draw(st.booleans())
+    rng = np.random.default_rng(data.draw(st.integers(0, 9)))
+    shapes = SHAPES.get(name, [(2, 3), (5,), (), (7, 9)])
+    scale = data.draw(st.sampled_from([1e-2, 1.0, 1e2]))
+    values = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+
+    ours = [Tensor(value.copy(), requires_grad=True) for value in values]
+    theirs = [torch.nn.Parameter(torch.tensor(transposed(value))) for value in values]
+    lr = settings["lr"]
+    given = settings | {"lr": optim.ExponentialScheduler(lr, 0.5, 3)} if falls else settings
+    optimizer = getattr(optim, name)([{"parameters": ours[:2]}, {"parameters": ours[2:], **others}], **given)
+    reference = getattr(torch.optim, name)([{"params": theirs[:2]}, {"params": theirs[2:], **others}], **settings)
+
+    for step in range(10):
+        for i, (t, u) in enumerate(zip(ours, theirs, strict=True)):
+            if i and rng.random() < 0.2:  # no gradient this time
+                t.grad = u.grad = None
+            else:
+                gradient = (scale * rng.normal(size=t.shape)).astype(dtype)
+                t.grad, u.grad = Tensor(gradient), torch.tensor(transposed(gradient))
+        for i, group in enumerate(reference.param_groups):
+            if falls and not (i and "lr" in others):
+                group["lr"] = lr * 0.5 ** (step // 3)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)  # Muon in the dtype of the weights
+            patch.setattr(optim, "BLOCK", 20)  # the last parameter in four pieces
+            reference.step()
+            optimizer.step()
+        relative = TOLERANCES[dtype]
+        for t, u in zip(ours, theirs, strict=True):
+            assert t.dtype == dtype
+            np.testing.assert_allclose(
+                t.data, transposed(u.detach().numpy()), rtol=relative, atol=relative * max(scale, 1)
+            )
+
+
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    kinds = function.__init__.__defaults__ or ()
+    names = function.__init__.__code__.co_varnames[: function.__init__.__code__.co_argcount]
+    return dict(zip(names[len(names) - len(kinds) :], kinds, strict=True)) | (function.__init__.__kwdefaults__ or {})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_defaults_are_those_of_pytorch(name: str) -> None:
+    ours, theirs = defaults_of(getattr(optim, name)), defaults_of(getattr(torch.optim, name))
+    assert ours
+    for key, value in ours.items():
+        assert value == ("original" if key == "adjust_lr_fn" else theirs[key])
+    assert set(SETTINGS[name]) | {"lr"} == set(ours) | {"lr"}
+
+
+def test_muon_is_near_what_pytorch_computes_in_bfloat16() -> None:
+    rng = np.random.default_rng(0)
+    w, g = rng.normal(size=(2, 30, 50)).astype(np.float32)
+    ours, theirs = Tensor(w.copy(), requires_grad=True), torch.nn.Parameter(torch.tensor(w.T.copy()))
+    ours.grad, theirs.grad = Tensor(g), torch.tensor(g.T.copy())
+    optim.Muon([ours], lr=1.0).step()
+    torch.optim.Muon([theirs], lr=1.0).step()
+    assert np.linalg.norm(ours.data.T - theirs.detach().numpy()) < 0.02 * np.linalg.norm(ours.data - w)
+
+
+# --- gradients and weights -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(
+    max_norm=st.floats(0, 10),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+    special=st.sampled_from([None, np.inf, np.nan]),
+    strict=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_clipping_is_that_of_pytorch(
+    dtype: type, max_norm: float, scale: float, special: float | None, strict: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    gradients = [(scale * rng.normal(size=shape)).astype(dtype) for shape in [(2, 3), (), (7, 9)]]
+    if special is not None:
+        gradients[0][0, 0] = special
+    ours = [Tensor(np.zeros(g.shape, dtype), requires_grad=True) for g in [*gradients, np.ones(2)]]
+    theirs = [torch.nn.Parameter(torch.tensor(t.data)) for t in ours]
+    for t, u, g in zip(ours, theirs, gradients, strict=False):
+        t.grad, u.grad = Tensor(g.copy()), torch.tensor(g)
+    if strict and special is not None:
+        with pytest.raises(RuntimeError, match="norm of the gradients is (inf|nan)"):
+            optim.clip_grad_norm(ours, max_norm, error_if_nonfinite=True)
+        max_norm = math.inf  # nothing was changed
+    else:
+        with np.errstate(invalid="ignore"):
+            found = optim.clip_grad_norm(iter(ours), max_norm, error_if_nonfinite=strict)
+        expected = torch.nn.utils.clip_grad_norm_(theirs, max_norm, error_if_nonfinite=strict)
+        np.testing.assert_allclose(found, expected.item(), rtol=TOLERANCES[dtype])
+    assert ours[3].grad is None
+    for t, u in zip(ours[:3], theirs, strict=False):
+        assert t.grad.dtype == dtype
+        np.testing.assert_allclose(t.grad.data, u.grad.numpy(), rtol=TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(decay=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_averages_are_those_of_pytorch(dtype: type, decay: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    w = Tensor(rng.normal(size=(3, 4)).astype(dtype), requires_grad=True)
+    module = torch.nn.Linear(4, 3, bias=False)
+    module.weight = torch.nn.Parameter(torch.tensor(w.data))
+    rule = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
+    average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=rule)
+    average.update_parameters(module)  # the first time it copies
+    ema = optim.EMA([w], decay)
+    for _ in range(10):
+        w.data[...] = rng.normal(size=(3, 4))
+        module.weight.data[...] = torch.tensor(w.data)
+        ema.update()
+        average.update_parameters(module)
+    expected = average.module.weight.detach().numpy()
+    with ema.applied():
+        np.testing.assert_allclose(w.data, expected, rtol=TOLERANCES[dtype], atol=TOLERANCES[dtype])
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+
+def rates_of(make: Callable[[Any], Any], lr: float, steps: int) -> list[float]:
+    """What PyTorch's scheduler sets at each step."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=lr)
+    with warnings.catch_warnings():  # SequentialLR calls its parts in a way that PyTorch warns of
+        warnings.simplefilter("ignore", UserWarning)
+        scheduler, rates = make(optimizer), []
+        for _ in range(steps):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    return rates
+
+
+def compare(schedule: Callable[[int], float], make: Callable[[Any], Any], lr: float, steps: int) -> None:
+    expected = rates_of(make, lr, steps)
+    np.testing.assert_allclose([schedule(step) for step in range(steps)], expected, rtol=1e-9, atol=1e-12)
+
+
+schedulers = torch.optim.lr_scheduler
+LENGTHS = st.integers(1, 60)
+GAMMAS = st.floats(0.3, 1.1)
+
+
+@given(lr=RATES, size=LENGTHS, gamma=GAMMAS, milestones=st.lists(LENGTHS, unique=True, max_size=4).map(sorted))
+def test_step_schedules_are_those_of_pytorch(lr: float, size: int, gamma: float, milestones: list[int]) -> None:
+    compare(optim.StepScheduler(lr, size, gamma), lambda o: schedulers.StepLR(o, size, gamma), lr, 100)
+    ours = optim.MultiStepScheduler(lr, milestones, gamma)
+    compare(ours, lambda o: schedulers.MultiStepLR(o, milestones, gamma), lr, 100)
+    smooth = optim.ExponentialScheduler(lr, gamma, 1)
+    compare(smooth, lambda o: schedulers.ExponentialLR(o, gamma), lr, 30)
+
+
+@given(lr=RATES, steps=LENGTHS, part=st.floats(0, 1), start=st.floats(0.01, 1))
+def test_cosine_and_warmup_are_those_of_pytorch(lr: float, steps: int, part: float, start: float) -> None:
+    cosine = optim.CosineScheduler(lr, steps, minimum=part * lr)
+    compare(cosine, lambda o: schedulers.CosineAnnealingLR(o, steps, part * lr), lr, steps + 1)
+    warmup = optim.WarmupScheduler(lr, steps, start)
+    compare(warmup, lambda o: schedulers.LinearLR(o, start, total_iters=steps), lr, steps + 9)
+    milestone = steps + 3
+    compare(
+        optim.JoinedScheduler([warmup, cosine], [milestone]),
+        lambda o: schedulers.SequentialLR(
+            o,
+            [
+                schedulers.LinearLR(o, start, total_iters=steps),
+                schedulers.CosineAnnealingLR(o, steps, part * lr),
+            ],
+            [milestone],
+        ),
+        lr,
+        milestone + steps + 1,
+    )
+
+
+@given(
+    lr=RATES,
+    steps=LENGTHS,
+    start=st.floats(0, 0.95),
+    strategy=st.sampled_from(["cos", "linear"]),
+    factors=st.tuples(st.floats(0.5, 100), st.floats(0.5, 1e5)),
+)
+def test_one_cycle_is_that_of_pytorch(
+    lr: float, steps: int, start: float, strategy: str, factors: tuple[float, float]
+) -> None:
+    assume(start * steps != 1)  # where PyTorch divides by 0
+    ours = optim.OneCycleScheduler(lr, steps, start, strategy, *factors)
+    compare(
+        ours,
+        lambda o: schedulers.OneCycleLR(
+            o,
+            lr,
+            total_steps=steps,
+            pct_start=start,
+            anneal_strategy=strategy,
+            cycle_momentum=False,
+            div_factor=factors[0],
+            final_div_factor=factors[1],
+        ),
+        lr,
+        steps,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "names"),
+    [
+        (optim.StepScheduler, schedulers.StepLR, {"gamma": "gamma"}),
+        (optim.MultiStepScheduler, schedulers.MultiStepLR, {"gamma": "gamma"}),
+        (optim.CosineScheduler, schedulers.CosineAnnealingLR, {"minimum": "eta_min"}),
+        (optim.WarmupScheduler, schedulers.LinearLR, {"start_factor": "start_factor"}),
+        (
+            optim.OneCycleScheduler,
+            schedulers.OneCycleLR,
+            {name: name for name in ("pct_start", "anneal_strategy", "div_factor", "final_div_factor")},
+        ),
+    ],
+)
+def test_defaults_of_schedules_are_those_of_pytorch(ours: type, theirs: type, names: dict[str, str]) -> None:
+    found = defaults_of(ours)
+    assert set(found) == set(names)
+    assert found == {own: defaults_of(theirs)[name] for own, name in names.items()}

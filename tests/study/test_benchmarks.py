@@ -1,0 +1,97 @@
+"""Every benchmark runs, in seconds and in small, and says what it measured; no times are asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from examples_as_run import ROOT
+
+import benchmarks
+
+pytestmark = pytest.mark.slow
+SMALL = {
+    "mnist_step": ["--hidden", "8", "--rounds", "2", "--images", "640", "--names", "tinygrad_np", "numpy"],
+    "products": ["--hidden", "8", "--rounds", "1", "--names", "tinygrad_np"],
+    "convolution": ["--rounds", "1", "--batch", "2", "--names", "tinygrad_np"],
+    "networks": ["--rounds", "1", "--batch", "2", "--steps", "1", "--layers", "1", "--names", "tinygrad_np"],
+    "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8", "layer_norm"],
+    "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
+    "scaling": ["--largest", "3", "--plot", ""],
+    "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
+    "startup": ["--rounds", "1", "--names", "tinygrad_np", "numpy"],
+    "watching": [
+        "--hidden",
+        "8",
+        "--rounds",
+        "1",
+        "--images",
+        "640",
+        "--names",
+        "tinygrad_np",
+        "tinygrad_np under guard",
+    ],
+    "accuracy": ["--samples", "80"],
+    "contention": ["--hidden", "8", "--rounds", "1", "--images", "640", "--threads", "1", "--names", "tinygrad_np"],
+}
+
+
+def test_every_benchmark_is_run_below() -> None:
+    files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "turns"}
+    assert files == set(SMALL) == set(benchmarks.BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_runs_and_ends_with_a_line_of_json(name: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert records
+    assert all(record["benchmark"].startswith(name) for record in records)
+
+
+def test_a_competitor_that_is_not_installed_is_left_out() -> None:
+    blocked = "import sys; sys.modules['mygrad'] = None; import runpy;"
+    script = f"{blocked} runpy.run_module('benchmarks.turns', run_name='__main__')"
+    settings = '{"workload": "chain", "repeats": 1}'
+    command = [sys.executable, "-c", script, "benchmarks.overhead", "mygrad", settings, ""]
+    done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True)
+    assert done.stdout == '{"missing": "mygrad"}\n'
+
+
+OVERHEAD = ["benchmarks.overhead", "--workloads", "chain", "--rounds", "1", "--repeats", "1", "--names", "tinygrad_np"]
+
+
+def test_another_checkout_competes() -> None:
+    command = [sys.executable, "-m", *OVERHEAD, "--beside", "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])["results"]
+    assert results.keys() == {"tinygrad_np", f"tinygrad_np at {ROOT}"}
+
+
+def test_another_checkout_runs_its_own_package(tmp_path: Path) -> None:
+    (tmp_path / "tinygrad_np").mkdir()
+    command = [sys.executable, "-m", *OVERHEAD, "--beside", str(tmp_path)]
+    (tmp_path / "tinygrad_np/__init__.py").write_text("raise NotImplementedError('the other package')")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "NotImplementedError: the other package" in done.stderr
+    assert f"benchmarks.overhead: tinygrad_np at {tmp_path} ended with code 1" in done.stderr
+    (tmp_path / "tinygrad_np/__init__.py").unlink()
+    (tmp_path / "tinygrad_np").rmdir()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert f"--beside {tmp_path}: expected a checkout of this project, with a directory tinygrad_np" in done.stderr
+
+
+def test_losses_that_differ_fail_the_benchmark() -> None:
+    script = (
+        "import sys; from benchmarks import mnist_step, turns; sys.argv[1:] = [];"
+        "results = {n: turns.Result([1.0], [v], '') for n, v in (('tinygrad_np', 0.5), ('numpy', 0.502))};"
+        "turns.race = lambda *arguments: results;"
+        "mnist_step.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "numpy: its losses differ from ours by 0.002" in done.stderr

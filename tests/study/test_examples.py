@@ -1,0 +1,131 @@
+"""The shorter examples, as their users run them or in small: on real data, with the results that they state."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinygrad_np import get_num_threads, optim, set_num_threads
+from tinygrad_np.data import load_mnist
+
+import examples_as_run
+import numpy as np
+import pytest
+from examples_as_run import EXAMPLES
+
+sys.path.insert(0, str(EXAMPLES))
+import char_transformer
+import mnist_cnn
+import mnist_vae
+import schedules
+import second_order
+from command_line import progress
+
+TRAIN, TEST = load_mnist(EXAMPLES / "data/mnist")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+SCRIPTS = ["quickstart", "custom_op", "mnist_cnn", "char_transformer", "mnist_vae", "second_order", "schedules"]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """OpenBLAS's second thread would stall where the machine has other work."""
+    before = get_num_threads()
+    set_num_threads(1)
+    yield
+    set_num_threads(before)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_says_what_it_shows(script: str, tmp_path: Path) -> None:
+    done = examples_as_run.run(f"{script}.py", tmp_path, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"`python examples/{script}.py`" in done.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_quickstart_reads_digits(tmp_path: Path) -> None:
+    done = examples_as_run.run("quickstart.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1].partition("%")[0]) >= 96.5
+    assert (tmp_path / "runs/quickstart/loss_by_step.png").exists()
+
+
+def test_an_operation_of_ones_own_is_proved_and_used(tmp_path: Path) -> None:
+    done = examples_as_run.run("custom_op.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "is that of finite differences, to second order" in done.stdout
+    assert float(done.stdout.partition("a network with it reads ")[2].partition("%")[0]) >= 94
+    assert (tmp_path / "runs/custom_op/operation.png").exists()
+
+
+def test_schedules_are_drawn_each_under_the_call_that_makes_it(tmp_path: Path) -> None:
+    done = examples_as_run.run("schedules.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/schedules/schedules.png").exists()
+    for schedule in schedules.SCHEDULES:
+        again = eval(schedules.call(schedule), vars(optim).copy())
+        assert again == schedule
+
+
+def test_the_convolutional_network_learns_from_a_few_thousand_images() -> None:
+    rng = np.random.default_rng(0)
+    model = mnist_cnn.network(rng)
+    few = type(TRAIN)(TRAIN.images[:6000], TRAIN.labels[:6000])
+    with progress(0, "step", quiet=True) as bar:
+        losses = list(mnist_cnn.train(model, few, 2, rng, bar))
+    assert losses[1] < losses[0] / 3
+    assert mnist_cnn.accuracy(model, TEST) > 0.96
+
+
+def test_the_swing_is_found_by_its_equation() -> None:
+    rng = np.random.default_rng(0)
+    solution = second_order.Solution(rng)
+    with progress(0, "step", quiet=True) as bar:
+        losses = second_order.train(solution, 1500, rng, bar)
+    t = np.linspace(0, second_order.END, 50)
+    assert np.mean(losses[-100:]) < np.mean(losses[:10]) / 100
+    assert (
+        np.max(np.abs(solution(t[:, np.newaxis]).data[:, 0] - second_order.exact(t))) < 0.35
+    )  # it swings from 1 to -0.7
+    step = 1e-4  # the solution in closed form does solve the equation
+    before, here, after = (second_order.exact(t + s) for s in (-step, 0, step))
+    speed, acceleration = (after - before) / (2 * step), (after - 2 * here + before) / step**2
+    rest = acceleration + 2 * second_order.FRICTION * speed + second_order.FREQUENCY**2 * here
+    assert np.max(np.abs(rest)) < 1e-5
+    assert here[0] == 1
+
+
+def test_the_autoencoder_comes_to_know_digits() -> None:
+    rng = np.random.default_rng(0)
+    pixels = TRAIN.images[:10_000].reshape(-1, 784) / np.float32(255)
+    model = mnist_vae.Autoencoder(rng)
+    with progress(0, "step", quiet=True) as bar:
+        losses = mnist_vae.train(model, pixels, 2, rng, bar)
+    assert np.mean(losses[-20:]) < 195  # a decoder that knows only the mean image is at 206
+    assert mnist_vae.negative_bound(model, TEST.images[:1000].reshape(-1, 784) / np.float32(255), rng).item() < 195
+
+
+def test_the_transformer_learns_letters_from_letters_before() -> None:
+    rng = np.random.default_rng(0)
+    text = char_transformer.read_text()
+    alphabet = sorted(set(text))
+    numbers = np.array([alphabet.index(letter) for letter in text[:60_000]])
+    model = char_transformer.Transformer(len(alphabet), length=32, features=32, layers=1, rng=rng)
+    before = char_transformer.held_out(model, numbers[-5000:])
+    assert before == pytest.approx(np.log(len(alphabet)), rel=0.05)  # no opinion
+    with progress(0, "step", quiet=True) as bar:
+        char_transformer.train(model, numbers[:-5000], 120, rng, bar)
+    assert char_transformer.held_out(model, numbers[-5000:]) < 3
+    window = rng.integers(0, len(alphabet), (1, 32))
+    changed = window.copy()
+    changed[0, 20:] = 0
+    np.testing.assert_allclose(model(window).data[0, :20], model(changed).data[0, :20], atol=1e-5)  # no look ahead
+    assert len(char_transformer.write(model, window[0], 5, rng)) == 37
+
+
+def test_n_grams_are_counted_right() -> None:
+    """By hand: after "ab" comes "a" twice of twice, one kind of letter; the order below says a half, and so on down."""
+    found = char_transformer.n_gram("ababab", "aba", letters=2, order=2)
+    a = (3 + 2 * 1 / 2) / (6 + 2)  # unigrams: three of six, two kinds
+    b_after_a = (3 + 1 * a) / (3 + 1)
+    a_after_b = (2 + 1 * a) / (2 + 1)
+    assert found == pytest.approx(-np.mean(np.log([a, b_after_a, a_after_b])))

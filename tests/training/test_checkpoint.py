@@ -1,0 +1,281 @@
+"""Trainings that are saved and resumed: the same bits, whatever happens to the files and the process in between."""
+
+import itertools
+import json
+import os
+import resource as limits
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tinygrad_np import cross_entropy, nn, optim, serialization
+from tinygrad_np.checkpoint import Checkpoints
+from tinygrad_np.data import DataLoader
+from tinygrad_np.tensor import Array
+
+import examples_as_run
+import kill_and_resume
+import numpy as np
+import pytest
+from examples_as_run import write_subset
+
+IMAGES = np.random.default_rng(1).random((40, 6), np.float32)
+LABELS = np.random.default_rng(2).integers(0, 3, 40)
+
+
+class Training:
+    """A network with a generator that order and dropout share, an optimiser with state and a schedule, an average."""
+
+    def __init__(self, seed: int = 0, **parts: Any) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.model = nn.Sequential(
+            nn.Linear(6, 8, rng=self.rng),
+            nn.BatchNorm1d(8),
+            nn.Dropout(0.3, rng=self.rng),
+            nn.Linear(8, 3, rng=self.rng),
+        )
+        schedule = optim.JoinedScheduler([optim.WarmupScheduler(0.01, 5), optim.CosineScheduler(0.01, 20)], [5])
+        self.optimizer = optim.AdamW(self.model.parameters(), lr=schedule)
+        self.loader = DataLoader(IMAGES, LABELS, batch_size=8, rng=self.rng)
+        self.average = optim.EMA(self.model.parameters(), 0.9)
+        self.stream = self.epochs()
+        self.parts = {name: getattr(self, name) for name in ("model", "optimizer", "loader", "average", "rng")} | parts
+
+    def steps(self, count: int) -> list[float]:
+        """The losses of so many further steps."""
+        losses = []
+        for images, labels in itertools.islice(self.stream, count):
+            loss = cross_entropy(self.model(images), labels)
+            self.optimizer.minimize(loss)
+            self.average.update()
+            losses.append(loss.item())
+        return losses
+
+    def epochs(self) -> Iterator[tuple[Array, ...]]:
+        while True:
+            yield from self.loader
+
+    def bits(self) -> dict[str, bytes]:
+        own = {name: part for name, part in self.parts.items() if hasattr(part, "state_dict")}
+        return {f"{n}/{path}": a.tobytes() for n, part in own.items() for path, a in part.state_dict().items()}
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 7, 10])  # an epoch has 5
+def test_what_is_resumed_goes_on_to_the_same_bits(tmp_path: Path, step: int) -> None:
+    undisturbed = Training()
+    undisturbed.steps(step)
+    checkpoints = Checkpoints(tmp_path / "new", **undisturbed.parts)
+    checkpoints.save(step, {"losses": [0.1, float("inf")]})
+    losses = undisturbed.steps(13)
+    resumed = Training(seed=99)
+    resumed.steps(3)
+    found = Checkpoints(tmp_path / "new", **resumed.parts).resume()
+    assert found == (step, {"losses": [0.1, float("inf")]}, [])
+    resumed.stream = resumed.epochs()
+    assert resumed.steps(13) == losses
+    assert resumed.bits() == undisturbed.bits()
+    assert resumed.rng.random() == undisturbed.rng.random()
+
+
+def test_the_newest_two_are_kept_and_what_a_kill_has_left_is_removed(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, rng=np.random.default_rng(0))
+    (tmp_path / ".step-0000000001.safetensors.123").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("not ours")
+    for step in (1, 2, 10):
+        checkpoints.save(step)
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000010.safetensors"]
+    checkpoints.save(5)  # gone on from an older one: the newer ones are of another future
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000005.safetensors"]
+    assert Checkpoints(tmp_path / "nothing", rng=np.random.default_rng(0)).resume() is None
+
+
+@pytest.mark.parametrize("place", [0, 3, 10, 60, -1])
+def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path: Path, place: int) -> None:
+    rng = np.random.default_rng(0)
+    checkpoints = Checkpoints(tmp_path, rng=rng, model=nn.Linear(2, 2, rng=rng))
+    older, newer = checkpoints.save(1), checkpoints.save(2)
+    content = bytearray(newer.read_bytes())
+    content[place] ^= 1
+    newer.write_bytes(content)
+    step, _, damaged = checkpoints.resume()
+    assert step == 1
+    assert len(damaged) == 1
+    assert damaged[0].startswith(f"{newer}: ")
+    older.write_bytes(older.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"no checkpoint in it is whole: .*step-0000000002.*; .*step-0000000001"):
+        checkpoints.resume()
+
+
+def test_a_checkpoint_of_another_training_changes_nothing(tmp_path: Path) -> None:
+    first = Training()
+    Checkpoints(tmp_path, **first.parts).save(1)
+    other = Training(seed=5)
+    other.steps(2)
+    before = other.bits()
+    for parts, message in (
+        (other.parts | {"more": nn.BatchNorm1d(2)}, "the state does not fit this more: bias is missing"),
+        ({"rng": other.rng, "average": other.average}, "of other parts than this training's: loader, model, optimizer"),
+        (other.parts | {"more": np.random.default_rng(0)}, "of other parts than this training's: more"),
+        (other.parts | {"loader": DataLoader(IMAGES[:5], batch_size=2)}, r"loader: order has shape \(40,\)"),
+        (other.parts | {"model": nn.Linear(6, 3, rng=other.rng)}, "model: 0.bias is unknown"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Checkpoints(tmp_path, **parts).resume()
+        assert other.bits() == before
+    with pytest.raises(TypeError, match=r"rng must be a np.random.Generator or have state_dict\(\)"):
+        Checkpoints(tmp_path, rng=np.random)
+    for name in ("loader", "model"):
+        with pytest.raises(ValueError, match=f"{name} draws from a generator that is not a part: give it, as rng=rng"):
+            Checkpoints(tmp_path, **{name: other.parts[name]})
+    with pytest.raises(ValueError, match="has no slash, unlike 'a/b'"):
+        Checkpoints(tmp_path, **{"a/b": other.average})
+    Checkpoints(tmp_path / "mt", rng=np.random.Generator(np.random.MT19937(0))).save(1)
+    with pytest.raises(ValueError, match="state must be for a PCG64"):
+        Checkpoints(tmp_path / "mt", rng=np.random.default_rng(0)).resume()
+
+
+def test_a_state_that_is_refused_late_is_put_back(tmp_path: Path) -> None:
+    """A batch size is looked at by the loader itself, when the model is loaded already."""
+    first = Training()
+    first.steps(3)
+    first.loader.batch_size = 20
+    Checkpoints(tmp_path, **first.parts).save(1)
+    other = Training(seed=5)
+    before, state = other.bits(), other.rng.bit_generator.state
+    with pytest.raises(ValueError, match=r"step-0000000001.safetensors: .* batches of 20, not of 8"):
+        Checkpoints(tmp_path, **other.parts).resume()
+    assert other.bits() == before
+    assert other.rng.bit_generator.state == state
+
+
+def test_going_back_within_an_iteration_gives_the_same_batches(tmp_path: Path) -> None:
+    loader = DataLoader(np.arange(10), batch_size=2, rng=(rng := np.random.default_rng(0)))
+    checkpoints = Checkpoints(tmp_path, loader=loader, rng=rng)
+    iteration = iter(loader)
+    next(iteration)
+    checkpoints.save(1)
+    rest = [batch.tolist() for (batch,) in iteration] + [batch.tolist() for (batch,) in loader]
+    stale = iter(loader)
+    next(stale)
+    checkpoints.resume()
+    next(stale)  # which no longer counts
+    assert [batch.tolist() for (batch,) in loader] + [batch.tolist() for (batch,) in loader] == rest
+    nested = [[b.tolist() for (b,) in loader] for _ in DataLoader(np.arange(2), batch_size=1)]
+    assert len(nested) == 2
+
+
+def test_a_training_that_was_not_resumed_does_not_replace_a_longer_one(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, rng=np.random.default_rng(0)).save(1000)
+    another = Checkpoints(tmp_path, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"holds later checkpoints than step 1: resume\(\) goes on from there"):
+        another.save(1)
+    another.resume()
+    another.save(10**10)
+    another.save(10**10 + 1)
+    assert another.resume().step == 10**10 + 1
+    with pytest.raises(ValueError, match="a step is at least 0, not -1"):
+        another.save(-1)
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        '{"step": Infinity, "record": 1, "generators": {}}',
+        "[" * 200_000,
+        '{"step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": 3}}}',
+        json.dumps({"step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": {
+            "key": [1] * 624, "pos": 2_000_000_000}}}}),
+    ],
+)  # fmt: skip
+def test_crafted_states_are_refused(tmp_path: Path, crafted: str) -> None:
+    rng = np.random.Generator(np.random.MT19937(0))
+    before = rng.bit_generator.state["state"]["key"].tolist()
+    serialization.save(tmp_path / "step-0000000001.safetensors", {}, {"training": crafted})
+    with pytest.raises(ValueError, match="step-0000000001"):
+        Checkpoints(tmp_path, rng=rng).resume()
+    assert rng.bit_generator.state["state"]["key"].tolist() == before
+
+
+@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+def test_every_generator_is_saved(tmp_path: Path, kind: Any) -> None:
+    rng = np.random.Generator(kind(0))
+    rng.random(3, np.float32)  # half of a number is left over
+    checkpoints = Checkpoints(tmp_path, rng=rng)
+    checkpoints.save(0)
+    drawn = rng.random(5, np.float32)
+    checkpoints.resume()
+    np.testing.assert_array_equal(rng.random(5, np.float32), drawn)
+
+
+def test_older_checkpoints_survive_a_full_disk(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, model=nn.Linear(50, 50, rng=np.random.default_rng(0)))
+    checkpoints.save(1)
+    soft, hard = limits.getrlimit(limits.RLIMIT_FSIZE)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large: .*step-0000000002"):
+            checkpoints.save(2)
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, (soft, hard))
+    with pytest.raises(TypeError, match="a record holds what JSON can hold, not set"):
+        checkpoints.save(2, {1})
+    assert os.listdir(tmp_path) == ["step-0000000001.safetensors"]
+
+
+@pytest.mark.slow
+def test_a_killed_example_comes_to_the_same_bits() -> None:
+    """tests/study/kill_and_resume.py does more of it."""
+    happened = kill_and_resume.torture(8, seed=0, epochs=3, hidden=8)
+    assert happened[-1].startswith(("8 kills: weights and metrics are", "without disks"))
+
+
+@pytest.mark.slow
+def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
+    def run(*options: object) -> subprocess.CompletedProcess[str]:
+        return examples_as_run.run("mnist_fcn.py", tmp_path, "--data", data, "--hidden", 8, "--quiet", *options)
+
+    data = write_subset(tmp_path / "data")
+    every = ("--epochs", 1, "--checkpoint-every", 10)
+    first = run(*every, "--resume")
+    assert "no checkpoint in runs/mnist_fcn/checkpoints: from the beginning" in first.stdout
+    out = ("--out", "runs/mnist_fcn")
+    again = run(*every, "--resume")
+    assert "going on from step 40" in again.stdout
+    assert os.listdir(tmp_path / "runs") == ["mnist_fcn"]
+    assert "--resume goes on with it, --overwrite replaces it" in run(*every, *out).stderr
+    refused = run(*every, *out, "--resume", "--lr", 0.1, "--batch-size", 64)
+    assert refused.returncode == 1
+    assert "of a training with lr 0.5, not 0.1" in refused.stderr
+    assert "goes on from there" not in refused.stdout
+    assert "batches of 64, not of 640" in run(*every, *out, "--resume", "--batch-size", 640).stderr
+    newest = tmp_path / "runs/mnist_fcn/checkpoints/step-0000000040.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-7])
+    passed_over = run("--epochs", 2, "--checkpoint-every", 20, *out, "--resume")  # for longer than before
+    assert passed_over.returncode == 0
+    assert (
+        "passed over: runs/mnist_fcn/checkpoints/step-0000000040.safetensors: not a safetensors" in passed_over.stderr
+    )
+    assert json.loads((tmp_path / "runs/mnist_fcn/metrics.json").read_text())["hyperparameters"]["epochs"] == 2
+    images = tmp_path / "data/train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1] + b"\1")
+    assert "of a training with other images" in run("--epochs", 2, *out, "--resume").stderr
+    for wrong in (("--test", "m", "--resume"), ("--predict", "p", "--checkpoint-every", 5)):
+        assert "they are for training" in run(*wrong).stderr
+    assert "give one of them" in run(*out, "--resume", "--overwrite").stderr
+    model = tmp_path / "runs/mnist_fcn/model.safetensors"
+    assert run("--test", model, *out, "--overwrite").returncode == 0
+    assert len(os.listdir(tmp_path / "runs/mnist_fcn/checkpoints")) == 2
+    assert run("--epochs", 1, *out, "--overwrite").returncode == 0
+    assert os.listdir(tmp_path / "runs/mnist_fcn/checkpoints") == []
+    assert "holds the results of a run; give another" in run(*every, *out, "--resume").stderr
+
+
+@pytest.mark.slow
+def test_an_example_that_was_killed_before_its_first_epoch_has_a_checkpoint(tmp_path: Path) -> None:
+    options = ("--hidden", 8192, "--batch-size", 1, "--checkpoint-every", 10**6, "--out", "out")  # an epoch of minutes
+    with examples_as_run.started("mnist_fcn.py", tmp_path, *options) as process:
+        examples_as_run.wait_until(lambda: list(tmp_path.glob("out/checkpoints/step-*")), process)
+        process.kill()
+        process.communicate()
+    assert os.listdir(tmp_path / "out/checkpoints") == ["step-0000000000.safetensors"]

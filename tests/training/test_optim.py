@@ -1,0 +1,466 @@
+"""Optimisers: what they share (groups, state, minimize), their steps in place, clipping and averages."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinygrad_np import Tensor, cross_entropy, nn, serialization
+from tinygrad_np._machine import fused
+from tinygrad_np._machine.arrays import Product
+from tinygrad_np._machine.fused import BLOCK
+from tinygrad_np.optim import (
+    EMA,
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    ExponentialScheduler,
+    Muon,
+    Optimizer,
+    RMSprop,
+    clip_grad_norm,
+)
+
+import numpy as np
+import pytest
+
+KINDS: dict[str, Callable[..., Optimizer]] = {
+    "SGD": lambda p, lr=0.01: SGD(p, lr, weight_decay=0.1),
+    "momentum": lambda p, lr=0.01: SGD(p, lr, momentum=0.9, weight_decay=0.1),
+    "nesterov": lambda p, lr=0.01: SGD(p, lr, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": lambda p, lr=0.01: Adam(p, lr, weight_decay=0.1),
+    "AdamW": lambda p, lr=0.01: AdamW(p, lr),
+    "RMSprop": lambda p, lr=0.01: RMSprop(p, lr, momentum=0.9, centered=True, weight_decay=0.1),
+    "Adagrad": lambda p, lr=0.01: Adagrad(p, lr, lr_decay=0.1, weight_decay=0.1),
+    "Muon": lambda p, lr=0.01: Muon(p, lr),
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def weights(*shapes: tuple[int, ...], dtype: type = np.float64) -> list[Tensor]:
+    rng = np.random.default_rng(1)
+    return [Tensor(rng.normal(size=shape).astype(dtype), requires_grad=True) for shape in shapes]
+
+
+def give_gradients(parameters: list[Tensor], seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    for parameter in parameters:
+        parameter.grad = Tensor(rng.normal(size=parameter.shape).astype(parameter.dtype))
+
+
+def loss_of(v: Tensor, w: Tensor) -> Tensor:
+    return np.mean(np.square(np.tanh(np.linspace(-1, 1, 300).reshape(3, 100).astype(v.dtype) @ v) @ w - 1))
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (BLOCK + 5,)])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_a_step_of_sgd_is_its_formula(shape: tuple[int, ...], weight_decay: float) -> None:
+    rng = np.random.default_rng(0)
+    w, g = rng.normal(size=shape), rng.normal(size=shape)
+    parameter = Tensor(w.copy(), requires_grad=True)
+    parameter.grad = Tensor(g.copy())
+    SGD([parameter], lr=0.3, weight_decay=weight_decay).step()
+    terms = (1 - weight_decay * 0.3) * w, 0.3 * g
+    assert np.all(abs(parameter.data - (terms[0] - terms[1])) <= 4e-16 * (abs(terms[0]) + abs(terms[1])))
+
+
+@kinds
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("view", [lambda a: a.T, lambda a: a[:, ::2], lambda a: a[::-1]])
+def test_any_strides_and_any_size_are_changed_in_place(kind: str, dtype: type, view: Callable[..., Any]) -> None:
+    """As contiguous weights are, and those block by block, and without writing to the gradient."""
+    shape = (6, 8) if kind == "Muon" else (300, 500)
+    (base,) = weights(shape, dtype=dtype)
+    strided = Tensor(view(base.data), requires_grad=True)
+    contiguous = Tensor(strided.data.copy(), requires_grad=True)
+    data, untouched = strided.data, base.data.copy()
+    for parameter in (strided, contiguous):
+        optimizer = KINDS[kind]([parameter])
+        for seed in range(3):
+            give_gradients([parameter], seed)
+            kept = parameter.grad.data.copy()
+            optimizer.step()
+            np.testing.assert_array_equal(parameter.grad.data, kept)
+    assert strided.data is data
+    assert strided.dtype == dtype
+    np.testing.assert_allclose(strided.data, contiguous.data, rtol=0, atol=1e-6 if dtype is np.float32 else 1e-14)
+    view(untouched)[...] = strided.data
+    np.testing.assert_array_equal(base.data, untouched)
+
+
+@kinds
+def test_numpys_numbers_as_rates_change_no_dtype(kind: str) -> None:
+    """A np.float64 is not weak: a product of it and a float32 array is float64."""
+    results = []
+    for number in (float, np.float64):
+        (parameter,) = weights((30, 40), dtype=np.float32)
+        optimizer = KINDS[kind]([parameter], lambda step, number=number: number(0.01 / (1 + step)))
+        for _ in range(2):
+            give_gradients([parameter])
+            optimizer.step()
+        assert all(a.dtype in (np.float32, np.int64) for a in optimizer.state_dict().values())
+        results.append(parameter.data)
+    np.testing.assert_array_equal(*results)
+
+
+def test_parameters_without_a_gradient_are_left_alone() -> None:
+    a, b = (Tensor(np.ones(1), requires_grad=True) for _ in range(2))
+    optimizer = SGD([a, b], lr=0.1, weight_decay=0.5)
+    with pytest.raises(RuntimeError, match="SGD: no parameter has a gradient; call backward"):
+        optimizer.step()
+    a.grad = Tensor(np.ones(1))
+    optimizer.step()
+    assert b.data.tolist() == [1]
+    optimizer.zero_grad()
+    assert a.grad is None
+    a.grad = Tensor(np.ones((3, 1)))
+    with pytest.raises(ValueError, match=r"a parameter of shape \(1,\) has a gradient of \(3, 1\)"):
+        optimizer.step()
+
+
+def test_a_variance_that_is_rounded_below_0_is_0() -> None:
+    parameter = Tensor(np.zeros(1000, np.float32), requires_grad=True)
+    parameter.grad = Tensor(np.linspace(0.1, 1, 1000, dtype=np.float32))
+    optimizer = RMSprop([parameter], lr=0.01, alpha=0.5, eps=1e-3, centered=True)
+    for _ in range(60):
+        optimizer.step()
+    state = optimizer.state_dict()
+    assert np.any(state["mean_square.0"] < state["mean.0"] ** 2)
+    assert np.all(np.isfinite(parameter.data))
+
+
+def test_muon_steps_are_nearly_orthogonal() -> None:
+    for shape in ((30, 30), (20, 50), (50, 20)):
+        (parameter,) = weights(shape)
+        before = parameter.data.copy()
+        give_gradients([parameter])
+        Muon([parameter], lr=1.0, weight_decay=0.0).step()
+        values = np.linalg.svd(parameter.data - before, compute_uv=False) / math.sqrt(max(1, shape[1] / shape[0]))
+        assert np.sum((values > 0.68) & (values < 1.21)) >= len(values) - 1  # the smallest may still be on its way
+    (parameter,) = weights((3, 2))
+    parameter.grad = Tensor(np.zeros((3, 2)))
+    before = parameter.data.copy()
+    Muon([parameter], lr=0.1, weight_decay=0.5).step()
+    np.testing.assert_allclose(parameter.data, 0.95 * before)
+
+
+# --- groups and schedules --------------------------------------------------------------------------------------------
+
+
+def test_sgd_follows_its_schedule() -> None:
+    parameter = Tensor(np.zeros(1), requires_grad=True)
+    optimizer = SGD([parameter], lr=ExponentialScheduler(1.0, decay=0.5, stage_length=2))
+    taken = []
+    for _ in range(5):
+        before, rate = parameter.data.copy(), optimizer.lr
+        parameter.grad = Tensor(np.ones(1))
+        optimizer.step()
+        taken.append((before - parameter.data).item())
+        assert taken[-1] == rate
+    assert taken == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_groups_are_as_optimisers_of_their_own() -> None:
+    own = [{"lr": 0.1}, {"betas": [0.5, 0.9], "weight_decay": 0.3}, {"lr": ExponentialScheduler(0.2, stage_length=2)}]
+    grouped, single = weights((2,), (3,), (4,)), weights((2,), (3,), (4,))
+    optimizer = Adam([{"parameters": iter([p]), **s} for p, s in zip(grouped, own, strict=True)], lr=0.05, eps=1e-3)
+    others = [Adam([p], **{"lr": 0.05, "eps": 1e-3, **s}) for p, s in zip(single, own, strict=True)]
+    assert [group["betas"] for group in optimizer.groups] == [(0.9, 0.999), (0.5, 0.9), (0.9, 0.999)]
+    assert optimizer.lr == 0.1
+    assert all(a is b for a, b in zip(optimizer.parameters, grouped, strict=True))
+    for _ in range(5):
+        give_gradients(grouped)
+        give_gradients(single)
+        optimizer.step()
+        for other in others:
+            other.step()
+    for p, q in zip(grouped, single, strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_a_changed_setting_holds_from_the_next_step_on() -> None:
+    a, b = weights((2,), (2,))
+    optimizer = SGD([{"parameters": [a]}, {"parameters": [b]}], lr=0.5)
+    optimizer.groups[1]["lr"] = 0.0
+    before = b.data.copy()
+    give_gradients([a, b])
+    optimizer.step()
+    np.testing.assert_array_equal(b.data, before)
+
+
+# --- minimize --------------------------------------------------------------------------------------------------------
+
+
+@kinds
+def test_minimize_is_three_calls_and_stores_no_gradient(kind: str) -> None:
+    results = []
+    for in_one_call in (True, False):
+        v, w = weights((100, 100), (100, 100))
+        unused = weights((2, 2))[0]
+        optimizer = KINDS[kind]([unused, w, v])
+        for _ in range(3):
+            if in_one_call:
+                optimizer.minimize(loss_of(v, w))
+                assert v.grad is w.grad is None
+            else:
+                optimizer.zero_grad()
+                loss_of(v, w).backward()
+                optimizer.step()
+        assert optimizer.steps == 3
+        np.testing.assert_array_equal(unused.data, weights((2, 2))[0].data)
+        results.append((v.data, w.data))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+@kinds
+def test_a_product_is_stored_at_most_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, computed = [], Product.computed
+    monkeypatch.setattr(Product, "computed", lambda product: written.append(product) or computed(product))
+    v, w = weights((100, 100), (100, 100))
+    KINDS[kind]([v, w]).minimize(loss_of(v, w))
+    needed = kind not in ("SGD", "momentum") and fused._GEMM  # without BLAS it is an array from the start
+    assert len(written) == (2 if needed else 0)
+
+
+@kinds
+def test_a_graph_from_before_a_step_is_noticed(kind: str) -> None:
+    v, w = weights((100, 100), (100, 100))
+    earlier = loss_of(v, w)
+    KINDS[kind]([v, w]).minimize(loss_of(v, w))
+    with pytest.raises(RuntimeError, match="was changed after"):
+        earlier.backward()
+    with pytest.raises(RuntimeError, match="the loss depends on none of the parameters"):
+        KINDS[kind](weights((2, 2))).minimize(loss_of(v, w))
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+def trained(kind: str, steps: int, resume_at: int | None = None, path: Path | None = None) -> list[np.ndarray]:
+    """The weights and the state after so many steps, with or without a new start from files in between."""
+
+    def make() -> tuple[nn.Sequential, Optimizer]:
+        rng = np.random.default_rng(0)
+        model = nn.Sequential(nn.Linear(20, 90, rng=rng), nn.ReLU(), nn.Linear(90, 3, rng=rng))
+        matrices = [p for p in model.parameters() if p.ndim == 2 or kind != "Muon"]
+        return model, KINDS[kind](matrices, ExponentialScheduler(0.01, decay=0.5, stage_length=2))
+
+    model, optimizer = make()
+    for step in range(steps):
+        if step == resume_at:
+            serialization.save(path / "model", model.state_dict())
+            serialization.save(path / "optimizer", optimizer.state_dict())
+            model, optimizer = make()
+            model.load_state_dict(serialization.load(path / "model")[0])
+            optimizer.load_state_dict(serialization.load(path / "optimizer")[0])
+            assert (optimizer.steps, optimizer.lr) == (step, 0.01 * 0.5 ** (step // 2))
+        rng = np.random.default_rng(step)
+        x = rng.normal(size=(16, 20)).astype(np.float32)
+        optimizer.minimize(cross_entropy(model(x), rng.integers(0, 3, 16)))
+    return [p.data for p in model.parameters()] + list(optimizer.state_dict().values())
+
+
+@kinds
+def test_training_repeats_and_resumes_to_the_bit(kind: str, tmp_path: Path) -> None:
+    whole = trained(kind, 9)
+    for again in (trained(kind, 9), trained(kind, 9, 5, tmp_path)):
+        for one, other in zip(whole, again, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_state_is_named_by_parameter() -> None:
+    a, b = weights((2,), (3,))
+    names = {
+        "SGD": {"steps"},
+        "momentum": {"steps", "momentum.0", "momentum.1"},
+        "RMSprop": {"steps"} | {f"{name}.{i}" for name in ("mean", "mean_square", "momentum") for i in range(2)},
+    }
+    for kind, expected in names.items():
+        assert KINDS[kind]([a, b]).state_dict().keys() == expected
+    optimizer = SGD([{"parameters": [a]}, {"parameters": [b], "momentum": 0.5}], lr=0.1)
+    assert optimizer.state_dict().keys() == {"steps", "momentum.1"}
+
+
+def test_a_state_is_loaded_whole_or_not_at_all() -> None:
+    parameters = weights((2,), (3,))
+    optimizer = Adam(parameters)
+    give_gradients(parameters)
+    optimizer.step()
+    before = {name: array.copy() for name, array in optimizer.state_dict().items()}
+    wrong = {name: array + 1 for name, array in before.items()}
+    del wrong["count.0"]
+    wrong |= {"mean.0": np.ones(3), "mean.1": np.ones(3, complex), "steps": np.array(1.5), "new": np.ones(1)}
+    with pytest.raises(
+        ValueError,
+        match=r"does not fit this Adam: count.0 is missing; mean.0 has shape \(3,\) of float64, expected \(2,\) of"
+        r" float64; mean.1 has .* of complex128.*; new is unknown; steps has shape \(\) of float64.* of int64$",
+    ):
+        optimizer.load_state_dict(wrong)
+    assert optimizer.steps == 1
+    for name, array in optimizer.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    given = {name: array + 1 for name, array in before.items()}
+    optimizer.load_state_dict(given)
+    given["mean.0"][...] = 9  # it was copied
+    assert optimizer.steps == 2
+    np.testing.assert_array_equal(optimizer.state_dict()["mean.0"], before["mean.0"] + 1)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+w = Tensor([[1.0]], requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD([w], lr=-1), "SGD: lr must be at least 0, not -1"),
+        (lambda: SGD([w], lr=math.nan), "lr must be at least 0"),
+        (lambda: SGD([w], lr=0.1, weight_decay=-1), "SGD: weight_decay must be at least 0, not -1"),
+        (lambda: SGD([w], lr=0.1, momentum=1), "SGD: momentum must be at least 0 and below 1, not 1"),
+        (lambda: SGD([w], lr=0.1, nesterov=True), "SGD: nesterov needs a momentum above 0"),
+        (lambda: SGD([w], lr=0.1, momentum=0.5, nesterov=1), "nesterov must be False or True, not 1"),
+        (lambda: SGD([{"parameters": [w], "momentum": 0}], 0.1, momentum=0.5, nesterov=True), "nesterov needs"),
+        (lambda: SGD([], lr=0.1), "SGD: there are no parameters"),
+        (lambda: SGD([{"lr": 0.1}], lr=0.1), "SGD, group 0: there are no parameters"),
+        (lambda: SGD([{"parameters": [w]}, {"parameters": [w]}], lr=1), "SGD, group 1: parameter 0 was given before"),
+        (lambda: SGD([w, w], lr=0.1), "SGD: parameter 1 was given before"),
+        (lambda: SGD([{"parameters": [w], "lr": -1}], lr=1), "SGD, group 0: lr must be at least 0, not -1"),
+        (lambda: Adam([w], betas=(0.9, 1.0)), r"Adam: betas\[1\] must be at least 0 and below 1, not 1.0"),
+        (lambda: Adam([w], betas=(-1, 0.5)), r"betas\[0\] must be at least 0 and below 1, not -1"),
+        (lambda: Adam([w], betas=0.9), "betas must be two numbers, not 0.9"),
+        (lambda: Adam([w], eps=-1), "eps must be at least 0"),
+        (lambda: AdamW([w], weight_decay="1"), "AdamW: weight_decay must be at least 0, not '1'"),
+        (lambda: RMSprop([w], alpha=1), "RMSprop: alpha must be at least 0 and below 1"),
+        (lambda: RMSprop([w], centered=None), "centered must be False or True"),
+        (lambda: Adagrad([w], lr_decay=-1), "Adagrad: lr_decay must be at least 0"),
+        (lambda: Muon([w], adjust_lr_fn="no"), "adjust_lr_fn must be 'original' or 'match_rms_adamw', not 'no'"),
+        (lambda: Muon(weights((2,))), r"Muon: a parameter has shape \(2,\); only matrices are optimised"),
+        (lambda: EMA([w], 1.5), "EMA: decay must be from 0 to 1, not 1.5"),
+        (lambda: EMA([], 0.5), "EMA: there are no parameters"),
+        (lambda: clip_grad_norm([w], -1), "clip_grad_norm: max_norm must be at least 0, not -1"),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD([Tensor([1.0])], lr=0.1), "SGD: parameter 0 is not a Tensor with requires_grad=True"),
+        (lambda: SGD([w, np.ones(1)], lr=0.1), "SGD: parameter 1 is not a Tensor"),
+        (lambda: SGD([{"parameters": [w]}, w], lr=0.1), "SGD: parameter 0 is not a Tensor"),
+        (lambda: SGD([w * 2], lr=0.1), "SGD: parameter 0 was computed from other Tensors"),
+        (lambda: SGD(w, lr=0.1), "SGD: parameter 0 was computed"),  # its rows
+        (lambda: SGD([{"params": [w]}], lr=0.1), "group 0: 'params' is unknown; settings: lr, momentum, nesterov, wei"),
+        (lambda: EMA([Tensor(np.array([1]))]), "EMA: parameter 0 is not a leaf Tensor of floating point"),
+        (lambda: EMA([w, w * 1]), "EMA: parameter 1"),
+        (lambda: clip_grad_norm(w, 1.0), "clip_grad_norm: parameter 0 is not a leaf Tensor"),
+        (lambda: clip_grad_norm([np.ones(1)], 1.0), "clip_grad_norm: parameter 0"),
+    ],
+)
+def test_what_is_no_parameter_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_an_optimiser_defines_its_update() -> None:
+    parameters = weights((2,))
+    give_gradients(parameters)
+    with pytest.raises(NotImplementedError, match="Optimizer has no update"):
+        Optimizer(parameters, lr=0.1).step()
+
+
+# --- clipping and averages -------------------------------------------------------------------------------------------
+
+
+def test_gradients_below_the_norm_are_left_alone() -> None:
+    a, b, c = weights((3,), (2, 2), (1,))
+    give_gradients([a, b])
+    before = a.grad, a.grad.data.copy()
+    norm = clip_grad_norm([a, b, c], 100.0)
+    assert norm == pytest.approx(math.sqrt(np.sum(a.grad.data**2) + np.sum(b.grad.data**2)))
+    assert a.grad is before[0]
+    np.testing.assert_array_equal(a.grad.data, before[1])
+    assert type(norm) is float
+    with pytest.raises(RuntimeError, match="clip_grad_norm: no parameter has a gradient"):
+        clip_grad_norm([c], 1.0)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float16, 6e4), (np.float32, 1e30)])
+def test_the_norm_does_not_overflow_before_the_gradients(dtype: type, size: float) -> None:
+    parameter = Tensor(np.zeros((2 * BLOCK, 2), dtype), requires_grad=True)
+    parameter.grad = Tensor(np.full((4, BLOCK), size, dtype).reshape(BLOCK * 2, 2)[:, ::-1])
+    assert clip_grad_norm([parameter], np.float64(512)) == pytest.approx(size * 512, rel=1e-3)
+    assert parameter.grad.dtype == dtype
+    np.testing.assert_allclose(parameter.grad.data, 1, rtol=1e-3)
+
+
+def test_averages_follow_their_formula_in_place() -> None:
+    base = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    parameter = Tensor(base.T[::2], requires_grad=True)
+    ema = EMA([parameter], decay=0.75)
+    expected = parameter.data.copy()
+    for _ in range(3):
+        base *= 2
+        ema.update()
+        expected = np.float32(0.75) * expected + np.float32(0.25) * parameter.data
+    weight, data = parameter.data.copy(), parameter.data
+    with ema.applied():
+        np.testing.assert_allclose(parameter.data, expected, rtol=1e-6)
+        np.testing.assert_allclose(base.T[::2], expected, rtol=1e-6)
+    assert parameter.data is data
+    assert parameter.dtype == ema.averages[0].dtype == np.float32
+    np.testing.assert_array_equal(parameter.data, weight)
+
+
+def test_weights_come_back_after_an_error_and_from_within() -> None:
+    a, b = weights((2,), (3,))
+    ema = EMA([a, b], decay=0.5)
+    a.data += 1
+    b.data += 1
+    ema.update()
+    inside, before = ema.averages[0].copy(), [a.data.copy(), b.data.copy()]
+
+    def fail() -> None:
+        with ema.applied():
+            with ema.applied():
+                a.data *= 3  # what is done to the weights there is forgotten, too
+            np.testing.assert_array_equal(a.data, inside)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    np.testing.assert_array_equal(a.data, before[0])
+    np.testing.assert_array_equal(b.data, before[1])
+    np.testing.assert_array_equal(ema.averages[0], inside)
+
+
+def test_a_graph_from_before_the_averages_is_noticed() -> None:
+    (parameter,) = weights((2,))
+    ema = EMA([parameter])
+    earlier = np.sum(parameter * parameter)
+    with ema.applied():
+        inside = np.sum(parameter * parameter)
+    for loss in (earlier, inside):
+        with pytest.raises(RuntimeError, match="was changed after"):
+            loss.backward()
+
+
+def test_averages_are_loaded_whole_or_not_at_all() -> None:
+    a, b = weights((2,), (3,))
+    ema = EMA([a, b])
+    assert list(ema.state_dict()) == ["average.0", "average.1"]
+    with pytest.raises(ValueError, match="does not fit this EMA: average.1 is missing"):
+        ema.load_state_dict({"average.0": np.zeros(2)})
+    np.testing.assert_array_equal(ema.averages[0], a.data)
+    ema.load_state_dict({"average.0": np.zeros(2), "average.1": np.ones(3)})
+    with ema.applied():
+        assert [a.data.tolist(), b.data.tolist()] == [[0, 0], [1, 1, 1]]
