@@ -24,7 +24,7 @@ FLOORS = {
     "_machine": {"_machine"},
     "_validation": {"_machine"},
     "tensor": {"_machine"},
-    "ops": {"tensor", "_machine", "ops"},
+    "ops": {"tensor", "_machine", "ops", "_validation"},
     "func": {"tensor"},
     "schedules": {"_validation"},
     "data": {"tensor", "_validation"},

@@ -1,7 +1,9 @@
-"""Hyperparameters, checked where a layer or an optimiser is built, and states before they are loaded.
+"""Checks of arguments, for constructors, operations and `load_state_dict`.
 
-Each function returns what it was given, or raises an error that says what was expected:
-`self.p = checks.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")`, as in `nn.Dropout`.
+    self.p = check.real("Dropout", "p", p, at_least=0, below=1)
+
+Every check takes the owner of the argument, the argument's name and its value, then what is expected. It returns the
+value, or raises an error that names all of them.
 """
 
 import math
@@ -17,7 +19,7 @@ def positive_integer(owner: str, name: str, value: Any) -> int:
     """An integer of at least 1.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is anything else.
 
     >>> positive_integer("Linear", "in_features", 0)
     Traceback (most recent call last):
@@ -29,30 +31,40 @@ def positive_integer(owner: str, name: str, value: Any) -> int:
 
 
 def real(
-    owner: str, name: str, value: Any, expected: str, low: float = -math.inf, high: float = math.inf, ends: str = "[]"
+    owner: str,
+    name: str,
+    value: Any,
+    *,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
 ) -> float:
-    """A finite number between two ends, which belong to it ("[]") or not ("()").
+    """A finite number within its bounds.
 
     Raises:
-        ValueError: it is not; the message says what was `expected`.
+        ValueError: it is out of bounds, infinite, NaN or no number.
 
-    >>> real("Dropout", "p", 1.0, "at least 0 and below 1", 0, 1, "[)")
+    >>> real("Dropout", "p", 1.0, at_least=0, below=1)
     Traceback (most recent call last):
     ValueError: Dropout: p must be at least 0 and below 1, not 1.0
     """
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        above = value >= low if ends[0] == "[" else value > low
-        below = value <= high if ends[1] == "]" else value < high
-        if above and below and math.isfinite(value):
-            return float(value)
-    raise ValueError(f"{owner}: {name} must be {expected}, not {value!r}")
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if number and at_least <= value <= at_most and above < value < below:
+        return float(value)
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+    if math.isfinite(at_least) and math.isfinite(at_most):
+        expected = f"from {at_least} to {at_most}"
+    else:
+        expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
+    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {value!r}")
 
 
 def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     """One of several values.
 
     Raises:
-        ValueError: it is another.
+        ValueError: it is none of them.
 
     >>> one_of("GELU", "approximate", "erf", ("none", "tanh"))
     Traceback (most recent call last):
@@ -63,48 +75,116 @@ def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     return value
 
 
-def generator(owner: str, rng: Any) -> "np.random.Generator":  # quoted: NumPy imports np.random when it is asked for
+def boolean(owner: str, name: str, value: Any) -> bool:
+    """True or False itself, not a value that counts as one of them.
+
+    Raises:
+        ValueError: it is anything else.
+
+    >>> boolean("LSTM", "bias", 1)
+    Traceback (most recent call last):
+    ValueError: LSTM: bias must be True or False, not 1
+    """
+    return bool(one_of(owner, name, value, (True, False)))
+
+
+def generator(owner: str, name: str, value: Any) -> "np.random.Generator":  # quoted: NumPy loads np.random on first use
     """A `np.random.Generator`.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is anything else.
+
+    >>> generator("Linear", "rng", 0)
+    Traceback (most recent call last):
+    TypeError: Linear: rng must be a np.random.Generator, not int
     """
-    if not isinstance(rng, np.random.Generator):
-        raise TypeError(f"{owner}: rng must be a np.random.Generator, not {type(rng).__name__}")
-    return rng
+    if not isinstance(value, np.random.Generator):
+        raise TypeError(f"{owner}: {name} must be a np.random.Generator, not {type(value).__name__}")
+    return value
 
 
-def floating(owner: str, dtype: Any) -> np.dtype[Any]:
-    """A floating point dtype.
+def floating_dtype(owner: str, name: str, value: Any) -> np.dtype[Any]:
+    """A floating point dtype, from anything that `np.dtype` takes.
 
     Raises:
-        TypeError: it is another.
+        TypeError: it is another dtype, or none.
+
+    >>> floating_dtype("Linear", "dtype", np.int64)
+    Traceback (most recent call last):
+    TypeError: Linear: dtype must be floating point, not int64
     """
-    wanted: np.dtype[Any] = np.dtype(dtype)
-    if wanted.kind != "f":
-        raise TypeError(f"{owner}: dtype must be floating point, not {wanted}")
-    return wanted
+    dtype: np.dtype[Any] = np.dtype(value)
+    if dtype.kind != "f":
+        raise TypeError(f"{owner}: {name} must be floating point, not {dtype}")
+    return dtype
 
 
-def state(owner: str, own: Mapping[str, Array], new: Mapping[str, Any]) -> dict[str, Array]:
-    """Arrays by name that fit those of the owner: the same names and shapes, and numbers of a kind that can be cast.
+def floating(owner: str, name: str, value: Any) -> Any:
+    """A floating point array or Tensor, where an integer type would overflow, as -abs(x) does in uint8.
 
     Raises:
-        ValueError: names are missing or unknown, or shapes or kinds of numbers differ; all of them are listed.
+        TypeError: it is of another dtype.
 
-    >>> state("SGD", {"steps": np.array(0)}, {"step": 1})
+    >>> floating("sigmoid", "x", np.array([1]))
+    Traceback (most recent call last):
+    TypeError: sigmoid: x must be floating point, not int64; see astype
+    """
+    if value.dtype.kind != "f":
+        raise TypeError(f"{owner}: {name} must be floating point, not {value.dtype}; see astype")
+    return value
+
+
+def integers(owner: str, name: str, value: Array) -> Array:
+    """An array of integers.
+
+    Raises:
+        ValueError: it is of another dtype.
+
+    >>> integers("cross_entropy", "labels", np.array([0.0, 1.0]))
+    Traceback (most recent call last):
+    ValueError: cross_entropy: labels must be integers, not float64
+    """
+    if value.dtype.kind not in "iu":
+        raise ValueError(f"{owner}: {name} must be integers, not {value.dtype}")
+    return value
+
+
+def labels(owner: str, name: str, value: Array, classes: int) -> Array:
+    """An array of class labels, integers from 0 to classes - 1.
+
+    Raises:
+        ValueError: it is of another dtype, or a label is out of range.
+
+    >>> labels("one_hot", "labels", np.array([0, 3]), classes=3)
+    Traceback (most recent call last):
+    ValueError: one_hot: labels must be from 0 to 2 (3 classes), not 3
+    """
+    integers(owner, name, value)
+    if value.size and (value.min() < 0 or value.max() >= classes):
+        wrong = value.min() if value.min() < 0 else value.max()
+        raise ValueError(f"{owner}: {name} must be from 0 to {classes - 1} ({classes} classes), not {wrong}")
+    return value
+
+
+def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays by name, with the names and shapes of the expected ones and dtypes that can be cast to theirs.
+
+    Raises:
+        ValueError: names are missing or unknown, or shapes or kinds of dtype differ; all of them are listed.
+
+    >>> state("SGD", "state", {"step": 1}, {"steps": np.array(0)})
     Traceback (most recent call last):
     ValueError: the state does not fit this SGD: step is unknown; steps is missing
     """
-    arrays = {name: np.asarray(value) for name, value in new.items()}
-    problems = [f"{name} is missing" for name in own.keys() - arrays.keys()]
-    problems += [f"{name} is unknown" for name in arrays.keys() - own.keys()]
+    arrays = {key: np.asarray(array) for key, array in value.items()}
+    problems = [f"{key} is missing" for key in expected.keys() - arrays.keys()]
+    problems += [f"{key} is unknown" for key in arrays.keys() - expected.keys()]
     problems += [
-        f"{name} has shape {array.shape} of {array.dtype}, expected {own[name].shape} of {own[name].dtype}"
-        for name, array in arrays.items()
-        if name in own
-        and (array.shape != own[name].shape or not np.can_cast(array.dtype, own[name].dtype, "same_kind"))
+        f"{key} has shape {array.shape} of {array.dtype}, expected {expected[key].shape} of {expected[key].dtype}"
+        for key, array in arrays.items()
+        if key in expected
+        and (array.shape != expected[key].shape or not np.can_cast(array.dtype, expected[key].dtype, "same_kind"))
     ]
     if problems:
-        raise ValueError(f"the state does not fit this {owner}: {'; '.join(sorted(problems))}")
+        raise ValueError(f"the {name} does not fit this {owner}: {'; '.join(sorted(problems))}")
     return arrays

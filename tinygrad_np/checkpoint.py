@@ -163,7 +163,7 @@ class Checkpoints:
             for name in own:
                 _check_generator(name, self.parts[name].bit_generator, generators[name])
             for name, state in states.items():
-                check.state(name, before[name], state)
+                check.state(name, "state", state, before[name])
             for name, state in states.items():
                 loaded.append(name)
                 self.parts[name].load_state_dict(state)

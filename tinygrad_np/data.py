@@ -206,7 +206,7 @@ class DataLoader:
         Raises:
             ValueError: it is of a loader of another length or batch size; nothing is changed.
         """
-        new = check.state("DataLoader", self.state_dict(), state)
+        new = check.state("DataLoader", "state", state, self.state_dict())
         if new["batch_size"] != self.batch_size:
             raise ValueError(f"DataLoader: the state is of batches of {new['batch_size']}, not of {self.batch_size}")
         order, position = new["order"], int(new["position"])

@@ -242,5 +242,5 @@ def test_rotary_refuses_what_does_not_fit() -> None:
     for bad, positions in ((x[..., :3], [0, 1, 2]), (x, [0, 1]), (x, np.zeros((2, 2, 3)))):
         with pytest.raises(ValueError, match=r"rotary of float64.*expected x of shape \(..., length, an even size\)"):
             nn.rotary(bad, positions)
-    with pytest.raises(TypeError, match="rotary needs floating point, not int64"):
+    with pytest.raises(TypeError, match="rotary: x must be floating point, not int64"):
         nn.rotary(Tensor(np.ones((3, 4), int)), [0, 1, 2])

@@ -119,7 +119,7 @@ def test_impossible_activations(build: Callable[[], Any], message: str) -> None:
 
 @pytest.mark.parametrize("function", [sigmoid, softplus, silu, gelu, erf, nn.LogSoftmax()])
 def test_activations_of_integers_are_refused(function: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match="needs floating point, not int64"):
+    with pytest.raises(TypeError, match="must be floating point, not int64"):
         function(Tensor(np.array([1, 2])))
 
 

@@ -55,7 +55,7 @@ def test_integer_exponents_of_any_width(dtype: type) -> None:
 
 @pytest.mark.parametrize("function", [sigmoid, softmax, lambda x: cross_entropy(x, [0])])
 def test_integers_are_refused_where_they_would_overflow(function: Callable[..., Tensor]) -> None:
-    with pytest.raises(TypeError, match="needs floating point, not uint8"):
+    with pytest.raises(TypeError, match="must be floating point, not uint8"):
         function(Tensor(np.array([[5, 200]], np.uint8)))
 
 

@@ -133,15 +133,15 @@ def test_losses_of_huge_logits(dtype: type) -> None:
 @pytest.mark.parametrize(
     ("logits", "labels", "options", "error", "message"),
     [
-        (LOGITS, LABELS + 1, {}, ValueError, "label 3 is out of range.*3 classes"),
-        (LOGITS, LABELS - 1, {"reduction": "sum"}, ValueError, "label -1 is out of range"),
+        (LOGITS, LABELS + 1, {}, ValueError, r"labels must be from 0 to 2 \(3 classes\), not 3"),
+        (LOGITS, LABELS - 1, {"reduction": "sum"}, ValueError, "labels must be from 0 to 2 .*, not -1"),
         (LOGITS, LABELS[:5], {}, ValueError, r"of float64\[6, 3\], int64\[5\]: expected .* of shape \(batch, classes"),
         (LOGITS[0], 1, {}, ValueError, "expected .* of shape"),
-        (LOGITS, LABELS * 1.0, {}, ValueError, "labels are integers, not float64"),
+        (LOGITS, LABELS * 1.0, {}, ValueError, "labels must be integers, not float64"),
         (LOGITS, LABELS, {"reduction": "batchmean"}, ValueError, "reduction must be 'mean', 'sum' or 'none', not 'b"),
         (LOGITS, LABELS, {"weight": [1.0, 2.0]}, ValueError, r"weight has shape \(2,\), expected .* 3 classes"),
         (LOGITS, LABELS, {"weight": Tensor([1.0, 2.0, 3.0])}, TypeError, "not differentiable in weight="),
-        (LABELS[:, None], LABELS, {}, TypeError, "needs floating point, not int64"),
+        (LABELS[:, None], LABELS, {}, TypeError, "must be floating point, not int64"),
     ],
 )
 def test_losses_of_classes_refuse_what_does_not_fit(
@@ -260,7 +260,7 @@ def test_losses_of_numbers_refuse_what_does_not_fit(loss: Callable[..., Any]) ->
     name = loss.__name__
     with pytest.raises(ValueError, match=rf"{name}: predictions of shape \(4, 1\) for targets of shape \(4,\)"):
         loss(Tensor(X[:, :1]), X[:, 0])
-    with pytest.raises(TypeError, match=f"{name} needs floating point, not int64"):
+    with pytest.raises(TypeError, match=f"{name}: predictions must be floating point, not int64"):
         loss(Tensor(np.ones((4, 3), int)), X)
     with pytest.raises(ValueError, match=f"{name}: reduction must be 'mean', .*not 'average'"):
         loss(Tensor(X), np.abs(Y), reduction="average")

@@ -166,7 +166,7 @@ def test_integers_and_mixed_floats_are_refused() -> None:
     for x in (X.astype(int), X.astype(np.float32)):
         with pytest.raises(TypeError, match=f"conv2d: expected x and weight of one floating point type, not {x.dtype}"):
             conv2d(x, np.ones((2, 4, 1, 1)))
-    with pytest.raises(TypeError, match="max_pool2d needs floating point"):
+    with pytest.raises(TypeError, match="max_pool2d: x must be floating point"):
         max_pool2d(X.astype(int), 2)
 
 

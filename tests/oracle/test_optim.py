@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, optim
+from tinygrad_np import Tensor, optim, schedules
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ DECAYS = st.one_of(st.just(0.0), st.floats(0.0, 0.5))
 KEPT = st.floats(0.5, 0.999)  # of a mean square; with less, one gradient near 0 makes it small, and digits are lost
 EPSILONS = st.floats(1e-8, 1e-2)
 RATES = st.floats(0.0, 0.1)
-SETTINGS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+HYPERPARAMETERS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "SGD": {"momentum": st.one_of(st.just(0.0), FRACTIONS), "nesterov": st.booleans(), "weight_decay": DECAYS},
     "Adam": {"betas": st.tuples(FRACTIONS, KEPT), "eps": EPSILONS, "weight_decay": DECAYS},
     "AdamW": {"betas": st.tuples(FRACTIONS, KEPT), "eps": EPSILONS, "weight_decay": DECAYS},
@@ -44,9 +44,9 @@ TOLERANCES = {np.float32: 1e-5, np.float64: 1e-10}
 
 
 @st.composite
-def settings_of(draw: st.DrawFn, name: str, some: bool = False) -> dict[str, Any]:
-    """Values of all settings, or of some of them."""
-    strategies = {"lr": RATES} | SETTINGS[name]
+def hyperparameters_of(draw: st.DrawFn, name: str, some: bool = False) -> dict[str, Any]:
+    """Values of all hyperparameters, or of some of them."""
+    strategies = {"lr": RATES} | HYPERPARAMETERS[name]
     if some:
         strategies = {key: strategies[key] for key in draw(st.sets(st.sampled_from(sorted(strategies))))}
     return {key: draw(strategy) for key, strategy in strategies.items()}
@@ -57,11 +57,11 @@ def transposed(array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
 @given(data=st.data())
 def test_ten_steps_are_those_of_pytorch(name: str, dtype: type, data: st.DataObject) -> None:
-    settings, others = data.draw(settings_of(name)), data.draw(settings_of(name, some=True))
-    for merged in (settings, settings | others):
+    defaults, others = data.draw(hyperparameters_of(name)), data.draw(hyperparameters_of(name, some=True))
+    for merged in (defaults, defaults | others):
         assume(not merged.get("nesterov") or merged["momentum"] > 0)
     falls = data.draw(st.booleans())
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
@@ -71,10 +71,10 @@ def test_ten_steps_are_those_of_pytorch(name: str, dtype: type, data: st.DataObj
 
     ours = [Tensor(value.copy(), requires_grad=True) for value in values]
     theirs = [torch.nn.Parameter(torch.tensor(transposed(value))) for value in values]
-    lr = settings["lr"]
-    given = settings | {"lr": optim.ExponentialScheduler(lr, 0.5, 3)} if falls else settings
+    lr = defaults["lr"]
+    given = defaults | {"lr": schedules.ExponentialScheduler(lr, 0.5, 3)} if falls else defaults
     optimizer = getattr(optim, name)([{"parameters": ours[:2]}, {"parameters": ours[2:], **others}], **given)
-    reference = getattr(torch.optim, name)([{"params": theirs[:2]}, {"params": theirs[2:], **others}], **settings)
+    reference = getattr(torch.optim, name)([{"params": theirs[:2]}, {"params": theirs[2:], **others}], **defaults)
 
     for step in range(10):
         for i, (t, u) in enumerate(zip(ours, theirs, strict=True)):
@@ -88,7 +88,7 @@ def test_ten_steps_are_those_of_pytorch(name: str, dtype: type, data: st.DataObj
                 group["lr"] = lr * 0.5 ** (step // 3)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)  # Muon in the dtype of the weights
-            patch.setattr(optim, "BLOCK", 20)  # the last parameter in four pieces
+            patch.setattr(optim.blocks, "BLOCK", 20)  # the last parameter in four pieces
             reference.step()
             optimizer.step()
         relative = TOLERANCES[dtype]
@@ -105,13 +105,13 @@ def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     return dict(zip(names[len(names) - len(kinds) :], kinds, strict=True)) | (function.__init__.__kwdefaults__ or {})
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_defaults_are_those_of_pytorch(name: str) -> None:
     ours, theirs = defaults_of(getattr(optim, name)), defaults_of(getattr(torch.optim, name))
     assert ours
     for key, value in ours.items():
         assert value == ("original" if key == "adjust_lr_fn" else theirs[key])
-    assert set(SETTINGS[name]) | {"lr"} == set(ours) | {"lr"}
+    assert set(HYPERPARAMETERS[name]) | {"lr"} == set(ours) | {"lr"}
 
 
 def test_muon_is_near_what_pytorch_computes_in_bfloat16() -> None:
@@ -211,22 +211,23 @@ GAMMAS = st.floats(0.3, 1.1)
 
 @given(lr=RATES, size=LENGTHS, gamma=GAMMAS, milestones=st.lists(LENGTHS, unique=True, max_size=4).map(sorted))
 def test_step_schedules_are_those_of_pytorch(lr: float, size: int, gamma: float, milestones: list[int]) -> None:
-    compare(optim.StepScheduler(lr, size, gamma), lambda o: schedulers.StepLR(o, size, gamma), lr, 100)
-    ours = optim.MultiStepScheduler(lr, milestones, gamma)
+    stairs = schedules.ExponentialScheduler(lr, decay=gamma, stage_length=size)
+    compare(stairs, lambda o: schedulers.StepLR(o, size, gamma), lr, 100)
+    ours = schedules.MultiStepScheduler(lr, milestones, gamma)
     compare(ours, lambda o: schedulers.MultiStepLR(o, milestones, gamma), lr, 100)
-    smooth = optim.ExponentialScheduler(lr, gamma, 1)
+    smooth = schedules.ExponentialScheduler(lr, gamma, 1)
     compare(smooth, lambda o: schedulers.ExponentialLR(o, gamma), lr, 30)
 
 
 @given(lr=RATES, steps=LENGTHS, part=st.floats(0, 1), start=st.floats(0.01, 1))
 def test_cosine_and_warmup_are_those_of_pytorch(lr: float, steps: int, part: float, start: float) -> None:
-    cosine = optim.CosineScheduler(lr, steps, minimum=part * lr)
+    cosine = schedules.CosineScheduler(lr, steps, minimum=part * lr)
     compare(cosine, lambda o: schedulers.CosineAnnealingLR(o, steps, part * lr), lr, steps + 1)
-    warmup = optim.WarmupScheduler(lr, steps, start)
+    warmup = schedules.WarmupScheduler(lr, steps, start)
     compare(warmup, lambda o: schedulers.LinearLR(o, start, total_iters=steps), lr, steps + 9)
     milestone = steps + 3
     compare(
-        optim.JoinedScheduler([warmup, cosine], [milestone]),
+        schedules.JoinedScheduler([warmup, cosine], [milestone]),
         lambda o: schedulers.SequentialLR(
             o,
             [
@@ -251,7 +252,7 @@ def test_one_cycle_is_that_of_pytorch(
     lr: float, steps: int, start: float, strategy: str, factors: tuple[float, float]
 ) -> None:
     assume(start * steps != 1)  # where PyTorch divides by 0
-    ours = optim.OneCycleScheduler(lr, steps, start, strategy, *factors)
+    ours = schedules.OneCycleScheduler(lr, steps, start, strategy, *factors)
     compare(
         ours,
         lambda o: schedulers.OneCycleLR(
@@ -272,12 +273,11 @@ def test_one_cycle_is_that_of_pytorch(
 @pytest.mark.parametrize(
     ("ours", "theirs", "names"),
     [
-        (optim.StepScheduler, schedulers.StepLR, {"gamma": "gamma"}),
-        (optim.MultiStepScheduler, schedulers.MultiStepLR, {"gamma": "gamma"}),
-        (optim.CosineScheduler, schedulers.CosineAnnealingLR, {"minimum": "eta_min"}),
-        (optim.WarmupScheduler, schedulers.LinearLR, {"start_factor": "start_factor"}),
+        (schedules.MultiStepScheduler, schedulers.MultiStepLR, {"gamma": "gamma"}),
+        (schedules.CosineScheduler, schedulers.CosineAnnealingLR, {"minimum": "eta_min"}),
+        (schedules.WarmupScheduler, schedulers.LinearLR, {"start_factor": "start_factor"}),
         (
-            optim.OneCycleScheduler,
+            schedules.OneCycleScheduler,
             schedulers.OneCycleLR,
             {name: name for name in ("pct_start", "anneal_strategy", "div_factor", "final_div_factor")},
         ),

@@ -12,6 +12,7 @@ from typing import Any
 from tinygrad_np import cross_entropy, nn, optim, serialization
 from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader
+from tinygrad_np.schedules import CosineScheduler, JoinedScheduler, WarmupScheduler
 from tinygrad_np.tensor import Array
 
 import examples_as_run
@@ -35,7 +36,7 @@ class Training:
             nn.Dropout(0.3, rng=self.rng),
             nn.Linear(8, 3, rng=self.rng),
         )
-        schedule = optim.JoinedScheduler([optim.WarmupScheduler(0.01, 5), optim.CosineScheduler(0.01, 20)], [5])
+        schedule = JoinedScheduler([WarmupScheduler(0.01, 5), CosineScheduler(0.01, 20)], [5])
         self.optimizer = optim.AdamW(self.model.parameters(), lr=schedule)
         self.loader = DataLoader(IMAGES, LABELS, batch_size=8, rng=self.rng)
         self.average = optim.EMA(self.model.parameters(), 0.9)

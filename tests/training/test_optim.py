@@ -1,9 +1,10 @@
-"""Optimisers: what they share (groups, state, minimize), their steps in place, clipping and averages."""
+"""Optimisers: groups, hyperparameters, state, minimize, steps in place; clipping and averages."""
 
+import inspect
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tinygrad_np import Tensor, cross_entropy, nn, serialization
 from tinygrad_np._machine import fused
@@ -15,12 +16,12 @@ from tinygrad_np.optim import (
     Adagrad,
     Adam,
     AdamW,
-    ExponentialScheduler,
     Muon,
     Optimizer,
     RMSprop,
     clip_grad_norm,
 )
+from tinygrad_np.schedules import ExponentialScheduler
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_groups_are_as_optimisers_of_their_own() -> None:
         np.testing.assert_array_equal(p.data, q.data)
 
 
-def test_a_changed_setting_holds_from_the_next_step_on() -> None:
+def test_a_changed_hyperparameter_takes_effect_at_the_next_step() -> None:
     a, b = weights((2,), (2,))
     optimizer = SGD([{"parameters": [a]}, {"parameters": [b]}], lr=0.5)
     optimizer.groups[1]["lr"] = 0.0
@@ -324,7 +325,7 @@ w = Tensor([[1.0]], requires_grad=True)
         (lambda: SGD([w], lr=0.1, weight_decay=-1), "SGD: weight_decay must be at least 0, not -1"),
         (lambda: SGD([w], lr=0.1, momentum=1), "SGD: momentum must be at least 0 and below 1, not 1"),
         (lambda: SGD([w], lr=0.1, nesterov=True), "SGD: nesterov needs a momentum above 0"),
-        (lambda: SGD([w], lr=0.1, momentum=0.5, nesterov=1), "nesterov must be False or True, not 1"),
+        (lambda: SGD([w], lr=0.1, momentum=0.5, nesterov=1), "nesterov must be True or False, not 1"),
         (lambda: SGD([{"parameters": [w], "momentum": 0}], 0.1, momentum=0.5, nesterov=True), "nesterov needs"),
         (lambda: SGD([], lr=0.1), "SGD: there are no parameters"),
         (lambda: SGD([{"lr": 0.1}], lr=0.1), "SGD, group 0: there are no parameters"),
@@ -337,16 +338,16 @@ w = Tensor([[1.0]], requires_grad=True)
         (lambda: Adam([w], eps=-1), "eps must be at least 0"),
         (lambda: AdamW([w], weight_decay="1"), "AdamW: weight_decay must be at least 0, not '1'"),
         (lambda: RMSprop([w], alpha=1), "RMSprop: alpha must be at least 0 and below 1"),
-        (lambda: RMSprop([w], centered=None), "centered must be False or True"),
+        (lambda: RMSprop([w], centered=None), "centered must be True or False"),
         (lambda: Adagrad([w], lr_decay=-1), "Adagrad: lr_decay must be at least 0"),
         (lambda: Muon([w], adjust_lr_fn="no"), "adjust_lr_fn must be 'original' or 'match_rms_adamw', not 'no'"),
-        (lambda: Muon(weights((2,))), r"Muon: a parameter has shape \(2,\); only matrices are optimised"),
+        (lambda: Muon(weights((2,))), r"Muon: parameters must be matrices; one has shape \(2,\)"),
         (lambda: EMA([w], 1.5), "EMA: decay must be from 0 to 1, not 1.5"),
         (lambda: EMA([], 0.5), "EMA: there are no parameters"),
         (lambda: clip_grad_norm([w], -1), "clip_grad_norm: max_norm must be at least 0, not -1"),
     ],
 )
-def test_impossible_settings_are_refused_by_name(make: Callable[[], object], message: str) -> None:
+def test_impossible_hyperparameters_are_refused_by_name(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -359,8 +360,12 @@ def test_impossible_settings_are_refused_by_name(make: Callable[[], object], mes
         (lambda: SGD([{"parameters": [w]}, w], lr=0.1), "SGD: parameter 0 is not a Tensor"),
         (lambda: SGD([w * 2], lr=0.1), "SGD: parameter 0 was computed from other Tensors"),
         (lambda: SGD(w, lr=0.1), "SGD: parameter 0 was computed"),  # its rows
-        (lambda: SGD([{"params": [w]}], lr=0.1), "group 0: 'params' is unknown; settings: lr, momentum, nesterov, wei"),
-        (lambda: EMA([Tensor(np.array([1]))]), "EMA: parameter 0 is not a leaf Tensor of floating point"),
+        (
+            lambda: SGD([{"params": [w]}], lr=0.1),
+            "SGD, group 0: unknown hyperparameter 'params'; a group has 'parameters' and the hyperparameters lr,"
+            " momentum, nesterov, weight_decay",
+        ),
+        (lambda: EMA([Tensor(np.array([1]))]), "EMA: parameter 0 is not a floating point leaf Tensor"),
         (lambda: EMA([w, w * 1]), "EMA: parameter 1"),
         (lambda: clip_grad_norm(w, 1.0), "clip_grad_norm: parameter 0 is not a leaf Tensor"),
         (lambda: clip_grad_norm([np.ones(1)], 1.0), "clip_grad_norm: parameter 0"),
@@ -369,6 +374,69 @@ def test_impossible_settings_are_refused_by_name(make: Callable[[], object], mes
 def test_what_is_no_parameter_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         make()
+
+
+def even(owner: str, name: str, value: Any) -> Any:
+    if not isinstance(value, int) or value % 2:
+        raise ValueError(f"{owner}: {name} must be even, not {value!r}")
+    return value * 10
+
+
+class Own(RMSprop):
+    """A hyperparameter with a check of its own, one whose check is replaced, and one without any."""
+
+    hyperparameters: ClassVar[dict[str, Any]] = {"period": even, "eps": SGD.hyperparameters["momentum"]}
+
+    def __init__(self, parameters: Any, lr: Any = 0.1, period: Any = 2, note: Any = "free", **inherited: Any) -> None:
+        Optimizer.__init__(
+            self, parameters, lr, period=period, note=note, **{"alpha": 0.5, "eps": 0.5, "centered": False} | inherited
+        )
+
+    def start(self, weights: Any, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def update(self, weights: Any, gradient: Any, state: Any, **hyperparameters: Any) -> None:
+        weights -= hyperparameters["lr"] * gradient
+
+
+class Owner(Own):
+    """It declares nothing."""
+
+
+@pytest.mark.parametrize("kind", [Own, Owner])
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("period", 3, "even"),  # declared by the class
+        ("eps", 1.5, "at least 0 and below 1"),  # the most derived declaration counts
+        ("alpha", 1.0, "at least 0 and below 1"),  # inherited from RMSprop
+        ("centered", 0, "True or False"),
+        ("lr", -0.5, "at least 0"),  # inherited from Optimizer
+    ],
+)
+def test_a_new_optimiser_declares_and_inherits_checks(kind: type[Own], name: str, value: object, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{kind.__name__}: {name} must be {expected}, not {value}$"):
+        kind([w], **{name: value})
+    with pytest.raises(ValueError, match=f"^{kind.__name__}, group 1: {name} must be {expected}, not {value}$"):
+        kind([{"parameters": weights((2,))}, {"parameters": [w], name: value}])
+
+
+def test_a_new_optimiser_gets_what_its_checks_return_and_undeclared_values_as_they_are() -> None:
+    note = object()
+    optimizer = Own([{"parameters": weights((2,))}, {"parameters": weights((3,)), "period": 4, "note": note}])
+    first, second = optimizer.groups
+    assert (first["period"], first["note"], second["period"]) == (20, "free", 40)
+    assert second["note"] is note
+    with pytest.raises(
+        TypeError, match="Own, group 0: unknown hyperparameter 'other'; .* lr, period, note, alpha, eps"
+    ):
+        Own([{"parameters": [w], "other": 1}])
+
+
+def test_every_hyperparameter_of_the_package_is_declared() -> None:
+    for kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Muon):
+        declared = [name for cls in kind.__mro__ for name in vars(cls).get("hyperparameters", ())]
+        assert sorted(declared) == sorted(set(inspect.signature(kind).parameters) - {"parameters"})
 
 
 def test_an_optimiser_defines_its_update() -> None:

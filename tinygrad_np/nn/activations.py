@@ -31,7 +31,7 @@ class LeakyReLU(Layer):
     """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = check.real("LeakyReLU", "negative_slope", negative_slope, "a finite number")
+        self.negative_slope = check.real("LeakyReLU", "negative_slope", negative_slope)
 
     def forward(self, x: Any) -> Any:
         return leaky_relu(x, negative_slope=self.negative_slope)
@@ -102,7 +102,7 @@ class Softplus(Layer):
     """
 
     def __init__(self, beta: float = 1.0) -> None:
-        self.beta = check.real("Softplus", "beta", beta, "above 0", 0, ends="(]")
+        self.beta = check.real("Softplus", "beta", beta, above=0)
 
     def forward(self, x: Any) -> Any:
         return softplus(x, beta=self.beta)

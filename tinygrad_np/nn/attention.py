@@ -75,9 +75,9 @@ class MultiheadAttention(Layer):
         self.num_heads = check.positive_integer(owner, "num_heads", num_heads)
         if embed_dim % num_heads:
             raise ValueError(f"{owner}: num_heads must divide embed_dim, and {num_heads} does not divide {embed_dim}")
-        self.bias = check.one_of(owner, "bias", bias, (True, False))
-        check.generator(owner, rng)
-        dtype = check.floating(owner, dtype)
+        self.bias = check.boolean(owner, "bias", bias)
+        check.generator(owner, "rng", rng)
+        dtype = check.floating_dtype(owner, "dtype", dtype)
         weight = init.glorot_uniform((embed_dim, 3 * embed_dim), rng=rng, dtype=dtype)
         self.in_proj_weight = Tensor(weight, requires_grad=True)
         self.in_proj_bias = Tensor(init.zeros(3 * embed_dim, dtype=dtype), requires_grad=True) if bias else None
@@ -180,7 +180,7 @@ class SinusoidalPositionalEncoding(_PositionalEncoding):
         angle = angles(np.arange(max_length), embed_dim, 10000.0)
         pairs = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
         table = pairs.reshape(max_length, -1)[:, :embed_dim]
-        self.weight = table.astype(check.floating("SinusoidalPositionalEncoding", dtype))
+        self.weight = table.astype(check.floating_dtype("SinusoidalPositionalEncoding", "dtype", dtype))
 
 
 class LearnedPositionalEncoding(_PositionalEncoding):
@@ -217,6 +217,6 @@ class LearnedPositionalEncoding(_PositionalEncoding):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         super().__init__(embed_dim, max_length)
-        check.generator("LearnedPositionalEncoding", rng)
-        dtype = check.floating("LearnedPositionalEncoding", dtype)
+        check.generator("LearnedPositionalEncoding", "rng", rng)
+        dtype = check.floating_dtype("LearnedPositionalEncoding", "dtype", dtype)
         self.weight = Tensor(init.normal((max_length, embed_dim), std=0.02, rng=rng, dtype=dtype), requires_grad=True)

@@ -37,8 +37,8 @@ class _Convolution(Layer):
             check.positive_integer(name, option, value)
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"{name}: {in_channels} and {out_channels} channels do not divide into {groups} groups")
-        check.generator(name, rng)
-        dtype = check.floating(name, dtype)
+        check.generator(name, "rng", rng)
+        dtype = check.floating_dtype(name, "dtype", dtype)
         weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_channels, dtype=dtype), requires_grad=True) if bias else None

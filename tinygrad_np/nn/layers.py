@@ -47,8 +47,8 @@ class Linear(Layer):
     ) -> None:
         self.in_features = check.positive_integer("Linear", "in_features", in_features)
         self.out_features = check.positive_integer("Linear", "out_features", out_features)
-        check.generator("Linear", rng)
-        check.floating("Linear", dtype)
+        check.generator("Linear", "rng", rng)
+        check.floating_dtype("Linear", "dtype", dtype)
         weight = init.he_normal((in_features, out_features), rng=rng, dtype=dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
@@ -92,8 +92,8 @@ class Embedding(Layer):
     ) -> None:
         self.num_embeddings = check.positive_integer("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = check.positive_integer("Embedding", "embedding_dim", embedding_dim)
-        check.generator("Embedding", rng)
-        check.floating("Embedding", dtype)
+        check.generator("Embedding", "rng", rng)
+        check.floating_dtype("Embedding", "dtype", dtype)
         weight = init.normal((num_embeddings, embedding_dim), rng=rng, dtype=dtype)
         if padding_idx is not None:
             if isinstance(padding_idx, bool) or not isinstance(padding_idx, int | np.integer):
@@ -162,8 +162,8 @@ class Dropout(Layer):
     """
 
     def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
-        self.p = check.real("Dropout", "p", p, "at least 0 and below 1", 0, 1, "[)")
-        self.rng = check.generator("Dropout", rng)
+        self.p = check.real("Dropout", "p", p, at_least=0, below=1)
+        self.rng = check.generator("Dropout", "rng", rng)
 
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:

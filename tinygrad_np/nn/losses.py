@@ -56,7 +56,7 @@ class CrossEntropyLoss(_OfClasses):
         self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ) -> None:
         super().__init__(weight, ignore_index=ignore_index, reduction=reduction)
-        self.label_smoothing = check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, "from 0 to 1", 0, 1)
+        self.label_smoothing = check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, at_least=0, at_most=1)
 
     def forward(self, logits: Any, labels: Any) -> Any:
         return cross_entropy(
@@ -127,7 +127,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        self.delta = check.real("HuberLoss", "delta", delta, "above 0", 0, ends="(]")
+        self.delta = check.real("HuberLoss", "delta", delta, above=0)
 
     def forward(self, predictions: Any, targets: Any) -> Any:
         return huber_loss(predictions, targets, reduction=self.reduction, delta=self.delta)
@@ -170,7 +170,7 @@ class KLDivLoss(_Loss):
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction=reduction)
-        self.log_target = check.one_of("KLDivLoss", "log_target", log_target, (True, False))
+        self.log_target = check.boolean("KLDivLoss", "log_target", log_target)
 
     def forward(self, log_probabilities: Any, targets: Any) -> Any:
         return kl_div(log_probabilities, targets, reduction=self.reduction, log_target=self.log_target)

@@ -96,7 +96,7 @@ class Module:
             ValueError: paths are missing or unknown, or shapes or kinds of numbers differ; all of them are listed and
                 nothing is changed.
         """
-        new = check.state(type(self).__name__, self.state_dict(), state)
+        new = check.state(type(self).__name__, "state", state, self.state_dict())
         for path, tensor in self.named_tensors():
             tensor.data[...] = new[path]
             tensor._changed()

@@ -33,10 +33,10 @@ class _BatchNorm(Layer):
     ) -> None:
         name = type(self).__name__
         self.num_features = check.positive_integer(name, "num_features", num_features)
-        self.eps = check.real(name, "eps", eps, "at least 0", 0)
-        self.momentum = None if momentum is None else check.real(name, "momentum", momentum, "from 0 to 1", 0, 1)
+        self.eps = check.real(name, "eps", eps, at_least=0)
+        self.momentum = None if momentum is None else check.real(name, "momentum", momentum, at_least=0, at_most=1)
         self.affine, self.track_running_stats = affine, track_running_stats
-        check.floating(name, dtype)
+        check.floating_dtype(name, "dtype", dtype)
         self.weight: Any = Tensor(np.ones(num_features, dtype), requires_grad=True) if affine else None
         self.bias: Any = Tensor(np.zeros(num_features, dtype), requires_grad=True) if affine else None
         self.running_mean: Any = Tensor(np.zeros(num_features, dtype)) if track_running_stats else None
@@ -180,8 +180,8 @@ class LayerNorm(_OfEach):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         super().__init__(normalized_shape)
-        self.eps = check.real("LayerNorm", "eps", eps, "at least 0", 0)
-        check.floating("LayerNorm", dtype)
+        self.eps = check.real("LayerNorm", "eps", eps, at_least=0)
+        check.floating_dtype("LayerNorm", "dtype", dtype)
         self.elementwise_affine = elementwise_affine
         shape, affine = self.normalized_shape, elementwise_affine
         self.weight = Tensor(np.ones(shape, dtype), requires_grad=True) if affine else None
@@ -222,8 +222,8 @@ class RMSNorm(_OfEach):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         super().__init__(normalized_shape)
-        self.eps = None if eps is None else check.real("RMSNorm", "eps", eps, "at least 0", 0)
-        check.floating("RMSNorm", dtype)
+        self.eps = None if eps is None else check.real("RMSNorm", "eps", eps, at_least=0)
+        check.floating_dtype("RMSNorm", "dtype", dtype)
         self.elementwise_affine = elementwise_affine
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 

@@ -32,9 +32,9 @@ class _Recurrent(Layer):
         owner = type(self).__name__
         self.input_size = check.positive_integer(owner, "input_size", input_size)
         self.hidden_size = check.positive_integer(owner, "hidden_size", hidden_size)
-        self.bias = check.one_of(owner, "bias", bias, (True, False))
-        check.generator(owner, rng)
-        self._kind, self._dtype = kind, check.floating(owner, dtype)
+        self.bias = check.boolean(owner, "bias", bias)
+        check.generator(owner, "rng", rng)
+        self._kind, self._dtype = kind, check.floating_dtype(owner, "dtype", dtype)
         self._width = KINDS[kind].gates * self.hidden_size
 
     def _add_parameters(self, suffix: str, inputs: int, rng: "np.random.Generator") -> None:
@@ -254,8 +254,8 @@ class _Layers(_Recurrent):
         super().__init__(kind, input_size, hidden_size, bias, rng, dtype)
         owner = type(self).__name__
         self.num_layers = check.positive_integer(owner, "num_layers", num_layers)
-        self.batch_first = check.one_of(owner, "batch_first", batch_first, (True, False))
-        self.bidirectional = check.one_of(owner, "bidirectional", bidirectional, (True, False))
+        self.batch_first = check.boolean(owner, "batch_first", batch_first)
+        self.bidirectional = check.boolean(owner, "bidirectional", bidirectional)
         self._directions = ("", "_reverse") if bidirectional else ("",)
         for layer in range(self.num_layers):
             for direction in self._directions:

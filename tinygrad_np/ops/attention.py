@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _validation as check
 from ..tensor import Array, differentiable
 from .cases import CONDITION, REAL, Case, Domain
-from .elementwise import floating
 
 # --- attention -------------------------------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
     Tensor([[1.        , 0.        ],
             [0.5403023 , 0.84147096]], dtype=float32)
     """
-    floating(x, "rotary")
+    check.floating("rotary", "x", x)
     positions = np.asarray(positions)
     if x.ndim == 0 or x.shape[-1] % 2 or not _broadcasts(positions.shape, x.shape[:-1]):
         raise ValueError("expected x of shape (..., length, an even size), positions that broadcast to (..., length)")

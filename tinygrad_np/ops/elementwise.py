@@ -19,12 +19,6 @@ by_nonzero = partial(primitive, cases=[Case("*, *", domains=(REAL, NONZERO))])
 by_larger = partial(primitive, cases=[Case("*, *", domains=(REAL, Domain(4, 6))), Case("*", args=(0.75,))])
 
 
-def floating(x: Any, name: str) -> None:
-    """Refuse integers where a function would overflow in their type, as -abs(x) does in uint8."""
-    if x.dtype.kind != "f":
-        raise TypeError(f"{name} needs floating point, not {x.dtype}; see astype")
-
-
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=())

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _validation as check
 from ..tensor import Array, differentiable
 from .cases import Case
-from .elementwise import floating
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -92,7 +92,7 @@ def standardize(
     >>> standardize(Tensor([[1.0, 3.0]]), None, None, axis=(-1,), eps=0.0)
     Tensor([[-1.,  1.]], dtype=float32)
     """
-    floating(x, "standardize")
+    check.floating("standardize", "x", x)
     standard, scale, mean, variance = _standardized(x, axis, eps, centre)
     if statistics is not None:
         statistics += [mean, variance]

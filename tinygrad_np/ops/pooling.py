@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import _validation as check
 from ..tensor import Array, Tensor, differentiable
 from .cases import CONDITION, REAL, Case
-from .elementwise import floating, keep
+from .elementwise import keep
 from .windows import Pair, Window, as_images, check_room, sliding
 
 
@@ -148,7 +149,7 @@ def avg_pool2d(
 def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
     if x.ndim != 4:
         raise ValueError(f"{name}: expected x as (n, channels, height, width), not {x.shape}")
-    floating(x, name)
+    check.floating(name, "x", x)
     window = sliding(name, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     if any(2 * before > kernel for (before, _), kernel in zip(window.padding, window.kernel, strict=True)):
         raise ValueError(f"{name}: padding must be at most half the kernel of {window.kernel}, not {padding!r}")

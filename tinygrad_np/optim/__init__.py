@@ -1,0 +1,17 @@
+"""Optimisers, gradient clipping and averages of weights.
+
+    optimizer = AdamW(model.parameters(), lr=CosineScheduler(1e-3, steps=10_000))
+    optimizer.minimize(loss)      # or zero_grad(), loss.backward(), clip_grad_norm(parameters, 1.0), step()
+
+The formulas are PyTorch's. Learning-rate schedules are in `tinygrad_np.schedules`. A subclass of `Optimizer` is an
+optimiser of your own.
+"""
+
+from .adaptive import Adagrad, Adam, AdamW, RMSprop
+from .averaging import EMA
+from .base import Optimizer
+from .clipping import clip_grad_norm
+from .muon import Muon
+from .sgd import SGD
+
+__all__ = ["Adagrad", "Adam", "AdamW", "EMA", "Muon", "Optimizer", "RMSprop", "SGD", "clip_grad_norm"]

@@ -1,0 +1,285 @@
+"""Adaptive methods, which scale the step of every weight by its past gradients: Adam, AdamW, RMSprop, Adagrad."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import _validation as check
+from .._machine.fused import scale_and_add
+from ..schedules import Schedule
+from ..tensor import Array
+from .base import Check, Optimizer, Parameters
+from .blocks import blocks
+
+
+def _two_fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{owner}: {name} must be two numbers, not {value!r}")
+    first, second = (check.real(owner, f"{name}[{i}]", beta, at_least=0, below=1) for i, beta in enumerate(value))
+    return first, second
+
+
+class Adam(Optimizer):
+    """Adam: the step of each weight is about lr, whatever the scale of its gradient.
+
+    Where g is gradient + weight_decay * w and t is the number of steps that this parameter has taken:
+
+        m <- beta1 * m + (1 - beta1) * g
+        v <- beta2 * v + (1 - beta2) * g^2
+        w <- w - lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    Source: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1.
+
+    Args:
+        parameters: Tensors or parameter groups, see `Optimizer`.
+        lr: the learning rate, at least 0, or a schedule `step -> lr`.
+        betas: the decay rates of the averages m and v, each at least 0 and below 1.
+        eps: added to the denominator, at least 0.
+        weight_decay: the coefficient of L2 regularisation, at least 0. It is part of the gradient; in `AdamW` it is
+            not.
+
+    Raises:
+        ValueError, TypeError: as `Optimizer`.
+
+    >>> from tinygrad_np import Tensor
+    >>> w = Tensor([1.0, 100.0], requires_grad=True)
+    >>> Adam([w], lr=0.1).minimize((w * w).sum()); np.round(w.data, 3)
+    array([ 0.9, 99.9], dtype=float32)
+    """
+
+    hyperparameters: ClassVar[Mapping[str, Check]] = {
+        "betas": _two_fractions,
+        "eps": partial(check.real, at_least=0),
+        "weight_decay": partial(check.real, at_least=0),
+    }
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def start(self, weights: Array, **_: Any) -> dict[str, Array]:
+        return {
+            "count": np.array(0, np.int64),
+            "mean": np.zeros_like(weights),
+            "mean_square": np.zeros_like(weights),
+        }
+
+    def update(
+        self,
+        weights: Array,
+        gradient: Array,
+        state: dict[str, Array],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        state["count"] += 1
+        count = int(state["count"])
+        # The bias corrections are applied to lr and eps, which saves a pass over the arrays.
+        spread = math.sqrt(1 - betas[1] ** count)
+        rate = lr * spread / (1 - betas[0] ** count)
+        kept = 1 - weight_decay * lr if self._decoupled else 1
+        for w, g, m, v in blocks(weights, gradient, state["mean"], state["mean_square"]):
+            if weight_decay and not self._decoupled:
+                g = g + weight_decay * w
+            scale_and_add(m, betas[0], g, 1 - betas[0])
+            scale_and_add(v, betas[1], g * g, 1 - betas[1])
+            scale_and_add(w, kept, m / (np.sqrt(v) + eps * spread), -rate)
+
+
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay: w <- (1 - weight_decay * lr) * w before each step.
+
+    Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+
+    Args:
+        parameters, lr, betas, eps: as for `Adam`.
+        weight_decay: at least 0.
+
+    Raises:
+        ValueError, TypeError: as `Optimizer`.
+
+    >>> from tinygrad_np import Tensor
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> AdamW([w], lr=0.1, weight_decay=0.5).minimize((w * w).sum()); np.round(w.data, 3)
+    array([0.85], dtype=float32)
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+class RMSprop(Optimizer):
+    """RMSprop: the gradient divided by the root of a moving average of its square.
+
+    Where g is gradient + weight_decay * w:
+
+        v <- alpha * v + (1 - alpha) * g^2
+        b <- momentum * b + g / (sqrt(v) + eps)
+        w <- w - lr * b
+
+    With `centered`, m^2 is subtracted from v under the root, where m <- alpha * m + (1 - alpha) * g.
+
+    Source: T. Tieleman and G. Hinton, "Neural networks for machine learning" (2012), lecture 6.5; centered: A. Graves,
+    "Generating sequences with recurrent neural networks" (2013), equations 38 to 41.
+
+    Args:
+        parameters: Tensors or parameter groups, see `Optimizer`.
+        lr: the learning rate, at least 0, or a schedule `step -> lr`.
+        alpha: the decay rate of the averages, at least 0 and below 1.
+        eps: added to the denominator, at least 0.
+        weight_decay: the coefficient of L2 regularisation, at least 0.
+        momentum: at least 0 and below 1.
+        centered: divide by the standard deviation of the gradient instead.
+
+    Raises:
+        ValueError, TypeError: as `Optimizer`.
+
+    >>> from tinygrad_np import Tensor
+    >>> w = Tensor([1.0, 100.0], requires_grad=True)
+    >>> RMSprop([w], lr=0.1, alpha=0.75).minimize((w * w).sum()); np.round(w.data, 3)
+    array([ 0.8, 99.8], dtype=float32)
+    """
+
+    hyperparameters: ClassVar[Mapping[str, Check]] = {
+        "alpha": partial(check.real, at_least=0, below=1),
+        "eps": partial(check.real, at_least=0),
+        "weight_decay": partial(check.real, at_least=0),
+        "momentum": partial(check.real, at_least=0, below=1),
+        "centered": check.boolean,
+    }
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1e-2,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters, lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered
+        )
+
+    def start(self, weights: Array, momentum: float, centered: bool, **_: Any) -> dict[str, Array]:
+        names = ["mean_square"] + ["mean"] * centered + ["momentum"] * bool(momentum)
+        return {name: np.zeros_like(weights) for name in names}
+
+    def update(
+        self,
+        weights: Array,
+        gradient: Array,
+        state: dict[str, Array],
+        lr: float,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
+        momentum: float,
+        centered: bool,
+    ) -> None:
+        for w, g, *arrays in blocks(weights, gradient, *state.values()):
+            own = dict(zip(state, arrays, strict=True))
+            if weight_decay:
+                g = g + weight_decay * w
+            v = own["mean_square"]
+            scale_and_add(v, alpha, g * g, 1 - alpha)
+            if centered:
+                scale_and_add(own["mean"], alpha, g, 1 - alpha)
+                v = np.maximum(v - own["mean"] ** 2, 0)  # rounding can make a variance of 0 negative
+            change = g / (np.sqrt(v) + eps)
+            if momentum:
+                scale_and_add(own["momentum"], momentum, change, 1)
+                change = own["momentum"]
+            scale_and_add(w, 1, change, -lr)
+
+
+class Adagrad(Optimizer):
+    """Adagrad: the gradient divided by the root of the sum of its squares over all steps.
+
+    Where g is gradient + weight_decay * w and t is the number of steps that this parameter has taken:
+
+        s <- s + g^2
+        w <- w - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
+
+    Source: J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and stochastic
+    optimization" (2011), in the form that PyTorch uses.
+
+    Args:
+        parameters: Tensors or parameter groups, see `Optimizer`.
+        lr: the learning rate, at least 0, or a schedule `step -> lr`.
+        lr_decay: how fast the learning rate falls with t, at least 0.
+        eps: added to the denominator, at least 0.
+        weight_decay: the coefficient of L2 regularisation, at least 0.
+
+    Raises:
+        ValueError, TypeError: as `Optimizer`.
+
+    >>> from tinygrad_np import Tensor
+    >>> w = Tensor([1.0, 100.0], requires_grad=True)
+    >>> Adagrad([w], lr=0.1).minimize((w * w).sum()); np.round(w.data, 3)
+    array([ 0.9, 99.9], dtype=float32)
+    """
+
+    hyperparameters: ClassVar[Mapping[str, Check]] = {
+        "lr_decay": partial(check.real, at_least=0),
+        "eps": partial(check.real, at_least=0),
+        "weight_decay": partial(check.real, at_least=0),
+    }
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1e-2,
+        *,
+        lr_decay: float = 0.0,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay)
+
+    def start(self, weights: Array, **_: Any) -> dict[str, Array]:
+        return {"count": np.array(0, np.int64), "sum_of_squares": np.zeros_like(weights)}
+
+    def update(
+        self,
+        weights: Array,
+        gradient: Array,
+        state: dict[str, Array],
+        lr: float,
+        lr_decay: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        rate = lr / (1 + int(state["count"]) * lr_decay)
+        state["count"] += 1
+        for w, g, s in blocks(weights, gradient, state["sum_of_squares"]):
+            if weight_decay:
+                g = g + weight_decay * w
+            s += g * g
+            scale_and_add(w, 1, g / (np.sqrt(s) + eps), -rate)

@@ -1,0 +1,90 @@
+"""Averages of weights over training, which often generalise better than the last weights."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from .. import _validation as check
+from .._machine.fused import scale_and_add
+from ..tensor import Array, Tensor
+
+
+class EMA:
+    """Exponential moving averages of weights.
+
+    They start as the weights at construction. Each `update()` computes
+
+        average <- decay * average + (1 - decay) * weight
+
+    as torch.optim.swa_utils.get_ema_avg_fn does. The running statistics of normalisation layers are not parameters, but
+    they can be averaged in the same way.
+
+    Args:
+        parameters: floating point leaf Tensors.
+        decay: from 0 to 1.
+
+    Attributes:
+        averages: arrays, in the order of the parameters.
+
+    Raises:
+        ValueError: `decay` is out of its range, or there are no parameters.
+        TypeError: one of the parameters is not a floating point leaf Tensor.
+
+    Source: B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with
+    exponential weights in place of equal ones.
+
+    >>> from tinygrad_np.optim import SGD
+    >>> w = Tensor([1.0], requires_grad=True)
+    >>> ema = EMA([w], decay=0.75)
+    >>> SGD([w], lr=1.0).minimize(w.sum())
+    >>> ema.update()
+    >>> with ema.applied():
+    ...     print(w.data)
+    [0.75]
+    >>> w.data
+    array([0.], dtype=float32)
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:
+        self.decay = check.real("EMA", "decay", decay, at_least=0, at_most=1)
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError("EMA: there are no parameters to average")
+        for i, parameter in enumerate(self.parameters):
+            if type(parameter) is not Tensor or not parameter.is_leaf or parameter.dtype.kind != "f":
+                raise TypeError(f"EMA: parameter {i} is not a floating point leaf Tensor: {parameter!r:.80}")
+        self.averages = [parameter.data.copy() for parameter in self.parameters]
+
+    def update(self) -> None:
+        """Move the averages towards the current weights. Call it after each step of the optimiser."""
+        for average, parameter in zip(self.averages, self.parameters, strict=True):
+            scale_and_add(average, self.decay, parameter.data, 1 - self.decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """A context in which the parameters hold the averages; on exit they get their weights back."""
+        weights = [parameter.data.copy() for parameter in self.parameters]
+        try:
+            self._write(self.averages)
+            yield
+        finally:
+            self._write(weights)
+
+    def state_dict(self) -> dict[str, Array]:
+        """The averages, named `average.0` and so on. They are not copies: they change as training continues."""
+        return {f"average.{i}": average for i, average in enumerate(self.averages)}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy averages from a state that `state_dict` returned.
+
+        Raises:
+            ValueError: names are missing or unknown, or shapes or kinds of dtype differ. The message lists all of them,
+                and nothing has changed.
+        """
+        own = self.state_dict()
+        for name, array in check.state("EMA", "state", state, own).items():
+            own[name][...] = array
+
+    def _write(self, arrays: Iterable[Array]) -> None:
+        for parameter, array in zip(self.parameters, arrays, strict=True):
+            parameter.data[...] = array
+            parameter._changed()

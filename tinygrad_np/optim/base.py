@@ -1,0 +1,217 @@
+"""The base class of optimisers: parameter groups, checked hyperparameters, steps, and a state to resume from."""
+
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from .. import _validation as check
+from .._machine.arrays import Product
+from .._machine.tuning import tune
+from ..schedules import Schedule
+from ..tensor import Array, Tensor, lazy_gradients
+
+Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Check: TypeAlias = Callable[[str, str, Any], Any]
+
+
+def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
+    return value if callable(value) else check.real(owner, name, value, at_least=0)
+
+
+class Optimizer:
+    """Base class of optimisers.
+
+    Subclasses pass default hyperparameters to `super().__init__` and implement `update`. Those that keep state from
+    step to step implement `start` as well.
+
+    A subclass declares its own hyperparameters in the class attribute `hyperparameters`, a dict from names to checks. A
+    check is a function of the owner to name in errors, the hyperparameter's name and the value; it returns the value
+    to use or raises an error. Checks are inherited, and apply to the defaults and to every group. A hyperparameter that
+    no class declares is accepted as it is.
+
+    Args:
+        parameters: the Tensors to optimise; or parameter groups, dicts with "parameters" and those hyperparameters that
+            differ from the defaults: `[{"parameters": weights}, {"parameters": biases, "weight_decay": 0}]`.
+        lr: the learning rate, at least 0, or a schedule `step -> lr`.
+        **hyperparameters: the defaults of the other hyperparameters.
+
+    Attributes:
+        groups: dicts with "parameters" and all hyperparameters. An assignment takes effect at the next step and is not
+            checked. What needs state (momentum, centered) cannot be switched on later.
+        parameters: the parameters of all groups.
+        steps: the number of steps taken, which schedules are called with.
+
+    Raises:
+        ValueError: a hyperparameter is out of its range, a group has no parameters, or a parameter is given twice.
+        TypeError: a parameter is not a leaf Tensor with requires_grad, or a group has an unknown hyperparameter.
+
+    >>> from tinygrad_np.optim import SGD
+    >>> class SignDescent(Optimizer):
+    ...     hyperparameters = {"weight_decay": SGD.hyperparameters["weight_decay"]}
+    ...     def __init__(self, parameters, lr, weight_decay=0.0):
+    ...         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+    ...     def update(self, weights, gradient, state, lr, weight_decay):
+    ...         weights -= lr * (np.sign(gradient) + weight_decay * weights)
+    >>> w = Tensor([1.0, -2.0], requires_grad=True)
+    >>> SignDescent([w], lr=0.5).minimize((w * w).sum()); w
+    Tensor([ 0.5, -1.5], dtype=float32, requires_grad=True)
+    >>> SignDescent([{"parameters": [w], "weight_decay": -1}], lr=0.5)
+    Traceback (most recent call last):
+    ValueError: SignDescent, group 0: weight_decay must be at least 0, not -1
+    """
+
+    hyperparameters: ClassVar[Mapping[str, Check]] = {"lr": _number_or_schedule}
+
+    _adds_products = False  # whether update() accepts a Product as the gradient
+
+    def __init__(self, parameters: Parameters, lr: float | Schedule, **hyperparameters: Any) -> None:
+        name = type(self).__name__
+        defaults = self._checked(name, {"lr": lr, **hyperparameters})
+        given: list[Any] = list(parameters)
+        grouped = bool(given) and all(isinstance(part, Mapping) for part in given)
+        self.groups: list[dict[str, Any]] = []
+        self._states: dict[Tensor, dict[str, Array]] = {}
+        for i, group in enumerate(given if grouped else [{"parameters": given}]):
+            owner = f"{name}, group {i}" if grouped else name
+            own = dict(group)
+            tensors = list(own.pop("parameters", ()))
+            if unknown := sorted(own.keys() - defaults.keys()):
+                raise TypeError(
+                    f"{owner}: unknown hyperparameter {unknown[0]!r}; a group has 'parameters' and the hyperparameters"
+                    f" {', '.join(defaults)}"
+                )
+            if not tensors:
+                raise ValueError(f"{owner}: there are no parameters to optimise")
+            own = defaults | self._checked(owner, own)
+            for j, tensor in enumerate(tensors):
+                if type(tensor) is not Tensor or not tensor.requires_grad:
+                    raise TypeError(f"{owner}: parameter {j} is not a Tensor with requires_grad=True: {tensor!r:.80}")
+                if not tensor.is_leaf:
+                    raise TypeError(f"{owner}: parameter {j} was computed from other Tensors: {tensor!r:.80}")
+                if tensor in self._states:
+                    raise ValueError(f"{owner}: parameter {j} was given before")
+                self._states[tensor] = self.start(tensor.data, **own)
+            self.groups.append({"parameters": tensors, **own})
+        self.parameters = list(self._states)
+        self.steps = 0
+        # Training begins here. Importing the package must not change how the process manages its memory, and a user who
+        # trains should not have to know that tune() exists.
+        tune()
+
+    def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
+        """`start(weights, **hyperparameters)`: the initial state of one parameter, arrays by name.
+
+        Raises:
+            ValueError: the optimiser cannot handle this parameter with these hyperparameters.
+        """
+        return {}
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """`update(weights, gradient, state, **hyperparameters)`: change the weights and the state in place.
+
+        These are arrays, and `lr` is a number, also where it was given as a schedule. The gradient must not be changed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update()")
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step, in the first group."""
+        return self._rate(self.groups[0])
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to None."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient.
+
+        Raises:
+            RuntimeError: no parameter has a gradient.
+            ValueError: the gradient of a parameter has another shape than the parameter.
+        """
+        name = type(self).__name__
+        gradients = [(parameter, parameter.grad.data) for parameter in self.parameters if parameter.grad is not None]
+        if not gradients:
+            raise RuntimeError(f"{name}: no parameter has a gradient; call backward() on the loss before step()")
+        for parameter, gradient in gradients:
+            if gradient.shape != parameter.data.shape:
+                raise ValueError(f"{name}: a parameter of shape {parameter.shape} has a gradient of {gradient.shape}")
+        self._apply(gradients)
+
+    def minimize(self, loss: Tensor) -> None:
+        """`zero_grad()`, `loss.backward()` and `step()` in one call, which neither reads nor writes `.grad`.
+
+        It needs less memory, because the gradients of weight matrices are computed one at a time. `SGD` adds each to
+        the weights while it is computed; this is faster as well, but the last bits of the result may differ.
+
+        Args:
+            loss: a scalar.
+
+        Raises:
+            ValueError: the loss is not a scalar.
+            RuntimeError: the loss depends on none of the parameters, or its graph was freed.
+
+        >>> from tinygrad_np.optim import SGD
+        >>> w = Tensor([1.0], requires_grad=True)
+        >>> SGD([w], lr=0.1).minimize((w * w).sum()); w
+        Tensor([0.8], dtype=float32, requires_grad=True)
+        """
+        gradients = lazy_gradients(loss, self.parameters)
+        if not gradients:
+            raise RuntimeError(f"{type(self).__name__}: the loss depends on none of the parameters")
+        self._apply(gradients)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Everything but the weights that training needs to resume exactly: `steps`, and arrays such as `momentum.0`.
+
+        The number is the parameter's index in `parameters`. The arrays are not copies: they change as training
+        continues. Hyperparameters are not included; schedules need only `steps`.
+
+        >>> from tinygrad_np.optim import SGD
+        >>> w = Tensor([1.0], requires_grad=True)
+        >>> SGD([w], lr=0.1, momentum=0.9).state_dict()
+        {'steps': array(0), 'momentum.0': array([0.], dtype=float32)}
+        """
+        state = {"steps": np.array(self.steps, np.int64)}
+        for i, own in enumerate(self._states.values()):
+            state |= {f"{name}.{i}": array for name, array in own.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy a state that `state_dict` returned for an optimiser of the same class, parameters and hyperparameters.
+
+        Raises:
+            ValueError: names are missing or unknown, or shapes or kinds of dtype differ. The message lists all of them,
+                and nothing has changed.
+        """
+        own = self.state_dict()
+        for name, array in check.state(type(self).__name__, "state", state, own).items():
+            own[name][...] = array
+        self.steps = int(own["steps"])
+
+    def _checked(self, owner: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyperparameters, each checked by the most derived class that declares it."""
+        checks = ChainMap(*(vars(cls).get("hyperparameters", {}) for cls in type(self).__mro__))
+        return {name: checks[name](owner, name, value) if name in checks else value for name, value in values.items()}
+
+    def _rate(self, group: Mapping[str, Any]) -> float:
+        lr = group["lr"]
+        return float(lr(self.steps) if callable(lr) else lr)  # a np.float64 would make float32 products float64
+
+    def _apply(self, gradients: "Iterable[tuple[Tensor, Array | Product]]") -> None:
+        by_parameter = dict(gradients)
+        for group in self.groups:
+            hyperparameters = {name: value for name, value in group.items() if name != "parameters"}
+            hyperparameters["lr"] = self._rate(group)
+            for parameter in group["parameters"]:
+                gradient = by_parameter.get(parameter)
+                if gradient is None:
+                    continue
+                if type(gradient) is Product and not self._adds_products:
+                    gradient = gradient.computed()
+                self.update(parameter.data, gradient, self._states[parameter], **hyperparameters)
+                parameter._changed()
+        self.steps += 1

@@ -1,0 +1,64 @@
+"""Gradient clipping, between `backward()` and the optimiser's `step()`."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from .. import _validation as check
+from ..tensor import Tensor
+from .blocks import blocks
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
+    """Scale the gradients of all parameters so that their total norm is at most `max_norm`; return the norm before.
+
+    The norm is the Euclidean norm of all gradients as one vector. It is computed in float64, so it does not overflow
+    for finite float32 gradients. As in torch.nn.utils.clip_grad_norm_, the gradients are multiplied by
+    min(1, max_norm / (norm + 1e-6)). `Optimizer.minimize` stores no gradients, so there is nothing to clip.
+
+    Args:
+        parameters: Tensors; those without a gradient are skipped.
+        max_norm: at least 0.
+        error_if_nonfinite: raise an error if the norm is infinite or NaN. Otherwise the gradients become 0 or NaN.
+
+    Returns:
+        The norm of the gradients before they were scaled.
+
+    Raises:
+        ValueError: `max_norm` is out of its range.
+        TypeError: one of the parameters is not a leaf Tensor.
+        RuntimeError: no parameter has a gradient; or the norm is not finite and `error_if_nonfinite` is set, and
+            nothing has changed.
+
+    Source: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks" (2013),
+    algorithm 1.
+
+    >>> w = Tensor([3.0, 4.0], requires_grad=True)
+    >>> (w * w / 2).sum().backward()
+    >>> clip_grad_norm([w], 1.0)
+    5.0
+    >>> np.round(w.grad.data, 3)
+    array([0.6, 0.8], dtype=float32)
+    """
+    max_norm = check.real("clip_grad_norm", "max_norm", max_norm, at_least=0)
+    given = list(parameters)
+    for i, parameter in enumerate(given):
+        if type(parameter) is not Tensor or not parameter.is_leaf:
+            raise TypeError(f"clip_grad_norm: parameter {i} is not a leaf Tensor: {parameter!r:.80}")
+    gradients = [(parameter, parameter.grad.data) for parameter in given if parameter.grad is not None]
+    if not gradients:
+        raise RuntimeError("clip_grad_norm: no parameter has a gradient; call backward() on the loss first")
+    square = 0.0
+    for _, gradient in gradients:
+        for (block,) in blocks(gradient):
+            wide = block.astype(np.float64, copy=False).reshape(-1)
+            square += float(wide @ wide)
+    norm = math.sqrt(square)
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
+    coefficient = max_norm / (norm + 1e-6)
+    if not coefficient >= 1:  # true for NaN as well, which must reach the gradients
+        for parameter, gradient in gradients:
+            parameter.grad = Tensor(gradient * coefficient)
+    return norm
