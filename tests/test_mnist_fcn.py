@@ -17,7 +17,7 @@ import examples_as_run
 import matplotlib.image
 import numpy as np
 import pytest
-from examples_as_run import EXAMPLES, ROOT, write_subset
+from examples_as_run import EXAMPLES, write_subset
 from PIL import Image
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -174,9 +174,9 @@ def test_help_explains_every_option(tmp_path: Path) -> None:
 
 def test_it_runs_as_a_module_and_from_any_folder(trained: tuple[Path, object], tmp_path: Path) -> None:
     folder, _ = trained
-    command = [sys.executable, "-m", "examples.mnist_fcn", "--data", folder / "data", "--epochs", 1, "--hidden", 8]
+    command = [sys.executable, "-m", "mnist_fcn", "--data", folder / "data", "--epochs", 1, "--hidden", 8]
     command += ["--out", tmp_path / "out"]
-    subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run([str(word) for word in command], cwd=EXAMPLES, capture_output=True, check=True)
     assert (tmp_path / "out/first_layer.png").exists()
 
 
