@@ -83,7 +83,7 @@ def draw(accuracies: list[float]) -> Figure:
     axes.plot(range(1, len(accuracies) + 1), accuracies, marker="o")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    axes.set(xlabel="epoch", ylabel="test images read correctly", title=f"{accuracies[-1]:.2%}")
+    axes.set(xlabel="epoch", ylabel="test images read correctly", title=f"{accuracies[-1]:.2%} after the last")
     axes.grid(alpha=0.3)
     return figure
 

@@ -1,24 +1,23 @@
 """Train a fully connected network to read handwritten digits, test it, and let it read yours.
 
     python examples/mnist_fcn.py                       # 784-1024-10, 30 epochs, in under a minute
-    python examples/mnist_fcn.py --report              # the same, and a page that shows all of it
-    python examples/mnist_fcn.py --checkpoint-every 500 --resume   # goes on where it was killed, to the same bits
+    python examples/mnist_fcn.py --report              # the same, with a report on one page
+    python examples/mnist_fcn.py --checkpoint-every 500 --resume   # continues after a kill, with the same result
     python examples/mnist_fcn.py --test runs/mnist_fcn/model.safetensors
     python examples/mnist_fcn.py --predict seven.png   # with the newest model under runs/
 
-Read `train` first: it is the whole of training, written out. Its heart is three lines: the network makes logits of the
-pixels, the loss says how wrong they are, and `optimizer.minimize(loss)` finds the gradient of the loss with respect to
-every weight and takes a step down. (`optimizer.zero_grad()`, `loss.backward()` and `optimizer.step()` are the same in
-three calls, for those who want to look at the gradients in between.)
+Read `train` first. In its loop the network computes logits from the pixels, the loss measures how wrong they are, and
+`optimizer.minimize(loss)` computes the gradient of the loss and takes a step. (`optimizer.zero_grad()`,
+`loss.backward()` and `optimizer.step()` do the same, and let you look at the gradients in between.) Then `after_step`
+is called: by it the package `mnist_study` shows progress, tests, and saves models, metrics and checkpoints.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from tinygrad_np import Tensor, cross_entropy, no_grad
+from tinygrad_np import cross_entropy, no_grad
 from tinygrad_np.data import DataLoader, Dataset
 from tinygrad_np.nn import Linear, ReLU, Sequential
 from tinygrad_np.optim import SGD
@@ -29,20 +28,21 @@ import numpy as np
 from mnist_study import command_line
 from mnist_study.application import Application, check_options
 from mnist_study.command_line import natural, non_negative, path_name, positive, positive_integer, setting
+from mnist_study.training import AfterStep
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a training depends on beside the images: the same settings give the same weights, to the bit."""
+    """The hyperparameters. With the same images, the same settings give the same weights, to the bit."""
 
     hidden: int = setting(1024, positive_integer, "units in the hidden layer")
     epochs: int = setting(30, positive_integer, "passes over the training set")
-    batch_size: int = setting(64, positive_integer, "images in a step")
-    lr: float = setting(0.5, non_negative, "the learning rate at the start")
-    decay: float = setting(0.5, positive, "what the rate is multiplied by after each stage")
-    stage_length: int = setting(500, positive_integer, "steps in a stage")
+    batch_size: int = setting(64, positive_integer, "images per step")
+    lr: float = setting(0.5, non_negative, "initial learning rate")
+    decay: float = setting(0.5, positive, "factor of the learning rate after each stage")
+    stage_length: int = setting(500, positive_integer, "steps per stage")
     weight_decay: float = setting(1e-5, non_negative, "coefficient of L2 regularisation")
-    seed: int = setting(0, natural, "of the initial weights and of the order of the images")
+    seed: int = setting(0, natural, "seed of the initial weights and of the order of the images")
 
 
 def network(inputs: int, hidden: int, classes: int, rng: np.random.Generator) -> Sequential:
@@ -55,13 +55,13 @@ def network(inputs: int, hidden: int, classes: int, rng: np.random.Generator) ->
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """A batch of images, bytes, as rows of float32 from 0 to 1. The dataset itself stays in bytes."""
+    """A batch of uint8 images as rows of float32 from 0 to 1. The dataset itself stays uint8."""
     return np.multiply(images.reshape(len(images), -1), np.float32(1 / 255), dtype=np.float32)
 
 
 def prepare(settings: Settings, dataset: Dataset, classes: int) -> tuple[Sequential, DataLoader, SGD]:
-    """What a training consists of: an untrained network, its images in batches, and an optimizer of its weights."""
-    rng = np.random.default_rng(settings.seed)  # one generator, for the initial weights and the order of the images
+    """A new network, a loader of its training images, and an optimizer of its weights."""
+    rng = np.random.default_rng(settings.seed)  # for the initial weights, then for the order of the images
     model = network(dataset.images[0].size, settings.hidden, classes, rng)
     loader = DataLoader(*dataset, batch_size=settings.batch_size, rng=rng)
     schedule = ExponentialScheduler(settings.lr, decay=settings.decay, stage_length=settings.stage_length)
@@ -70,14 +70,11 @@ def prepare(settings: Settings, dataset: Dataset, classes: int) -> tuple[Sequent
 
 
 @np.errstate(all="ignore")  # overflow shows in the loss, which `after_step` checks
-def train(
-    model: Sequential,
-    loader: DataLoader,
-    optimizer: SGD,
-    epochs: int,
-    after_step: Callable[[Tensor, Tensor, np.ndarray], None],
-) -> None:
-    """Train a network, from where its optimizer and its loader are, and call `after_step` after every batch."""
+def train(model: Sequential, loader: DataLoader, optimizer: SGD, epochs: int, after_step: AfterStep) -> None:
+    """Train a network until its optimizer has made all steps of these epochs; call `after_step` after each.
+
+    A training that is resumed starts with steps already made, and with a loader in the middle of an epoch.
+    """
     while optimizer.steps < epochs * len(loader):
         for images, labels in loader:
             logits = model(pixels(images))
@@ -99,22 +96,20 @@ def test(model: Sequential, dataset: Dataset) -> tuple[float, float]:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options: the settings above, and what the command does around the training."""
+    """The options: the settings above, and those of the command around the training."""
     parser = command_line.parser(__doc__)
     command_line.add_settings(parser, Settings)
     add = partial(command_line.add, parser)
-    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
+    add("--data", "folder with four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
     add("--out", "for the results (default: a new one, runs/mnist_fcn, -2, -3 ...)", type=path_name, metavar="FOLDER")
-    add("--overwrite", "replace the run that --out holds", action="store_true")
-    add("--checkpoint-every", "steps, save all that training needs to go on from there", type=positive_integer,
-        metavar="N")  # fmt: skip
-    add("--resume", "go on from the newest checkpoint in --out, or of the newest run under runs/", action="store_true")
-    add("--report", "write all of it into one page as well, report.html", action="store_true")
-    add("--search", "of mnist_search.py, to be told of in the report", type=path_name, metavar="FOLDER")
-    add("--test", "test a saved model, with a report, and train nothing", type=path_name, metavar="MODEL")
+    add("--overwrite", "replace the results in --out", action="store_true")
+    add("--checkpoint-every", "save a checkpoint every N steps", type=positive_integer, metavar="N")
+    add("--resume", "continue from the newest checkpoint in --out, or else under runs/", action="store_true")
+    add("--report", "also write report.html, one page with all results", action="store_true")
+    add("--search", "include a search of mnist_search.py in the report", type=path_name, metavar="FOLDER")
+    add("--test", "test a saved model, with a report, instead of training one", type=path_name, metavar="MODEL")
     add("--predict", "read the digit in each PNG or PGM file, of any size", type=path_name, metavar="IMAGE", nargs="+")
-    add("--model", "for --predict (default: that of --test, else the newest under runs/)", type=path_name,
-        metavar="MODEL")  # fmt: skip
+    add("--model", "for --predict (default: that of --test, or the newest in runs/)", type=path_name, metavar="MODEL")
     add("--quiet", "no progress bar", action="store_true")
     options = parser.parse_args(arguments)
     check_options(parser, options)

@@ -1,16 +1,16 @@
-"""Search for the settings of `mnist_fcn.py`, one parameter after the other, by the accuracy on images held out.
+"""Search hyperparameters of `mnist_fcn.py`, one after the other, by their accuracy on validation images.
 
     python examples/mnist_search.py                    # learning rate, hidden units, weight decay: under 3 minutes
     python examples/mnist_search.py --lr 0.1,0.3,1     # other candidates
     mpiexec -n 3 python -m mpi4py.futures examples/mnist_search.py --executor mpi
 
-Each candidate is a training of its own, and as many run at a time as there are cores. Its result is a file in --out,
-so a search that was interrupted or killed goes on where it was when the command is given again, and a list of
-candidates can be made longer. The test set is not touched.
+Each candidate is a training of its own; as many run at a time as there are cores. Their results are files in --out.
+Give the same command again to continue a search that was interrupted or killed, or a longer list of candidates to add
+some: only what is not there yet is trained. The test set is not used.
 
-A parameter whose turn has not come is at the smallest of its candidates; one with a single candidate is fixed, as the
-stage length is unless you give several. How long a stage should be depends on how long the training is, so search it
-with --epochs of the final one: --epochs 30 --lr 0.5 --hidden 1024 --weight-decay 1e-5 --stage-length 500,2000,8000
+Before its turn, a parameter has the smallest value of its candidates. A parameter with a single candidate is fixed, as
+the stage length is by default. The best stage length depends on the length of the training, so search it with the
+--epochs of the final one: --epochs 30 --lr 0.5 --hidden 1024 --weight-decay 1e-5 --stage-length 500,2000,8000
 """
 
 import argparse
@@ -40,7 +40,7 @@ CANDIDATES = {"lr": "0.001,0.01,0.1,0.5", "hidden": "64,128,256,512,1024", "weig
 
 
 def train_candidate(data: Path, validation: int, settings: Settings, file: Path) -> dict[str, Any]:
-    """Train with these settings on all but the validation images; the record, which is saved after every epoch."""
+    """Train with these settings on all but the validation images; return the record, which is in the file as well."""
     use_one_core()
     training_set, validation_set = split(data, validation, settings.seed)
     classes = int(max(training_set.labels.max(), validation_set.labels.max())) + 1
@@ -108,13 +108,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.set_defaults(epochs=10)
     add = functools.partial(command_line.add, parser)
     add("--validation", "images held out of the training set", type=positive_integer, default=10_000, metavar="N")
-    add("--data", "of four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
-    add("--out", "for the results, and to go on from", type=path_name, default=Path("runs/mnist_search"),
+    add("--data", "folder with four IDX files, raw or .gz (default: MNIST)", type=path_name, metavar="FOLDER")
+    add("--out", "for the results; continues a search there", type=path_name, default=Path("runs/mnist_search"),
         metavar="FOLDER")  # fmt: skip
-    add("--workers", "trainings at a time", type=positive_integer, default=os.cpu_count(), metavar="N")
-    add("--executor", "what they run in: processes, or mpi (under mpiexec)", choices=["processes", "mpi"],
+    add("--workers", "trainings at the same time", type=positive_integer, default=os.cpu_count(), metavar="N")
+    add("--executor", "run them in processes, or by mpi (under mpiexec)", choices=["processes", "mpi"],
         default="processes")  # fmt: skip
-    add("--report", "write all of it into one page as well, report.html", action="store_true")
+    add("--report", "also write report.html, one page with all results", action="store_true")
     add("--quiet", "no progress bar", action="store_true")
     options = parser.parse_args(arguments)
     if all(len(getattr(options, name)) == 1 for name in CANDIDATES):

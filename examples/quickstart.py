@@ -41,8 +41,9 @@ def train(images: np.ndarray, labels: np.ndarray, epochs: int) -> tuple[Tensor, 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    if missing := [name for name, found in (("tqdm", tqdm), ("matplotlib", Figure)) if not found]:
-        print(f'without {" and ".join(missing)}, some output is left out: python -m pip install -e ".[examples]"')
+    missing = ["no progress bar without tqdm"] * (not tqdm) + ["no picture without matplotlib"] * (not Figure)
+    if missing:
+        print(f'{", ".join(missing)}: python -m pip install -e ".[examples]"')
     set_num_threads(1)  # fastest for products as small as these
 
     x = Tensor([0.0, 1.0, 2.0], requires_grad=True)  # an ndarray that records what is computed from it
@@ -65,7 +66,7 @@ def draw(losses: list[float]) -> "Figure":
     figure = Figure((6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(losses, alpha=0.3)
-    axes.plot(np.convolve(losses, np.full(50, 1 / 50), "same")[: 1 - 50], label="mean of 50 steps")
+    axes.plot(range(25, len(losses) - 24), np.convolve(losses, np.full(50, 1 / 50), "valid"), label="mean of 50 steps")
     axes.set(xlabel="step", ylabel="cross-entropy (nats per image)", ylim=(0, np.percentile(losses, 99)))
     axes.legend()
     return figure

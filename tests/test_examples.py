@@ -1,5 +1,8 @@
 """The shorter examples, as their users run them or in small: on real data, with the results that they state."""
 
+import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +124,67 @@ def test_n_grams_are_counted_right() -> None:
     b_after_a = (3 + 1 * a) / (3 + 1)
     a_after_b = (2 + 1 * a) / (2 + 1)
     assert found == pytest.approx(-np.mean(np.log([a, b_after_a, a_after_b])))
+
+
+HIDE = """
+import runpy, sys
+from importlib.machinery import PathFinder
+hidden, find = sys.argv[1].split(","), PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] in hidden else find(name, *rest)
+sys.path[0] = sys.argv[2].rpartition("/")[0]
+del sys.argv[:2]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_without(packages: str, folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that does not find these packages."""
+    command = [sys.executable, "-c", HIDE, packages, str(EXAMPLES / script), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("script", "packages"),
+    [
+        *((f"{name}.py", "tqdm") for name in SCRIPTS if name not in ("quickstart", "schedules")),
+        *((f"{name}.py", "matplotlib") for name in SCRIPTS if name != "quickstart"),
+        *(("mnist_fcn.py", name) for name in ("matplotlib", "PIL", "sklearn", "threadpoolctl", "tqdm")),
+        *(("mnist_search.py", name) for name in ("matplotlib", "PIL", "threadpoolctl", "tqdm")),
+    ],
+)
+def test_a_missing_package_is_one_line_that_says_how_to_install_it(script: str, packages: str, tmp_path: Path) -> None:
+    refused = run_without(packages, tmp_path, script)
+    assert refused.returncode == 1
+    assert refused.stderr == f'{script} needs {packages}: python -m pip install -e ".[examples]"\n'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_does_not_ask_for_what_it_does_not_use(tmp_path: Path) -> None:
+    for script, packages in (("schedules.py", "tqdm,sklearn,threadpoolctl"), ("mnist_search.py", "sklearn")):
+        assert run_without(packages, tmp_path, script, "--help").returncode == 0
+
+
+def test_the_quickstart_needs_only_the_package(tmp_path: Path) -> None:
+    done = run_without("tqdm,matplotlib,sklearn,threadpoolctl,PIL", tmp_path, "quickstart.py")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    first, *_, last = done.stdout.splitlines()
+    assert first == (
+        'no progress bar without tqdm, no picture without matplotlib: python -m pip install -e ".[examples]"'
+    )
+    assert float(last.partition("%")[0]) >= 96.5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scripts_leave_the_search_path_alone() -> None:
+    for path in EXAMPLES.rglob("*.py"):
+        assert "sys.path" not in path.read_text(), path
+
+
+def test_the_short_scripts_import_nothing_of_their_neighbours() -> None:
+    neighbours = {path.stem for path in EXAMPLES.iterdir()}
+    for name in SCRIPTS:
+        for node in ast.walk(ast.parse((EXAMPLES / f"{name}.py").read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                assert not {module.partition(".")[0] for module in modules} & neighbours, name

@@ -180,6 +180,25 @@ def test_it_runs_as_a_module_and_from_any_folder(trained: tuple[Path, object], t
     assert (tmp_path / "out/first_layer.png").exists()
 
 
+def test_resumed_at_the_end_of_an_epoch_it_comes_to_the_same(trained: tuple[Path, object]) -> None:
+    """A checkpoint of an epoch's last step is saved before the test and the metrics of that epoch."""
+    folder, _ = trained
+    command = ("--data", "data", "--hidden", 8, "--quiet", "--out")
+    whole = run(folder, *command, "whole", "--epochs", 3)
+    begun = run(folder, *command, "parts", "--epochs", 1, "--checkpoint-every", 47)  # the steps of an epoch
+    same = run(folder, *command, "parts", "--epochs", 1, "--resume")
+    ended = run(folder, *command, "parts", "--epochs", 3, "--resume")
+    for finished in (whole, begun, same, ended):
+        assert finished.returncode == 0, finished.stderr
+    assert "going on from step 47\nepoch   1 " in same.stdout
+    assert re.findall(r"epoch +(\d)", ended.stdout) == ["1", "2", "3"]
+    first, second = (serialization.load(folder / name / "model.safetensors") for name in ("whole", "parts"))
+    assert {name: array.tobytes() for name, array in first[0].items()} == {
+        name: array.tobytes() for name, array in second[0].items()
+    }
+    assert first[1] == second[1]
+
+
 # --- the report ------------------------------------------------------------------------------------------------------
 
 

@@ -1,19 +1,22 @@
 """The application behind `mnist_fcn.py` and `mnist_search.py`: everything that is not the network and its training.
 
-application.py         what `mnist_fcn.py` does with its options: train, test, predict
-training.py            one training: progress, checkpoints, results in files after every epoch
-record.py              the settings and metrics that are saved beside the weights
-models.py              saved models
-evaluation.py          a model on a test set: tables, pictures and the report
-candidates.py          the trainings of a search, side by side
-workers.py             the processes that they run in
-search_results.py      tables, pictures and the report of a search
-figures.py             every picture
-report.py              HTML pages
-digits.py              image files as MNIST images
-environment.py         versions, threads and processor
-command_line.py        options, messages and exit codes
-folders.py             folders for results
+    application.py         what `mnist_fcn.py` does with its options: train, test, predict
+    training.py            one training: progress, checkpoints, results in files after every epoch
+    record.py              the settings and metrics that are saved beside the weights
+    models.py              saved models
+    evaluation.py          a model on a test set: table, pictures and report
+    search_application.py  what `mnist_search.py` does with its options
+    candidates.py          the trainings of a search, side by side
+    workers.py             the processes that they run in
+    search_results.py      tables, pictures and report of a search
+    figures.py             all pictures
+    report.py              HTML pages
+    digits.py              image files as MNIST images
+    environment.py         versions, threads and processor
+    command_line.py        options, messages and exit codes
+    folders.py             folders for results
+
+Importing it checks that the packages are installed that every module needs.
 """
 
 import importlib.util
@@ -29,4 +32,4 @@ def require(*packages: str) -> None:
         sys.exit(f"{Path(sys.argv[0]).name} needs {', '.join(missing)}: {INSTALL}")
 
 
-require("matplotlib", "threadpoolctl", "tqdm")  # before the modules below import them
+require("matplotlib", "PIL", "threadpoolctl", "tqdm")  # before the modules below import them

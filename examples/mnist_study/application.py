@@ -16,6 +16,7 @@ from tinygrad_np.optim import SGD
 import numpy as np
 
 from . import command_line, require
+from .digits import read_digit
 from .evaluation import Evaluation
 from .folders import run_folder
 from .models import check_fit, load_model, newest_model, size
@@ -32,7 +33,7 @@ class Application:
     Args:
         settings: a dataclass of hyperparameters, whose fields are options too (see `command_line.setting`).
         network: `network(inputs, hidden, classes, rng)`, an untrained network.
-        prepare: `prepare(settings, dataset, classes)`, what a training consists of: network, loader and optimizer.
+        prepare: `prepare(settings, dataset, classes)`, a new network, a loader and an optimizer.
         train: `train(model, loader, optimizer, epochs, after_step)`; calls `after_step(loss, logits, labels)`.
         predict: `predict(model, images)`, the logits.
         test: `test(model, dataset)`, the loss and the accuracy.
@@ -48,7 +49,7 @@ class Application:
         predict: Callable[[Sequential, np.ndarray], np.ndarray],
         test: Callable[[Sequential, Dataset], tuple[float, float]],
     ) -> None:
-        require("PIL", "sklearn")  # which are imported late
+        require("sklearn")  # imported after a training
         self.settings, self.network, self.prepare = settings, network, prepare
         self.train, self.predict, self.test = train, predict, test
 
@@ -84,7 +85,7 @@ class Application:
     def train_and_save(
         self, settings: Any, train_set: Dataset, test_set: Dataset, folder: Path, options: argparse.Namespace
     ) -> tuple[Sequential, dict[str, Any]]:
-        """Train a network, saving it after every epoch; it, and the record of its training."""
+        """Train a network, and save it after every epoch; return it and the record of its training."""
         fit_threads(settings.batch_size * train_set.images[0].size * settings.hidden)
         record = new_record(asdict(settings), train_set)
         model, loader, optimizer = self.prepare(settings, train_set, int(train_set.labels.max()) + 1)
@@ -105,8 +106,6 @@ class Application:
 
     def read_digits(self, options: argparse.Namespace) -> None:
         """Print, for each image file, the digit that a saved model reads in it and the probability of each class."""
-        from .digits import read_digit  # late: it takes Pillow, which training does not
-
         file = options.model or options.test or newest_model()
         model, record = load_model(file, self.network)
         inputs, classes = size(model)
@@ -132,13 +131,13 @@ class Application:
 
 
 def _given(options: argparse.Namespace) -> list[str]:
-    """--data and --search as the words of a command line, where they were given."""
+    """--data and --search as command-line words, if they were given."""
     return [word for option in ("data", "search") if (value := getattr(options, option))
             for word in (f"--{option}", str(value))]  # fmt: skip
 
 
 def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a message where options of `mnist_fcn.py` contradict each other."""
+    """Exit with a message if options of `mnist_fcn.py` contradict each other."""
     if options.search and not (options.report or options.test):
         parser.error("argument --search: it is for the report; give --report too")
     if options.model and (options.test or not options.predict):

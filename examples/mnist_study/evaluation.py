@@ -1,9 +1,7 @@
-"""A model on a test set: tables on the terminal, pictures in a folder, and the report with all of it.
+"""A model on a test set: a table for the terminal, pictures, and a report, report.html, with all of it.
 
-folder/loss.png, accuracy.png, learning_rate.png     the training
-folder/confusion.png, mistakes.png                   the test
-folder/first_layer.png, second_layer.png             what the network has learned
-folder/report.html                                   all of them, with settings, tables and how to reproduce them
+Pictures of the training are loss.png, accuracy.png and learning_rate.png; of the test, confusion.png and mistakes.png;
+of the weights, first_layer.png and second_layer.png.
 """
 
 import hashlib
@@ -102,7 +100,7 @@ class Evaluation:
             *(report.figure(pictures[name]) for name in WEIGHTS),
             report.heading("Environment"),
             *self._environment(),
-            report.heading("How to make this again"),
+            report.heading("How to reproduce this"),
             report.commands(INSTALL, again),
             report.paragraph(
                 "On the same machine, with the same versions and threads, the weights are the same to the bit."

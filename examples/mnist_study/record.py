@@ -1,7 +1,9 @@
 """The record of a training, in metrics.json and beside the weights: its settings, its data and its metrics.
 
-{"train_loss": [...], "test_loss": [...], "train_accuracy": [...], "test_accuracy": [...],   one number an epoch
- "hyperparameters": {"hidden": 1024, ...}, "images": 60000, "image_shape": [28, 28], "environment": {...}}
+    {"train_loss": [...], "test_loss": [...], "train_accuracy": [...], "test_accuracy": [...],
+     "hyperparameters": {"hidden": 1024, ...}, "images": 60000, "image_shape": [28, 28], "environment": {...}}
+
+The lists have one number for each epoch.
 """
 
 import json

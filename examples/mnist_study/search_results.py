@@ -30,7 +30,7 @@ def search_table(step: Mapping[str, Any]) -> tuple[list[str], list[list[str]], i
 
 
 def print_step(number: int, step: Mapping[str, Any]) -> None:
-    """A step of a search as a table on the terminal."""
+    """Print a step of a search as a table."""
     header, rows, best = search_table(step)
     print(f"\n{step_title(number, step)}")
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
@@ -41,26 +41,28 @@ def print_step(number: int, step: Mapping[str, Any]) -> None:
 
 
 def step_title(number: int, step: Mapping[str, Any]) -> str:
+    """The parameter that is searched in a step, and the values of the others."""
     settings = step["candidates"][step["best"]]["settings"]
     others = ", ".join(f"{NAMES[name]} {settings[name]:.12g}" for name in NAMES if name != step["parameter"])
     return f"Step {number}: {NAMES[step['parameter']]} (with {others})"
 
 
 def step_picture(step: Mapping[str, Any]) -> Picture:
+    """Loss and accuracy of the candidates of a step."""
     values = [candidate["settings"][step["parameter"]] for candidate in step["candidates"]]
     picture = figures.candidates(NAMES[step["parameter"]], values, step["candidates"], values[step["best"]])
     return picture._replace(title=f"Candidates for the {NAMES[step['parameter']]}")
 
 
 def search_parts(search: Mapping[str, Any]) -> list[str]:
-    """The parts of a report that tell of a search."""
+    """The section of a report about a search."""
     shared = search["shared"]
     parts = [
         report.heading("Search"),
         report.paragraph(
-            f"One parameter after the other; each candidate was trained for {shared['epochs']} epochs, and the best is"
-            f" that with the highest accuracy after them on {shared['validation']:,} images held out of the training"
-            " set, or of two that are equal the one with the lower loss. The test set was not looked at."
+            f"The parameters were searched one after the other. Each candidate was trained for {shared['epochs']}"
+            " epochs. The best one has the highest accuracy after the last epoch, and of equal ones the lowest loss, on"
+            f" {shared['validation']:,} images held out of the training set. The test set was not used."
         ),
     ]
     for number, step in enumerate(search["steps"], 1):
@@ -81,16 +83,16 @@ def search_page(search: Mapping[str, Any], winner: str, again: str) -> bytes:
         report.facts(search["shared"]),
         report.heading("Environment"),
         report.facts(environment()),
-        report.heading("How to make this again"),
+        report.heading("How to reproduce this"),
         report.commands(INSTALL, again),
     )
 
 
 def read_search(folder: Path) -> dict[str, Any]:
-    """The steps of a search, as `mnist_search.py` leaves them in its folder.
+    """The record of a search in a folder of `mnist_search.py`.
 
     Raises:
-        OSError, ValueError: there is no search, or its record is damaged; names the file.
+        OSError, ValueError: there is none, or it is damaged; the message names the file.
     """
     file = folder / "search.json"
     try:
@@ -102,7 +104,7 @@ def read_search(folder: Path) -> dict[str, Any]:
 
 
 def _check_search(search: dict[str, Any]) -> None:
-    """Use all that a report uses: whatever is missing is missed before a training, and not after it."""
+    """Read all that a report needs: a damaged record is refused before a training, not after it."""
     shared = search["shared"]
     _ = f"{shared['epochs']} {shared['validation']:,}"
     for step in search["steps"]:
@@ -110,4 +112,4 @@ def _check_search(search: dict[str, Any]) -> None:
         step_title(1, step)
         for candidate in step["candidates"]:
             if not all(is_finite_number(value) for name in SEARCH_METRICS for value in candidate[name]):
-                raise ValueError("a metric is no number")
+                raise ValueError("a metric is not a number")

@@ -1,8 +1,10 @@
 """One training of `mnist_fcn.py`, seen from its callback: progress, checkpoints, and results in files.
 
-with Training(model, loader, optimizer, epochs=epochs, ...) as training:
-    training.begin(resume=True)
-    train(model, loader, optimizer, epochs, after_step=training)
+    with Training(model, loader, optimizer, epochs=epochs, ...) as training:
+        training.begin(resume=True)
+        train(model, loader, optimizer, epochs, after_step=training)
+
+The folder gets the model and its metrics after every epoch, and checkpoints in between.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from tinygrad_np import Tensor
 from tinygrad_np.checkpoint import Checkpoints
@@ -26,6 +28,8 @@ from .command_line import progress
 from .evaluation import remove_pictures
 from .folders import CHECKPOINTS
 from .record import with_epoch
+
+AfterStep: TypeAlias = Callable[[Tensor, Tensor, np.ndarray], None]  # of the loss, the logits and the labels
 
 
 class DivergenceError(ValueError):
@@ -63,8 +67,7 @@ class EpochMeans:
 class Training:
     """The callback of a training: shows how far it is, and saves it.
 
-    The folder gets model.safetensors and metrics.json after every epoch, and checkpoints in between. A training that
-    ends by an exception prints what it has left there.
+    If the training ends with an exception, it prints what is left in the folder.
 
     Args:
         model, loader, optimizer: the parts of the training.
@@ -177,7 +180,9 @@ class Training:
         if others:
             raise ValueError(f"{self.checkpoints.folder}: of a training with {'; '.join(others)}")
         if before["environment"] != self.record["environment"]:
-            self.bar.write(f"the last bits may differ: it ran on {before['environment']}", file=sys.stderr)
+            self.bar.write(
+                f"results may differ in the last bits: the checkpoint is from {before['environment']}", file=sys.stderr
+            )
         for why in found.damaged:
             self.bar.write(f"passed over: {why}", file=sys.stderr)
         self.bar.write(f"going on from step {found.step}", file=sys.stdout)
