@@ -5,14 +5,11 @@ python -m benchmarks.networks
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import turns
-
-sys.path.append(str(Path(__file__).parent.parent / "examples"))  # last, so that another checkout's come first
 
 NAMES = [turns.OURS, "pytorch"]
 NETWORKS = ["mnist_cnn", "char_transformer"]
@@ -41,8 +38,7 @@ def contend(name: str, network: str, batch: int, steps: int, layers: int) -> Cal
 
 
 def our_network(network: str, layers: int, rng: "np.random.Generator") -> Any:
-    import char_transformer
-    import mnist_cnn
+    from examples import char_transformer, mnist_cnn
 
     if network == "char_transformer":
         return char_transformer.Transformer(LETTERS, LENGTH, FEATURES, layers, rng)

@@ -1,69 +1,93 @@
-"""An operation of your own, its gradient, and the proof that the gradient is right: `python examples/custom_op.py`.
+"""An operation of your own, and the proof that its gradient is right: `python examples/custom_op.py`.
 
-The operation is Mish, x * tanh(log(1 + exp(x))) (D. Misra, 2019), an activation that the package does not have. Its
-gradient stands above it. `check_gradients` compares it with finite differences, to second order, and would name the
-argument, the index and both numbers if it were wrong. Then a network that uses it reads handwritten digits.
+The operation is Mish, x * tanh(log(1 + exp(x))) (D. Misra 2019, "Mish: a self regularized non-monotonic activation
+function"), an activation that the package does not have. Its gradient stands above it. `check_gradients` compares the
+gradient with finite differences, to second order; if it were wrong, the error would name the argument, the index and
+both numbers. Then a network with Mish learns to read handwritten digits.
 """
 
+import argparse
+import itertools
+import sys
 from pathlib import Path
 
-from tinygrad_np import cross_entropy, differentiable, nn, optim, set_num_threads, sigmoid
+from tinygrad_np import Tensor, cross_entropy, differentiable, nn, set_num_threads, sigmoid
 from tinygrad_np.data import DataLoader, load_mnist
+from tinygrad_np.optim import SGD
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
 
-import command_line
-import figures
+try:
+    from matplotlib.figure import Figure
+    from tqdm import tqdm
+except ModuleNotFoundError as error:
+    sys.exit(f'custom_op.py needs {error.name}: python -m pip install -e ".[examples]"')
 
 
-def slope(x: np.ndarray) -> np.ndarray:
-    """The derivative of Mish; of ndarrays and of Tensors alike, which is what gives second derivatives."""
+def derivative(x: np.ndarray) -> np.ndarray:
+    """The derivative of Mish. It takes Tensors as well as ndarrays, and so has derivatives itself."""
     t = np.tanh(np.logaddexp(x, 0))
     return t + x * (1 - t * t) * sigmoid(x)
 
 
-@differentiable(lambda g, y, x: g * slope(x))
+@differentiable(lambda g, y, x: g * derivative(x))
 def mish(x: np.ndarray) -> np.ndarray:
-    """x * tanh(log(1 + exp(x))), each element."""
+    """x * tanh(log(1 + exp(x))), elementwise."""
     return x * np.tanh(np.logaddexp(x, 0))
 
 
 class Mish(nn.Module):
     """The operation as a layer."""
 
-    def forward(self, x: object) -> object:
+    def forward(self, x: Tensor) -> Tensor:
         return mish(x)
 
 
-def accuracy(images: np.ndarray, labels: np.ndarray, tested: tuple[np.ndarray, np.ndarray]) -> float:
-    """What part of the tested images a network with Mish reads after one pass over the others."""
+def accuracy(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray) -> float:
+    """The test accuracy of a network with Mish after one epoch."""
     rng = np.random.default_rng(0)
     model = nn.Sequential(nn.Linear(784, 100, rng=rng), Mish(), nn.Linear(100, 10, rng=rng))
-    optimizer = optim.SGD(model.parameters(), lr=0.2)
-    loader = DataLoader(images, labels, batch_size=64, rng=rng)
-    with command_line.progress(len(loader), "step", quiet=False) as bar:
-        for pixels, digits in loader:
-            optimizer.minimize(cross_entropy(model(pixels), digits))
-            bar.update()
-    return float(np.mean(model(tested[0]).argmax(axis=1) == tested[1]))
+    optimizer = SGD(model.parameters(), lr=0.2)
+    for pixels, digits in tqdm(DataLoader(images, labels, batch_size=64, rng=rng), unit="step"):
+        optimizer.minimize(cross_entropy(model(pixels), digits))
+    return float(np.mean(model(test_images).argmax(axis=1) == test_labels))
+
+
+def draw() -> Figure:
+    """Mish and its derivative."""
+    x = np.linspace(-5, 5, 201)
+    figure = Figure((6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(x, mish(x), label="Mish")
+    axes.plot(x, derivative(x), label="its derivative")
+    axes.set(xlabel="x")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
 
 
 def main() -> None:
-    command_line.parser(__doc__).parse_args()
-    set_num_threads(1)  # products as small as these are fastest on one
-    places = np.array([-30.0, -1.2, 0.0, 0.7, 30.0])
-    check_gradients(mish, places, order=2)
-    print(f"the gradient of mish is that of finite differences, to second order, at {places}")
-    x = np.linspace(-5, 5, 201)
-    path = command_line.save_picture(
-        command_line.new_folder("custom_op"), figures.operation("Mish", x, mish(x), slope(x))
-    )
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    set_num_threads(1)  # fastest for products as small as these
+    points = np.array([-30.0, -1.2, 0.0, 0.7, 30.0])
+    check_gradients(mish, points, order=2)
+    print(f"the gradient of mish agrees with finite differences, to second order, at {points}")
+    path = new_folder("custom_op") / "operation.png"
+    draw().savefig(path, dpi=120)
     (images, labels), (test_images, test_labels) = load_mnist(Path(__file__).parent / "data/mnist")
     pixels, test_pixels = (a.reshape(len(a), 784) / np.float32(255) for a in (images, test_images))
-    read = accuracy(pixels, labels, (test_pixels, test_labels))
-    print(f"a network with it reads {read:.2%} of the test images after one pass; it is drawn in {path}")
+    read = accuracy(pixels, labels, test_pixels, test_labels)
+    print(f"a network with it reads {read:.2%} of the test images after one epoch; it is drawn in {path}")
+
+
+def new_folder(name: str) -> Path:
+    """Make the folder runs/name, or runs/name-2, -3 ... if that exists."""
+    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    folder = next(Path("runs", name) for name in names if not Path("runs", name).exists())
+    folder.mkdir(parents=True)
+    return folder
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    main()

@@ -1,52 +1,83 @@
 """Learning-rate schedules, drawn: `python examples/schedules.py`.
 
-Each is a function from the step to the rate, which an optimiser takes in the place of a number; the words above a curve
-are what makes it.
+A schedule is a function from the step to the learning rate, and an optimiser takes it in place of a number. Each curve
+has the call that makes it as its title.
 """
 
-from typing import Any
+import argparse
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
 
-from tinygrad_np.optim import (
+from tinygrad_np.schedules import (
     CosineScheduler,
     ExponentialScheduler,
     JoinedScheduler,
     MultiStepScheduler,
     OneCycleScheduler,
-    StepScheduler,
     WarmupScheduler,
 )
 
-import command_line
-import figures
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    sys.exit(f'schedules.py needs {error.name}: python -m pip install -e ".[examples]"')
 
 STEPS = 1000
 SCHEDULES = [
     ExponentialScheduler(0.1, decay=0.5, stage_length=200),
     ExponentialScheduler(0.1, decay=0.5, stage_length=200, staircase=False),
-    StepScheduler(0.1, step_size=400),
     MultiStepScheduler(0.1, milestones=(300, 800), gamma=0.5),
     CosineScheduler(0.1, steps=900, minimum=0.01),
     WarmupScheduler(0.1, steps=200),
-    OneCycleScheduler(0.1, steps=1000),
     JoinedScheduler((WarmupScheduler(0.1, steps=200), CosineScheduler(0.1, steps=800)), milestones=(200,)),
+    OneCycleScheduler(0.1, steps=1000),
+    OneCycleScheduler(0.1, steps=1000, anneal_strategy="linear"),
 ]
 
 
-def call(schedule: Any) -> str:
-    """The call that makes a schedule, without what is left at its default."""
+def call(schedule: Callable[[int], float]) -> str:
+    """The call that makes a schedule, without the arguments that have their default values."""
     if isinstance(schedule, JoinedScheduler):
         return f"JoinedScheduler([{', '.join(map(call, schedule.schedules))}], milestones={schedule.milestones})"
     (_, lr), *options = vars(schedule).items()
-    given = [f"{name}={value}" for name, value in options if value != getattr(type(schedule), name, None)]
+    given = [f"{name}={value!r}" for name, value in options if value != getattr(type(schedule), name, None)]
     return f"{type(schedule).__name__}({', '.join([f'{lr}', *given])})"
 
 
+def draw(schedules: list[Callable[[int], float]]) -> Figure:
+    """The learning rate at each step, in a panel for each schedule."""
+    rows = -(-len(schedules) // 2)
+    figure = Figure((8, 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
+    for axes, schedule in zip(panels.flat, schedules, strict=False):
+        axes.plot([schedule(step) for step in range(STEPS + 1)])
+        axes.set_title(textwrap.fill(call(schedule), 52), family="monospace", fontsize=8)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    for axes in panels[-1]:
+        axes.set_xlabel("step")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("learning rate")
+    return figure
+
+
 def main() -> None:
-    command_line.parser(__doc__).parse_args()
-    rates = {call(schedule): [schedule(step) for step in range(STEPS + 1)] for schedule in SCHEDULES}
-    folder = command_line.new_folder("schedules")
-    print(f"drawn in {command_line.save_picture(folder, figures.schedules(rates))}")
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    path = new_folder("schedules") / "schedules.png"
+    draw(SCHEDULES).savefig(path, dpi=120)
+    print(f"drawn in {path}")
+
+
+def new_folder(name: str) -> Path:
+    """Make the folder runs/name, or runs/name-2, -3 ... if that exists."""
+    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    folder = next(Path("runs", name) for name in names if not Path("runs", name).exists())
+    folder.mkdir(parents=True)
+    return folder
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    main()

@@ -1,6 +1,5 @@
 """Pictures of digits, of any size, dark on light or light on dark, are read in the form of MNIST's."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-sys.path.insert(0, str(EXAMPLES))
-from digits import read_digit
+from mnist_study.digits import read_digit
 
 DIGITS = load_mnist(EXAMPLES / "data/mnist")[1].images[:40]
 

@@ -1,19 +1,24 @@
 """The pictures as a person sees them: nothing cut off, nothing on top of anything else, words for who cannot see."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pytest
-from examples_as_run import EXAMPLES, ROOT
+from examples_as_run import EXAMPLES
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-sys.path.insert(0, str(EXAMPLES))
-import figures
+import char_transformer
+import custom_op
+import mnist_cnn
+import mnist_vae
+import quickstart
+import schedules
+import second_order
+from mnist_study import figures
 
 rng = np.random.default_rng(0)
 pytestmark = pytest.mark.slow
@@ -57,17 +62,24 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (figures.first_layer, (rng.normal(size=(12, 3)), (2, 6))),
     (figures.second_layer, (rng.normal(size=(1024, 10)),)),
     (figures.second_layer, (1e-6 * rng.normal(size=(3, 62)),)),
-    (figures.schedules, ({f"Schedule{i}({'option=0.12345, ' * i})": [0.1 * i] * 1001 for i in range(7)},)),
-    (figures.training, (np.exp(-np.arange(3000) / 900) + 0.1, "cross-entropy (nats per image)", {})),
-    (figures.training, ([4.6, 4.0, 2.3], "cross-entropy (nats per letter)",
-                        {"5-grams": 1.318, "transformer, held out": 1.3})),
-    (figures.training, ([1e9, 1.0], "loss", {"test": 150.0})),
-    (figures.operation, ("Mish", np.linspace(-5, 5, 9), np.linspace(-5, 5, 9) ** 3, np.ones(9))),
-    (figures.solution, (np.linspace(0, 3, 50), np.cos(np.linspace(0, 3, 50)), np.ones(50), [1e3, 1.0, 1e-6])),
-    (figures.latent_plane, (3 * rng.normal(size=(500, 2)), rng.integers(0, 10, 500), rng.random((20, 20, 28, 28)),
-                            2.5)),
-    (figures.latent_plane, (1e-3 * rng.normal(size=(5, 2)), np.arange(5), rng.random((3, 3, 28, 28)), 1e-3)),
-    (figures.samples, (rng.random((100, 28, 28)),)),
+]  # fmt: skip
+OF_SCRIPTS: list[tuple[Callable[..., Figure], tuple[Any, ...]]] = [
+    (schedules.draw, (schedules.SCHEDULES,)),
+    (schedules.draw, (schedules.SCHEDULES[-3:],)),
+    (quickstart.draw, (np.exp(-np.arange(2814) / 900) + 0.1,)),
+    (char_transformer.draw, (4 * np.exp(-np.arange(3000) / 900) + 0.1,
+                             {"5-grams": 1.318, "transformer, held out": 1.3})),
+    (char_transformer.draw, ([4.6, 4.0, 2.3], {"1-grams": 3.1, "transformer, held out": 4.5})),
+    (custom_op.draw, ()),
+    (second_order.draw, (np.linspace(0, 3, 50), np.cos(np.linspace(0, 3, 50)), [1e3, 1.0, 1e-6])),
+    (mnist_cnn.draw, ([0.988],)),
+    (mnist_cnn.draw, ([0.988, 0.991, 0.994],)),
+    (mnist_vae.draw_losses, (100 * np.exp(-np.arange(900) / 90) + 140, 139.5)),
+    (mnist_vae.draw_losses, ([1e9, 1.0], 150.0)),
+    (mnist_vae.draw_latent_plane, (3 * rng.normal(size=(500, 2)), rng.integers(0, 10, 500),
+                                   rng.random((20, 20, 28, 28)), 2.5)),
+    (mnist_vae.draw_latent_plane, (1e-3 * rng.normal(size=(5, 2)), np.arange(5), rng.random((3, 3, 28, 28)), 1e-3)),
+    (mnist_vae.draw_samples, (rng.random((10, 10, 28, 28)),)),
 ]  # fmt: skip
 
 
@@ -89,9 +101,28 @@ class Recorder(RendererAgg):
         super().draw_text(gc, x, y, s, *rest, mtext=mtext, **keywords)
 
 
-@pytest.mark.parametrize(
-    ("draw", "arguments"), CASES, ids=[f"{i}-{draw.__name__}" for i, (draw, _) in enumerate(CASES)]
-)
+def check(figure: Figure) -> None:
+    """Nothing is cut off, and no words overlap."""
+    boxes = Recorder(figure).words
+    width, height = figure.bbox.size
+    assert boxes
+    for words, box in boxes:
+        assert -1 <= box.x0 <= box.x1 <= width + 1, words
+        assert -1 <= box.y0 <= box.y1 <= height + 1, words
+    for i, (words, box) in enumerate(boxes):
+        for others, other in boxes[:i]:
+            overlap = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
+            assert min(overlap) <= 1, (words, others)
+    for legend in figure.legends:
+        for axes in figure.axes:
+            assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
+def names(cases: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[str]:
+    return [f"{i}-{draw.__module__}.{draw.__name__}" for i, (draw, _) in enumerate(cases)]
+
+
+@pytest.mark.parametrize(("draw", "arguments"), CASES, ids=names(CASES))
 def test_nothing_is_cut_off_and_no_words_overlap(draw: Any, arguments: tuple[Any, ...]) -> None:
     picture = draw(*arguments)
     assert picture.png.startswith(b"\x89PNG")
@@ -99,19 +130,15 @@ def test_nothing_is_cut_off_and_no_words_overlap(draw: Any, arguments: tuple[Any
     assert len(picture.alt) > 40
     with matplotlib.rc_context({**figures.STYLE, **draw.style}):
         figure, _ = draw.__wrapped__(*arguments)
-        boxes = Recorder(figure).words
-        width, height = figure.bbox.size
-        assert len(boxes) > 1
-        for words, box in boxes:
-            assert -1 <= box.x0 <= box.x1 <= width + 1, words
-            assert -1 <= box.y0 <= box.y1 <= height + 1, words
-        for i, (words, box) in enumerate(boxes):
-            for others, other in boxes[:i]:
-                overlap = min(box.x1, other.x1) - max(box.x0, other.x0), min(box.y1, other.y1) - max(box.y0, other.y0)
-                assert min(overlap) <= 1, (words, others)
-        for legend in figure.legends:
-            for axes in figure.axes:
-                assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+        check(figure)
+        assert len(Recorder(figure).words) > 1
+
+
+@pytest.mark.parametrize(("draw", "arguments"), OF_SCRIPTS, ids=names(OF_SCRIPTS))
+def test_the_pictures_of_the_scripts_are_whole_too(draw: Any, arguments: tuple[Any, ...]) -> None:
+    figure = draw(*arguments)
+    figure.set_dpi(120)
+    check(figure)
 
 
 def test_epochs_are_counted_in_whole_numbers() -> None:
@@ -123,10 +150,7 @@ def test_epochs_are_counted_in_whole_numbers() -> None:
         assert all(tick.isdecimal() for tick in ticks)
 
 
-def test_plots_are_drawn_in_one_file_that_trains_nothing() -> None:
-    for path in (ROOT / "examples").glob("*.py"):
-        source = path.read_text()
-        assert ("matplotlib" in source.replace('"matplotlib"', "").replace("# matplotlib", "")) <= (
-            path.name == "figures.py"
-        )
-    assert "tinygrad_np" not in (EXAMPLES / "figures.py").read_text()
+def test_the_study_draws_in_one_file_that_trains_nothing() -> None:
+    for path in (*(EXAMPLES / "mnist_study").glob("*.py"), *EXAMPLES.glob("mnist_[fs]*.py")):
+        assert ("matplotlib" in path.read_text().replace('"matplotlib"', "")) <= (path.name == "figures.py")
+    assert "tinygrad_np" not in (EXAMPLES / "mnist_study/figures.py").read_text()

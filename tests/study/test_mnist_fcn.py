@@ -17,7 +17,7 @@ import examples_as_run
 import matplotlib.image
 import numpy as np
 import pytest
-from examples_as_run import EXAMPLES, GUARD, ROOT, write_subset
+from examples_as_run import EXAMPLES, GUARD, write_subset
 from PIL import Image
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -176,10 +176,29 @@ def test_help_explains_every_option(tmp_path: Path) -> None:
 
 def test_it_runs_as_a_module_and_from_any_folder(trained: tuple[Path, object], tmp_path: Path) -> None:
     folder, _ = trained
-    command = [sys.executable, "-m", "examples.mnist_fcn", "--data", folder / "data", "--epochs", 1, "--hidden", 8]
+    command = [sys.executable, "-m", "mnist_fcn", "--data", folder / "data", "--epochs", 1, "--hidden", 8]
     command += ["--out", tmp_path / "out"]
-    subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run([str(word) for word in command], cwd=EXAMPLES, capture_output=True, check=True)
     assert (tmp_path / "out/first_layer.png").exists()
+
+
+def test_resumed_at_the_end_of_an_epoch_it_comes_to_the_same(trained: tuple[Path, object]) -> None:
+    """A checkpoint of an epoch's last step is saved before the test and the metrics of that epoch."""
+    folder, _ = trained
+    command = ("--data", "data", "--hidden", 8, "--quiet", "--out")
+    whole = run(folder, *command, "whole", "--epochs", 3)
+    begun = run(folder, *command, "parts", "--epochs", 1, "--checkpoint-every", 47)  # the steps of an epoch
+    same = run(folder, *command, "parts", "--epochs", 1, "--resume")
+    ended = run(folder, *command, "parts", "--epochs", 3, "--resume")
+    for finished in (whole, begun, same, ended):
+        assert finished.returncode == 0, finished.stderr
+    assert "going on from step 47\nepoch   1 " in same.stdout
+    assert re.findall(r"epoch +(\d)", ended.stdout) == ["1", "2", "3"]
+    first, second = (serialization.load(folder / name / "model.safetensors") for name in ("whole", "parts"))
+    assert {name: array.tobytes() for name, array in first[0].items()} == {
+        name: array.tobytes() for name, array in second[0].items()
+    }
+    assert first[1] == second[1]
 
 
 # --- the report ------------------------------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import examples_as_run
 import pytest
-from examples_as_run import EXAMPLES, GUARD, started, wait_until, write_subset
+from examples_as_run import GUARD, started, wait_until, write_subset
 
-sys.path.insert(0, str(EXAMPLES))
 import mnist_search
 from mnist_fcn import Settings
+from mnist_study.candidates import train_side_by_side
 
 run = functools.partial(examples_as_run.run, "mnist_search.py")
 pytestmark = pytest.mark.slow
@@ -326,7 +326,8 @@ def test_any_executor_will_do(searched: tuple[Path, object], tmp_path: Path, mak
 
     bar = Bar()
     with make() as executor:
-        trained = mnist_search.train_side_by_side(candidates, executor, folder / "data", 500, tmp_path, bar)
+        train = functools.partial(mnist_search.train_candidate, folder / "data", 500)
+        trained = train_side_by_side(candidates, executor, train, tmp_path, bar)
     assert bar.n == 4
     assert [record["settings"]["lr"] for record in trained] == [0.005, 0.05]
     assert records(tmp_path).items() <= records(folder / "out").items()

@@ -26,6 +26,7 @@ from tinygrad_np import checkpoint, data, nn, optim, serialization
 import numpy as np
 
 import mnist_fcn
+from mnist_study import command_line
 
 PLACE = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
@@ -126,7 +127,7 @@ def _fuzz(name: str, inputs: int) -> None:
 
     import atheris
 
-    for module in (data, serialization, checkpoint, nn.module, mnist_fcn, mnist_fcn.command_line):
+    for module in (data, serialization, checkpoint, nn.module, mnist_fcn, command_line):
         for thing in list(vars(module).values()):
             if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "__code__"):
                 setattr(module, thing.__name__, atheris.instrument_func(thing))

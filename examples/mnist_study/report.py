@@ -1,21 +1,16 @@
-"""Turn the results of the examples into one page, report.html: text, tables and pictures in a single file.
+"""HTML pages that hold text, tables and pictures in a single file, report.html.
 
-The page needs no network, no script and no other file, and is readable on a telephone.
+A page needs no network, no script and no other file, and is readable on a phone.
 """
 
 import base64
 import html
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import tinygrad_np
-
 import numpy as np
-import threadpoolctl
 
-from figures import Picture
+from .figures import Picture
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -52,7 +47,7 @@ pre {{ background: #f4f4f4; padding: .8rem; overflow-x: auto; }}
 
 
 def page(title: str, *parts: str) -> bytes:
-    """A whole page of parts that the functions below have made."""
+    """A whole page, made of what the functions below return."""
     return PAGE.format(title=html.escape(title), body="\n".join(parts)).encode()
 
 
@@ -71,7 +66,9 @@ def commands(*lines: str) -> str:
 def figure(picture: Picture) -> str:
     """A picture inside the page itself, with its alt text."""
     source = base64.b64encode(picture.png).decode()
-    width, height = np.frombuffer(picture.png[16:24], ">u4")  # as a PNG file says; keeps the page from jumping
+    width, height = np.frombuffer(
+        picture.png[16:24], ">u4"
+    )  # from the PNG header; keeps the page from jumping as it loads
     return (
         f"<figure><figcaption>{html.escape(picture.title)}</figcaption><img src='data:image/png;base64,{source}'"
         f" width='{width}' height='{height}' alt='{html.escape(picture.alt, quote=True)}'></figure>"
@@ -79,7 +76,7 @@ def figure(picture: Picture) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "", best: int | None = None) -> str:
-    """A table of numbers; the row with the index `best` stands out."""
+    """A table of numbers; the row with the index `best` is highlighted."""
     head = "".join(f"<th scope='col'>{html.escape(str(cell))}</th>" for cell in header)
     body = "".join(
         f"<tr{' class=best' * (i == best)}>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>"
@@ -90,37 +87,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "
 
 
 def facts(values: Mapping[str, Any]) -> str:
-    """A table of names and what they are."""
+    """A table of names and values."""
     rows = "".join(
         f"<tr><th scope='row'>{html.escape(str(name))}</th><td>{html.escape(str(value))}</td></tr>"
         for name, value in values.items()
     )
     return f"<table class=words><tbody>{rows}</tbody></table>"
-
-
-def environment() -> dict[str, str]:
-    """What results depend on beside the settings: versions, matrix kernels, threads, the processor."""
-    blas = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
-    return {
-        "tinygrad_np": tinygrad_np.__version__,
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "BLAS": "; ".join(
-            f"{library['internal_api']} {library['version']}, kernels {library.get('architecture', 'unknown')},"
-            f" threads: {library['num_threads']}"
-            for library in blas
-            if "numpy" in library["filepath"]  # a second one belongs to what only reports
-        )
-        or "unknown",
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"

@@ -1,7 +1,7 @@
-"""Read a picture of one handwritten digit into the form of MNIST's: light ink on black, centred, 20 of 28 pixels large.
+"""Read a picture of a handwritten digit as an MNIST image: light ink on black, centred, 20 of 28 pixels large.
 
-The picture may have any size, be dark on light or light on dark, grey, coloured or transparent. Its paper must be
-clean: whatever is on it is taken for ink.
+The picture may have any size. It may be dark on light or light on dark, grey, coloured or transparent. Its background
+must be clean: everything on it counts as ink.
 """
 
 import struct
@@ -13,31 +13,30 @@ import numpy as np
 from PIL import Image, ImageOps
 
 LARGEST = 100_000_000  # pixels
-ENOUGH = 2000  # pixels a side; what is larger is made smaller first
-FAINTEST = 0.05  # the least difference, of the range from black to white, between ink and paper
-FAINTEST_INK = 0.04  # as a share of the darkest: what is fainter is paper
+ENOUGH = 2000  # pixels a side; larger pictures are scaled down first
+FAINTEST = 0.05  # the smallest contrast of ink and paper, as a fraction of that of black and white
+FAINTEST_INK = 0.04  # as a fraction of the darkest; anything fainter is paper
 
 
 def read_digit(path: Path, shape: tuple[int, int] = (28, 28)) -> np.ndarray:
-    """The digit in a PNG or PGM file as MNIST would have it: uint8, of this shape, 0 the paper and 255 the ink.
+    """The digit in a PNG or PGM file as an MNIST image: uint8, of this shape, with paper 0 and ink up to 255.
 
-    As in MNIST the digit's larger side is 20/28 of the image's, and its centre of mass is in the middle. Source:
+    As in MNIST, the digit's larger side is 20/28 of the image's, and its centre of mass is in the middle. Source:
     Y. LeCun, "The MNIST database of handwritten digits", on the preparation of the images.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no PNG or PGM file, damaged, of more than 100 million pixels, or all of one brightness.
+        ValueError: it is not a PNG or PGM file, is damaged, has over 100 million pixels, or has one brightness only.
     """
     brightness = _brightness(path)
     edge = np.concatenate([brightness[0], brightness[-1], brightness[:, 0], brightness[:, -1]])
     paper = np.median(edge)
     grain = np.median(np.abs(edge - paper)) / 0.6745  # the standard deviation, if the noise is Gaussian
-    ink = np.abs(brightness - paper)  # what differs from the paper, whichever of the two is darker
+    ink = np.abs(brightness - paper)  # whichever of the two is darker
     if ink.max() < FAINTEST:
         raise ValueError(f"{path}: all of it has the same brightness; there is no digit to be seen")
-    ink[ink < min(max(FAINTEST_INK * ink.max(), 7 * grain), ink.max() / 2)] = (
-        0  # at the edge there may be ink, or shade
-    )
+    threshold = max(FAINTEST_INK * ink.max(), 7 * grain)
+    ink[ink < min(threshold, ink.max() / 2)] = 0  # ink or shade at the edge makes the grain too large
     rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
@@ -55,10 +54,10 @@ def read_digit(path: Path, shape: tuple[int, int] = (28, 28)) -> np.ndarray:
 
 
 def _brightness(path: Path) -> np.ndarray:
-    """The brightness of every pixel, from 0 to 1; what is transparent shows white paper."""
+    """The brightness of every pixel, from 0 to 1; transparent pixels are white."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # that of the error is above ours
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is raised below
             with Image.open(path, formats=("PNG", "PPM")) as image:
                 if image.width * image.height > LARGEST:
                     raise ValueError(f"{image.width} x {image.height} pixels are more than {LARGEST:,}")
@@ -68,7 +67,7 @@ def _brightness(path: Path) -> np.ndarray:
                 if not image.has_transparency_data:
                     return _no_larger_than_needed(image.convert("L")) / 255
                 ink = image.convert("RGBA")
-                for paper in ("white", "black"):  # black, if it is white ink
+                for paper in ("white", "black"):  # black if the ink is white
                     page = Image.alpha_composite(Image.new("RGBA", ink.size, paper), ink).convert("L")
                     if page.getextrema()[0] != page.getextrema()[1]:
                         break

@@ -1,11 +1,10 @@
-"""The pictures of the examples: curves, a confusion matrix, weights, mistakes; each is a PNG with its alt text.
+"""Pictures of a training, a test and a search: curves, a confusion matrix, mistakes, weights. Each has an alt text.
 
-Every function here takes plain numbers and returns a `Picture`; it trains nothing, tests nothing and saves nothing.
+Every function takes numbers and returns a `Picture`; none trains, tests or saves anything.
 """
 
 import functools
 import io
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,7 +33,7 @@ IMAGE = {"axes.grid": False, "axes.spines.right": True, "axes.spines.top": True}
 
 
 class Picture(NamedTuple):
-    """A figure as the bytes of a PNG file, the words above it, and those that stand for it where it cannot be seen."""
+    """A figure: its title, its alt text, and the bytes of its PNG file."""
 
     title: str
     alt: str
@@ -42,7 +41,7 @@ class Picture(NamedTuple):
 
 
 def picture(title: str, **style: Any) -> Callable[[Callable[..., tuple[Figure, str]]], Callable[..., Picture]]:
-    """Make of a function that returns a figure and its alt text one that returns a Picture, in the common style."""
+    """Decorate a function that returns a figure and its alt text: it returns a `Picture`, drawn in the common style."""
 
     def decorate(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
         @functools.wraps(draw)
@@ -53,7 +52,7 @@ def picture(title: str, **style: Any) -> Callable[[Callable[..., tuple[Figure, s
                 figure.savefig(file, format="png")
                 return Picture(title, alt, file.getvalue())
 
-        drawn.style = style  # type: ignore[attr-defined]  # the tests draw the same
+        drawn.style = style  # type: ignore[attr-defined]  # for the tests
         return drawn
 
     return decorate
@@ -69,7 +68,7 @@ def _curve(axes: Axes, values: Sequence[float], **style: Any) -> None:
 
 
 def _legend_above(figure: Figure, axes: Axes, columns: int) -> None:
-    """A legend outside of the axes, where it cannot hide a curve."""
+    """A legend outside the axes, where it hides no curve."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns)
 
 
@@ -115,59 +114,6 @@ def learning_rate(steps: Sequence[int], rates: Sequence[float]) -> tuple[Figure,
     return figure, f"Line chart of the learning rate against the step: from {rates[0]:g} to {rates[-1]:.2g}."
 
 
-@picture("Loss by step")
-def training(losses: Sequence[float], unit: str, baselines: Mapping[str, float]) -> tuple[Figure, str]:
-    """The loss of each step, and its mean over the steps around it; baselines are lines across."""
-    figure = Figure((6, 4))
-    axes = figure.subplots()
-    steps, width = np.arange(1, len(losses) + 1), max(1, len(losses) // 50)
-    means = np.convolve(losses, np.ones(width) / width, "valid")
-    axes.plot(steps, losses, color=TRAINING, alpha=0.25, linewidth=0.8)
-    axes.plot(steps[width // 2 :][: len(means)], means, color=TRAINING, label=f"mean of {width} steps")
-    for (name, value), style in zip(baselines.items(), ("--", ":", "-."), strict=False):
-        axes.axhline(value, color=TESTING, linestyle=style, label=f"{name} ({value:.3f})")
-    high = np.percentile(losses, 99)
-    low = min([*losses, *baselines.values()])
-    axes.set_ylim(min(0, low) if low < high / 3 else low - (high - low) / 10, max(high, *baselines.values(), 0) * 1.05)
-    axes.set_xlabel("step")
-    axes.set_ylabel(unit)
-    _legend_above(figure, axes, 2)
-    alt = f"Line chart of the loss against the step: from {means[0]:.3f} to {means[-1]:.3f}"
-    return figure, alt + "".join(f"; {name} {value:.3f}" for name, value in baselines.items()) + "."
-
-
-@picture("Operation")
-def operation(name: str, x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> tuple[Figure, str]:
-    """A function of one number, and its derivative."""
-    figure = Figure((6, 4))
-    axes = figure.subplots()
-    axes.plot(x, y, color=TRAINING, label=name)
-    axes.plot(x, slope, color=TESTING, label="its derivative")
-    axes.set_xlabel("x")
-    _legend_above(figure, axes, 2)
-    return figure, f"Line chart of {name} and its derivative from {x[0]:g} to {x[-1]:g}."
-
-
-@picture("Solution")
-def solution(t: np.ndarray, found: np.ndarray, exact: np.ndarray, losses: Sequence[float]) -> tuple[Figure, str]:
-    """A solution that was found and the exact one, how far they are apart, and the loss on the way."""
-    figure = Figure((6, 7))
-    top, middle, bottom = figure.subplots(3, height_ratios=(3, 1.5, 1.5))
-    top.plot(t, exact, color=TESTING, linewidth=4, alpha=0.5, label="exact")
-    top.plot(t, found, color=TRAINING, label="found")
-    top.set_ylabel("u(t)")
-    middle.plot(t, found - exact, color=TRAINING)
-    middle.set_ylabel("found - exact")
-    middle.set_xlabel("t")
-    bottom.semilogy(range(1, len(losses) + 1), losses, color=TRAINING, linewidth=0.8)
-    bottom.yaxis.set_major_formatter("{x:g}")
-    bottom.yaxis.set_minor_locator(NullLocator())
-    bottom.set_ylabel("squared residual")
-    bottom.set_xlabel("step")
-    _legend_above(figure, top, 2)
-    return figure, f"A solution and the exact one, nowhere more than {np.max(np.abs(found - exact)):.2g} apart."
-
-
 @picture("Candidates")
 def candidates(
     parameter: str, values: Sequence[float], histories: Sequence[Mapping[str, Any]], best: float
@@ -209,17 +155,17 @@ def candidates(
     return figure, f"{alt} Validation accuracy at the end: {', '.join(finals)}."
 
 
-# --- what a model does -----------------------------------------------------------------------------------------------
+# --- the test ----------------------------------------------------------------------------------------------------
 
 
 @picture("Confusion matrix", **IMAGE)
 def confusion(matrix: np.ndarray) -> tuple[Figure, str]:
-    """How many images of each class (row) were read as each class (column); colours are shares of the row."""
+    """How many images of each class (row) were read as each class (column), coloured by the fraction of the row."""
     n = len(matrix)
     figure = Figure((max(5.4, 0.5 * min(n, 30) + 1), max(5, 0.5 * min(n, 30) + 0.6)))
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root, so that rare mistakes are seen
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root makes rare mistakes visible
     if n <= 30:
         for (row, column), count in np.ndenumerate(matrix):
             color = "white" if shares[row, column] > 0.4 else "black"
@@ -239,17 +185,17 @@ def confusion(matrix: np.ndarray) -> tuple[Figure, str]:
 
 @picture("The surest mistakes", **IMAGE)
 def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> tuple[Figure, str]:
-    """The wrongly read images in whose class the model put the most trust, surest first."""
-    predicted, trust = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    """The misread images with the highest predicted probability, in falling order."""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
-    wrong = wrong[np.argsort(-trust[wrong], kind="stable")]
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     rows, columns = max(1, min(5, -(-len(wrong) // 5))), 5
     figure = Figure((6, 0.5 + 1.35 * rows))
     for axes in np.ravel(figure.subplots(rows, columns)):
         axes.set_axis_off()
     for axes, i in zip(figure.axes, wrong, strict=False):
         axes.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(f"{labels[i]}, read as {predicted[i]}\n{trust[i]:.2%} sure", fontsize=8.5)
+        axes.set_title(f"{labels[i]}, read as {predicted[i]}\n{confidence[i]:.2%} sure", fontsize=8.5)
     shown = wrong[: rows * columns]
     figure.suptitle(f"the surest {len(shown)} of {len(wrong)} mistakes" if len(wrong) else "no mistakes", fontsize=10)
     if not len(wrong):
@@ -258,12 +204,12 @@ def mistakes(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) 
     return figure, alt + ", ".join(f"{labels[i]} as {predicted[i]}" for i in shown) + "."
 
 
-# --- what a model has learned ----------------------------------------------------------------------------------------
+# --- the weights --------------------------------------------------------------------------------------------------
 
 
 @picture("First layer", **IMAGE)
 def first_layer(weight: np.ndarray, image_shape: tuple[int, int]) -> tuple[Figure, str]:
-    """The weights of the hidden units whose weight vectors are longest, each as an image: blue below 0, red above."""
+    """The weights of the hidden units with the largest norm, each as an image: blue below 0, red above."""
     side = min(8, int(np.sqrt(weight.shape[1])))
     strongest = np.argsort(-np.linalg.norm(weight, axis=0), kind="stable")[: side * side]
     height, width = image_shape
@@ -274,7 +220,7 @@ def first_layer(weight: np.ndarray, image_shape: tuple[int, int]) -> tuple[Figur
         tiles[top : top + height, left : left + width] = weight[:, unit].reshape(image_shape)
     figure = Figure((6, 5.4))
     axes = figure.subplots()
-    limit = np.nanpercentile(np.abs(tiles), 99.5)  # the few largest would pale all others
+    limit = np.nanpercentile(np.abs(tiles), 99.5)  # the few largest would make all others pale
     image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(f"{side * side} of {weight.shape[1]} hidden units, the weights of each as an image")
@@ -284,7 +230,7 @@ def first_layer(weight: np.ndarray, image_shape: tuple[int, int]) -> tuple[Figur
 
 @picture("Second layer", **IMAGE)
 def second_layer(weight: np.ndarray) -> tuple[Figure, str]:
-    """The weights from every hidden unit to every class, the units sorted by the class that each speaks for most."""
+    """The weights from every hidden unit to every class, sorted by the class with the unit's largest weight."""
     hidden, classes = weight.shape
     order = np.lexsort((-weight.max(axis=1), weight.argmax(axis=1)))
     figure = Figure((6, max(3, 0.22 * classes + 1)))
@@ -298,58 +244,3 @@ def second_layer(weight: np.ndarray) -> tuple[Figure, str]:
     axes.set_title(f"weights of the second layer: from {hidden} hidden units to {classes} classes")
     figure.colorbar(image, ax=axes, extend="both", label="weight")
     return figure, f"Heat map of the weights from {hidden} hidden units to {classes} classes, grouped by class."
-
-
-@picture("Schedules")
-def schedules(rates: Mapping[str, Sequence[float]]) -> tuple[Figure, str]:
-    """Learning rates against the step, a panel each, under the words that make them."""
-    rows = -(-len(rates) // 2)
-    figure = Figure((8, 1.9 * rows))
-    panels = np.ravel(figure.subplots(rows, 2, sharex=True, sharey=True))
-    for axes, (words, values) in zip(panels, rates.items(), strict=False):
-        axes.plot(values, color=TRAINING)
-        axes.set_title(textwrap.fill(words, 52), family="monospace", fontsize=8)
-        axes.set_ylim(bottom=0)
-    for axes in panels[-2:]:
-        axes.set_xlabel("step")
-    for axes in panels[::2]:
-        axes.set_ylabel("learning rate")
-    return figure, "Learning rates against the step: " + "; ".join(rates) + "."
-
-
-# --- what a model draws ----------------------------------------------------------------------------------------------
-
-
-@picture("Latent plane", **IMAGE)
-def latent_plane(codes: np.ndarray, labels: np.ndarray, tiles: np.ndarray, span: float) -> tuple[Figure, str]:
-    """Where images lie in a plane, coloured by class, and what is drawn at each place of it.
-
-    `tiles` are images (rows, columns, height, width), of a grid from -span to span, the first row at the bottom.
-    """
-    rows, columns, height, width = tiles.shape
-    figure = Figure((6, 10.5), layout="compressed")  # as axes of a fixed shape need it
-    top, bottom = figure.subplots(2)
-    for axis in (top.xaxis, top.yaxis, bottom.xaxis, bottom.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
-    dots = top.scatter(*codes.T, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=2, linewidths=0)
-    top.set_aspect("equal")
-    top.set_title(f"{len(labels):,} test images in the latent plane")
-    figure.colorbar(dots, ax=top, ticks=range(10), label="digit")
-    whole = tiles[::-1].transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
-    bottom.imshow(whole, cmap="gray_r", vmin=0, vmax=1, extent=(-span, span, -span, span))
-    bottom.set_title("what is drawn at each place")
-    return figure, f"{len(labels)} images as dots in a plane, and {rows * columns} drawings from a grid over the plane."
-
-
-@picture("Samples", **IMAGE)
-def samples(images: np.ndarray) -> tuple[Figure, str]:
-    """Images (n, height, width) from 0 to 1, in a square."""
-    side = int(np.sqrt(len(images)))
-    height, width = images.shape[1:]
-    whole = images[: side * side].reshape(side, side, height, width).transpose(0, 2, 1, 3)
-    figure = Figure((6, 6))
-    axes = figure.subplots()
-    axes.imshow(whole.reshape(side * height, side * width), cmap="gray_r", vmin=0, vmax=1)
-    axes.set_axis_off()
-    axes.set_title(f"what the model draws,\nfrom {side * side} random codes")
-    return figure, f"{side * side} images of {height} by {width} pixels that the model drew from random codes."

@@ -1,12 +1,9 @@
-"""What the examples' command lines share: settings that become options, checked values, folders for results, and exits.
+"""Options, messages and exit codes of the study's commands.
 
-A package that is missing when this is imported, a bad option, an unreadable file: each ends a script with one line that
-says what is wrong.
+A bad option or an unreadable file ends a command with one line that says what is wrong.
 """
 
 import argparse
-import importlib.util
-import itertools
 import math
 import shlex
 import sys
@@ -15,22 +12,16 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np.serialization import write_atomically
-
-PACKAGES = ("matplotlib", "PIL", "sklearn", "threadpoolctl", "tqdm")
-if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-    sys.exit(f'the examples need {", ".join(missing)}: python -m pip install -e ".[examples]" brings them')
+from tqdm import tqdm
 
 
 def script() -> str:
-    """The name of the script that runs."""
+    """The file name of the running script."""
     return Path(sys.argv[0]).name
 
 
 def progress(total: int, unit: str, quiet: bool) -> Any:
-    """A progress bar on the error output, or none."""
-    from tqdm import tqdm  # here, so that what is missing is said above
-
+    """A progress bar on stderr, invisible if `quiet`."""
     return tqdm(total=total, unit=unit, disable=quiet)
 
 
@@ -75,7 +66,7 @@ def path_name(text: str) -> Path:
 
 
 def several(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    """Of what reads one value, what reads several with commas between them."""
+    """Extend a value parser to comma-separated lists."""
 
     def read_several(text: str) -> list[Any]:
         words = [word.strip() for word in text.split(",")]
@@ -93,22 +84,26 @@ def several(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
-    """Of a script whose help is its documentation."""
+    """A parser whose --help starts with a script's docstring."""
     return argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add(parser: Any, name: str, help: str, **keywords: Any) -> None:
-    """Add an option; its default, where there is one, ends the help."""
+    """Add an option; its default, if it has one, ends the help text."""
     parser.add_argument(name, help=help + (" (default %(default)s)" if "default" in keywords else ""), **keywords)
 
 
 def setting(default: Any, read: Callable[[str], Any], help: str) -> Any:
-    """A field of a dataclass of settings that is an option of the command line too (see `add_settings`)."""
+    """A dataclass field with a value parser and a help text, from which `add_settings` makes an option."""
     return field(default=default, metadata={"read": read, "help": help})
 
 
 def add_settings(parser: Any, settings: type, **candidates: str) -> None:
-    """An option for each field of a dataclass of settings; for those named in candidates, one that takes several."""
+    """Add an option for each field of a settings dataclass.
+
+    Args:
+        candidates: defaults of the options that take several comma-separated values, by field.
+    """
     for each in fields(settings):
         read, default = each.metadata["read"], each.default
         if each.name in candidates:
@@ -119,53 +114,18 @@ def add_settings(parser: Any, settings: type, **candidates: str) -> None:
 
 
 def as_options(settings: Any) -> list[str]:
-    """Settings as the words of a command line: what `add_settings` reads back."""
+    """Settings as command-line words, which the options of `add_settings` parse back."""
     return [word for each in fields(settings)
             for word in (f"--{each.name.replace('_', '-')}", f"{getattr(settings, each.name)}")]  # fmt: skip
 
 
 def command(name: str, *options: str) -> str:
-    """What runs the script of this name beside the one that runs now."""
+    """The command that runs another script of the running script's folder."""
     return shlex.join(["python", str(Path(sys.argv[0]).with_name(name)), *options])
 
 
-# --- folders and exits -----------------------------------------------------------------------------------------------
-
-
-def new_folder(name: str) -> Path:
-    """A new folder under runs/: the name, or with -2, -3 ... where that is taken."""
-    for n in itertools.count(1):
-        folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-    raise AssertionError
-
-
-def writable_folder(out: Path) -> Path:
-    """A folder, made if it is not there, once it is sure that files can be written into it."""
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out {out} is a file, not a folder")
-    try:  # before an hour is spent on what could not be saved
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / ".writable", b"")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise OSError(f"--out {out}: cannot write there: {error.strerror}") from error
-    return out
-
-
-def save_picture(folder: Path, picture: Any) -> Path:
-    """Save a picture of `figures` under its title, and return the path."""
-    path = folder / f"{picture.title.lower().replace(' ', '_')}.png"
-    write_atomically(path, picture.png)
-    return path
-
-
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main function; an error that its user can mend is one line, not a traceback."""
+    """Run a script's main function; errors that its user can fix are one line, not a traceback."""
     try:
         main()
     except KeyboardInterrupt:

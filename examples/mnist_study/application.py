@@ -1,0 +1,150 @@
+"""What the command `mnist_fcn.py` does with its options: train a network, test one, read digits in image files."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from tinygrad_np import fit_threads, softmax
+from tinygrad_np.data import DataLoader, Dataset, load_mnist
+from tinygrad_np.nn import Sequential
+from tinygrad_np.optim import SGD
+
+import numpy as np
+
+from . import command_line, require
+from .digits import read_digit
+from .evaluation import Evaluation
+from .folders import run_folder
+from .models import check_fit, load_model, newest_model, size
+from .record import new_record
+from .search_results import read_search
+from .training import Training
+
+DATA = Path(__file__).parent.parent / "data/mnist"
+
+
+class Application:
+    """The command around a network and its training.
+
+    Args:
+        settings: a dataclass of hyperparameters, whose fields are options too (see `command_line.setting`).
+        network: `network(inputs, hidden, classes, rng)`, an untrained network.
+        prepare: `prepare(settings, dataset, classes)`, a new network, a loader and an optimizer.
+        train: `train(model, loader, optimizer, epochs, after_step)`; calls `after_step(loss, logits, labels)`.
+        predict: `predict(model, images)`, the logits.
+        test: `test(model, dataset)`, the loss and the accuracy.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: type,
+        network: Callable[..., Sequential],
+        prepare: Callable[..., tuple[Sequential, DataLoader, SGD]],
+        train: Callable[..., None],
+        predict: Callable[[Sequential, np.ndarray], np.ndarray],
+        test: Callable[[Sequential, Dataset], tuple[float, float]],
+    ) -> None:
+        require("sklearn")  # imported after a training
+        self.settings, self.network, self.prepare = settings, network, prepare
+        self.train, self.predict, self.test = train, predict, test
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Do what the options ask for."""
+        if options.test or not options.predict:
+            self.train_or_test(options)
+        if options.predict:
+            self.read_digits(options)
+
+    def train_or_test(self, options: argparse.Namespace) -> None:
+        """Train a network, or load one; test it, and save all results in a folder."""
+        search = read_search(options.search) if options.search else None
+        train_set, test_set = load_mnist(options.data or DATA)
+        start = time.perf_counter()
+        if options.test:
+            model, record = load_model(options.test, self.network)
+            check_fit(model, record, test_set, f"{options.test} and {options.data or DATA}")
+            folder = run_folder(options.out, options.overwrite, "mnist_test")
+            words = ["--test", str(options.test), *_given(options)]
+        else:
+            settings = self.settings(**{each.name: getattr(options, each.name) for each in fields(self.settings)})
+            folder = run_folder(options.out, options.overwrite, "mnist_fcn", options.resume)
+            model, record = self.train_and_save(settings, train_set, test_set, folder, options)
+            words = [*command_line.as_options(settings), *_given(options), "--report"]
+        evaluation = Evaluation(model.state_dict(), record, test_set, self.predict(model, test_set.images))
+        print(evaluation.table)
+        print(f"test loss {evaluation.loss:.4f}, test accuracy {evaluation.accuracy:.2%}")
+        again = command_line.command("mnist_fcn.py", *words)
+        evaluation.save(folder, report=options.report or bool(options.test), again=again, search=search)
+        print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}")
+
+    def train_and_save(
+        self, settings: Any, train_set: Dataset, test_set: Dataset, folder: Path, options: argparse.Namespace
+    ) -> tuple[Sequential, dict[str, Any]]:
+        """Train a network, and save it after every epoch; return it and the record of its training."""
+        fit_threads(settings.batch_size * train_set.images[0].size * settings.hidden)
+        record = new_record(asdict(settings), train_set)
+        model, loader, optimizer = self.prepare(settings, train_set, int(train_set.labels.max()) + 1)
+        with Training(
+            model,
+            loader,
+            optimizer,
+            epochs=settings.epochs,
+            record=record,
+            test=lambda: self.test(model, test_set),
+            folder=folder,
+            checkpoint_every=options.checkpoint_every,
+            quiet=options.quiet,
+        ) as training:
+            training.begin(options.resume)
+            self.train(model, loader, optimizer, settings.epochs, training)
+        return model, training.record
+
+    def read_digits(self, options: argparse.Namespace) -> None:
+        """Print, for each image file, the digit that a saved model reads in it and the probability of each class."""
+        file = options.model or options.test or newest_model()
+        model, record = load_model(file, self.network)
+        inputs, classes = size(model)
+        shape = record.get("image_shape", (28, 28))
+        if shape[0] * shape[1] != inputs:
+            raise ValueError(f"{file}: a network of {inputs} pixels, not of images of {shape}")
+        print(f"probabilities in per cent, by {file}")
+        width = max(len(str(name)) for name in options.predict)
+        print(f"{'':{width}}  reads " + "".join(f"{label:7d}" for label in range(classes)))
+        errors = []
+        for name in options.predict:
+            try:
+                logits = self.predict(model, read_digit(name, shape)[None])[0]
+            except (OSError, ValueError) as error:
+                errors.append(error)
+                continue
+            probabilities = softmax(logits.astype(np.float64))
+            print(f"{name!s:{width}}  {logits.argmax():5d} " + "".join(f"{100 * p:7.2f}" for p in probabilities))
+        for error in errors:
+            print(f"{command_line.script()}: {error}", file=sys.stderr)
+        if errors:
+            sys.exit(1)
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    """--data and --search as command-line words, if they were given."""
+    return [word for option in ("data", "search") if (value := getattr(options, option))
+            for word in (f"--{option}", str(value))]  # fmt: skip
+
+
+def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Exit with a message if options of `mnist_fcn.py` contradict each other."""
+    if options.search and not (options.report or options.test):
+        parser.error("argument --search: it is for the report; give --report too")
+    if options.model and (options.test or not options.predict):
+        parser.error("argument --model: it is for --predict; --test MODEL tests a model")
+    if (options.resume or options.checkpoint_every) and (options.test or options.predict):
+        parser.error("arguments --resume and --checkpoint-every: they are for training, not for --test and --predict")
+    if options.resume and options.overwrite:
+        parser.error("argument --resume: it goes on with a run, and --overwrite replaces it; give one of them")
+    if options.overwrite and not options.out:
+        parser.error("argument --overwrite: it is for --out FOLDER; give that too")

@@ -1,0 +1,37 @@
+"""What the numbers of a training depend on beside its settings: versions, threads and processor."""
+
+import os
+import platform
+
+import tinygrad_np
+
+import numpy as np
+import threadpoolctl
+
+
+def environment() -> dict[str, str]:
+    """Versions, matrix kernels, threads, processor and system, by name."""
+    blas = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    return {
+        "tinygrad_np": tinygrad_np.__version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "BLAS": "; ".join(
+            f"{library['internal_api']} {library['version']}, kernels {library.get('architecture', 'unknown')},"
+            f" threads: {library['num_threads']}"
+            for library in blas
+            if "numpy" in library["filepath"]  # scikit-learn brings another, for SciPy
+        )
+        or "unknown",
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"

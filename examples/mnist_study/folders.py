@@ -1,0 +1,71 @@
+"""Folders for results, in which no earlier results are lost."""
+
+import itertools
+from pathlib import Path
+
+from tinygrad_np.serialization import write_atomically
+
+CHECKPOINTS = "checkpoints"  # a subfolder of a run's folder
+
+
+def new_folder(name: str) -> Path:
+    """Make a new folder under runs/: `name`, or `name`-2, -3 ... where that exists."""
+    for n in itertools.count(1):
+        folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+    raise AssertionError
+
+
+def writable_folder(out: Path) -> Path:
+    """Make the folder `out` where it does not exist, and check that files can be written there.
+
+    Raises:
+        OSError: they cannot, or `out` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file, not a folder")
+    try:  # now, not after an hour of training
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / ".writable", b"")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise OSError(f"--out {out}: cannot write there: {error.strerror}") from error
+    return out
+
+
+def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = False) -> Path:
+    """The folder for the results of a run.
+
+    Args:
+        out: the folder asked for. By default a new one under runs/, or the newest with checkpoints to resume from.
+        overwrite: replace the results that `out` holds.
+        name: of a new folder.
+        resume: continue the training whose checkpoints `out` holds.
+
+    Raises:
+        FileExistsError: it holds results that would be lost.
+        OSError: it cannot be written to.
+    """
+    if out is None and resume:
+        begun = sorted(Path("runs").glob(f"{name}*/{CHECKPOINTS}"), key=lambda folder: folder.stat().st_mtime)
+        out = begun[-1].parent if begun else None
+    if out is None:
+        return new_folder(name)
+    has_checkpoints = any((out / CHECKPOINTS).glob("step-*"))
+    if has_checkpoints and not (resume or overwrite):
+        raise FileExistsError(
+            f"{out} holds the checkpoints of a run; --resume goes on with it, --overwrite replaces it"
+        )
+    if not (overwrite or has_checkpoints) and any(
+        (out / result).exists() for result in ("model.safetensors", "metrics.json", "report.html", "search.json")
+    ):
+        raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
+    folder = writable_folder(out)
+    if has_checkpoints and name == "mnist_fcn" and not resume:
+        for checkpoint in (folder / CHECKPOINTS).glob("*step-*"):
+            checkpoint.unlink()
+    return folder
