@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ import structure
 
 PACKAGE = Path(tinygrad_np.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+README = PACKAGE.parent / "README.md"
+PAGES = [README, *sorted((PACKAGE / "docs").glob("*.md"))]
 
 # What each part may import of the package; "" is the package itself, which imports all it likes.
 FLOORS = {
@@ -207,3 +210,26 @@ def test_composites_name_their_arguments_as_numpy_does() -> None:
             for name, parameter in inspect.signature(entry.implementation).parameters.items():
                 if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
                     assert name in theirs or (entry.name, name) in IN_KWARGS, f"{entry.name}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
+    assert links
+    for link in links:
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve()
+        assert target.exists(), link
+        if anchor:  # as GitHub makes them of headings
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
+
+
+def test_every_page_of_the_documentation_is_reached_from_the_front_page() -> None:
+    linked = {(README.parent / link).resolve() for link in re.findall(r"\]\(([^)\s]+)\)", README.read_text())}
+    assert set(PAGES[1:]) | {reference.PATH} <= linked
+
+
+def test_the_front_page_tells_the_length_of_the_engine() -> None:
+    stated = int(re.search(r"([\d,]+) lines", README.read_text())[1].replace(",", ""))
+    assert abs(stated - len((PACKAGE / "tensor.py").read_text().splitlines())) <= 10

@@ -4,12 +4,13 @@ from . import __version__, show_config
 
 NEXT = """
 Where to go next:
+  README.md                             what this is, and how to start
   python examples/quickstart.py         tensors, gradients and a training loop by hand
-  python examples/mnist_fcn.py          the network that this project began with, trained, tested and drawn
-  python -m pytest                      every gradient of every operation, proved
-  python -m benchmarks.mnist_step       what a step costs, beside PyTorch and JAX
-  README.md                             a taste of it all, and the map of the code
-  tinygrad_np/OPERATIONS.md             what is differentiable"""
+  python examples/mnist_fcn.py          a network that reads handwritten digits, with figures
+  tinygrad_np/docs/                     gradients, layers, examples, accuracy, costs, the map of the code
+  tinygrad_np/OPERATIONS.md             every differentiable function
+  python -m pytest                      the proof of every gradient
+  python -m benchmarks.mnist_step       what a training step costs, beside PyTorch and JAX"""
 
 if __name__ == "__main__":
     print(f"tinygrad_np {__version__}")

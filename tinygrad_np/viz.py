@@ -1,7 +1,8 @@
 """Pictures of computation graphs: what a Tensor was computed from, drawn by Graphviz.
 
-    viz.render(loss, "loss.svg", model)      # a picture; needs the program `dot`
-    print(viz.graph(loss, model))            # its source, which other programs draw as well
+    viz.render(loss, "loss.svg", model)                  # a picture; needs the program `dot`
+    viz.render(loss, "loss.svg", model, gradients=True)  # with the values and gradients of small Tensors
+    print(viz.graph(loss, model))                        # its source, which other programs draw as well
 
 Operations are blue, and say what they return; Tensors that get a gradient are green, constants grey, the result is
 yellow.
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .nn import Module
-from .tensor import Tensor, _ancestors
+from .tensor import Tensor, _ancestors, grad
 
 HEAD = """digraph {
   node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, margin="0.12,0.05", height=0.3]
@@ -25,9 +26,16 @@ OPERATION = 'fillcolor="#e8f0fb", color="#5b7db1"'
 RESULT = 'fillcolor="#fdeccc", color="#c98a1b"'
 LEAF = 'style=filled, fillcolor="#e3f2df", color="#5d9150"'
 CONSTANT = 'style=filled, fillcolor="#f1f1f1", color="#9a9a9a"'
+SMALL = 6  # elements whose values still fit into a node
 
 
-def graph(tensor: Tensor, parameters: "Module | Mapping[str, Tensor] | None" = None) -> str:
+def graph(
+    tensor: Tensor,
+    parameters: "Module | Mapping[str, Tensor] | None" = None,
+    *,
+    gradients: bool = False,
+    horizontal: bool = False,
+) -> str:
     """The computation graph of a Tensor as text for Graphviz, from what it was computed from, above, to itself.
 
     The same computation gives the same text. Arrays, and Tensors without a gradient, are nodes of their own; numbers,
@@ -36,9 +44,13 @@ def graph(tensor: Tensor, parameters: "Module | Mapping[str, Tensor] | None" = N
     Args:
         tensor: what was computed.
         parameters: names for the Tensors in a Module or a dict; computed ones can have names, too.
+        gradients: show the value of each array of up to 6 elements in place of its dtype and shape, and the gradient of
+            `tensor`, a scalar, with respect to it. The graph is kept for a backward.
+        horizontal: draw from left to right.
 
     Raises:
         TypeError: no Tensor is given, or names of something else.
+        ValueError: `gradients` of a Tensor that is no scalar.
         RuntimeError: the graph was freed by a backward. Draw it before that, or give that one `retain_graph=True`.
 
     Source: the language, https://graphviz.org/doc/info/lang.html.
@@ -56,11 +68,16 @@ def graph(tensor: Tensor, parameters: "Module | Mapping[str, Tensor] | None" = N
         raise TypeError(f"the graph of a Tensor can be drawn, not of {type(tensor).__name__}")
     named = parameters.named_tensors() if isinstance(parameters, Module) else dict(parameters or {}).items()
     names = {id(t): name for name, t in named if _is_tensor(t, name)}
-    lines = [HEAD]
+    small = [t for t in _ancestors([tensor], None) if t.requires_grad and t.size <= SMALL] if gradients else []
+    gradient_of = dict(zip(map(id, small), grad(tensor, small, retain_graph=True), strict=True)) if gradients else {}
+    lines = [HEAD, "  rankdir=LR"] if horizontal else [HEAD]
     nodes: dict[int, str] = {}  # the names of the nodes, by the id of their Tensor or array
 
     def add(value: Any, title: str, look: str) -> None:
-        text = "\\n".join(_escaped(line) for line in (names.get(id(value)), title, _kind(value)) if line)
+        facts = [_kind(value)] if not gradients or value.size > SMALL else [f"value {_numbers(value)}"]
+        if id(value) in gradient_of:
+            facts.append(f"gradient {_numbers(gradient_of[id(value)])}")
+        text = "\\n".join(_escaped(line) for line in (names.get(id(value)), title, *facts) if line)
         nodes[id(value)] = f"n{len(nodes)}"
         lines.append(f'  {nodes[id(value)]} [label="{text}", {look}]')
 
@@ -79,11 +96,18 @@ def graph(tensor: Tensor, parameters: "Module | Mapping[str, Tensor] | None" = N
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def render(tensor: Tensor, path: "str | Path", parameters: "Module | Mapping[str, Tensor] | None" = None) -> None:
+def render(
+    tensor: Tensor,
+    path: "str | Path",
+    parameters: "Module | Mapping[str, Tensor] | None" = None,
+    *,
+    gradients: bool = False,
+    horizontal: bool = False,
+) -> None:
     """Draw the computation graph of a Tensor into an SVG file; see `graph`.
 
     Raises:
-        ValueError: the file's name does not end in .svg.
+        ValueError: the file's name does not end in .svg; `gradients` of a Tensor that is no scalar.
         RuntimeError: Graphviz's program `dot` is not installed, or fails; the graph was freed by a backward.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
@@ -93,7 +117,7 @@ def render(tensor: Tensor, path: "str | Path", parameters: "Module | Mapping[str
     """
     if Path(path).suffix != ".svg":
         raise ValueError(f"render writes SVG: the file's name must end in .svg, not {Path(path).name!r}")
-    source = graph(tensor, parameters)
+    source = graph(tensor, parameters, gradients=gradients, horizontal=horizontal)
     program = shutil.which("dot")
     if program is None:
         raise RuntimeError(
@@ -118,6 +142,14 @@ def _is_node(argument: Any) -> bool:
 
 def _kind(value: Any) -> str:
     return f"{value.dtype}{list(value.shape)}"
+
+
+def _numbers(value: Any) -> str:
+    array = value.data if isinstance(value, Tensor) else value
+    text = np.array2string(
+        array, separator=", ", formatter={"float_kind": "{:.4g}".format, "int_kind": str, "bool": str}
+    )
+    return " ".join(text.split())
 
 
 def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """Pictures of computation graphs: what stands in their source, and that Graphviz draws it."""
 
+import runpy
 import shutil
 import xml.etree.ElementTree
 from pathlib import Path
 
+import tinygrad_np
 from tinygrad_np import Tensor, cross_entropy, grad, nn, viz
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+EXAMPLES = Path(tinygrad_np.__file__).parent.parent / "examples"
+SVG = "{http://www.w3.org/2000/svg}"
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 
 
@@ -131,6 +135,75 @@ def test_what_is_no_tensor_is_refused() -> None:
         viz.graph(np.ones(3))
     with pytest.raises(TypeError, match="'x' is of ndarray"):
         viz.graph(x * 2, {"x": x.data})
+
+
+def test_small_tensors_show_their_values_and_gradients() -> None:
+    w, x = Tensor([1.0, 2.5], requires_grad=True), np.array([3, -4])
+    squares = (w * x) ** 2
+    loss = squares.sum()
+    source = viz.graph(loss, {"w": w, "squares": squares}, gradients=True)
+    assert list(nodes(source).values()) == [
+        r"w\nvalue [1, 2.5]\ngradient [18, 80]",
+        r"value [3, -4]",
+        r"multiply\nvalue [3, -10]\ngradient [6, -20]",
+        r"squares\nsquare\nvalue [9, 100]\ngradient [1, 1]",
+        r"sum\nvalue 109\ngradient 1",
+    ]
+    assert viz.graph(loss, {"w": w, "squares": squares}, gradients=True) == source  # the graph is kept
+    assert "value" not in viz.graph(loss)
+    loss.backward()
+    np.testing.assert_array_equal(w.grad.data, [18, 80])
+
+
+def test_larger_tensors_show_their_shapes_only() -> None:
+    model, loss = network()
+    shown = list(nodes(viz.graph(loss, model, gradients=True)).values())
+    assert [label for label in shown if "gradient" not in label] == [
+        r"float32[5, 3]",
+        r"0.weight\nfloat32[3, 4]",
+        r"linear\nfloat32[5, 4]",
+        r"relu\nfloat32[5, 4]",
+        r"2.weight\nfloat32[4, 2]",
+        r"linear\nfloat32[5, 2]",
+        r"value [0, 0, 0, 0, 0]",
+    ]
+    assert [label.split(r"\n")[0] for label in shown if "gradient" in label] == ["0.bias", "2.bias", "cross_entropy"]
+
+
+def test_integers_and_booleans_show_their_values() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    y = np.where(np.array([True, False]), x, 0) * np.array([12345, 7])
+    assert {"value [True, False]", "value [12345, 7]"} < set(nodes(viz.graph(y.sum(), gradients=True)).values())
+
+
+def test_gradients_of_no_scalar_are_refused() -> None:
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match="only for a scalar"):
+        viz.graph(x * 2, gradients=True)
+    with pytest.raises(RuntimeError, match="requires_grad=True"):
+        viz.graph(Tensor(1.0), gradients=True)
+
+
+def test_values_stand_on_one_line() -> None:
+    x = Tensor([[1.0, np.nan], [-np.inf, 1 / 3]], requires_grad=True)
+    label = next(iter(nodes(viz.graph(x.sum(), gradients=True)).values()))
+    assert label == r"value [[1, nan], [-inf, 0.3333]]\ngradient [[1, 1], [1, 1]]"
+
+
+def test_the_picture_on_the_front_page_is_current() -> None:
+    loss, names = runpy.run_path(str(EXAMPLES / "graph.py"))["expression"]()
+    labels = nodes(viz.graph(loss, names, gradients=True)).values()
+    picture = xml.etree.ElementTree.parse(EXAMPLES / "images/graph.svg")
+    drawn = sorted(text.text.replace("\xa0", " ") for text in picture.iter(f"{SVG}text"))
+    assert drawn == sorted(line for label in labels for line in label.split(r"\n"))
+
+
+@needs_dot
+def test_a_horizontal_picture_goes_from_left_to_right(tmp_path: Path) -> None:
+    x = Tensor([1.0], requires_grad=True)
+    viz.render(np.exp(x).sum(), tmp_path / "graph.svg", gradients=True, horizontal=True)
+    places = {t.text: float(t.get("x")) for t in xml.etree.ElementTree.parse(tmp_path / "graph.svg").iter(f"{SVG}text")}
+    assert places["value [1]"] < places["exp"] < places["sum"]
 
 
 @needs_dot
