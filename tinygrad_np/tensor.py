@@ -190,20 +190,22 @@ def _note_write(array: Array) -> int:
     return serial
 
 
-def _refuse_writes(output: "Tensor") -> None:
-    """Raise if the result or an argument of a node was written to after the operation."""
-    operation, args, arrays, _, _ = output._node
+def _check(output: "Tensor") -> None:
+    """Raise if the result or an argument of a node was written to after the operation; let an observation look."""
+    operation, args, arrays, _, observation = output._node
     places = [(f"argument {i}", a, array) for i, (a, array) in enumerate(zip(args, arrays, strict=True))]
     for place, a, array in [*places, ("the result", output, output._data)]:
-        written = type(a) is Tensor and a._serial > output._serial
-        if isinstance(array, np.ndarray) and not written:
+        written = a._serial if type(a) is Tensor else -1
+        if isinstance(array, np.ndarray):
             _, serial = _writes.get(id(memory_of(array)), (None, -1))
-            written = serial > output._serial
-        if written:
+            written = max(written, serial)
+        if written > output._serial:
             raise RuntimeError(
                 f"{place} of {operation.name}, {_kind(array)}, was changed after the operation: written to, updated by"
                 " an optimiser, loaded, or switched to requires_grad=True"
             )
+    if observation is not None:
+        observation.before(output)
 
 
 # --- backward: over the graph, from the youngest node to the oldest --------------------------------------------------
@@ -213,13 +215,10 @@ def _backward_pass(
     order: "list[Tensor]", gradients: dict[int, Any], needed: set[int], inputs: set[int], last: "Tensor | None",
     create_graph: bool, retain_graph: bool, lazy: bool,
 ) -> "list[tuple[Tensor, Any]]":  # fmt: skip
-    """The gradients of leaves and inputs, from `gradients`, which holds those of the outputs; keys are ids of Tensors.
-
-    `order` is sorted from the oldest to the youngest Tensor, so that each comes after everything that it was used for.
-    """
+    """The gradients of leaves and inputs, from those of the outputs in `gradients`; keys are ids of Tensors."""
     results = []
     summed: set[int] = set()  # whose gradient was allocated here, and may be added to in place
-    while order:
+    while order:  # the youngest first: by then everything that it was used for has been visited
         output = order.pop()
         g, node = gradients.pop(id(output), None), output._node
         if node is None or id(output) in inputs:
@@ -227,31 +226,24 @@ def _backward_pass(
         if node is None or output is last:
             continue
         operation, args, arrays, kwargs, observation = node
-        if output._serial < _last_write:
-            _refuse_writes(output)
-        if observation is not None:
-            observation.before(output)
-        y: Any = output._data
-        if create_graph:
-            y, arrays, kwargs = _as_tensors(output)
-        i = 0
+        if output._serial < _last_write or observation is not None:
+            _check(output)
+        y, arrays, kwargs = _as_tensors(output) if create_graph else (output._data, arrays, kwargs)
+        parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
         try:
-            parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
             for i, (a, vjp) in enumerate(zip(args, operation.vjps)):  # noqa: B905 - one None for all under `joint`
-                if type(a) is not Tensor or (key := id(a)) not in needed:
-                    continue
-                part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
-                if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
-                    part = _fit(part, x, lazy and a._node is None)  # the call alone costs 0.2 us
-                if observation is not None:
-                    observation.after(i, part, g, y, arrays)
-                if key not in gradients:
-                    gradients[key] = part
-                elif key in summed:
-                    gradients[key] += part
-                else:
-                    gradients[key] = gradients[key] + part
-                    if not create_graph:
+                if type(a) is Tensor and (key := id(a)) in needed:
+                    part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
+                    if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
+                        part = _fit(part, x, lazy and a._node is None)  # the call alone costs 0.2 us
+                    if observation is not None:
+                        observation.after(i, part, g, y, arrays)
+                    if key not in gradients:
+                        gradients[key] = part
+                    elif key in summed and not create_graph:
+                        gradients[key] += part
+                    else:
+                        gradients[key] = gradients[key] + part
                         summed.add(key)
         except Exception as error:
             error.add_note(f"in the backward pass of {operation.name}, argument {i}")
@@ -342,15 +334,17 @@ def _as_tensors(output: "Tensor") -> tuple["Tensor", list[Any], dict[str, Any]]:
 
 
 def _joint(
-    operation: "Primitive", g: Any, y: Any, args: Sequence[Any], inputs: Sequence[Any], kwargs: Any, needed: set[int]
+    operation: Any, g: Any, y: Any, args: Sequence[Any], inputs: Sequence[Any], kwargs: Any, needed: set[int]
 ) -> Sequence[Any]:
     """The gradients of all arguments of an operation with a joint vjp; None where no gradient is needed."""
     which = tuple(type(a) is Tensor and id(a) in needed for a in args)
-    parts: Sequence[Any] = operation.joint(g, y, *inputs, needed=which, **kwargs)  # type: ignore[misc]
-    if len(parts) != len(args):
-        raise TypeError(
-            f"the joint vjp returned {len(parts)} gradients, expected one for each of {len(args)} arguments"
-        )
+    try:
+        parts: Sequence[Any] = operation.joint(g, y, *inputs, needed=which, **kwargs)
+        if len(parts) != len(args):
+            raise TypeError(f"the joint vjp returned {len(parts)} gradients, expected one for each of {len(args)}")
+    except Exception as error:
+        error.add_note(f"in the backward pass of {operation.name}")
+        raise
     return parts
 
 

@@ -324,8 +324,8 @@ def test_values_and_gradients_are_those_of_pytorch(
     )
     if expected is NotImplemented:
         return
-    if entry.name == "linalg.det" and not expected.all():
-        return  # where a pivot is exactly 0, PyTorch gives the gradient 0
+    if entry.name == "linalg.det" and expected.abs().min() < 1e-9:
+        return  # of a singular matrix PyTorch gives the gradient 0, or divides rounding errors by one another
     found = call(entry if (entry.function.__module__ or "").startswith("tinygrad_np") else entry.function, case, ours)
     pairs = [
         (y, z)

@@ -14,8 +14,9 @@ def memory_of(array: Array) -> Array:
     >>> memory_of(a.T[1:]) is a, memory_of(a) is a
     (True, True)
     """
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    base = array.base
+    while base is not None and isinstance(base, np.ndarray):
+        array, base = base, base.base
     return array
 
 
