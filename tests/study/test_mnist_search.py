@@ -132,7 +132,7 @@ def test_a_search_and_a_training_do_not_share_a_folder(searched: tuple[Path, obj
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
-    """The processes of a search in which candidates are trained; it may have another child, which counts resources."""
+    """The processes that train the candidates of a search, oldest first. It has another child: the resource tracker."""
     found = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one of them has just ended
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
@@ -210,7 +210,8 @@ def test_a_killed_worker_is_reported(searched: tuple[Path, object]) -> None:
     options = (*SMALL, "--epochs", 10_000, "--out", "worker", "--quiet")
     with started("mnist_search.py", folder, *options) as process:
         wait_until(lambda: list((folder / "worker/candidates").glob("*.json")), process)
-        os.kill(workers(process)[-1], signal.SIGKILL)
+        # The first, since ProcessPoolExecutor may watch the one started last only after the next result.
+        os.kill(workers(process)[0], signal.SIGKILL)
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 1
     assert errors == "mnist_search.py: a worker process was killed, or ran out of memory\n"
