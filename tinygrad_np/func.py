@@ -90,7 +90,7 @@ def _with(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> 
 
 
 def _done(leaves: Sequence[Tensor]) -> None:
-    """Make constants of the Tensors that were only there to differentiate by: an outer derivative need not see them."""
+    """Freeze the inputs once they are differentiated, so that an outer derivative does not see them."""
     for leaf in leaves:
         if leaf.is_leaf:
             leaf.requires_grad = False
@@ -128,15 +128,15 @@ def _detached(tree: Any, record: bool) -> Any:
 
 
 def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Function) -> Function:
-    """The function of the same arguments that returns `derive(result, inputs, arranged, wanted)`.
+    """The function of the same arguments that returns `derive(result, inputs, arranged, may_record)`.
 
     `inputs` are the Tensors to differentiate by, `arranged` puts a derivative by each into trees like the arguments,
-    and `wanted` says whether derivatives may be recorded.
+    and `may_record` says whether derivatives may be recorded.
     """
 
     @wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        with _recording() as wanted:
+        with _recording() as may_record:
             numbers = _numbers(argnums, args)
             trees, inputs = _tracked(tuple(args[i] for i in numbers))
 
@@ -144,7 +144,7 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
                 found = _like(trees, iter(leaves))
                 return found[0] if isinstance(argnums, int) else found
 
-            derived = derive(function(*_with(args, numbers, trees), **kwargs), inputs, arranged, wanted)
+            derived = derive(function(*_with(args, numbers, trees), **kwargs), inputs, arranged, may_record)
             _done(inputs)
             return derived
 
@@ -175,13 +175,13 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
     (58.0, {'w': 48.0, 'b': 20.0})
     """
 
-    def derive(value: Any, inputs: Sequence[Tensor], arranged: Function, wanted: bool) -> Any:
+    def derive(value: Any, inputs: Sequence[Tensor], arranged: Function, may_record: bool) -> Any:
         if type(value) is not Tensor or value.size != 1:
             shown = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
             raise (ValueError if type(value) is Tensor else TypeError)(
                 f"a gradient is taken of a function that returns a Tensor of one element, not {shown}; see jacobian"
             )
-        record = wanted and _depends_on_more([value], inputs)
+        record = may_record and _depends_on_more([value], inputs)
         return _detached(value, record), arranged(_gradients([value], inputs, [np.ones(value.shape)], record))
 
     return _by_arguments(function, argnums, derive)
@@ -217,16 +217,16 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     >>> [float(g) for g in pull(1.0)]
     [3.0, 2.0]
     """
-    with _recording() as wanted:
+    with _recording() as may_record:
         trees, inputs = _tracked(primals)
         result = function(*trees)
         outputs = _outputs(function, result)
-        record = wanted and _depends_on_more(outputs, inputs)
+        record = may_record and _depends_on_more(outputs, inputs)
 
     def pull(gradients: Any) -> Any:
         seeds = _leaves_like(gradients, result, "gradients")
-        with _recording() as wanted:
-            recorded = record or (wanted and _depends_on_more(seeds, ()))
+        with _recording() as may_record:
+            recorded = record or (may_record and _depends_on_more(seeds, ()))
             return _like(trees, iter(_gradients(outputs, inputs, seeds, recorded)))
 
     return _detached(result, record), pull
@@ -250,14 +250,14 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> dy
     Tensor([ 2., 40.], dtype=float64)
     """
-    with _recording() as wanted:
+    with _recording() as may_record:
         trees, inputs = _tracked(tuple(primals))
         directions = _leaves_like(tuple(tangents), trees, "tangents")
         result = function(*trees)
         outputs = _outputs(function, result)
         seeds = [Tensor(np.ones_like(y.data), requires_grad=True) for y in outputs]
         gradients = _gradients(outputs, inputs, seeds, True)
-        record = wanted and _depends_on_more([*outputs, *directions], inputs)
+        record = may_record and _depends_on_more([*outputs, *directions], inputs)
         derivatives = _gradients(gradients, seeds, directions, record)
         _done([*inputs, *seeds])
         return _detached(result, record), _like(result, iter(derivatives))
@@ -282,9 +282,9 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
             [0., 4.]], dtype=float64)
     """
 
-    def derive(result: Any, inputs: Sequence[Tensor], arranged: Function, wanted: bool) -> Any:
+    def derive(result: Any, inputs: Sequence[Tensor], arranged: Function, may_record: bool) -> Any:
         outputs = _outputs(function, result)
-        record = wanted and _depends_on_more(outputs, inputs)
+        record = may_record and _depends_on_more(outputs, inputs)
 
         def block(output: Tensor) -> Any:
             units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
@@ -330,11 +330,11 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
     (Tensor([  6., 120.], dtype=float64),)
     """
-    with _recording() as wanted:
+    with _recording() as may_record:
         trees, inputs = _tracked(tuple(primals))
         directions = _leaves_like(tuple(tangents), trees, "tangents")
         gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
-        record = wanted and _depends_on_more([*gradients, *directions], inputs)
+        record = may_record and _depends_on_more([*gradients, *directions], inputs)
         found = _gradients(gradients, inputs, directions, record)
         _done(inputs)
         return _like(trees, iter(found))

@@ -265,7 +265,7 @@ def _gradients(
     Gradients are ndarrays, so that a step costs what hand-written NumPy costs. Under create_graph they are Tensors, and
     with `lazy` that of a leaf may be a `Product`.
     """
-    order, needed, wanted, last = _plan([output for output, _ in outputs], inputs)
+    order, needed, input_ids, last = _plan([output for output, _ in outputs], inputs)
     gradients: dict[int, Any] = {}
     for output, g in outputs:
         g = _as_tensor(g) if create_graph else _arrays(g)
@@ -274,7 +274,7 @@ def _gradients(
     token = _pauses.set(0 if create_graph else 1)
     try:
         with np.errstate(all="ignore"):  # at a singular point an infinite gradient is the answer, not an accident
-            results = _backward_pass(order, gradients, needed, wanted, last, create_graph, retain_graph, lazy)
+            results = _backward_pass(order, gradients, needed, input_ids, last, create_graph, retain_graph, lazy)
             return _unshare(results, [g for _, g in outputs])
     finally:
         _pauses.reset(token)
@@ -293,12 +293,12 @@ def _plan(
     order = _ancestors(outputs, last)
     if inputs is None:
         return order, {id(t) for t in order}, set(), None
-    wanted = {id(t) for t in inputs}
-    needed = wanted.copy()
+    input_ids = {id(t) for t in inputs}
+    needed = input_ids.copy()
     for t in order:  # only what lies between the outputs and the inputs
         if t is not last and t._node and not needed.isdisjoint(map(id, t._node[1])):
             needed.add(id(t))
-    return [t for t in order if id(t) in needed], needed, wanted, last
+    return [t for t in order if id(t) in needed], needed, input_ids, last
 
 
 def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None") -> "list[Tensor]":

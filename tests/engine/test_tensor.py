@@ -1,4 +1,4 @@
-"""The engine: recording, the walk back, what it frees, what it shares, what it refuses."""
+"""The engine: the graph, the backward pass, the memory that both use, writes, and errors."""
 
 import copy
 import gc
@@ -322,7 +322,7 @@ def test_graphs_are_freed_by_reference_counting_alone() -> None:
         gc.enable()
 
 
-def test_activations_die_as_the_walk_goes_on() -> None:
+def test_activations_are_freed_as_the_backward_pass_goes_on() -> None:
     alive = []
 
     def look(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:

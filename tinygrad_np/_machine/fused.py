@@ -16,7 +16,7 @@ from .openblas import OFF, find
 
 
 def product(a: Any, b: Any) -> Any:
-    """`a @ b`; of large enough matrices of one floating type a `Product`, for the walk to compute or to hand on."""
+    """`a @ b`; for large matrices of one floating type a `Product`, which may stay uncomputed."""
     alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
     return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
 

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
-    """`[work(piece) for piece in pieces]`, where `work` leaves the interpreter to others most of the time.
+    """`[work(piece) for piece in pieces]`, where `work` mostly releases the GIL.
 
     What `work` raises is raised, when every piece that was begun has ended. Threads are started for each call, which
     costs 50 us each, and none waits in between: a fork is safe, and a neighbour keeps its cores.

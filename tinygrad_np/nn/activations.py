@@ -38,7 +38,7 @@ class LeakyReLU(Layer):
 
 
 class GELU(Layer):
-    """x times the probability that a standard normal number is below x; see `gelu`.
+    """x times the standard normal CDF of x; see `gelu`.
 
     Args:
         approximate: "none", or "tanh", which takes half as long.

@@ -67,11 +67,10 @@ class _BatchNorm(Layer):
 
     def _track(self, mean: Array, variance: Array) -> None:
         self.num_batches_tracked.data += 1
-        share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        weight = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
-            running.data *= 1 - share
-            running.data += share * new
-            running._changed()
+            running.data *= 1 - weight
+            running.data += weight * new
 
 
 class BatchNorm1d(_BatchNorm):
@@ -83,7 +82,7 @@ class BatchNorm1d(_BatchNorm):
     Args:
         num_features: the number of channels, which is the length of axis 1.
         eps: what keeps the quotient finite where nothing varies.
-        momentum: the share of a batch in the running averages, or None for the mean over all batches.
+        momentum: the weight of the newest batch in the running averages, or None for the mean over all batches.
         affine: whether there are weight and bias.
         track_running_stats: whether running averages are kept; otherwise testing goes by the batch, too.
         dtype: of weight, bias and running averages.

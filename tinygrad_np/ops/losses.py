@@ -1,4 +1,4 @@
-"""Losses: how far predictions are from what is wanted, as one number to make small, or as one for each element.
+"""Losses: cross-entropy and its kin for classes, and the distances between predictions and targets.
 
 All take `reduction`: "mean" (the default) and "sum" give a scalar, "none" gives each loss. A mean over nothing raises.
 Targets and weights that are no Tensors are taken in the predictions' dtype. The layers of these are in `nn`.
@@ -17,10 +17,10 @@ from .special import log_softmax, sigmoid, softmax, softplus
 # --- of classes ------------------------------------------------------------------------------------------------------
 
 
-def _shares(
+def _loss_weights(
     scores: Any, labels: Array, weight: Any, ignore_index: int, reduction: str, label_smoothing: float = 0.0
 ) -> Array:
-    """What each -log(probability) is multiplied by, in the shape of the scores: summed, they are the loss."""
+    """Weights of each -log p, in the shape of the scores; the loss is their weighted sum."""
     classes = scores.shape[1]
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
@@ -38,13 +38,13 @@ def _shares(
         if total == 0:
             raise ValueError("there is nothing to take the mean of: every label is ignored, or of weight 0")
         own, scale = own / total, scale / total
-    shares = np.multiply.outer(scale, weights * (label_smoothing / classes))
-    shares.reshape(-1, classes)[np.arange(labels.size), chosen.ravel()] += ((1 - label_smoothing) * own).ravel()
-    return np.moveaxis(shares, -1, 1)
+    coefficients = np.multiply.outer(scale, weights * (label_smoothing / classes))
+    coefficients.reshape(-1, classes)[np.arange(labels.size), chosen.ravel()] += ((1 - label_smoothing) * own).ravel()
+    return np.moveaxis(coefficients, -1, 1)
 
 
-def _loss(log_probabilities: Array, shares: Array, reduction: str) -> Array:
-    losses = np.sum(shares * keep(-log_probabilities, shares != 0), axis=1)  # 0 * infinity would be NaN
+def _loss(log_probabilities: Array, coefficients: Array, reduction: str) -> Array:
+    losses = np.sum(coefficients * keep(-log_probabilities, coefficients != 0), axis=1)  # 0 * infinity would be NaN
     return np.asarray(losses if reduction == "none" else np.sum(losses))
 
 
@@ -74,8 +74,8 @@ def _cross_entropy_back(
 ) -> Any:
     """(softmax(logits) - one_hot(labels)) * g / batch, where the options are the defaults."""
     if saved is None:
-        shares = _shares(logits, labels, weight, ignore_index, reduction, label_smoothing)
-        errors = softmax(logits, axis=1) * np.sum(shares, axis=1, keepdims=True) - shares
+        coefficients = _loss_weights(logits, labels, weight, ignore_index, reduction, label_smoothing)
+        errors = softmax(logits, axis=1) * np.sum(coefficients, axis=1, keepdims=True) - coefficients
         return errors * _over_classes(g, reduction)
     exponentials, sums = saved  # of the transposed logits; with them this takes 6 us instead of 44 for 64 x 10
     scale = g / len(labels)
@@ -142,8 +142,8 @@ def cross_entropy(
     # As unsigned numbers, labels below 0 are far above any class.
     if not plain or labels.view(labels.dtype.str.replace("i", "u")).max() >= logits.shape[1]:
         check.labels("cross_entropy", "labels", np.where(labels == ignore_index, 0, labels), logits.shape[1])
-        shares = _shares(logits, labels, weight, ignore_index, reduction, label_smoothing)
-        return _loss(log_softmax(logits, axis=1), shares, reduction), None
+        coefficients = _loss_weights(logits, labels, weight, ignore_index, reduction, label_smoothing)
+        return _loss(log_softmax(logits, axis=1), coefficients, reduction), None
     # A few long columns are gone through faster than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for
     # 512 x 10; with more than a hundred columns it turns round.
     columns = np.array(logits.T, order="C" if logits.shape[1] <= min(len(labels), 100) else "F")
@@ -165,7 +165,7 @@ def _nll_back(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Any:
-    return _shares(log_probabilities, labels, weight, ignore_index, reduction) * -_over_classes(g, reduction)
+    return _loss_weights(log_probabilities, labels, weight, ignore_index, reduction) * -_over_classes(g, reduction)
 
 
 @differentiable(_nll_back, None, cases=_cases())
@@ -194,7 +194,9 @@ def nll_loss(
     labels = check.integers("nll_loss", "labels", np.asarray(labels))
     _check_shapes("log-probabilities", log_probabilities, labels)
     check.labels("nll_loss", "labels", np.where(labels == ignore_index, 0, labels), log_probabilities.shape[1])
-    return _loss(log_probabilities, _shares(log_probabilities, labels, weight, ignore_index, reduction), reduction)
+    return _loss(
+        log_probabilities, _loss_weights(log_probabilities, labels, weight, ignore_index, reduction), reduction
+    )
 
 
 # --- of numbers ------------------------------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ def _alike(value: Any, other: Any) -> Any:
     return value if type(value) is Tensor else np.asarray(value, other.dtype)
 
 
-def _wanted(name: str, predictions: Any, targets: Any) -> Any:
+def _checked_targets(name: str, predictions: Any, targets: Any) -> Any:
     """The targets, once they are known to fit."""
     check.floating(name, "predictions", predictions)
     targets = _alike(targets, predictions)
@@ -242,7 +244,7 @@ def mse_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
     >>> mse_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(2., dtype=float32)
     """
-    return _reduced("mse_loss", np.square(predictions - _wanted("mse_loss", predictions, targets)), reduction)
+    return _reduced("mse_loss", np.square(predictions - _checked_targets("mse_loss", predictions, targets)), reduction)
 
 
 def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
@@ -258,7 +260,7 @@ def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
     >>> l1_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(1., dtype=float32)
     """
-    return _reduced("l1_loss", np.abs(predictions - _wanted("l1_loss", predictions, targets)), reduction)
+    return _reduced("l1_loss", np.abs(predictions - _checked_targets("l1_loss", predictions, targets)), reduction)
 
 
 @differentiable(lambda g, y, x, *, delta: g * np.clip(x, -delta, delta), cases=each("*", delta=(0.5, 2.0)))
@@ -285,7 +287,7 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be above 0, not {delta!r}")
-    difference = predictions - _wanted("huber_loss", predictions, targets)
+    difference = predictions - _checked_targets("huber_loss", predictions, targets)
     return _reduced("huber_loss", _huber(difference, delta=delta), reduction)
 
 
@@ -324,7 +326,7 @@ def binary_cross_entropy_with_logits(
     Tensor([0.000000e+00, 1.000000e+04, 6.931472e-01], dtype=float32)
     """
     name = "binary_cross_entropy_with_logits"
-    targets = _wanted(name, logits, targets)
+    targets = _checked_targets(name, logits, targets)
     positive, negative = targets, 1 - targets
     if pos_weight is not None:
         positive = positive * _alike(pos_weight, logits)
@@ -362,7 +364,7 @@ def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log
     >>> kl_div(Tensor(np.log([[0.5, 0.5]])), [[0.0, 1.0]], reduction="batchmean")
     Tensor(0.69314718, dtype=float64)
     """
-    targets = _wanted("kl_div", log_probabilities, targets)
+    targets = _checked_targets("kl_div", log_probabilities, targets)
     if log_target:
         possible = targets > -np.inf
         losses = np.exp(targets) * (keep(targets, possible) - keep(log_probabilities, possible))

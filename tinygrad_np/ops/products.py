@@ -276,7 +276,7 @@ def _einsum_back(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output: st
     missing = tuple(position for position, letter in enumerate(terms[i]) if letter not in known)
     back = np.expand_dims(back, missing) if missing else back
     shape = [n if m == 1 else m for n, m in zip(np.shape(arrays[i]), back.shape, strict=True)]
-    return np.broadcast_to(back, shape)  # where one array's axis of length 1 stood for more, the walk sums
+    return np.broadcast_to(back, shape)  # where an axis of length 1 was broadcast, the pass sums
 
 
 @differentiable(

@@ -122,7 +122,7 @@ def erf(x: Array) -> Array:
 
 
 def _normal_probability(x: Any, approximate: str) -> Any:
-    """That a standard normal number is below x."""
+    """Standard normal CDF, exact by erf or approximate by tanh."""
     if approximate == "none":
         return 0.5 * (1 + erf(x / math.sqrt(2)))
     return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -140,7 +140,7 @@ def _gelu_slope(x: Any, approximate: str, saved: Any) -> Any:
     cases=[Case("*"), Case("*", kwargs={"approximate": "tanh"})],
 )
 def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
-    """x times the probability that a standard normal number is below x; each element.
+    """x times the standard normal CDF of x, elementwise.
 
     Args:
         x: any shape, floating point.
