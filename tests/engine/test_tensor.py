@@ -869,6 +869,38 @@ def test_a_primitive_needs_a_fitting_vjp_for_every_argument() -> None:
         primitive(lambda a, b, k=1: a, lambda g, y, a, b, *, k=1: g, lambda g, y, a, b: g)
 
 
+def test_a_joint_vjp_is_asked_once_and_only_for_what_is_needed() -> None:
+    asked: list[tuple[bool, ...]] = []
+
+    def back(g: Any, y: Any, a: Any, b: Any, c: Any, *, needed: tuple[bool, ...]) -> list[Any]:
+        asked.append(needed)
+        return [part if need else None for part, need in zip((g * b * c, g * a * c, g * a * b), needed, strict=True)]
+
+    product = primitive(lambda a, b, c: a * b * c, joint=back)
+    a, c = leaf([2.0]), leaf([5.0])
+    (product(a, np.array([3.0]), c)).sum().backward()
+    assert (a.grad.data, c.grad.data) == (15, 6)
+    y = product(a, a, c)
+    assert grad(y, c).data == 4
+    assert asked == [(True, False, True), (False, False, True)]
+    check_gradients(product, [1.0, 2.0], [3.0, 4.0], [5.0, 6.0], order=2, name="product")
+
+
+def test_a_joint_vjp_must_fit() -> None:
+    for joint, message in (
+        (lambda g, y, x: (g,), "takes a keyword-only argument `needed`"),
+        (lambda g, y, x, *, needed: (g, g), "returned 2 gradients, expected one for each of 1"),
+        (lambda g, y, x, *, needed: (None,), "the vjp returned NoneType"),
+    ):
+        with pytest.raises(TypeError, match=message) as caught:
+            primitive(lambda x: x * 2, joint=joint)(leaf([1.0])).backward(np.ones(1))
+        assert "needed" in message or "in the backward pass of <lambda>" in caught.value.__notes__[0]
+    with pytest.raises(TypeError, match="or one for all of them in joint="):
+        primitive(lambda x: x, lambda g, y, x: g, joint=lambda g, y, x, *, needed: (g,))
+    with pytest.raises(TypeError, match=r"reads= of <lambda> names \['z'\]"):
+        primitive(lambda x: x, lambda g, y, x: g, reads=("z",))
+
+
 @pytest.mark.parametrize(
     "register",
     [

@@ -59,9 +59,15 @@ primitive(
 )
 
 
+def _solve_back(g: Any, y: Any, a: Any, needed: tuple[bool, ...]) -> tuple[Any, Any]:
+    """The gradients of a and b, from one solution."""
+    to_b = np.linalg.solve(_t(a), g)
+    return -(to_b @ _t(y)) if needed[0] else None, to_b
+
+
 @differentiable(
-    lambda g, y, a, b: -(np.linalg.solve(_t(a), g) @ _t(y)),
-    lambda g, y, a, b: np.linalg.solve(_t(a), g),
+    joint=lambda g, y, a, b, *, needed: _solve_back(g, y, a, needed),
+    reads=("y", "a"),
     cases=[Case("3 3, 3 2", prepare=lambda a, b: (_regular(a), b))],
 )
 def _solve(a: Array, b: Array) -> Array:
