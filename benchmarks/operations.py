@@ -48,7 +48,7 @@ def decomposition(name: str, n: str) -> Callable[[], Sequence[Any]]:
 
 
 def layer(name: str) -> Callable[[], Sequence[Any]]:
-    from tinygrad_np import Tensor, nn
+    from tinygrad_np import Tensor, nn, optim
 
     rng = np.random.default_rng(0)
     module, shape = {
@@ -58,6 +58,7 @@ def layer(name: str) -> Callable[[], Sequence[Any]]:
         "batch_norm": lambda: (nn.BatchNorm2d(32), (64, 32, 28, 28)),
         "rms_norm": lambda: (nn.RMSNorm(1024), (64, 1024)),
     }[name]()
+    optim.SGD(module.parameters(), lr=0.1)  # as in a training: making an optimiser tunes the process
     x = Tensor(rng.normal(size=shape).astype(np.float32), requires_grad=True)
 
     def forward() -> tuple[Any]:
