@@ -1,4 +1,4 @@
-"""Networks: `Module` holds parameters, layers compute with them, `Sequential` chains them; `init` fills weights."""
+"""Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers."""
 
 from ..ops.attention import rotary, scaled_dot_product_attention
 from . import init

@@ -1,4 +1,4 @@
-"""Activations as layers, to stand between others in a `Sequential`; the functions are in `tinygrad_np`."""
+"""Activation functions as layers, for use in a `Sequential`. The functions themselves are in `tinygrad_np`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .module import Layer
 
 
 class ReLU(Layer):
-    """max(x, 0), each element.
+    """max(x, 0), elementwise.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.ReLU()(Tensor([-1.0, 1.0]))
@@ -23,7 +23,7 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """x where it is above 0, elsewhere negative_slope * x; see `leaky_relu`.
+    """x where x > 0, negative_slope * x elsewhere; see `leaky_relu`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.LeakyReLU(0.2)(Tensor([-1.0, 1.0]))
@@ -41,7 +41,7 @@ class GELU(Layer):
     """x times the standard normal CDF of x; see `gelu`.
 
     Args:
-        approximate: "none", or "tanh", which takes half as long.
+        approximate: "none" for the exact function, or "tanh" for an approximation that takes half the time.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.GELU("tanh")(Tensor([-1.0, 0.0, 1.0]))
@@ -56,7 +56,7 @@ class GELU(Layer):
 
 
 class SiLU(Layer):
-    """x * sigmoid(x), each element.
+    """x * sigmoid(x), elementwise.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.SiLU()(Tensor([-1.0, 0.0, 1.0]))
@@ -68,7 +68,7 @@ class SiLU(Layer):
 
 
 class Tanh(Layer):
-    """The hyperbolic tangent, each element.
+    """The hyperbolic tangent, elementwise.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Tanh()(Tensor([0.0, 100.0]))
@@ -80,7 +80,7 @@ class Tanh(Layer):
 
 
 class Sigmoid(Layer):
-    """1 / (1 + exp(-x)), each element.
+    """1 / (1 + exp(-x)), elementwise.
 
     Do not put it before `BCEWithLogitsLoss`, which takes logits.
 
@@ -94,7 +94,7 @@ class Sigmoid(Layer):
 
 
 class Softplus(Layer):
-    """log(1 + exp(beta * x)) / beta, each element; see `softplus`.
+    """log(1 + exp(beta * x)) / beta, elementwise; see `softplus`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Softplus(2.0)(Tensor([0.0, 100.0]))
@@ -109,7 +109,7 @@ class Softplus(Layer):
 
 
 class Softmax(Layer):
-    """exp(x) / sum(exp(x)) along an axis: logits become probabilities.
+    """exp(x) / sum(exp(x)) along an axis, which turns logits into probabilities.
 
     Do not put it before `CrossEntropyLoss`, which takes logits.
 
@@ -126,7 +126,7 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """log(softmax(x)) along an axis: logits become log-probabilities, such as `NLLLoss` takes.
+    """log(softmax(x)) along an axis, which turns logits into log-probabilities for `NLLLoss`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.LogSoftmax()(Tensor([[0.0, 1000.0]]))

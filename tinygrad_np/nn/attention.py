@@ -1,8 +1,8 @@
-"""Attention, and the encodings that tell it where in a sequence something stands.
+"""Attention layers and positional encodings.
 
-`scaled_dot_product_attention` is the function, `MultiheadAttention` the layer; masks are booleans, True where attention
-is not allowed. `SinusoidalPositionalEncoding` and `LearnedPositionalEncoding` are added to what goes in; `rotary` turns
-queries and keys. In all of them the batch comes first: x has the shape (..., length, features).
+`MultiheadAttention` is the layer, `scaled_dot_product_attention` the function. Masks are boolean, True where attention
+is not allowed. `SinusoidalPositionalEncoding` and `LearnedPositionalEncoding` are added to the input; `rotary` rotates
+queries and keys. The batch always comes first: x has shape (..., length, features).
 """
 
 import math
@@ -20,38 +20,41 @@ from .module import Layer
 
 
 class MultiheadAttention(Layer):
-    """Attention of several heads, each with its own projections of queries, keys and values to embed_dim / num_heads.
+    """Multi-head attention; each head projects queries, keys and values to embed_dim / num_heads features.
 
     Args:
-        embed_dim: the features of queries, keys, values and outputs.
-        num_heads: how many heads; a divisor of embed_dim.
+        embed_dim: the number of features of queries, keys, values and outputs.
+        num_heads: the number of heads; must divide embed_dim.
         bias: whether the projections have biases.
-        rng: where the initial weights come from.
-        dtype: of the parameters.
+        rng: the generator of the initial weights.
+        dtype: the dtype of the parameters.
 
     Attributes:
-        in_proj_weight: shape (embed_dim, 3 * embed_dim), what queries, keys and values are multiplied by, side by side;
-            initially as by `init.glorot_uniform`, like that of out_proj.
+        in_proj_weight: shape (embed_dim, 3 * embed_dim), the projections of queries, keys and values side by side;
+            initialised by `init.glorot_uniform`, as is out_proj.weight.
         in_proj_bias: shape (3 * embed_dim,), initially zero; or None.
-        out_proj: the `Linear` that the heads, side by side, go through.
+        out_proj: the `Linear` applied to the concatenated heads.
 
-    Call it with query, shape (batch, queries, embed_dim), and key and value, (batch, keys, embed_dim), or all three
-    without the batch. The batch always comes first: PyTorch's module does so with batch_first=True. Keywords:
+    Call it with query, shape (batch, queries, embed_dim), and with key and value, shape (batch, keys, embed_dim); or
+    omit the batch axis in all three. The batch always comes first, as in PyTorch with batch_first=True. Keywords:
 
-        key_padding_mask: booleans of shape (batch, keys), True for a key that is to be ignored.
-        need_weights: whether the weights are returned.
-        attn_mask: booleans of shape (queries, keys) or (batch * num_heads, queries, keys), True where not allowed.
-        is_causal: whether query i may see the keys up to i only. It needs no attn_mask; masks add up.
+        key_padding_mask: booleans of shape (batch, keys), True for keys to ignore.
+        need_weights: whether to return the attention weights.
+        attn_mask: booleans of shape (queries, keys) or (batch * num_heads, queries, keys), True where attention is not
+            allowed.
+        is_causal: whether query i may attend only to keys up to i. No attn_mask is needed; if several masks are given,
+            all of them apply.
 
-    It returns (output, weights): shape (batch, queries, embed_dim), and the mean over the heads of their weights,
-    (batch, queries, keys), or None. Where a query may see no key, its weights are 0, and its output is out_proj.bias.
+    It returns (output, weights). The output has shape (batch, queries, embed_dim). The weights are averaged over the
+    heads and have shape (batch, queries, keys), or are None. A query whose keys are all masked has weights of 0, and
+    its output is out_proj.bias.
 
     Raises:
-        ValueError: num_heads does not divide embed_dim; shapes that do not fit.
-        TypeError: a mask that is not boolean.
+        ValueError: num_heads does not divide embed_dim, or shapes do not match.
+        TypeError: a mask is not boolean.
 
-    Source: A. Vaswani et al., "Attention is all you need" (2017), section 3.2.2. As fast as PyTorch's on one thread, in
-    self-attention of 32 x 64 x 256, forward and backward: 39 ms.
+    Source: A. Vaswani et al., "Attention is all you need" (2017), section 3.2.2. Forward and backward of self-attention
+    on 32 x 64 x 256 take 39 ms on one thread, as in PyTorch.
 
     >>> from tinygrad_np import nn
     >>> attention = nn.MultiheadAttention(8, 2, rng=np.random.default_rng(0))
@@ -123,7 +126,7 @@ class MultiheadAttention(Layer):
         return array
 
     def _projected(self, i: int, x: Any) -> Any:
-        """Queries (0), keys (1) or values (2), shape (..., heads, length, features)."""
+        """Projected queries (i = 0), keys (1) or values (2), shape (..., heads, length, features)."""
         part = slice(i * self.embed_dim, (i + 1) * self.embed_dim)
         weight, bias = self.in_proj_weight[:, part], self.in_proj_bias
         y = linear(x, weight, bias if bias is None else bias[part])
@@ -135,7 +138,7 @@ class MultiheadAttention(Layer):
 
 
 class _PositionalEncoding(Layer):
-    """Adds a row of a table to each element of a sequence."""
+    """Base class: adds row i of a table to element i of a sequence."""
 
     weight: Any
 
@@ -152,20 +155,20 @@ class _PositionalEncoding(Layer):
 
 
 class SinusoidalPositionalEncoding(_PositionalEncoding):
-    """x plus sin(position / 10000**(2 i / embed_dim)) in the features 2 i, and the cos of it in the features 2 i + 1.
+    """Adds sin(position / 10000**(2 i / embed_dim)) to feature 2 i, and the cosine of it to feature 2 i + 1.
 
     Args:
-        embed_dim: the features of x.
+        embed_dim: the number of features of x.
         max_length: the length of the longest sequence.
-        dtype: of the encoding.
+        dtype: the dtype of the encoding.
 
     Attributes:
-        weight: the encoding, a plain array of shape (max_length, embed_dim), which is not trained or saved.
+        weight: the encoding, a plain array of shape (max_length, embed_dim); it is neither trained nor saved.
 
     Call it with x, shape (..., length, embed_dim); it returns the same shape.
 
     Raises:
-        ValueError: a shape that does not fit, or a sequence that is longer than max_length.
+        ValueError: the shape does not match, or the sequence is longer than max_length.
 
     Source: A. Vaswani et al., "Attention is all you need" (2017), section 3.5.
 
@@ -184,10 +187,10 @@ class SinusoidalPositionalEncoding(_PositionalEncoding):
 
 
 class LearnedPositionalEncoding(_PositionalEncoding):
-    """x plus a learned vector for each position.
+    """Adds a learned vector to each position.
 
     Args:
-        embed_dim: the features of x.
+        embed_dim: the number of features of x.
         max_length: the length of the longest sequence.
         rng: where the initial vectors come from.
         dtype: of the vectors.
@@ -198,7 +201,7 @@ class LearnedPositionalEncoding(_PositionalEncoding):
     Call it with x, shape (..., length, embed_dim); it returns the same shape.
 
     Raises:
-        ValueError: a shape that does not fit, or a sequence that is longer than max_length.
+        ValueError: the shape does not match, or the sequence is longer than max_length.
 
     Source: J. Gehring et al., "Convolutional sequence to sequence learning" (2017), section 3.1.
 

@@ -1,4 +1,4 @@
-"""Modules of modules."""
+"""Modules that hold other modules: `Sequential` chains them, `ModuleList` stores them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from .module import Module
 
 
 class _Numbered(Module):
-    """Modules in a list, whose paths are their numbers, as in PyTorch."""
+    """A list of modules whose paths are their indices, as in PyTorch."""
 
     layers: list[Any]
 
@@ -24,7 +24,7 @@ class _Numbered(Module):
         return iter(self.layers)
 
     def append(self, module: Module) -> None:
-        """Add a module at the end."""
+        """Append a module."""
         self.layers.append(module)
 
     def __repr__(self) -> str:
@@ -33,10 +33,10 @@ class _Numbered(Module):
 
 
 class Sequential(_Numbered):
-    """Layers, each applied to what the one before it returned: modules, or functions of one argument.
+    """A chain of layers: modules, or functions of one argument, each applied to the output of the previous one.
 
     Raises:
-        TypeError: one of them is neither.
+        TypeError: a layer is neither.
 
     >>> import numpy as np
     >>> from tinygrad_np import nn
@@ -66,7 +66,7 @@ class Sequential(_Numbered):
 
 
 class ModuleList(_Numbered):
-    """Modules by number, for a `forward` of one's own to use; a plain list serves as well.
+    """A list of modules, for use in a `forward` of your own. A plain list works as well.
 
     >>> from tinygrad_np import nn
     >>> layers = nn.ModuleList([nn.ReLU(), nn.Softmax()])

@@ -1,4 +1,4 @@
-"""Convolutions and pooling as layers; what they compute is in `tinygrad_np.ops.convolution` and `pooling`."""
+"""Convolution and pooling layers; the functions are in `tinygrad_np.ops.convolution` and `tinygrad_np.ops.pooling`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from .module import Layer
 
 
 class _Convolution(Layer):
-    """What convolutions have in common."""
+    """Base class of the convolutions: parameters, their initialisation and `forward`."""
 
     convolve: Callable[..., Any]
 
@@ -52,23 +52,25 @@ class _Convolution(Layer):
 
 
 class Conv2d(_Convolution):
-    """The products of learned weights with windows that slide over images; see `conv2d` for formula and shapes.
+    """2-D convolution of images (n, channels, height, width); see `conv2d` for the formula and shapes.
 
     Args:
-        in_channels, out_channels: of images (n, channels, height, width) and of the result.
+        in_channels, out_channels: the number of channels of the input and of the output.
         kernel_size, stride, padding, dilation: one number, or one for height and one for width; padding may be "same".
-        groups: the channels are divided into so many groups, each with its own part of the output channels.
-        bias: whether a learned number is added to each output channel.
-        rng: where the initial weights come from.
-        dtype: of weight and bias.
+        groups: the number of groups that input and output channels are divided into; an output channel depends only
+            on the input channels of its own group.
+        bias: whether to add a learned bias to each output channel.
+        rng: the generator of the initial weights.
+        dtype: the dtype of weight and bias.
 
     Attributes:
-        weight: shape (out_channels, in_channels / groups, *kernel_size), initially normal with variance 2 divided by
-            the inputs of a window (He et al. 2015, "Delving deep into rectifiers", equation 10).
+        weight: shape (out_channels, in_channels / groups, *kernel_size), initially normal with variance 2 / fan_in,
+            where fan_in is the number of inputs in a window (He et al. 2015, "Delving deep into rectifiers", equation
+            10).
         bias: shape (out_channels,), initially zero; or None.
 
     Raises:
-        ValueError, TypeError: an option is impossible, or groups do not divide the channels.
+        ValueError, TypeError: an argument is invalid, or groups does not divide the channels.
 
     >>> from tinygrad_np import nn
     >>> layer = nn.Conv2d(1, 8, kernel_size=5, padding=2, rng=np.random.default_rng(0))
@@ -97,7 +99,9 @@ class Conv2d(_Convolution):
 
 
 class Conv1d(_Convolution):
-    """`Conv2d` of sequences (n, channels, length): kernel_size, stride, padding and dilation are one number each.
+    """1-D convolution of sequences (n, channels, length).
+
+    The arguments are those of `Conv2d`, with one number each for kernel_size, stride, padding and dilation.
 
     >>> from tinygrad_np import nn
     >>> layer = nn.Conv1d(2, 4, kernel_size=3, stride=2, rng=np.random.default_rng(0))
@@ -128,7 +132,7 @@ class Conv1d(_Convolution):
 
 
 class MaxPool2d(Layer):
-    """The largest element of each window of images (n, channels, height, width); see `max_pool2d`.
+    """The maximum of each window of images (n, channels, height, width); see `max_pool2d`.
 
     >>> from tinygrad_np import nn
     >>> nn.MaxPool2d(2)(np.ones((1, 3, 28, 28), np.float32)).shape

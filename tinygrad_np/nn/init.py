@@ -1,7 +1,9 @@
-"""Initial weights: functions of a shape and a generator that return an array, to make a parameter of.
+"""Initialise weights: functions of a shape and a generator that return an array.
 
-As in `layer.weight = Tensor(init.orthogonal(layer.weight.shape, rng=rng), requires_grad=True)`, before an optimiser is
-given the parameters. He's keep the scale of activations from one ReLU to the next, Glorot's that of linear functions.
+    layer.weight = Tensor(init.orthogonal(layer.weight.shape, rng=rng), requires_grad=True)
+
+Replace weights before you pass the parameters to an optimiser. He initialisation preserves the scale of activations
+through ReLU layers, Glorot initialisation through linear ones.
 """
 
 import math
@@ -13,19 +15,19 @@ from ..tensor import Array
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """How many inputs an output of these weights is made of, and how many outputs an input is part of.
+    """fan_in and fan_out: the number of inputs of each output, and of outputs of each input.
 
     Args:
-        shape: (in, out) of a linear map, or (out, in / groups, *kernel) of a convolution.
+        shape: (in, out) for a linear map, or (out, in / groups, *kernel) for a convolution.
 
     Raises:
-        ValueError: fewer than two axes.
+        ValueError: the shape has fewer than two axes.
 
     >>> fans((784, 10)), fans((8, 3, 5, 5))
     ((784, 10), (75, 200))
     """
     if len(shape) < 2:
-        raise ValueError(f"weights are of shape (in, out) or (out, in / groups, *kernel), not {shape}")
+        raise ValueError(f"weights must have shape (in, out) or (out, in / groups, *kernel), not {shape}")
     if len(shape) == 2:
         return shape
     places = math.prod(shape[2:])
@@ -35,7 +37,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 def he_normal(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
-    """Normal with variance 2 / fan_in; see `fans`.
+    """Normal weights with variance 2 / fan_in; see `fans`.
 
     Source: K. He et al., "Delving deep into rectifiers" (2015), equation 10.
 
@@ -48,9 +50,9 @@ def he_normal(
 def he_uniform(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
-    """Uniform with variance 2 / fan_in, so within sqrt(6 / fan_in) of 0; see `fans`.
+    """Uniform weights with variance 2 / fan_in, so between +-sqrt(6 / fan_in); see `fans`.
 
-    Source: as of `he_normal`.
+    Source: as for `he_normal`.
 
     >>> he_uniform((784, 10), rng=np.random.default_rng(0)).shape
     (784, 10)
@@ -62,7 +64,7 @@ def he_uniform(
 def glorot_normal(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
-    """Normal with variance 2 / (fan_in + fan_out); see `fans`.
+    """Normal weights with variance 2 / (fan_in + fan_out); see `fans`.
 
     Source: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010),
     equation 12.
@@ -76,9 +78,9 @@ def glorot_normal(
 def glorot_uniform(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
-    """Uniform with variance 2 / (fan_in + fan_out), so within sqrt(6 / (fan_in + fan_out)) of 0; see `fans`.
+    """Uniform weights with variance 2 / (fan_in + fan_out), so between +-sqrt(6 / (fan_in + fan_out)); see `fans`.
 
-    Source: as of `glorot_normal`, equation 16.
+    Source: as for `glorot_normal`, equation 16.
 
     >>> glorot_uniform((784, 10), rng=np.random.default_rng(0)).shape
     (784, 10)
@@ -95,7 +97,7 @@ def normal(
     rng: "np.random.Generator",
     dtype: "np.typing.DTypeLike" = np.float32,
 ) -> Array:
-    """Normal.
+    """Normal weights with the given mean and standard deviation.
 
     >>> normal((2, 3), std=0.02, rng=np.random.default_rng(0)).dtype
     dtype('float32')
@@ -111,7 +113,7 @@ def uniform(
     rng: "np.random.Generator",
     dtype: "np.typing.DTypeLike" = np.float32,
 ) -> Array:
-    """Uniform between two ends.
+    """Uniform weights between low and high.
 
     >>> uniform((2, 3), -1.0, 1.0, rng=np.random.default_rng(0)).dtype
     dtype('float32')
@@ -126,12 +128,12 @@ def orthogonal(
     rng: "np.random.Generator",
     dtype: "np.typing.DTypeLike" = np.float32,
 ) -> Array:
-    """A random matrix with orthogonal rows or columns, whichever are fewer, of length `gain`.
+    """A random matrix with orthogonal rows or columns, whichever are fewer, of norm `gain`.
 
-    Axes after the first count as one. All orthogonal matrices are equally likely.
+    All axes after the first are treated as one. The matrix is drawn uniformly (from the Haar measure).
 
     Raises:
-        ValueError: fewer than two axes.
+        ValueError: the shape has fewer than two axes.
 
     Source: A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
     linear neural networks" (2014); the signs: F. Mezzadri, "How to generate random matrices from the classical compact
@@ -142,7 +144,7 @@ def orthogonal(
     True
     """
     if len(shape) < 2:
-        raise ValueError(f"orthogonal weights have at least two axes, unlike {shape}")
+        raise ValueError(f"orthogonal weights need a shape of at least two axes, not {shape}")
     rows, columns = shape[0], math.prod(shape[1:])
     q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
     q *= gain * np.sign(np.diagonal(r))
@@ -150,7 +152,7 @@ def orthogonal(
 
 
 def zeros(shape: Any, *, dtype: "np.typing.DTypeLike" = np.float32) -> Array:
-    """Zeros.
+    """Weights of zero.
 
     >>> zeros(3)
     array([0., 0., 0.], dtype=float32)

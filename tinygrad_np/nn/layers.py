@@ -1,4 +1,4 @@
-"""Layers with weights that are neither windows nor recurrent: what networks are put together from."""
+"""Basic layers: `Linear`, `Embedding`, `Flatten` and `Dropout`."""
 
 import math
 from typing import Any
@@ -18,18 +18,18 @@ class Linear(Layer):
     """`x @ weight + bias`.
 
     Args:
-        in_features, out_features: the sizes of the last axis of input and output.
-        bias: whether there is one.
-        rng: where the initial weights come from.
-        dtype: of weight and bias.
+        in_features, out_features: the size of the last axis of the input and of the output.
+        bias: whether to add a bias.
+        rng: the generator of the initial weights.
+        dtype: the dtype of weight and bias.
 
     Attributes:
-        weight: shape (in_features, out_features), initially normal with variance 2 / in_features, which keeps the scale
-            of activations from one ReLU to the next (He et al. 2015, "Delving deep into rectifiers", equation 10).
+        weight: shape (in_features, out_features), initially normal with variance 2 / in_features, which preserves the
+            scale of activations through ReLU layers (He et al. 2015, "Delving deep into rectifiers", equation 10).
         bias: shape (out_features,), initially zero; or None.
 
     Raises:
-        ValueError, TypeError: an option is impossible.
+        ValueError, TypeError: an argument is invalid.
 
     >>> layer = Linear(3, 2, rng=np.random.default_rng(0))
     >>> layer(np.ones((5, 3), np.float32)).shape
@@ -58,23 +58,23 @@ class Linear(Layer):
 
 
 class Embedding(Layer):
-    """A learned vector for each of some integers: the rows of a matrix at these indices.
+    """A table of learned vectors, looked up by integer index.
 
     Args:
-        num_embeddings: how many vectors there are, for the indices from 0 to num_embeddings - 1.
-        embedding_dim: their length.
+        num_embeddings: the number of vectors; indices are from 0 to num_embeddings - 1.
+        embedding_dim: the length of each vector.
         padding_idx: an index whose vector gets no gradient; a negative one counts from the end.
-        rng: where the initial vectors come from.
-        dtype: of the vectors.
+        rng: the generator of the initial vectors.
+        dtype: the dtype of the vectors.
 
     Attributes:
         weight: shape (num_embeddings, embedding_dim), initially standard normal, and zero at padding_idx.
 
-    The input is integers of any shape, the output has an axis of embedding_dim more.
+    The input is integers of any shape; the output has one more axis, of length embedding_dim.
 
     Raises:
-        ValueError, TypeError: an option is impossible; the input is not integers.
-        IndexError: an index is out of range, or padding_idx.
+        ValueError, TypeError: an argument is invalid, or the input is not integers.
+        IndexError: an index of the input, or padding_idx, is out of range.
 
     >>> layer = Embedding(10, 4, rng=np.random.default_rng(0))
     >>> layer([[1, 2, 9]]).shape
@@ -111,7 +111,7 @@ class Embedding(Layer):
             raise TypeError(f"Embedding takes integers, not {indices.dtype}")
         if indices.size and not 0 <= indices.min() <= indices.max() < self.num_embeddings:
             wrong = indices.min() if indices.min() < 0 else indices.max()
-            raise IndexError(f"Embedding: index {wrong} is out of range: there are {self.num_embeddings}, from 0")
+            raise IndexError(f"Embedding: index {wrong} is out of range, expected 0 to {self.num_embeddings - 1}")
         vectors = self.weight[indices]
         if self.padding_idx is None:
             return vectors
@@ -120,10 +120,10 @@ class Embedding(Layer):
 
 
 class Flatten(Layer):
-    """The axes from one to another, both included, made into one: by default all but the first, the batch.
+    """Merge the axes from start_axis to end_axis, inclusive, into one; by default all but the first, the batch axis.
 
     Raises:
-        ValueError: an axis that the input does not have, or the last one before the first.
+        ValueError: the input has no such axis, or end_axis is before start_axis.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Flatten()(Tensor(np.ones((2, 3, 4)))).shape
@@ -137,24 +137,26 @@ class Flatten(Layer):
         shape = np.shape(x)
         start, end = (normalize_axis_index(axis, len(shape)) for axis in (self.start_axis, self.end_axis))
         if start > end:
-            raise ValueError(f"Flatten: of shape {shape}, axis {self.end_axis} is before axis {self.start_axis}")
+            raise ValueError(
+                f"Flatten: end_axis {self.end_axis} is before start_axis {self.start_axis} in shape {shape}"
+            )
         return np.reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
 class Dropout(Layer):
-    """In training, elements are 0 with probability p, and the others 1 / (1 - p) times what they were.
+    """In training mode, set each element to 0 with probability p, and scale the others by 1 / (1 - p).
 
-    In testing (`eval()`) it changes nothing. A generator in the same state drops the same elements.
+    In evaluation mode (`eval()`) it returns its input. A generator in the same state drops the same elements.
 
     Args:
-        p: from 0 to below 1.
-        rng: where the choice comes from, anew with each call.
+        p: the probability of dropping an element, at least 0 and below 1.
+        rng: the generator of the masks; each call draws a new one.
 
     Raises:
-        ValueError, TypeError: an option is impossible.
+        ValueError, TypeError: an argument is invalid.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), section
-    4; scaled in training, not in testing, as in section 10.
+    4; it scales in training rather than in testing, as in section 10.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout(0.5, rng=np.random.default_rng(0))(Tensor(np.ones(4)))

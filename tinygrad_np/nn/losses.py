@@ -1,4 +1,4 @@
-"""Losses as layers, for those who build a network of objects; the functions are in `tinygrad_np.ops.losses`."""
+"""Losses as layers. The functions are in `tinygrad_np` (and documented in `tinygrad_np.ops.losses`)."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from .module import Layer
 
 
 class _Loss(Layer):
-    """What all losses have: a checked reduction, and how they print."""
+    """Base class: stores and checks the reduction."""
 
     reductions: tuple[str, ...] = ("mean", "sum", "none")
 
@@ -26,7 +26,9 @@ class _Loss(Layer):
         self.reduction = check.one_of(type(self).__name__, "reduction", reduction, self.reductions)
 
 
-class _OfClasses(_Loss):
+class _ClassLoss(_Loss):
+    """Base class of the losses on integer labels: stores and checks class weights and ignore_index."""
+
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         name = type(self).__name__
@@ -38,14 +40,14 @@ class _OfClasses(_Loss):
         self.ignore_index = int(ignore_index)
 
 
-class CrossEntropyLoss(_OfClasses):
-    """The mean cross-entropy of logits (batch, classes) and integer labels (batch,); see `cross_entropy`.
+class CrossEntropyLoss(_ClassLoss):
+    """Mean cross-entropy of logits (batch, classes) and integer labels (batch,); see `cross_entropy`.
 
     Args:
         weight, ignore_index, reduction, label_smoothing: as for `cross_entropy`.
 
     Raises:
-        ValueError: an option is impossible.
+        ValueError: an argument is invalid.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.CrossEntropyLoss()(Tensor([[0.0, 0.0]]), [1])
@@ -69,14 +71,14 @@ class CrossEntropyLoss(_OfClasses):
         )
 
 
-class NLLLoss(_OfClasses):
-    """The mean of -log_probabilities[label]; see `nll_loss`.
+class NLLLoss(_ClassLoss):
+    """Mean negative log-likelihood, -log_probabilities[label]; see `nll_loss`.
 
     Args:
         weight, ignore_index, reduction: as for `nll_loss`.
 
     Raises:
-        ValueError: an option is impossible.
+        ValueError: an argument is invalid.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.NLLLoss()(nn.LogSoftmax()(Tensor([[0.0, 0.0]])), [1])
@@ -94,7 +96,7 @@ class NLLLoss(_OfClasses):
 
 
 class MSELoss(_Loss):
-    """The mean of (predictions - targets)**2; see `mse_loss`.
+    """Mean squared error, (predictions - targets)**2; see `mse_loss`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.MSELoss()(Tensor([1.0, 2.0]), [1.0, 4.0])
@@ -106,7 +108,7 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """The mean of |predictions - targets|; see `l1_loss`.
+    """Mean absolute error, |predictions - targets|; see `l1_loss`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.L1Loss()(Tensor([1.0, 2.0]), [1.0, 4.0])
@@ -118,7 +120,7 @@ class L1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """A square near 0 and a straight line from delta on; see `huber_loss`.
+    """Mean Huber loss: quadratic for errors up to delta, linear beyond; see `huber_loss`.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.HuberLoss(delta=2.0)(Tensor([1.0, 2.0]), [1.0, 6.0])
@@ -134,7 +136,7 @@ class HuberLoss(_Loss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """The mean cross-entropy of logits and targets that are yes or no; see `binary_cross_entropy_with_logits`.
+    """Mean binary cross-entropy of logits and targets from 0 to 1; see `binary_cross_entropy_with_logits`.
 
     Args:
         weight, reduction, pos_weight: as for `binary_cross_entropy_with_logits`.
@@ -155,11 +157,11 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """The mean of targets * (log(targets) - log_probabilities); see `kl_div`.
+    """Kullback-Leibler divergence, targets * (log(targets) - log_probabilities); see `kl_div`.
 
     Args:
-        reduction: "batchmean" for what is called the divergence; "mean", "sum" or "none".
-        log_target: whether the targets are logarithms.
+        reduction: "batchmean" for the divergence as it is defined; or "mean", "sum" or "none".
+        log_target: whether the targets are log-probabilities.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.KLDivLoss(reduction="batchmean")(nn.LogSoftmax()(Tensor([[0.0, 0.0]])), [[0.0, 1.0]])

@@ -1,7 +1,7 @@
-"""A module is any object that holds Tensors: write `__init__` and `forward`, and ask it for `parameters()`.
+"""Write a network: subclass `Module`, define `__init__` and `forward`, and call `parameters()`.
 
-Nothing happens on attribute assignment and there is no `super().__init__()` to forget: the Tensors are looked for when
-they are asked for, in the module's attributes, in lists, tuples and dicts of them, and in the modules among them.
+Assigning an attribute does nothing special, and there is no `super().__init__()` to forget. Methods such as
+`parameters()` search the module when they are called: its attributes, lists, tuples and dicts, and nested modules.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from ..tensor import Array, Tensor
 
 
 class Module:
-    """The base of layers and networks.
+    """Base class of layers and networks.
 
     >>> import numpy as np
     >>> class Scale(Module):
@@ -28,56 +28,56 @@ class Module:
     ['factor']
     """
 
-    training = True  # read by layers that behave otherwise in testing; `train()` and `eval()` set it
+    training = True  # read by layers such as Dropout and BatchNorm; set by `train()` and `eval()`
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.forward(*args, **kwargs)
         except Exception as error:
-            _note_place(error, self)
+            _add_layer_note(error, self)
             raise
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; each kind of module defines its own."""
+        """The output of the module. Subclasses must define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def _children(self) -> Any:
-        """Where Tensors and modules are looked for: a dict or a list, whose keys become parts of their paths."""
+        """The dict or list to search for Tensors and modules; its keys or indices become part of their paths."""
         return vars(self)
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every Tensor in this module, once, with its path, as in `blocks.0.weight`."""
+        """Each Tensor in this module once, with its path, such as `blocks.0.weight`."""
         return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Tensor))
 
     def named_modules(self) -> "Iterator[tuple[str, Module]]":
-        """This module, with the path "", and all in it, each once, with their paths."""
+        """This module, whose path is "", and each module in it once, with its path."""
         return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Module))
 
     def modules(self) -> "Iterator[Module]":
-        """This module and all in it, each once."""
+        """This module and each module in it, once."""
         return (module for _, module in self.named_modules())
 
     def parameters(self) -> list[Tensor]:
-        """The Tensors that require a gradient: what an optimiser is given."""
+        """The Tensors that require a gradient, as an optimiser takes them."""
         return [tensor for _, tensor in self.named_tensors() if tensor.requires_grad]
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the last backward."""
+        """Set the gradient of every Tensor to None."""
         for _, tensor in self.named_tensors():
             tensor.grad = None
 
     def train(self, mode: bool = True) -> "Module":
-        """Switch this module and all in it to training (or, with False, to testing); return it."""
+        """Switch this module and all modules in it to training mode (evaluation mode if `mode` is False); return it."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> "Module":
-        """Switch this module and all in it to testing; return it."""
+        """Switch this module and all modules in it to evaluation mode; return it."""
         return self.train(False)
 
     def state_dict(self) -> dict[str, Array]:
-        """The arrays of all Tensors by path; not copies, so they change as training goes on.
+        """The arrays of all Tensors, by path. They are not copies, so further training changes them.
 
         Raises:
             ValueError: two Tensors have the same path, as in `{"a.b": t, "a": {"b": u}}`.
@@ -90,11 +90,11 @@ class Module:
         return state
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy arrays into the Tensors of the same paths.
+        """Copy arrays into the Tensors with the same paths.
 
         Raises:
-            ValueError: paths are missing or unknown, or shapes or kinds of numbers differ; all of them are listed and
-                nothing is changed.
+            ValueError: paths are missing or unknown, or shapes or kinds of dtype differ. The message lists every
+                problem, and nothing is changed.
         """
         new = check.state(type(self).__name__, "state", state, self.state_dict())
         for path, tensor in self.named_tensors():
@@ -110,12 +110,12 @@ class Module:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __str__(self) -> str:
-        """A table of the modules in this one, as a tree, with the shapes of their Tensors and the parameters counted.
+        """The tree of modules as a table, with the shapes of their Tensors and their numbers of parameters.
 
-        Tensors that are not trained stand in parentheses.
+        Tensors that do not require a gradient are in parentheses.
         """
         rows: list[list[str]] = []
-        around: list[tuple[str, list[str]]] = []  # the modules around the present place: their paths and rows
+        around: list[tuple[str, list[str]]] = []  # the enclosing modules: their paths and rows
         for path, found in _contents(self, "", set()):
             while around and around[-1][0] and not path.startswith(around[-1][0] + "."):
                 around.pop()
@@ -137,10 +137,10 @@ class Module:
 
 
 class Layer(Module):
-    """A module whose arguments stand in attributes of their names.
+    """Base class of layers that keep each constructor argument in an attribute of the same name.
 
-    It prints without options at their defaults, rng and dtype. Where an attribute holds a Tensor or None for an option
-    that is True or False, as `bias` does, the option is whether there is one.
+    Its repr shows the arguments, except rng, dtype and those at their defaults. For a boolean argument such as `bias`,
+    the attribute may hold a Tensor or None instead; it then shows as True or False.
 
     >>> import numpy as np
     >>> from tinygrad_np import nn
@@ -164,8 +164,8 @@ class Layer(Module):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _note_place(error: Exception, module: Module) -> None:
-    """Note on an error the layer that it came from, by its path in the outermost module that was called."""
+def _add_layer_note(error: Exception, module: Module) -> None:
+    """Add a note to an error that names the layer it came from, by its path in the outermost module called."""
     layer, note = vars(error).get("layer", (module, None))
     path = next((path for path, found in module.named_modules() if found is layer), None)
     if path is None:
@@ -178,7 +178,7 @@ def _note_place(error: Exception, module: Module) -> None:
 
 
 def _contents(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """The Tensors and Modules in a value, itself included, each once, with their paths."""
+    """The Tensors and Modules in a value, including itself, each once, with their paths."""
     if not isinstance(value, Tensor | Module | list | tuple | dict) or id(value) in seen:
         return
     seen.add(id(value))

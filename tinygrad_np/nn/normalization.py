@@ -1,8 +1,8 @@
-"""Layers that normalise what passes through them, by the statistics of a batch or of each example.
+"""Normalisation layers: `BatchNorm1d` and `BatchNorm2d` over the batch, `LayerNorm` and `RMSNorm` over each example.
 
-In float32 on one thread, forward and backward of `LayerNorm(1024)` take 0.39 ms for a batch of 64 and those of
-`BatchNorm2d(32)` 10.9 ms for 64 images of 28 x 28: 4.1 and 2.1 times what PyTorch takes. Composed of NumPy's functions
-they would take 3 and 2 times as long.
+In float32 on one thread, forward and backward of `LayerNorm(1024)` take 0.39 ms for a batch of 64, and those of
+`BatchNorm2d(32)` 10.9 ms for 64 images of 28 x 28: 4.1 and 2.1 times as long as in PyTorch. Composed from NumPy
+functions they would take 3 and 2 times as long as they do.
 """
 
 import math
@@ -15,11 +15,11 @@ from ..ops.normalization import standardize
 from ..tensor import Array, Tensor
 from .module import Layer
 
-# --- by the statistics of a batch ------------------------------------------------------------------------------------
+# --- statistics of a batch -------------------------------------------------------------------------------------------
 
 
 class _BatchNorm(Layer):
-    inputs: tuple[str, ...]  # the shapes it takes
+    inputs: tuple[str, ...]  # the accepted shapes, for the check and its message
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class _BatchNorm(Layer):
         if len(shape) not in [1 + text.count(",") for text in self.inputs] or shape[1] != self.num_features:
             expected = " or ".join(self.inputs).replace("channels", str(self.num_features))
             raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}")
-        along = (-1, *[1] * (len(shape) - 2))  # the shape of a number for each channel, beside the input
+        along = (-1, *[1] * (len(shape) - 2))  # the shape that broadcasts one number per channel against the input
         if self.track_running_stats and not self.training:
             scale = 1 / np.sqrt(self.running_var + self.eps)
             scale = self.weight * scale if self.affine else scale
@@ -56,7 +56,7 @@ class _BatchNorm(Layer):
             return x * scale.reshape(along) + shift.reshape(along)
         count = math.prod(shape) // self.num_features
         if count < 2:
-            raise ValueError(f"{type(self).__name__}: a variance needs more than {count} numbers for each channel")
+            raise ValueError(f"{type(self).__name__}: the variance needs at least 2 values per channel, not {count}")
         weight, bias = (self.weight.reshape(along), self.bias.reshape(along)) if self.affine else (None, None)
         statistics: list[Array] = []
         y = standardize(x, weight, bias, axis=(0, *range(2, len(shape))), eps=self.eps, statistics=statistics)
@@ -74,30 +74,31 @@ class _BatchNorm(Layer):
 
 
 class BatchNorm1d(_BatchNorm):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, with a mean and a variance for each channel.
+    """(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and variance of each channel.
 
-    In training they are those of the batch, and running averages of them are kept; in testing (`eval()`) they are these
-    averages.
+    In training mode the statistics are those of the batch, and running averages of them are kept. In evaluation mode
+    (`eval()`) the running averages are used.
 
     Args:
-        num_features: the number of channels, which is the length of axis 1.
-        eps: what keeps the quotient finite where nothing varies.
+        num_features: the number of channels, the length of axis 1.
+        eps: added to the variance, so that the result is finite where the input is constant.
         momentum: the weight of the newest batch in the running averages, or None for the mean over all batches.
-        affine: whether there are weight and bias.
-        track_running_stats: whether running averages are kept; otherwise testing goes by the batch, too.
-        dtype: of weight, bias and running averages.
+        affine: whether to learn a weight and a bias.
+        track_running_stats: whether to keep running averages; if not, the batch's statistics are used in evaluation
+            mode too.
+        dtype: the dtype of weight, bias and running averages.
 
     Attributes:
         weight, bias: shape (num_features,), initially one and zero; or None.
-        running_mean, running_var: shape (num_features,), initially zero and one, without gradient; the variance is the
-            unbiased one, divided by one less than the count. Or None.
-        num_batches_tracked: how many batches are in them; or None.
+        running_mean, running_var: shape (num_features,), initially zero and one, without gradient; or None. The
+            variance is the unbiased one, divided by one less than the count.
+        num_batches_tracked: the number of batches averaged; or None.
 
-    The input has the shape (batch, channels) or (batch, channels, length).
+    The input has shape (batch, channels) or (batch, channels, length).
 
     Raises:
-        ValueError, TypeError: an option is impossible; the input has another shape, or in training a single number for
-            each channel, or is not floating point.
+        ValueError, TypeError: an argument is invalid; or the input has another shape, is not floating point, or in
+            training mode has a single value per channel.
 
     Source: S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal
     covariate shift" (2015), algorithms 1 and 2.
@@ -114,7 +115,7 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """`BatchNorm1d` of images: the input has the shape (batch, channels, height, width).
+    """`BatchNorm1d` for images, of shape (batch, channels, height, width).
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.BatchNorm2d(3)(Tensor(np.ones((2, 3, 8, 8)))).shape
@@ -124,11 +125,11 @@ class BatchNorm2d(_BatchNorm):
     inputs = ("(batch, channels, height, width)",)
 
 
-# --- by the statistics of each example -------------------------------------------------------------------------------
+# --- statistics of each example --------------------------------------------------------------------------------------
 
 
-class _OfEach(Layer):
-    """The shape that is normalised, which the input's ends with."""
+class _ExampleNorm(Layer):
+    """Base class: normalises over the last axes, whose lengths are normalized_shape."""
 
     def __init__(self, normalized_shape: Any) -> None:
         name = type(self).__name__
@@ -145,22 +146,22 @@ class _OfEach(Layer):
         return standardize(x, weight, bias, axis=tuple(range(-rank, 0)), eps=eps, centre=centre)
 
 
-class LayerNorm(_OfEach):
+class LayerNorm(_ExampleNorm):
     """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over the last axes.
 
     Args:
-        normalized_shape: the length of the last axis, or the lengths of several.
-        eps: what keeps the quotient finite where nothing varies.
-        elementwise_affine: whether there are weight and, unless `bias` is False, bias.
-        bias: whether there is a bias beside the weight.
-        dtype: of weight and bias.
+        normalized_shape: the length of the last axis, or the lengths of the last axes.
+        eps: added to the variance, so that the result is finite where the input is constant.
+        elementwise_affine: whether to learn a weight and, unless `bias` is False, a bias.
+        bias: whether to learn a bias beside the weight.
+        dtype: the dtype of weight and bias.
 
     Attributes:
-        weight, bias: of the normalised shape, initially one and zero; or None.
+        weight, bias: shape normalized_shape, initially one and zero; or None.
 
     Raises:
-        ValueError, TypeError: an option is impossible; the input's shape does not end with `normalized_shape`, or it is
-            not floating point.
+        ValueError, TypeError: an argument is invalid; or the input is not floating point, or its shape does not end
+            with normalized_shape.
 
     Source: J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization" (2016), equation 4.
 
@@ -190,20 +191,21 @@ class LayerNorm(_OfEach):
         return self._standardize(x, self.weight, self.bias, self.eps, centre=True)
 
 
-class RMSNorm(_OfEach):
+class RMSNorm(_ExampleNorm):
     """x / sqrt(mean(x**2) + eps) * weight, with the mean over the last axes.
 
     Args:
-        normalized_shape: the length of the last axis, or the lengths of several.
-        eps: what keeps the quotient finite at 0; None is the distance from 1 to the next number of the input's dtype.
-        elementwise_affine: whether there is a weight.
-        dtype: of the weight.
+        normalized_shape: the length of the last axis, or the lengths of the last axes.
+        eps: added to the mean square, so that the result is finite at 0; None for the machine epsilon of the input's
+            dtype.
+        elementwise_affine: whether to learn a weight.
+        dtype: the dtype of the weight.
 
     Attributes:
-        weight: of the normalised shape, initially one; or None.
+        weight: shape normalized_shape, initially one; or None.
 
     Raises:
-        ValueError, TypeError: as `LayerNorm` does.
+        ValueError, TypeError: as for `LayerNorm`.
 
     Source: B. Zhang and R. Sennrich, "Root mean square layer normalization" (2019), equation 4.
 

@@ -1,6 +1,7 @@
-"""Weights to and from PyTorch, by way of safetensors files: names are the same, some matrices stand the other way.
+"""Exchange weights with PyTorch through safetensors files.
 
-Build the network in both, of layers with the same names, and exchange state dicts; see `transpose_weights`.
+Build the same network in both, with the same layer names, and exchange state dicts with `transpose_weights`. Names are
+the same in both; some matrices are transposed.
 """
 
 from collections.abc import Mapping
@@ -15,20 +16,20 @@ TRANSPOSED = (Linear, MultiheadAttention, RNN, GRU, LSTM, RNNCell, GRUCell, LSTM
 
 
 def transpose_weights(model: Module, state: Mapping[str, Array]) -> dict[str, Array]:
-    """A state dict of a network, ours as PyTorch has it, or PyTorch's as we have it: it is its own inverse.
+    """A state dict converted to PyTorch's layout, or from it: the conversion is its own inverse.
 
-    A weight matrix is (in, out) here, for `x @ weight`, and (out, in) in PyTorch, for `x @ weight.T`. So the matrices
-    are transposed that belong to `Linear`, to `MultiheadAttention`, and to recurrent layers and cells. All else is the
-    same in both: names, vectors, the weights of convolutions, (out, in / groups, *kernel), the rows of `Embedding` and
-    of `LearnedPositionalEncoding`, and what `BatchNorm1d` and `BatchNorm2d` remember; and so are Tensors of your own.
+    A weight matrix has shape (in, out) here, for `x @ weight`, and (out, in) in PyTorch, for `x @ weight.T`. So the
+    matrices of `Linear`, of `MultiheadAttention` and of recurrent layers and cells are transposed. Everything else is
+    the same in both: names, vectors, the weights of convolutions, (out, in / groups, *kernel), the rows of `Embedding`
+    and `LearnedPositionalEncoding`, the running statistics of `BatchNorm1d` and `BatchNorm2d`, and your own Tensors.
 
     Args:
-        model: the network, whose layers say which matrices are meant.
-        state: arrays by path, from its `state_dict()` or from that of PyTorch's network.
+        model: the network; its layers determine which matrices are transposed.
+        state: arrays by path, from its `state_dict()` or from that of the PyTorch network.
 
     Returns:
-        The same paths; transposed matrices are views. Paths that are not the model's are left as they are, for
-        `load_state_dict` to complain of.
+        Arrays by the same paths; transposed matrices are views. Paths that the model does not have are left as they
+        are; `load_state_dict` reports them.
 
     >>> import numpy as np, tempfile
     >>> from tinygrad_np import nn, serialization

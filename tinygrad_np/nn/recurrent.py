@@ -1,7 +1,7 @@
-"""Recurrent layers: RNN, GRU and LSTM, as cells that take one step and as layers that read whole sequences.
+"""Recurrent layers: RNN, GRU and LSTM, as cells for single steps and as layers for whole sequences.
 
-A sequence of any length is one operation, with the input part of all its steps in one product of matrices. Names,
-gates and shapes are PyTorch's, with weights transposed; so a trained layer is carried over by `load_state_dict`.
+A sequence of any length is one operation, and one matrix product computes the input part of all its steps. Names, gates
+and shapes are PyTorch's, with transposed weights; see `transpose_weights` to load a layer trained there.
 """
 
 import math
@@ -16,7 +16,7 @@ from ..tensor import Tensor
 from . import init
 from .module import Layer
 
-# --- what cells and layers have in common ----------------------------------------------------------------------------
+# --- common to cells and layers --------------------------------------------------------------------------------------
 
 
 def _as_tensor(x: Any) -> Tensor:
@@ -24,7 +24,7 @@ def _as_tensor(x: Any) -> Tensor:
 
 
 class _Recurrent(Layer):
-    """The parameters, and a pass over time with some of them."""
+    """Base class: creates parameters and runs a recurrence with them."""
 
     def __init__(
         self, kind: str, input_size: int, hidden_size: int, bias: bool, rng: "np.random.Generator", dtype: Any
@@ -50,7 +50,7 @@ class _Recurrent(Layer):
             setattr(self, name + suffix, Tensor(initial, requires_grad=True))
 
     def _initial(self, hx: Any, shape: tuple[int, ...]) -> Any:
-        """The states to start from, (states, *shape): the given ones, or zeros."""
+        """The initial states, shape (states, *shape): the given ones, or zeros."""
         owner, count = type(self).__name__, KINDS[self._kind].states
         if hx is None:
             return np.zeros((count, *shape), self._dtype)
@@ -63,7 +63,7 @@ class _Recurrent(Layer):
         return np.stack(given)
 
     def _states(self, x: Any, initial: Any, suffix: str) -> Any:
-        """The states before and after each step, (states, steps + 1, ..., hidden)."""
+        """The initial states and those after each step, shape (states, steps + 1, ..., hidden)."""
         no_bias = np.zeros(self._width, self._dtype)
         weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
         bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, no_bias), getattr(self, "bias_hh" + suffix, no_bias)
@@ -81,8 +81,8 @@ class _Cell(_Recurrent):
         super().__init__(kind, input_size, hidden_size, bias, rng, dtype)
         self._add_parameters("", self.input_size, rng)
 
-    def _stepped(self, x: Any, hx: Any) -> Any:
-        """The states after one step, (states, ..., hidden)."""
+    def _step(self, x: Any, hx: Any) -> Any:
+        """The states after one step, shape (states, ..., hidden)."""
         x = _as_tensor(x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             n = self.input_size
@@ -91,7 +91,7 @@ class _Cell(_Recurrent):
         return self._states(x[np.newaxis], initial, "")[:, 1]
 
     def forward(self, x: Any, hx: Any = None) -> Any:
-        return self._stepped(x, hx)[0]
+        return self._step(x, hx)[0]
 
 
 class RNNCell(_Cell):
@@ -99,20 +99,20 @@ class RNNCell(_Cell):
 
     Args:
         input_size, hidden_size: the lengths of x and h.
-        bias: whether there are bias_ih and bias_hh.
+        bias: whether to add bias_ih and bias_hh.
         nonlinearity: "tanh" or "relu".
-        rng: where the initial weights come from.
-        dtype: of the parameters.
+        rng: the generator of the initial weights.
+        dtype: the dtype of the parameters.
 
     Attributes:
         weight_ih, weight_hh: shapes (input_size, hidden_size) and (hidden_size, hidden_size).
         bias_ih, bias_hh: shape (hidden_size,). All are initially uniform between +-1 / sqrt(hidden_size).
 
-    Call it with x, shape (batch, input_size) or (input_size,), and the hidden state before, hx, shape (batch,
-    hidden_size) or (hidden_size,), by default zeros. It returns the hidden state after.
+    Call it with x, shape (batch, input_size) or (input_size,), and the previous hidden state hx, shape (batch,
+    hidden_size) or (hidden_size,), zeros by default. It returns the next hidden state.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes do not match.
 
     Source: J. L. Elman, "Finding structure in time", Cognitive Science 14 (1990).
 
@@ -138,7 +138,7 @@ class RNNCell(_Cell):
 
 
 class GRUCell(_Cell):
-    """One step of a gated recurrent unit, with a reset gate r, an update gate z and a new state n.
+    """One step of a gated recurrent unit, with reset gate r, update gate z and candidate state n.
 
         r = sigmoid(x @ W_ir + b_ir + h @ W_hr + b_hr)
         z = sigmoid(x @ W_iz + b_iz + h @ W_hz + b_hz)
@@ -147,22 +147,23 @@ class GRUCell(_Cell):
 
     Args:
         input_size, hidden_size: the lengths of x and h.
-        bias: whether there are bias_ih and bias_hh.
-        rng: where the initial weights come from.
-        dtype: of the parameters.
+        bias: whether to add bias_ih and bias_hh.
+        rng: the generator of the initial weights.
+        dtype: the dtype of the parameters.
 
     Attributes:
-        weight_ih, weight_hh: shapes (input_size, 3 * hidden_size) and (hidden_size, 3 * hidden_size): r, z, n.
+        weight_ih, weight_hh: shapes (input_size, 3 * hidden_size) and (hidden_size, 3 * hidden_size); the columns are
+            in the order r, z, n.
         bias_ih, bias_hh: shape (3 * hidden_size,). All are initially uniform between +-1 / sqrt(hidden_size).
 
-    Call it with x, shape (batch, input_size) or (input_size,), and the hidden state before, hx, shape (batch,
-    hidden_size) or (hidden_size,), by default zeros. It returns the hidden state after.
+    Call it with x, shape (batch, input_size) or (input_size,), and the previous hidden state hx, shape (batch,
+    hidden_size) or (hidden_size,), zeros by default. It returns the next hidden state.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes do not match.
 
-    Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder" (2014), section 2.3; but r is
-    multiplied by the product with W_hn, not by h in it, as PyTorch and cuDNN have it.
+    Source: K. Cho et al., "Learning phrase representations using RNN encoder-decoder" (2014), section 2.3; but, as in
+    PyTorch and cuDNN, r multiplies the product of h with W_hn, not h itself.
 
     >>> from tinygrad_np import nn
     >>> cell = nn.GRUCell(3, 4, rng=np.random.default_rng(0))
@@ -184,7 +185,7 @@ class GRUCell(_Cell):
 
 
 class LSTMCell(_Cell):
-    """One step of a long short-term memory, with gates i, f and o, a new content n and a cell state c.
+    """One step of a long short-term memory, with gates i, f and o, candidate n and cell state c.
 
         i = sigmoid(x @ W_ii + b_ii + h @ W_hi + b_hi)         f and o likewise
         n = tanh(x @ W_in + b_in + h @ W_hn + b_hn)
@@ -193,23 +194,24 @@ class LSTMCell(_Cell):
 
     Args:
         input_size, hidden_size: the lengths of x and h.
-        bias: whether there are bias_ih and bias_hh.
-        rng: where the initial weights come from.
-        dtype: of the parameters.
+        bias: whether to add bias_ih and bias_hh.
+        rng: the generator of the initial weights.
+        dtype: the dtype of the parameters.
 
     Attributes:
-        weight_ih, weight_hh: shapes (input_size, 4 * hidden_size) and (hidden_size, 4 * hidden_size): i, f, n, o.
+        weight_ih, weight_hh: shapes (input_size, 4 * hidden_size) and (hidden_size, 4 * hidden_size); the columns are
+            in the order i, f, n, o.
         bias_ih, bias_hh: shape (4 * hidden_size,). All are initially uniform between +-1 / sqrt(hidden_size).
 
-    Call it with x, shape (batch, input_size) or (input_size,), and the states before, hx = (h, c), each of shape
-    (batch, hidden_size) or (hidden_size,), by default zeros. It returns the states after, (h', c').
+    Call it with x, shape (batch, input_size) or (input_size,), and the previous states hx = (h, c), each of shape
+    (batch, hidden_size) or (hidden_size,), zeros by default. It returns the next states, (h', c').
 
     Raises:
-        ValueError: shapes that do not fit.
-        TypeError: hx is no tuple of two.
+        ValueError: shapes do not match.
+        TypeError: hx is not a pair.
 
-    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997); f is of F. Gers et
-    al., "Learning to forget", Neural Computation 12 (2000).
+    Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9 (1997); the forget gate f
+    is from F. Gers et al., "Learning to forget", Neural Computation 12 (2000).
 
     >>> from tinygrad_np import nn
     >>> cell = nn.LSTMCell(3, 4, rng=np.random.default_rng(0))
@@ -231,7 +233,7 @@ class LSTMCell(_Cell):
         super().__init__("lstm", input_size, hidden_size, bias, rng, dtype)
 
     def forward(self, x: Any, hx: Any = None) -> Any:
-        h, c = self._stepped(x, hx)
+        h, c = self._step(x, hx)
         return h, c
 
 
@@ -263,7 +265,7 @@ class _Layers(_Recurrent):
                 self._add_parameters(f"_l{layer}{direction}", inputs, rng)
 
     def _read(self, x: Any, hx: Any) -> tuple[Any, Any]:
-        """The outputs of the last layer, and the last states, (states, layers * directions, ..., hidden)."""
+        """The outputs of the last layer, and the final states, shape (states, layers * directions, ..., hidden)."""
         x = _as_tensor(x)
         turned = self.batch_first and x.ndim == 3
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or not x.shape[-2 if turned else 0]:
@@ -291,33 +293,33 @@ class _Layers(_Recurrent):
 
 
 class RNN(_Layers):
-    """A plain recurrent network over a sequence: in each step what `RNNCell` computes.
+    """A plain recurrent network over a sequence; each step is that of `RNNCell`.
 
     Args:
-        input_size, hidden_size: the lengths of the elements of the sequence and of the hidden state.
-        num_layers: how many of them there are, each reading the outputs of the one before it.
+        input_size, hidden_size: the number of features of each step of the input and of the hidden state.
+        num_layers: the number of stacked layers; each reads the outputs of the previous one.
         nonlinearity: "tanh" or "relu".
-        bias: whether there are biases.
-        batch_first: whether x and outputs have the batch first and the steps second; states never do.
-        bidirectional: whether a second one, with parameters of its own, reads backwards in each layer; the outputs of
-            both are joined along the last axis.
-        rng: where the initial weights come from.
-        dtype: of the parameters.
+        bias: whether to add biases.
+        batch_first: whether x and outputs have shape (batch, steps, ...). The states never have the batch first.
+        bidirectional: whether each layer also reads the sequence backwards, with separate parameters; the outputs of
+            both directions are concatenated along the last axis.
+        rng: the generator of the initial weights.
+        dtype: the dtype of the parameters.
 
     Attributes:
-        weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0: the parameters of the first layer, as in `RNNCell`; those of
-            the others are called _l1, _l2 ..., those of the second direction _l0_reverse ...; weight_ih_l1 has as many
-            rows as the outputs have columns.
+        weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0: the parameters of the first layer, as in `RNNCell`. Those of
+            further layers end in _l1, _l2 ..., those of the backward direction in _l0_reverse ...; weight_ih_l1 has
+            directions * hidden_size rows.
 
-    Call it with x, shape (steps, batch, input_size) or (steps, input_size), and the initial states hx, by default
-    zeros, shape (num_layers * directions, batch, hidden_size). It returns (outputs, h_n): the hidden states of the last
-    layer after each step, shape (steps, batch, directions * hidden_size); and those of all layers after the last step,
-    in the shape of hx.
+    Call it with x, shape (steps, batch, input_size) or (steps, input_size), and the initial states hx, shape
+    (num_layers * directions, batch, hidden_size), zeros by default. It returns (outputs, h_n): the hidden states of the
+    last layer after each step, shape (steps, batch, directions * hidden_size), and those of all layers after the last
+    step, in the shape of hx.
 
     Raises:
-        ValueError: shapes that do not fit, or no step.
+        ValueError: shapes do not match, or there are no steps.
 
-    For dropout between layers put it between modules of one layer. See `LSTM` for what it costs.
+    For dropout between layers, chain single-layer modules with `Dropout` between them. `LSTM` lists measured times.
 
     >>> from tinygrad_np import nn
     >>> layer = nn.RNN(3, 4, num_layers=2, bidirectional=True, rng=np.random.default_rng(0))
@@ -346,9 +348,9 @@ class RNN(_Layers):
 
 
 class GRU(_Layers):
-    """Gated recurrent units over a sequence: in each step what `GRUCell` computes.
+    """Gated recurrent units over a sequence; each step is that of `GRUCell`.
 
-    Arguments, attributes, shapes and errors are those of `RNN`, without the nonlinearity and with the parameters of
+    Arguments, attributes, shapes and errors are those of `RNN`, but without the nonlinearity and with the parameters of
     `GRUCell`.
 
     >>> from tinygrad_np import nn
@@ -374,13 +376,13 @@ class GRU(_Layers):
 
 
 class LSTM(_Layers):
-    """Long short-term memories over a sequence: in each step what `LSTMCell` computes.
+    """A long short-term memory over a sequence; each step is that of `LSTMCell`.
 
-    Arguments, attributes, shapes and errors are those of `RNN`, without the nonlinearity and with the parameters of
-    `LSTMCell`; the initial states are hx = (h, c), and the result is (outputs, (h_n, c_n)).
+    Arguments, attributes, shapes and errors are those of `RNN`, but without the nonlinearity and with the parameters of
+    `LSTMCell`. The initial states are hx = (h, c), and the result is (outputs, (h_n, c_n)).
 
-    A batch of 64 with 50 steps and 128 features takes 34 ms, forward and backward, on one thread, PyTorch 20 ms; a GRU
-    28 and 23 ms, an RNN 8.5 and 7.5 ms.
+    Forward and backward on a batch of 64 with 50 steps and 128 features take 34 ms on one thread (PyTorch: 20 ms); a
+    GRU takes 28 ms (PyTorch: 23 ms), an RNN 8.5 ms (PyTorch: 7.5 ms).
 
     >>> from tinygrad_np import nn
     >>> layer = nn.LSTM(3, 4, rng=np.random.default_rng(0))
