@@ -715,7 +715,7 @@ def test_updates_at_an_index_are_new_tensors() -> None:
     y = x.at[[0, 0]].add(v)
     assert y.data.tolist() == [[11, 14], [3, 4]]
     assert [g.data.tolist() for g in grad(y.sum(), [x, v])] == [[[1, 1], [1, 1]], [2, 2]]
-    with pytest.raises(ValueError, match="selected twice"):
+    with pytest.raises(ValueError, match="selects an element twice"):
         x.at[[0, 0]].set(v)
     assert x.data.tolist() == [[1, 2], [3, 4]]
 

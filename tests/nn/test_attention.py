@@ -240,7 +240,9 @@ def test_pairs_are_turned_by_the_angles_of_the_paper() -> None:
 def test_rotary_refuses_what_does_not_fit() -> None:
     x = Tensor(np.ones((2, 3, 4)), requires_grad=True)
     for bad, positions in ((x[..., :3], [0, 1, 2]), (x, [0, 1]), (x, np.zeros((2, 2, 3)))):
-        with pytest.raises(ValueError, match=r"rotary of float64.*expected x of shape \(..., length, an even size\)"):
+        with pytest.raises(
+            ValueError, match=r"rotary of float64.*expected x of shape \(..., length, features\), with an even"
+        ):
             nn.rotary(bad, positions)
     with pytest.raises(TypeError, match="rotary: x must be floating point, not int64"):
         nn.rotary(Tensor(np.ones((3, 4), int)), [0, 1, 2])

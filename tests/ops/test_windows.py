@@ -136,22 +136,28 @@ X = np.ones((2, 4, 5, 6))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: conv2d(X[0], np.ones((1, 4, 3, 3))), r"conv2d: expected x as \(n, channels, height, width\)"),
-        (lambda: conv2d(X, np.ones((1, 3, 3, 3))), r"\(1, 3, 3, 3\) in 1 group takes 3 channels, and x of .* has 4"),
-        (lambda: conv2d(X, np.ones((3, 2, 1, 1)), groups=2), "2 groups do not divide the 3 of a weight"),
-        (lambda: conv2d(X, np.ones((2, 4, 1, 1)), np.ones(3)), r"expected a bias of shape \(2,\), not \(3,\)"),
+        (lambda: conv2d(X[0], np.ones((1, 4, 3, 3))), r"conv2d: expected x of shape \(n, channels, height, width\)"),
+        (
+            lambda: conv2d(X, np.ones((1, 3, 3, 3))),
+            r"\(1, 3, 3, 3\) with groups=1 needs 3 input channels, but x of .* has 4",
+        ),
+        (
+            lambda: conv2d(X, np.ones((3, 2, 1, 1)), groups=2),
+            "groups=2 does not divide the 3 output channels of a weight",
+        ),
+        (lambda: conv2d(X, np.ones((2, 4, 1, 1)), np.ones(3)), r"bias must have shape \(2,\), not \(3,\)"),
         (lambda: conv2d(X, np.ones((2, 4, 6, 1))), r"kernel of \(6, 1\) .* does not fit into an image of \(5, 6\)"),
         (lambda: conv2d(X, np.ones((2, 4, 3, 3)), dilation=3), "does not fit"),
         (lambda: conv2d(X, np.ones((2, 4, 1, 1)), stride=0), "stride must be one or two integers of at least 1"),
         (lambda: conv2d(X, np.ones((2, 4, 1, 1)), padding=(1, 2, 3)), "padding must be one or two integers"),
         (lambda: conv2d(X, np.ones((2, 4, 3, 3)), padding="same", stride=2), "'same' needs stride 1, not 2"),
         (lambda: conv2d(X, np.ones((2, 4, 3, 3)), groups=0), "groups must be a positive integer, not 0"),
-        (lambda: conv1d(X, np.ones((2, 4, 3, 3))), r"conv1d: expected x as \(n, channels, length\)"),
+        (lambda: conv1d(X, np.ones((2, 4, 3, 3))), r"conv1d: expected x of shape \(n, channels, length\)"),
         (lambda: max_pool2d(X, 2, padding=2), r"padding must be at most half the kernel of \(2, 2\), not 2"),
         (lambda: max_pool2d(X, 7), "does not fit"),
-        (lambda: avg_pool2d(X[0], 2), "expected x as"),
+        (lambda: avg_pool2d(X[0], 2), "expected x of shape"),
         (lambda: avg_pool2d(X, 2.0), "kernel_size must be one or two integers"),
-        (lambda: nn.Conv2d(3, 4, 3, groups=2, rng=RNG), "3 and 4 channels do not divide into 2 groups"),
+        (lambda: nn.Conv2d(3, 4, 3, groups=2, rng=RNG), "groups=2 must divide in_channels=3 and out_channels=4"),
         (lambda: nn.Conv2d(0, 4, 3, rng=RNG), "in_channels must be a positive integer"),
         (lambda: nn.Conv1d(1, 4, (3, 3), rng=RNG), "Conv1d: kernel_size must be a positive integer"),
         (lambda: nn.MaxPool2d(0), "MaxPool2d: kernel_size must be one or two integers of at least 1, not 0"),
@@ -164,7 +170,9 @@ def test_what_does_not_fit_is_refused(call: object, message: str) -> None:
 
 def test_integers_and_mixed_floats_are_refused() -> None:
     for x in (X.astype(int), X.astype(np.float32)):
-        with pytest.raises(TypeError, match=f"conv2d: expected x and weight of one floating point type, not {x.dtype}"):
+        with pytest.raises(
+            TypeError, match=f"conv2d: x, weight and bias must have the same floating point dtype, not {x.dtype}"
+        ):
             conv2d(x, np.ones((2, 4, 1, 1)))
     with pytest.raises(TypeError, match="max_pool2d: x must be floating point"):
         max_pool2d(X.astype(int), 2)

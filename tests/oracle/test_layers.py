@@ -113,7 +113,7 @@ def test_losses_of_classes(
     ours = nn.CrossEntropyLoss(weight, label_smoothing=smoothing, **options)
     theirs = torch.nn.CrossEntropyLoss(*tensors(dtype, weight), label_smoothing=smoothing, **options)
     if reduction == "mean" and np.all(labels == ignore_index):
-        with pytest.raises(ValueError, match="nothing to take the mean of"):
+        with pytest.raises(ValueError, match="the mean is undefined"):
             ours(Tensor(logits), labels)
         return
     compare(ours, theirs, [logits], labels, scale=spread)

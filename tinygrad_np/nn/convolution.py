@@ -36,7 +36,9 @@ class _Convolution(Layer):
         for option, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
             check.positive_integer(name, option, value)
         if in_channels % groups or out_channels % groups:
-            raise ValueError(f"{name}: {in_channels} and {out_channels} channels do not divide into {groups} groups")
+            raise ValueError(
+                f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
+            )
         check.generator(name, "rng", rng)
         dtype = check.floating_dtype(name, "dtype", dtype)
         weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)

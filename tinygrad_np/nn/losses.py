@@ -34,7 +34,7 @@ class _ClassLoss(_Loss):
         name = type(self).__name__
         self.weight = None if weight is None else np.asarray(weight)
         if self.weight is not None and self.weight.ndim != 1:
-            raise ValueError(f"{name}: weight has shape {self.weight.shape}, expected (classes,)")
+            raise ValueError(f"{name}: weight must have shape (classes,), not {self.weight.shape}")
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
             raise ValueError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
         self.ignore_index = int(ignore_index)

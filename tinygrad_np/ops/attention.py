@@ -1,6 +1,6 @@
-"""Attention, and rotary encodings of positions.
+"""Scaled dot-product attention, and rotary position encodings.
 
-Masks are booleans, True where attention is not allowed.
+Masks are boolean, True where attention is not allowed.
 """
 
 import math
@@ -27,7 +27,7 @@ from .cases import CONDITION, REAL, Case, Domain
     ],
 )
 def _masked_softmax(scores: Array, mask: Any) -> Array:
-    """The softmax along the last axis of what is not masked; zeros where everything is."""
+    """Softmax over the unmasked elements of the last axis; zeros where all are masked."""
     e = scores.copy() if mask is None else np.where(mask, scores.dtype.type(-np.inf), scores)
     top = np.max(e, axis=-1, keepdims=True, initial=-np.inf)
     top[top == -np.inf] = 0
@@ -40,7 +40,7 @@ def _masked_softmax(scores: Array, mask: Any) -> Array:
 
 
 def attend(q: Any, k: Any, v: Any, masks: list[Array]) -> tuple[Any, Any]:
-    """The weighted sums of v, and the weights."""
+    """Attention outputs, the weighted sums of v, and the attention weights."""
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.swapaxes(k, -1, -2)
     weights = _masked_softmax(scores, reduce(np.logical_or, masks) if masks else None)
     return weights @ v, weights
@@ -58,27 +58,27 @@ def boolean(owner: str, name: str, mask: Any) -> Array:
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    """Whether a shape broadcasts to another and does not enlarge it."""
+    """Whether a shape broadcasts to exactly the shape `to`."""
     return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
 
 
 def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is_causal: bool = False) -> Any:
-    """softmax(q @ k.T / sqrt(features)) @ v: for each query a mean of the values, weighted by how well the keys fit.
+    """softmax(q @ k.T / sqrt(features)) @ v: for each query, a mean of the values weighted by how well keys match.
 
     Args:
         q: queries, shape (..., queries, features).
         k: keys, shape (..., keys, features).
         v: values, shape (..., keys, value features).
-        mask: booleans that broadcast to (..., queries, keys), True where attention is not allowed. (PyTorch's function
-            of this name has True where it is allowed; its `MultiheadAttention` is as here.)
-        is_causal: whether query i may see the keys up to i only; with a mask, both hold.
+        mask: booleans that broadcast to (..., queries, keys), True where attention is not allowed. (In PyTorch's
+            function of this name True means allowed; in its `MultiheadAttention` it means not allowed, as here.)
+        is_causal: whether query i may attend only to keys up to i; if a mask is given too, both apply.
 
     Returns:
-        Shape (..., queries, value features). A query that may see no key gets zeros, with gradients of zero.
+        Shape (..., queries, value features). A query whose keys are all masked gets zeros, with gradients of zero.
 
     Raises:
-        TypeError: a mask that is not boolean.
-        ValueError: shapes that do not fit.
+        TypeError: the mask is not boolean.
+        ValueError: shapes do not match.
 
     Source: A. Vaswani et al., "Attention is all you need" (2017), equation 1.
 
@@ -103,7 +103,7 @@ def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is
     return attend(q, k, v, masks)[0]
 
 
-# --- rotary encodings of positions ------------------------------------------------------------------------------------
+# --- rotary position encodings ---------------------------------------------------------------------------------------
 
 
 def angles(positions: Array, size: int, base: float) -> Any:
@@ -121,22 +121,22 @@ def angles(positions: Array, size: int, base: float) -> Any:
     ],
 )
 def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
-    """Turns each pair of features, 2 i and 2 i + 1, by the angle position / base**(2 i / features).
+    """Rotary position encoding: rotate each pair of features (2 i, 2 i + 1) by position / base**(2 i / features).
 
-    The product of a query and a key that are turned so depends on their distance only. The pairs are neighbours, as in
-    the paper; models with the name "rotate half" pair i with i + features / 2.
+    The dot product of a rotated query and a rotated key depends only on their relative position. As in the paper, a
+    pair is two adjacent features; "rotate half" models pair i with i + features / 2 instead.
 
     Args:
-        x: queries or keys, shape (..., length, features), the features even in number; floating point.
-        positions: integers or floating point numbers, in a shape that broadcasts to (..., length), as (length,).
-        base: of the powers.
+        x: queries or keys, shape (..., length, features), with an even number of features; floating point.
+        positions: integers or floating point numbers, in a shape that broadcasts to (..., length), such as (length,).
+        base: the base of the frequencies.
 
     Returns:
-        The shape and dtype of x. The gradient is turned back.
+        An array with the shape and dtype of x. The gradient is rotated back.
 
     Raises:
         TypeError: x is not floating point.
-        ValueError: an odd number of features, or positions that do not broadcast.
+        ValueError: the number of features is odd, or positions do not broadcast.
 
     Source: J. Su et al., "RoFormer: enhanced transformer with rotary position embedding" (2021), equation 34.
 
@@ -148,7 +148,10 @@ def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
     check.floating("rotary", "x", x)
     positions = np.asarray(positions)
     if x.ndim == 0 or x.shape[-1] % 2 or not _broadcasts(positions.shape, x.shape[:-1]):
-        raise ValueError("expected x of shape (..., length, an even size), positions that broadcast to (..., length)")
+        raise ValueError(
+            "expected x of shape (..., length, features), with an even number of features,"
+            " and positions that broadcast to (..., length)"
+        )
     angle = angles(positions, x.shape[-1], base)
     cos, sin = np.cos(angle).astype(x.dtype), np.sin(angle).astype(x.dtype)
     even, odd = x[..., 0::2], x[..., 1::2]

@@ -1,7 +1,7 @@
-"""The data beside each operation that its tests are generated from: which arguments it can be given.
+"""Describe the arguments that an operation is tested with; each operation lists its cases in its registry entry.
 
-A `Case` says the shapes of the array arguments, the domain that their elements come from, and the other arguments.
-`each` makes the product of keyword choices. `tinygrad_np.testing.strategies` draws actual arguments from a case.
+A `Case` gives the shapes of the array arguments, the domains of their elements, and the other arguments. `each` makes
+one case per combination of keyword values. `tinygrad_np.testing.strategies` draws actual arguments from a case.
 """
 
 import itertools
@@ -12,12 +12,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Domain:
-    """Where the elements of an argument come from.
+    """The set that the elements of an argument are drawn from.
 
     Attributes:
-        low, high: the ends of an open interval; of a half-open one for integers.
-        kind: floating point, integer or boolean: 'f', 'i' or 'b', as in NumPy's `dtype.kind`.
-        either_sign: whether the mirrored interval belongs to the domain as well.
+        low, high: the ends of the interval, which is open for floating point and half-open for integers.
+        kind: 'f', 'i' or 'b' for floating point, integer or boolean, as in NumPy's `dtype.kind`.
+        either_sign: whether the mirrored interval (-high, -low) belongs to the domain too.
     """
 
     low: float
@@ -38,14 +38,16 @@ class Case:
     """Arguments that an operation is tested with.
 
     Attributes:
-        shapes: one shape for each array argument, separated by commas: `"n K, K m"`. A letter is a size that is drawn
-            (a small letter may be 0, a capital letter not), a number is that size, nothing is a 0-d array, `*` is any
-            shape, and several `*` are any shapes that broadcast together. `"[n m, k m]"` is one list of two arrays.
+        shapes: one shape for each array argument, separated by commas: `"n K, K m"`. A letter is a size to draw (a
+            lowercase letter may be 0, a capital may not), a number is a fixed size, an empty shape is a 0-d array, `*`
+            is any shape, and several `*` are any shapes that broadcast together. `"[n m, k m]"` is one list of two
+            arrays.
         args: further positional arguments.
         kwargs: keyword arguments.
-        domains: the domain of each array; the last one serves for all that follow.
-        prepare: makes the operation's arguments of the drawn arrays, as a positive definite matrix of any.
-        finish: makes what is tested of the operation's result, as what does not depend on the sign of eigenvectors.
+        domains: the domain of each array; the last one applies to all remaining arrays.
+        prepare: maps the drawn arrays to the operation's arguments, for example any matrix to a positive definite one.
+        finish: maps the operation's result to what is tested, for example to a function of eigenvectors that does not
+            depend on their signs.
     """
 
     shapes: str

@@ -1,9 +1,9 @@
-"""Convolutions of images and sequences.
+"""Convolution of images and sequences: `conv2d` and `conv1d`.
 
-A convolution is bilinear in its input and its weight, and so are its gradients: the three functions `_correlate` (the
-forward), `_spread` (the gradient of the input) and `_compare` (the gradient of the weight) are each other's gradients,
-to any order. All of them run on `_parts`: windows along the width, written down once, whose products with one row of
-the kernel after the other are products of matrices; a few images at a time, on all cores.
+A convolution is bilinear in its input and its weight, and so are its gradients. The three primitives `_correlate` (the
+forward), `_input_gradient` and `_weight_gradient` are therefore each other's gradients, to any order. All of them use
+`_parts`: the windows along the width are copied once, and each kernel row is then one matrix product with them. They
+work on a few images at a time, on all cores.
 """
 
 from typing import Any, NamedTuple
@@ -17,12 +17,12 @@ from ..tensor import Array, differentiable
 from .cases import Case
 from .windows import Pair, Window, as_images, check_room, sliding
 
-NARROW = 32  # columns of a matrix, below which all rows of the kernel stand in one: 12 ms against 13 for one channel
-BLOCK = 1 << 19  # elements, in or out: 2 MB of float32, a level-2 cache; of 2 ** 15 to 2 ** 19 the best
+NARROW = 32  # matrices with fewer columns are joined into one for all kernel rows: 12 ms against 13 for one channel
+BLOCK = 1 << 19  # input or output elements per block: 2 MB of float32, a level-2 cache; the best of 2**15 to 2**19
 
 
 class Layout(NamedTuple):
-    """Where the elements of images go before windows slide over them: to offset + step * index, zeros elsewhere."""
+    """Placement of images in an array of zeros: element i of an axis goes to offset + step * i."""
 
     sizes: Pair
     offsets: Pair
@@ -30,18 +30,18 @@ class Layout(NamedTuple):
 
 
 def _padding(window: Window, x: Array) -> Layout:
-    """The images, padded."""
+    """The layout that pads images."""
     (top, bottom), (left, right) = window.padding
     return Layout((x.shape[2] + top + bottom, x.shape[3] + left + right), (top, left), (1, 1))
 
 
 def _laid_out(x: Array, groups: int, layout: Layout) -> Array:
-    """Images as (groups, height, n, width, channels of a group)."""
+    """Images placed by a layout, shape (groups, height, n, width, channels of a group)."""
     n, channels = x.shape[:2]
     laid = np.zeros((groups, layout.sizes[0], n, layout.sizes[1], channels // groups), x.dtype)
     sources, targets = [], []
     for size, offset, step, count in zip(*layout, x.shape[2:], strict=True):
-        first = max(0, -(offset // step))  # the first that is not before the beginning
+        first = max(0, -(offset // step))  # the first element with a place of at least 0
         last = max(first, min(count, (size - 1 - offset) // step + 1))
         sources.append(slice(first, last))
         targets.append(slice(offset + step * first, offset + step * last, step))
@@ -51,10 +51,10 @@ def _laid_out(x: Array, groups: int, layout: Layout) -> Array:
 
 
 def _parts(x: Array, groups: int, layout: Layout, window: Window, outputs: Pair) -> list[Array]:
-    """For each row of the kernel, the part of every window that it is multiplied by.
+    """For each kernel row, the part of every window that it is multiplied by.
 
-    Such a part is (groups, windows, kernel width * channels): matrices, of the windows along the width, which are
-    written down once and serve for every row. Where they are narrow, all rows stand side by side in one matrix.
+    Each part has shape (groups, windows, kernel width * channels). The windows along the width are copied once, and
+    every part is a slice of that copy. Narrow parts are concatenated into one matrix for all kernel rows.
     """
     laid = _laid_out(x, groups, layout)
     by_group, by_row, by_image, by_column, by_channel = laid.strides
@@ -74,7 +74,7 @@ def _parts(x: Array, groups: int, layout: Layout, window: Window, outputs: Pair)
 
 
 def _blocks(x: Array, layout: Layout, window: Window, outputs: Pair, out_channels: int) -> list[slice]:
-    """The images, a few at a time, so that a block of them stays in a level-2 cache."""
+    """Slices of a few images each, so that a block fits into a level-2 cache."""
     per_image = outputs[1] * max(layout.sizes[0] * window.kernel[1] * x.shape[1], outputs[0] * out_channels)
     images = max(1, BLOCK // max(1, per_image))
     return [slice(start, start + images) for start in range(0, len(x), images)]
@@ -83,7 +83,7 @@ def _blocks(x: Array, layout: Layout, window: Window, outputs: Pair, out_channel
 def _add_product(y: Array, a: Array, b: Array) -> None:
     """y += a @ b, for each group."""
     if len(y) == 1:
-        scale_and_add(y[0], 1.0, Product(a[0], b[0]), 1.0)  # in the product itself
+        scale_and_add(y[0], 1.0, Product(a[0], b[0]), 1.0)  # BLAS adds while it multiplies
     else:
         y += a @ b
 
@@ -91,7 +91,7 @@ def _add_product(y: Array, a: Array, b: Array) -> None:
 def _correlated(
     x: Array, weight: Array, bias: Array, groups: int, layout: Layout, window: Window, outputs: Pair
 ) -> Array:
-    """Each window of the laid out images times the weight (out channels, in channels / groups, *kernel)."""
+    """The correlation of laid out images with a weight of shape (out channels, in channels / groups, *kernel)."""
     split = weight.reshape(groups, -1, *weight.shape[1:])
     matrix = split.transpose(3, 0, 4, 2, 1)  # kernel rows, groups, kernel width, channels in and out
     y = np.empty((len(x), groups, split.shape[1], *outputs), x.dtype)
@@ -123,10 +123,10 @@ CONVOLUTIONS = [
 
 
 @differentiable(
-    lambda g, y, x, weight, bias, *, window, groups: _spread(
+    lambda g, y, x, weight, bias, *, window, groups: _input_gradient(
         g, weight, window=window, groups=groups, sizes=x.shape[2:]
     ),
-    lambda g, y, x, weight, bias, *, window, groups: _compare(x, g, window=window, groups=groups),
+    lambda g, y, x, weight, bias, *, window, groups: _weight_gradient(x, g, window=window, groups=groups),
     lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(0, 2, 3)),
     cases=[Case(shapes, kwargs={"window": window, "groups": groups}) for window, groups, shapes in CONVOLUTIONS],
 )
@@ -135,7 +135,7 @@ def _correlate(x: Array, weight: Array, bias: Array, window: Window, groups: int
 
 
 def _flipped(weight: Array, groups: int) -> Array:
-    """The weight that takes a convolution's outputs back: (in channels, out channels / groups, *kernel)."""
+    """The weight of the transposed convolution, shape (in channels, out channels / groups, *kernel)."""
     split = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
     return split[..., ::-1, ::-1].reshape(-1, split.shape[2], *weight.shape[2:])
 
@@ -144,11 +144,11 @@ def _flipped(weight: Array, groups: int) -> Array:
     lambda g, y, x, weight, *, window, groups, sizes: _correlate(
         g, weight, _no_bias(weight), window=window, groups=groups
     ),
-    lambda g, y, x, weight, *, window, groups, sizes: _compare(g, x, window=window, groups=groups),
+    lambda g, y, x, weight, *, window, groups, sizes: _weight_gradient(g, x, window=window, groups=groups),
     cases=[Case("n 3 3 3, 3 2 3 2", kwargs={"window": CONVOLUTIONS[0][0], "groups": 1, "sizes": (5, 4)})],
 )
-def _spread(x: Array, weight: Array, window: Window, groups: int, sizes: Pair) -> Array:
-    """The gradient of a convolution's input of these sizes, x being the gradient of its output."""
+def _input_gradient(x: Array, weight: Array, window: Window, groups: int, sizes: Pair) -> Array:
+    """The gradient of a convolution's input, of height and width `sizes`, given the gradient x of its output."""
     down, across = window.reach
     offsets = down - window.padding[0][0], across - window.padding[1][0]
     layout = Layout((sizes[0] + down, sizes[1] + across), offsets, window.stride)
@@ -157,12 +157,14 @@ def _spread(x: Array, weight: Array, window: Window, groups: int, sizes: Pair) -
 
 
 @differentiable(
-    lambda g, y, x, other, *, window, groups: _spread(other, g, window=window, groups=groups, sizes=x.shape[2:]),
+    lambda g, y, x, other, *, window, groups: _input_gradient(
+        other, g, window=window, groups=groups, sizes=x.shape[2:]
+    ),
     lambda g, y, x, other, *, window, groups: _correlate(x, g, _no_bias(g), window=window, groups=groups),
     cases=[Case("n 2 5 4, n 3 3 3", kwargs={"window": CONVOLUTIONS[0][0], "groups": 1})],
 )
-def _compare(x: Array, other: Array, window: Window, groups: int) -> Array:
-    """The gradient of a convolution's weight, `other` being the gradient of its output."""
+def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Array:
+    """The gradient of a convolution's weight, given its input x and the gradient `other` of its output."""
     outputs, channels = other.shape[2:], x.shape[1] // groups
     layout = _padding(window, x)
     split = other.reshape(len(other), groups, other.shape[1] // groups, *outputs)
@@ -181,22 +183,25 @@ def _compare(x: Array, other: Array, window: Window, groups: int) -> Array:
 def conv2d(
     x: Any, weight: Any, bias: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
-    """The products of a weight with windows of images that slide over height and width (a cross-correlation).
+    """2-D convolution (cross-correlation) of images with a weight.
 
     Args:
         x: shape (n, channels, height, width), floating point.
-        weight: shape (out_channels, channels / groups, kernel height, kernel width).
-        bias: shape (out_channels,), added to each.
-        stride: how far a window slides at a time; one number, or one for the height and one for the width.
-        padding: zeros around the image; a number or two as for `stride`, or "same" for an output of the input's size.
-        dilation: how far the elements of a window are apart.
-        groups: the channels are divided into so many groups, each with its own part of the output channels.
+        weight: shape (out_channels, channels / groups, kernel height, kernel width), with the dtype of x.
+        bias: shape (out_channels,), or None; with the dtype of x.
+        stride: the step between windows; one number, or one for height and one for width.
+        padding: the number of zeros on each side; one or two numbers as for `stride`, or "same" for an output of the
+            input's size, which needs a stride of 1.
+        dilation: the distance between the elements of a window; one or two numbers as for `stride`.
+        groups: the number of groups that input and output channels are divided into; an output channel depends only
+            on the input channels of its own group.
 
     Returns:
         Shape (n, out_channels, *sizes), size = (input + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1.
 
     Raises:
-        ValueError: shapes or options that do not fit; a kernel larger than the padded image.
+        TypeError: x, weight and bias are not of one floating point dtype.
+        ValueError: shapes or options do not match, or the kernel is larger than the padded image.
 
     Source: V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), relationships 6, 14.
 
@@ -214,10 +219,15 @@ def conv2d(
 def conv1d(
     x: Any, weight: Any, bias: Any = None, *, stride: int = 1, padding: Any = 0, dilation: int = 1, groups: int = 1
 ) -> Any:
-    """`conv2d` of sequences: x is (n, channels, length), weight (out_channels, channels / groups, kernel length).
+    """1-D convolution (cross-correlation) of sequences; see `conv2d`.
+
+    Args:
+        x: shape (n, channels, length), floating point.
+        weight: shape (out_channels, channels / groups, kernel length), with the dtype of x.
+        bias, stride, padding, dilation, groups: as for `conv2d`, with one number each for stride, padding and dilation.
 
     Raises:
-        ValueError: as `conv2d`.
+        TypeError, ValueError: as for `conv2d`.
 
     >>> from tinygrad_np import Tensor
     >>> conv1d(Tensor([[[1.0, 2.0, 3.0]]]), Tensor([[[1.0, 10.0]]]), padding=1)
@@ -237,23 +247,27 @@ def _check_ranks(name: str, x: Any, weight: Any, rank: int) -> None:
     axes = "(n, channels, height, width)" if rank == 4 else "(n, channels, length)"
     if np.ndim(x) != rank or np.ndim(weight) != rank:
         raise ValueError(
-            f"{name}: expected x as {axes} and a weight of {rank} axes, not {np.shape(x)}, {np.shape(weight)}"
+            f"{name}: expected x of shape {axes} and a weight of {rank} axes, not {np.shape(x)} and {np.shape(weight)}"
         )
 
 
 def _check_convolution(name: str, x: Any, weight: Any, bias: Any, window: Window, groups: int) -> None:
     channels, out_channels = x.shape[1], weight.shape[0]
     if x.dtype.kind != "f" or x.dtype != weight.dtype or (bias is not None and bias.dtype != x.dtype):
-        raise TypeError(f"{name}: expected x and weight of one floating point type, not {x.dtype} and {weight.dtype}")
+        given = f"{x.dtype} and {weight.dtype}" if bias is None else f"{x.dtype}, {weight.dtype} and {bias.dtype}"
+        raise TypeError(f"{name}: x, weight and bias must have the same floating point dtype, not {given}")
     if not isinstance(groups, int | np.integer) or groups < 1:
         raise ValueError(f"{name}: groups must be a positive integer, not {groups!r}")
     if out_channels % groups:
-        raise ValueError(f"{name}: {groups} groups do not divide the {out_channels} of a weight of {weight.shape}")
+        raise ValueError(
+            f"{name}: groups={groups} does not divide the {out_channels} output channels of a weight of shape"
+            f" {weight.shape}"
+        )
     if groups * weight.shape[1] != channels:
         raise ValueError(
-            f"{name}: a weight of shape {weight.shape} in {groups} group{'s' * (groups > 1)} takes"
-            f" {groups * weight.shape[1]} channels, and x of shape {x.shape} has {channels}"
+            f"{name}: a weight of shape {weight.shape} with groups={groups} needs {groups * weight.shape[1]} input"
+            f" channels, but x of shape {x.shape} has {channels}"
         )
     if bias is not None and np.shape(bias) != (out_channels,):
-        raise ValueError(f"{name}: expected a bias of shape ({out_channels},), not {np.shape(bias)}")
+        raise ValueError(f"{name}: bias must have shape ({out_channels},), not {np.shape(bias)}")
     check_room(name, x, window)

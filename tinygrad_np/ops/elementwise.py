@@ -1,4 +1,4 @@
-"""Arithmetic and the functions that work on each element, broadcasting as NumPy does."""
+"""Elementwise functions: arithmetic, exponentials, trigonometry and selection, with NumPy's broadcasting."""
 
 import math
 from functools import partial
@@ -15,7 +15,7 @@ of_positive = partial(primitive, cases=[Case("*", domains=(POSITIVE,))])
 of_nonzero = partial(primitive, cases=[Case("*", domains=(NONZERO,))])
 of_unit = partial(primitive, cases=[Case("*", domains=(UNIT,))])
 by_nonzero = partial(primitive, cases=[Case("*, *", domains=(REAL, NONZERO))])
-# Between the jumps of a remainder: below 1 in size, or a multiple of 0.75 that no element comes near.
+# Away from the jumps of a remainder: quotients below 1, or multiples of 0.75, which no element comes near.
 by_larger = partial(primitive, cases=[Case("*, *", domains=(REAL, Domain(4, 6))), Case("*", args=(0.75,))])
 
 
@@ -50,33 +50,33 @@ primitive(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), None, cases=[Case("*, *",
 
 @composite(np.divmod, cases=[Case("*, *", domains=(REAL, Domain(4, 6)))])
 def divmod(a: Any, b: Any) -> Any:
-    """`np.divmod`: the quotient is piecewise constant, so a plain array."""
+    """`np.divmod`; the quotient is piecewise constant and therefore a plain array."""
     return np.floor_divide(a, b), np.remainder(a, b)
 
 
 @composite(np.modf, cases=[Case("*")])
 def modf(x: Any) -> Any:
-    """`np.modf`: the integral part is piecewise constant, so a plain array."""
+    """`np.modf`; the integral part is piecewise constant and therefore a plain array."""
     return np.fmod(x, 1), np.trunc(x)
 
 
-@composite(np.frexp, cases=[Case("*", domains=(Domain(0.25, 4.25, either_sign=True),))])  # powers of 2 between places
+@composite(np.frexp, cases=[Case("*", domains=(Domain(0.25, 4.25, either_sign=True),))])  # no element is a power of 2
 def frexp(x: Any) -> Any:
-    """`np.frexp`: the exponent is piecewise constant, so a plain array."""
+    """`np.frexp`; the exponent is piecewise constant and therefore a plain array."""
     exponent = np.frexp(x.data)[1]
     return np.ldexp(x, -exponent), exponent
 
 
 def _log_or_zero(x: Any) -> Any:
-    """log(x), and 0 where x is 0: the limit that x**y*log(x) takes for y > 0, without a warning or a NaN."""
+    """log(x), but 0 where x is 0, so that x**y * log(x) has its limit 0 there for y > 0, without a warning or a NaN."""
     return np.log(np.where(x == 0, 1, x))
 
 
 def _one_less(y: Any, x: Any) -> Any:
     """y - 1, but 0 at x = y = 0, so that y * x**(y - 1) is 0 there and not 0 * inf."""
-    if isinstance(y, int | float):  # stays a Python number, which leaves float32 as it is
+    if isinstance(y, int | float):  # a Python number does not promote float32
         return y - 1 if y else 0
-    return np.where((x == 0) & (y == 0), 1, y) - 1.0  # a float, since unsigned integers have no -1
+    return np.where((x == 0) & (y == 0), 1, y) - 1.0  # a float, because 0 - 1 wraps around in unsigned integers
 
 
 for power in (np.power, np.float_power):
@@ -97,7 +97,7 @@ for power in (np.power, np.float_power):
 
 
 def _by_root(g: Any, root: Any, slope: Any) -> Any:
-    """g / slope, where the root and so the slope may be 0: infinite, but 0 where g is 0 too, in a dead branch."""
+    """g / slope for a root whose slope is 0 where the root is: infinite there, but 0 if g is 0 too (a dead branch)."""
     return g / np.where((g == 0) & (root == 0), 1, slope)
 
 
@@ -114,17 +114,17 @@ binary(np.hypot, lambda g, y, a, b: g * a / _or_one(y), lambda g, y, a, b: g * b
 
 
 def _or_one(x: Any) -> Any:
-    """x, but 1 where it is 0: for denominators whose numerator is 0 there as well."""
+    """x, but 1 where x is 0: a denominator whose numerator is 0 there as well."""
     return np.where(x == 0, 1, x)
 
 
 def _radius(a: Any, b: Any) -> Any:
-    """The distance from the origin, 1 at the origin; its square could be too large or too small a number."""
+    """The distance from the origin, but 1 at the origin; a**2 + b**2 could overflow or underflow."""
     return _or_one(np.hypot(a, b))
 
 
 def _difference(a: Any, b: Any) -> Any:
-    """a - b, but 0 where both are the same infinity."""
+    """a - b, but 0 where a and b are the same infinity."""
     return np.where(np.isinf(a) & (a == b), 0, a - b)
 
 
@@ -164,7 +164,7 @@ primitive(np.arccosh, lambda g, y, x: g / np.sqrt(x * x - 1), cases=[Case("*", d
 of_unit(np.arctanh, lambda g, y, x: g / (1 - x * x))
 primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, cases=[Case("N"), *each("N M", axis=(0, -1))])
 
-# --- selection: gradients at a tie or a bound are conventions --------------------------------------------------------
+# --- selection: gradients at ties and bounds are conventions ---------------------------------------------------------
 
 _BITS = {2: np.int16, 4: np.int32, 8: np.int64}
 
@@ -175,7 +175,7 @@ _BITS = {2: np.int16, 4: np.int32, 8: np.int64}
     cases=[Case("*, *", domains=(REAL, CONDITION)), Case("*", (True,)), Case("*", (False,))],
 )
 def keep(x: Array, condition: Array) -> Array:
-    """x where the condition is true, elsewhere exactly 0: also where x is infinite or NaN, which x * 0 is not.
+    """x where the condition is true, and exactly 0 elsewhere, even where x is infinite or NaN (x * 0 would be NaN).
 
     >>> keep(np.array([1.0, np.inf, 2.0]), np.array([True, False, False]))
     array([1., 0., 0.])
@@ -184,14 +184,14 @@ def keep(x: Array, condition: Array) -> Array:
     bits = _BITS.get(x.dtype.itemsize)
     if bits is None or x.dtype.kind != "f":
         return np.where(condition, x, x.dtype.type(0))
-    # The bits of x and all ones or all zeros: 26 us for 64 x 1024 float32, where np.where takes 310 us.
+    # Mask the bits of x with all ones or all zeros: 26 us for 64 x 1024 float32, where np.where takes 310 us.
     mask = np.negative(condition.view(np.int8))
     return np.asarray(np.bitwise_and(x.view(bits), mask, dtype=bits)).view(x.dtype)
 
 
 @differentiable(lambda g, y, x: keep(g, x > 0), reads=("x",), cases=[Case("*")])
 def relu(x: Array) -> Array:
-    """max(x, 0), each element; its gradient at 0 is 0.
+    """max(x, 0), elementwise; its gradient at 0 is 0.
 
     >>> from tinygrad_np import Tensor
     >>> relu(Tensor([-1.0, 2.0]))
@@ -200,22 +200,22 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-def _share(g: Any, alone: Any, tie: Any) -> Any:
-    """g where the argument alone is selected, half of it where both are equal."""
+def _selected(g: Any, alone: Any, tie: Any) -> Any:
+    """g where only this argument is selected, g / 2 where both arguments are equal."""
     return keep(g, alone) + keep(g / 2, tie)
 
 
-binary(np.maximum, lambda g, y, a, b: _share(g, a > b, a == b), lambda g, y, a, b: _share(g, b > a, a == b))
-binary(np.minimum, lambda g, y, a, b: _share(g, a < b, a == b), lambda g, y, a, b: _share(g, b < a, a == b))
+binary(np.maximum, lambda g, y, a, b: _selected(g, a > b, a == b), lambda g, y, a, b: _selected(g, b > a, a == b))
+binary(np.minimum, lambda g, y, a, b: _selected(g, a < b, a == b), lambda g, y, a, b: _selected(g, b < a, a == b))
 binary(
     np.fmax,
-    lambda g, y, a, b: _share(g, (a > b) | np.isnan(b), a == b),
-    lambda g, y, a, b: _share(g, (b > a) | np.isnan(a), a == b),
+    lambda g, y, a, b: _selected(g, (a > b) | np.isnan(b), a == b),
+    lambda g, y, a, b: _selected(g, (b > a) | np.isnan(a), a == b),
 )
 binary(
     np.fmin,
-    lambda g, y, a, b: _share(g, (a < b) | np.isnan(b), a == b),
-    lambda g, y, a, b: _share(g, (b < a) | np.isnan(a), a == b),
+    lambda g, y, a, b: _selected(g, (a < b) | np.isnan(b), a == b),
+    lambda g, y, a, b: _selected(g, (b < a) | np.isnan(a), a == b),
 )
 binary(np.heaviside, lambda g, y, a, b: np.zeros_like(g), lambda g, y, a, b: keep(g, a == 0))
 primitive(
@@ -245,9 +245,9 @@ def _clip(x: Array, low: Array, high: Array) -> Array:
 
 @composite(np.clip, cases=[Case("*, *, *"), Case("*, *", args=(None,)), Case("*", kwargs={"min": -1, "max": 1})])
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    """`np.clip`: differentiable in the array and in both bounds; at a bound the gradient goes to the array."""
+    """`np.clip`, differentiable in the array and in both bounds; at a bound the gradient goes to the array."""
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
-        raise TypeError("clip takes a bound by position or as min= and max=, not both")
+        raise TypeError("clip: give each bound by position or as min= or max=, not both")
     low = min if a_min is None else a_min
     high = max if a_max is None else a_max
     dtype = np.result_type(a)
@@ -255,7 +255,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     return _clip(a, lowest if low is None else low, highest if high is None else high)
 
 
-# --- no gradient: piecewise constant, or no numbers ------------------------------------------------------------------
+# --- no gradient: piecewise constant or not numeric ------------------------------------------------------------------
 
 constant(
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,

@@ -1,4 +1,4 @@
-"""Indexing as NumPy does it, what goes back over it, and the functions that choose and sort elements."""
+"""Indexing with its gradient `scatter_add`, functional updates, and functions that select or sort elements."""
 
 from operator import getitem, iadd, setitem
 from types import EllipsisType
@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..tensor import Array, composite, differentiable, primitive, registry
 from .cases import Case, each
 
-# Rows 0 to 3, columns 0 to 4: basic, advanced, duplicated, boolean, mixed.
+# For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
 INDICES = (
     1,
     -1,
@@ -36,7 +36,7 @@ INDICES = (
 
 
 def _selects_once(index: Any) -> bool:
-    """Whether no element can be selected twice: true for basic and for boolean indexing."""
+    """Whether the index cannot select an element twice, which holds for basic and boolean indexing."""
     parts = index if type(index) is tuple else (index,)
     return all(
         isinstance(part, int | np.integer | slice | EllipsisType | None)
@@ -52,7 +52,7 @@ def _selects_once(index: Any) -> bool:
     cases=[Case("3 2", ((np.array([0, 0, 1]),),), {"shape": (4, 2)}), Case("2 5", (slice(1, 3),), {"shape": (4, 5)})],
 )
 def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
-    """Zeros of the given shape, to whose elements at `index` those of `x` are added, also where an index is repeated.
+    """Zeros of the given shape with x added at `index`; where an index is repeated, the values add up.
 
     >>> from tinygrad_np import Tensor
     >>> scatter_add(Tensor([1.0, 2.0, 3.0]), [0, 0, 2], shape=(4,))
@@ -92,19 +92,19 @@ def _overwrite(x: Array, value: Array, index: Any) -> Array:
     if not _selects_once(index):
         chosen = np.arange(x.size).reshape(x.shape)[index]
         if np.unique(chosen).size != chosen.size:
-            raise ValueError("an element is selected twice: what it is set to is ambiguous; use add")
+            raise ValueError("the index selects an element twice, so its new value is ambiguous; use add")
     y = x.copy()
     y[index] = value
     return y
 
 
 def set_at(x: Any, index: Any, value: Any) -> Any:
-    """A copy of x in which the elements at the index are the value's: what `x.at[index].set(value)` is."""
+    """A copy of x with the elements at the index set to the value, as in `x.at[index].set(value)`."""
     return _overwrite(x, value, index=index)
 
 
 def add_at(x: Any, index: Any, value: Any) -> Any:
-    """x plus the value at the index, as often as an element is selected: what `x.at[index].add(value)` is."""
+    """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
     value = np.asarray(value, x.dtype) if isinstance(value, int | float) else value
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
@@ -112,9 +112,9 @@ def add_at(x: Any, index: Any, value: Any) -> Any:
 
 composite(set_at, cases=[Case("4 5, 5", prepare=lambda x, value: (x, 1, value))])(set_at)
 composite(add_at, cases=[Case("4 5, 3 5", prepare=lambda x, value: (x, np.array([0, 2, 2]), value))])(add_at)
-registry[setitem], registry[iadd] = registry[set_at], registry[add_at]  # what Tensor.at calls them by
+registry[setitem], registry[iadd] = registry[set_at], registry[add_at]  # the keys that Tensor.at looks up
 
-# --- choosing --------------------------------------------------------------------------------------------------------
+# --- selecting -------------------------------------------------------------------------------------------------------
 
 PLACES = np.array([[2, 0], [-1, 2]])
 
@@ -125,7 +125,7 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     indices = np.asarray(indices)
     if indices.dtype == bool:
-        indices = indices.astype(np.intp)  # as np.take does: numbers, not a mask
+        indices = indices.astype(np.intp)  # np.take treats booleans as 0 and 1, not as a mask
     return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
 
 
@@ -194,12 +194,12 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     return np.take(x, np.delete(np.arange(x.shape[axis]), obj), axis)
 
 
-# --- sorting: the order is a constant, so it is a choice of elements -------------------------------------------------
+# --- sorting: the order is piecewise constant, so a sort is a selection ----------------------------------------------
 
 
 @composite(np.sort, cases=[*each("N M", axis=(0, -1, None)), Case("N", kwargs={"stable": True})])
 def sort(a: Any, axis: int | None = -1, *, kind: Any = None, stable: bool | None = None) -> Any:
-    """`np.sort`, always stably, so that among equals the gradient keeps their order."""
+    """`np.sort`, always stable, so that the gradients of equal elements keep their order."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     return np.take_along_axis(x, np.argsort(x, axis=axis, kind="stable"), axis)
 

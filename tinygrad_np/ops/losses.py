@@ -1,7 +1,8 @@
-"""Losses: cross-entropy and its kin for classes, and the distances between predictions and targets.
+"""Loss functions, for classification and for regression.
 
-All take `reduction`: "mean" (the default) and "sum" give a scalar, "none" gives each loss. A mean over nothing raises.
-Targets and weights that are no Tensors are taken in the predictions' dtype. The layers of these are in `nn`.
+All take `reduction`: "mean" (the default) and "sum" give a scalar, "none" gives one loss per example or element. The
+mean over an empty input raises. Targets and weights that are not Tensors are converted to the dtype of the predictions.
+The same losses as layers are in `tinygrad_np.nn`.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import keep
 from .special import log_softmax, sigmoid, softmax, softplus
 
-# --- of classes ------------------------------------------------------------------------------------------------------
+# --- classification --------------------------------------------------------------------------------------------------
 
 
 def _loss_weights(
@@ -28,7 +29,7 @@ def _loss_weights(
         raise ValueError(f"label_smoothing must be from 0 to 1, not {label_smoothing!r}")
     weights = np.ones(classes, scores.dtype) if weight is None else np.asarray(weight, scores.dtype)
     if weights.shape != (classes,):
-        raise ValueError(f"weight has shape {weights.shape}, expected a number for each of {classes} classes")
+        raise ValueError(f"weight must have shape ({classes},), one number per class, not {weights.shape}")
     kept = labels != ignore_index
     chosen = np.where(kept, labels, 0)
     own = weights[chosen] * kept
@@ -36,7 +37,7 @@ def _loss_weights(
     if reduction == "mean":
         total = np.sum(own)
         if total == 0:
-            raise ValueError("there is nothing to take the mean of: every label is ignored, or of weight 0")
+            raise ValueError("the mean is undefined: every label is ignored or has weight 0")
         own, scale = own / total, scale / total
     coefficients = np.multiply.outer(scale, weights * (label_smoothing / classes))
     coefficients.reshape(-1, classes)[np.arange(labels.size), chosen.ravel()] += ((1 - label_smoothing) * own).ravel()
@@ -44,12 +45,12 @@ def _loss_weights(
 
 
 def _loss(log_probabilities: Array, coefficients: Array, reduction: str) -> Array:
-    losses = np.sum(coefficients * keep(-log_probabilities, coefficients != 0), axis=1)  # 0 * infinity would be NaN
+    losses = np.sum(coefficients * keep(-log_probabilities, coefficients != 0), axis=1)  # 0 * inf would be NaN
     return np.asarray(losses if reduction == "none" else np.sum(losses))
 
 
 def _over_classes(g: Any, reduction: str) -> Any:
-    """The gradient of a loss, so that it goes with what has classes along axis 1."""
+    """The gradient of a loss, shaped to broadcast with arrays that have the classes along axis 1."""
     return np.expand_dims(g, 1) if reduction == "none" else g
 
 
@@ -72,12 +73,12 @@ def _cross_entropy_back(
     label_smoothing: float = 0.0,
     saved: Any,
 ) -> Any:
-    """(softmax(logits) - one_hot(labels)) * g / batch, where the options are the defaults."""
+    """The gradient; with default options, (softmax(logits) - one_hot(labels)) * g / batch."""
     if saved is None:
         coefficients = _loss_weights(logits, labels, weight, ignore_index, reduction, label_smoothing)
         errors = softmax(logits, axis=1) * np.sum(coefficients, axis=1, keepdims=True) - coefficients
         return errors * _over_classes(g, reduction)
-    exponentials, sums = saved  # of the transposed logits; with them this takes 6 us instead of 44 for 64 x 10
+    exponentials, sums = saved  # of the transposed logits; reusing them takes 6 us instead of 44 for 64 x 10
     scale = g / len(labels)
     gradient = exponentials * (scale / sums)
     gradient[labels, np.arange(len(labels))] -= scale
@@ -88,12 +89,12 @@ WEIGHT = np.array([0.5, 2.0, 0.0])
 
 
 def _cases(**options: float) -> list[Case]:
-    of_places = {"weight": WEIGHT, "ignore_index": 1, **options}
+    all_options = {"weight": WEIGHT, "ignore_index": 1, **options}
     choices: list[tuple[str, dict[str, Any]]] = [
         ("N 3, N", {}),
         ("N 3, N", {"weight": WEIGHT + 1, **options}),
-        ("N 3 2 M, N 2 M", {"reduction": "sum", **of_places}),
-        ("N 3 2 M, N 2 M", {"reduction": "none", **of_places}),
+        ("N 3 2 M, N 2 M", {"reduction": "sum", **all_options}),
+        ("N 3 2 M, N 2 M", {"reduction": "none", **all_options}),
     ]
     return [Case(shapes, (), kwargs, (REAL, Domain(0, 3, "i"))) for shapes, kwargs in choices]
 
@@ -108,23 +109,24 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> tuple[Array, Any]:
-    """The mean of -log(softmax(logits)[label]), in one operation that logits of 1e4 do not overflow.
+    """Mean cross-entropy, -log(softmax(logits)[label]), as one operation that does not overflow.
 
     Args:
         logits: unnormalised log-probabilities, shape (batch, classes) or (batch, classes, ...), floating point.
-        labels: the right class of each place, shape (batch,) or (batch, ...), integers from 0 to classes - 1.
-        weight: how much each class counts, shape (classes,); the mean is over the weights of the labels.
-        ignore_index: places with this label do not count.
-        reduction: "mean", "sum", or "none" for a loss of the labels' shape.
-        label_smoothing: how much of each label is spread evenly over all classes, from 0 to 1.
+        labels: the correct classes, shape (batch,) or (batch, ...), integers from 0 to classes - 1.
+        weight: the weight of each class, shape (classes,); the mean is weighted by those of the labels.
+        ignore_index: elements with this label are left out of the loss and of the mean.
+        reduction: "mean", "sum", or "none" for losses in the shape of the labels.
+        label_smoothing: the fraction of each label's probability that is spread evenly over all classes, from 0 to 1.
 
     Returns:
-        A scalar of the logits' dtype. Its gradient is (softmax(logits) - one_hot(labels)) / batch.
+        A scalar with the dtype of the logits, or losses in the shape of the labels. With default options its gradient
+        is (softmax(logits) - one_hot(labels)) / batch.
 
     Raises:
-        TypeError: logits that are not floating point; a weight that is a Tensor.
-        ValueError: shapes that do not fit, an empty batch, labels that are no integers or out of range, a mean over
-            nothing because all labels are ignored or of weight 0, unknown or impossible options.
+        TypeError: logits are not floating point, or weight is a Tensor.
+        ValueError: shapes do not match, the batch is empty, labels are not integers or out of range, an option is
+            invalid, or the mean is undefined because every label is ignored or has weight 0.
 
     Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109; label smoothing:
     C. Szegedy et al., "Rethinking the inception architecture for computer vision" (2016), section 7.
@@ -139,13 +141,13 @@ def cross_entropy(
     labels = check.integers("cross_entropy", "labels", np.asarray(labels))
     _check_shapes("logits", logits, labels)
     plain = logits.ndim == 2 and reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
-    # As unsigned numbers, labels below 0 are far above any class.
+    # Viewed as unsigned integers, negative labels are larger than any class: one comparison checks both bounds.
     if not plain or labels.view(labels.dtype.str.replace("i", "u")).max() >= logits.shape[1]:
         check.labels("cross_entropy", "labels", np.where(labels == ignore_index, 0, labels), logits.shape[1])
         coefficients = _loss_weights(logits, labels, weight, ignore_index, reduction, label_smoothing)
         return _loss(log_softmax(logits, axis=1), coefficients, reduction), None
-    # A few long columns are gone through faster than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for
-    # 512 x 10; with more than a hundred columns it turns round.
+    # A few long columns are faster to process than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for
+    # 512 x 10. With more than a hundred columns, rows are faster.
     columns = np.array(logits.T, order="C" if logits.shape[1] <= min(len(labels), 100) else "F")
     columns -= np.maximum.reduce(columns)
     right = columns[labels, np.arange(len(labels))]
@@ -177,14 +179,14 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Array:
-    """The mean of -log_probabilities[label]: the negative log-likelihood; `cross_entropy` without its softmax.
+    """Mean negative log-likelihood, -log_probabilities[label]: `cross_entropy` without its softmax.
 
     Args:
         log_probabilities: such as `log_softmax(logits, axis=1)`, shape (batch, classes) or (batch, classes, ...).
         labels, weight, ignore_index, reduction: as for `cross_entropy`.
 
     Raises:
-        TypeError, ValueError: as `cross_entropy` does.
+        TypeError, ValueError: as for `cross_entropy`.
 
     >>> from tinygrad_np import Tensor
     >>> nll_loss(Tensor([[-1.0, -2.0], [-3.0, -4.0]]), np.array([0, 1]))
@@ -199,20 +201,21 @@ def nll_loss(
     )
 
 
-# --- of numbers ------------------------------------------------------------------------------------------------------
+# --- regression ------------------------------------------------------------------------------------------------------
 
 
-def _alike(value: Any, other: Any) -> Any:
-    """A Tensor as it is, anything else as an array of the dtype of the other."""
+def _with_dtype_of(value: Any, other: Any) -> Any:
+    """A Tensor unchanged, anything else as an array with the dtype of `other`."""
     return value if type(value) is Tensor else np.asarray(value, other.dtype)
 
 
 def _checked_targets(name: str, predictions: Any, targets: Any) -> Any:
-    """The targets, once they are known to fit."""
+    """The targets, checked to have the shape of the predictions."""
     check.floating(name, "predictions", predictions)
-    targets = _alike(targets, predictions)
+    targets = _with_dtype_of(targets, predictions)
     if targets.shape != predictions.shape:
-        raise ValueError(f"{name}: predictions of shape {predictions.shape} for targets of shape {targets.shape}")
+        shapes = f"{predictions.shape} and {targets.shape}"
+        raise ValueError(f"{name}: predictions and targets must have the same shape, not {shapes}")
     return targets
 
 
@@ -224,21 +227,21 @@ def _reduced(name: str, losses: Any, reduction: str) -> Any:
     if reduction != "mean":
         raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
     if losses.size == 0:
-        raise ValueError(f"{name}: there is nothing to take the mean of, in shape {losses.shape}")
+        raise ValueError(f"{name}: the mean is undefined for the empty shape {losses.shape}")
     return np.mean(losses)
 
 
 def mse_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
-    """The mean of (predictions - targets)**2.
+    """Mean squared error, (predictions - targets)**2.
 
     Args:
         predictions: any shape, floating point.
-        targets: of the same shape; differentiable as well.
+        targets: the same shape; differentiable too.
         reduction: "mean", "sum", or "none" for the loss of each element.
 
     Raises:
-        TypeError: predictions that are not floating point.
-        ValueError: shapes differ, a mean over nothing, or another reduction.
+        TypeError: predictions are not floating point.
+        ValueError: shapes differ, the mean is over no elements, or the reduction is unknown.
 
     >>> from tinygrad_np import Tensor
     >>> mse_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
@@ -248,13 +251,13 @@ def mse_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
 
 
 def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
-    """The mean of |predictions - targets|; the gradient is 0 where they are equal.
+    """Mean absolute error, |predictions - targets|; the gradient is 0 where they are equal.
 
     Args:
         predictions, targets, reduction: as for `mse_loss`.
 
     Raises:
-        TypeError, ValueError: as `mse_loss` does.
+        TypeError, ValueError: as for `mse_loss`.
 
     >>> from tinygrad_np import Tensor
     >>> l1_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
@@ -270,14 +273,14 @@ def _huber(x: Array, delta: float) -> Array:
 
 
 def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta: float = 1.0) -> Any:
-    """The mean of d**2 / 2 where d = |predictions - targets| is up to delta, and of delta * (d - delta / 2) beyond.
+    """Mean Huber loss: d**2 / 2 where d = |predictions - targets| <= delta, and delta * (d - delta / 2) elsewhere.
 
     Args:
         predictions, targets, reduction: as for `mse_loss`.
-        delta: where the square becomes a straight line, above 0.
+        delta: the error at which the loss changes from quadratic to linear, above 0.
 
     Raises:
-        TypeError, ValueError: as `mse_loss` does; delta is not above 0.
+        TypeError, ValueError: as for `mse_loss`, or delta is not above 0.
 
     Source: P. J. Huber, "Robust estimation of a location parameter" (1964).
 
@@ -306,18 +309,20 @@ def _binary_cross_entropy(x: Array, positive: Array, negative: Array) -> Array:
 def binary_cross_entropy_with_logits(
     logits: Any, targets: Any, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
 ) -> Any:
-    """The mean of -targets * log(sigmoid(logits)) - (1 - targets) * log(1 - sigmoid(logits)), without overflow.
+    """Mean binary cross-entropy of logits, as one operation that does not overflow.
+
+    The loss of an element is -targets * log(sigmoid(logits)) - (1 - targets) * log(1 - sigmoid(logits)).
 
     Args:
         logits: any shape, floating point.
-        targets: of the same shape: 1 for yes and 0 for no, or probabilities; differentiable as well.
-        weight: how much each element counts, in a shape that broadcasts to the logits'.
-        pos_weight: how much yes counts, where no counts 1, in such a shape.
-        reduction: "mean", over the number of elements, "sum", or "none" for the loss of each element.
+        targets: the same shape; 0 or 1, or probabilities; differentiable too.
+        weight: the weight of each element, in a shape that broadcasts to that of the logits.
+        pos_weight: the weight of the positive class relative to the negative one, in a shape that broadcasts likewise.
+        reduction: "mean", over the number of elements; "sum"; or "none" for the loss of each element.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that do not fit, a mean over nothing, or another reduction.
+        TypeError: logits are not floating point.
+        ValueError: shapes do not match, the mean is over no elements, or the reduction is unknown.
 
     Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.90.
 
@@ -329,34 +334,34 @@ def binary_cross_entropy_with_logits(
     targets = _checked_targets(name, logits, targets)
     positive, negative = targets, 1 - targets
     if pos_weight is not None:
-        positive = positive * _alike(pos_weight, logits)
+        positive = positive * _with_dtype_of(pos_weight, logits)
     if weight is not None:
-        positive, negative = (part * _alike(weight, logits) for part in (positive, negative))
+        positive, negative = (part * _with_dtype_of(weight, logits) for part in (positive, negative))
     if not positive.shape == negative.shape == logits.shape:
-        raise ValueError(f"{name}: weight and pos_weight broadcast to the shape of the logits, which is {logits.shape}")
+        raise ValueError(f"{name}: weight and pos_weight must broadcast to the shape of the logits, {logits.shape}")
     return _reduced(name, _binary_cross_entropy(logits, positive, negative), reduction)
 
 
 @differentiable(lambda g, y, x: g * (np.log(x) + 1), cases=[Case("*", domains=(POSITIVE,))])
 def _times_log(x: Array) -> Array:
-    """x * log(x), and its limit 0 at 0, where the gradient is minus infinity."""
+    """x * log(x), with its limit 0 at 0, where the gradient is minus infinity."""
     return np.asarray(x * np.log(np.where(x == 0, 1, x)))
 
 
 def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
-    """The mean of targets * (log(targets) - log_probabilities): a Kullback-Leibler divergence, unless scaled.
+    """Kullback-Leibler divergence, targets * (log(targets) - log_probabilities), averaged over all elements by default.
 
     Args:
         log_probabilities: any shape, floating point.
-        targets: of the same shape: probabilities, or their logarithms where `log_target`; differentiable as well. At
-            a probability of 0 the loss is 0, whatever the prediction.
-        reduction: "batchmean" for the divergence, which is the sum over the length of axis 0; "mean", over the number
-            of elements, "sum", or "none" for the loss of each element.
-        log_target: whether the targets are logarithms.
+        targets: the same shape; probabilities, or log-probabilities if `log_target`; differentiable too. Where the
+            target probability is 0 the loss is 0, whatever the prediction.
+        reduction: "batchmean" for the divergence as it is defined, the sum divided by the length of axis 0; "mean",
+            over the number of elements; "sum"; or "none" for the loss of each element.
+        log_target: whether the targets are log-probabilities.
 
     Raises:
-        TypeError: log-probabilities that are not floating point.
-        ValueError: shapes differ, a mean over nothing, or another reduction.
+        TypeError: log_probabilities are not floating point.
+        ValueError: shapes differ, the mean is over no elements, or the reduction is unknown.
 
     Source: S. Kullback and R. A. Leibler, "On information and sufficiency" (1951), equation 2.4.
 
@@ -373,7 +378,7 @@ def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log
     if reduction != "batchmean":
         return _reduced("kl_div", losses, reduction)
     if losses.ndim == 0 or len(losses) == 0:
-        raise ValueError(f"kl_div: there is no batch to take the mean over, in shape {losses.shape}")
+        raise ValueError(f"kl_div: 'batchmean' needs a batch of at least 1 along axis 0, not shape {losses.shape}")
     return np.sum(losses) / len(losses)
 
 

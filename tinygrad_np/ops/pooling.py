@@ -1,6 +1,7 @@
-"""Pooling of images: the largest element of each window, or the mean.
+"""Pooling of images: `max_pool2d` and `avg_pool2d`.
 
-Both gather the elements of windows with weights, `_gather`, whose gradient is `_scatter`, and the other way round.
+Both use the primitives `_gather`, a weighted sum over the elements of each window, and `_scatter`. Each is the gradient
+of the other.
 """
 
 from typing import Any
@@ -45,7 +46,7 @@ OVERLAPPING = Window((3, 2), (2, 1), ((1, 1), (1, 1)), (1, 2))
     ],
 )
 def _gather(x: Array, weights: Array, window: Window) -> Array:
-    """The sum over a window's elements, each times its weight; weights[element] broadcasts with the outputs."""
+    """The weighted sum over the elements of each window; weights[i], for element i, broadcasts with the outputs."""
     outputs = window.outputs(x.shape[2:])
     padded = _padded(x, window, 0)
     y = np.zeros((*x.shape[:2], *outputs), x.dtype)
@@ -63,7 +64,7 @@ def _gather(x: Array, weights: Array, window: Window) -> Array:
     ],
 )
 def _scatter(x: Array, weights: Array, window: Window, sizes: Pair) -> Array:
-    """The gradient of `_gather`: each element times its weight to where it came from, added where several meet."""
+    """The gradient of `_gather`: add each output, times the weights, to the elements of its window."""
     (top, bottom), (left, right) = window.padding
     padded = np.zeros((*x.shape[:2], sizes[0] + top + bottom, sizes[1] + left + right), x.dtype)
     for i, part in window.parts(x.shape[2:]):
@@ -72,7 +73,7 @@ def _scatter(x: Array, weights: Array, window: Window, sizes: Pair) -> Array:
 
 
 def _to_largest(g: Any, y: Any, x: Any, window: Window) -> Any:
-    """The gradient of a window's largest element goes to where it is; ties share evenly."""
+    """The gradient of max pooling: g goes to the largest element of each window, split evenly among ties."""
     sizes = x.shape[2:]
     x, y = (a.data if type(a) is Tensor else a for a in (x, y))
     padded = _padded(x, window, -np.inf)
@@ -95,15 +96,16 @@ def _max_pool(x: Array, window: Window) -> Array:
 
 
 def max_pool2d(x: Any, kernel_size: Any, *, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> Any:
-    """The largest element of each window; its gradient goes to it, in equal parts where several are the largest.
+    """The maximum of each window; the gradient goes to the largest element, split evenly among ties.
 
     Args:
         x: shape (n, channels, height, width), floating point.
-        kernel_size, stride, padding, dilation: one number, or one for height and one for width. The stride is the
-            kernel's size unless it is given; padding, at most half the kernel, never is the largest.
+        kernel_size, stride, padding, dilation: one number, or one for height and one for width. The stride defaults to
+            kernel_size. Padding is at most half the kernel and is never the maximum.
 
     Raises:
-        ValueError: shapes or options that do not fit.
+        TypeError: x is not floating point.
+        ValueError: shapes or options do not match.
 
     >>> from tinygrad_np import Tensor
     >>> max_pool2d(Tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
@@ -120,12 +122,13 @@ def avg_pool2d(
 
     Args:
         x: shape (n, channels, height, width), floating point.
-        kernel_size, stride, padding: one number, or one for height and one for width. The stride is the kernel's size
-            unless it is given; padding is at most half the kernel.
-        count_include_pad: whether the padded zeros count as elements.
+        kernel_size, stride, padding: one number, or one for height and one for width. The stride defaults to
+            kernel_size. Padding is at most half the kernel.
+        count_include_pad: whether the mean includes the padding zeros.
 
     Raises:
-        ValueError: shapes or options that do not fit.
+        TypeError: x is not floating point.
+        ValueError: shapes or options do not match.
 
     >>> from tinygrad_np import Tensor
     >>> avg_pool2d(Tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
@@ -148,7 +151,7 @@ def avg_pool2d(
 
 def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> Window:
     if x.ndim != 4:
-        raise ValueError(f"{name}: expected x as (n, channels, height, width), not {x.shape}")
+        raise ValueError(f"{name}: expected x of shape (n, channels, height, width), not {x.shape}")
     check.floating(name, "x", x)
     window = sliding(name, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     if any(2 * before > kernel for (before, _), kernel in zip(window.padding, window.kernel, strict=True)):

@@ -1,4 +1,4 @@
-"""Functions that reduce axes, as sums, and functions that run along one, as cumulative sums and differences."""
+"""Reductions, such as sums and medians, and functions along an axis, such as cumulative sums and differences."""
 
 import math
 from typing import Any
@@ -12,25 +12,25 @@ from .elementwise import keep
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
-MASK = np.array([[True], [False]])  # for two rows
+MASK = np.array([[True], [False]])  # selects the first of two rows
 ALL_KEYWORDS = {"axis": 0, "keepdims": True, "where": MASK}
 
-# --- how a gradient goes back over reduced axes ----------------------------------------------------------------------
+# --- gradients over reduced axes -------------------------------------------------------------------------------------
 
 
 def restore(reduced: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The result of a reduction of x over `axis` with the reduced axes back in place, each of length 1."""
+    """The result of a reduction of x over `axis`, with the reduced axes put back as axes of length 1."""
     return reduced if keepdims or axis is None or x.ndim == 0 else np.expand_dims(reduced, axis)
 
 
 def _spread(g: Any, x: Any, axis: Any, keepdims: bool, where: Any = True) -> Any:
-    """The gradient of a sum: every element that was summed gets the whole of it."""
+    """The gradient of a sum: g for every element that was summed, 0 for masked ones."""
     g = np.broadcast_to(restore(g, x, axis, keepdims), x.shape)
     return g if where is True else keep(g, where)
 
 
 def _count(x: Any, axis: Any, where: Any = True) -> Any:
-    """How many elements of x a reduction over `axis` makes into one; an array where a mask counts."""
+    """The number of elements of x reduced to each result; an array if there is a mask."""
     if where is not True:
         return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
     axes = range(x.ndim) if axis is None or x.ndim == 0 else np.atleast_1d(np.asarray(axis, int))
@@ -38,12 +38,12 @@ def _count(x: Any, axis: Any, where: Any = True) -> Any:
 
 
 def _over(g: Any, count: Any) -> Any:
-    """g / count, also where float16 has no number as large as the count."""
+    """g / count, also for counts that overflow float16."""
     return g / count if np.all(count < 65504) else g * (1 / count)
 
 
 def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = None, where: Any = True) -> Any:
-    """The gradient of an extreme: shared evenly among the elements that attain it, and `initial` if it does."""
+    """The gradient of a maximum or minimum: g split evenly among the elements (and `initial`) that attain it."""
     top = restore(y, x, axis, keepdims)
     attained = (x == top) & where
     count = np.sum(attained, axis=axis, keepdims=True) + (False if initial is None else top == initial)
@@ -108,14 +108,14 @@ primitive(
     ],
 )
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """`np.average`, differentiable in the weights too: of the shape of `a`, or of its one axis."""
+    """`np.average`, differentiable in the weights too; they have the shape of `a`, or the length of a single axis."""
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
     shape = np.shape(weights)
     if shape != a.shape:
         axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
         if not isinstance(axis, int | np.integer) or shape != (a.shape[axis],):
-            raise TypeError(f"average: weights of shape {shape} fit neither {a.shape} nor its axis {axis}")
+            raise TypeError(f"average: weights of shape {shape} match neither the shape {a.shape} nor its axis {axis}")
         weights = np.reshape(
             weights, [-1 if i == normalize_axis_index(int(axis), a.ndim) else 1 for i in range(a.ndim)]
         )
@@ -130,12 +130,15 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
 
 def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     """The gradient of a variance: 2 * (x - mean) / (count - ddof)."""
-    centred = keep(x - np.mean(x, axis=axis, keepdims=True, where=where), where)  # 0 also where x is a masked NaN
+    centred = keep(x - np.mean(x, axis=axis, keepdims=True, where=where), where)  # 0 even where x is NaN but masked
     return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
 def _by_std(g: Any, y: Any) -> Any:
-    """From the gradient of a standard deviation to the variance's, half of g / y; 0 where y is 0, so nothing varies."""
+    """The gradient of a variance from that of its square root y: g / (2 y), but g / 2 where y is 0.
+
+    There every deviation from the mean is 0, and so is the gradient of x.
+    """
     return 0.5 * g / np.where(y == 0, 1, y)
 
 
@@ -176,7 +179,7 @@ primitive(
 @composite(np.cov, cases=[Case("2 3"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})])
 def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
     """`np.cov` of the rows (or columns) of a matrix."""
-    m = np.astype(m, np.result_type(m.dtype, np.float64))  # as NumPy does
+    m = np.astype(m, np.result_type(m.dtype, np.float64))  # np.cov computes in at least float64
     x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
     ddof = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
@@ -206,7 +209,7 @@ def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
 
 
 def _along_last(x: Any, axis: Any) -> Any:
-    """x with the reduced axes moved to the end and made one."""
+    """x with the reduced axes moved to the end and merged into one."""
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = [x.shape[i] for i in kept]
@@ -214,14 +217,14 @@ def _along_last(x: Any, axis: Any) -> Any:
 
 
 def _back_from_last(rows: Any, x: Any, axis: Any) -> Any:
-    """The inverse of `_along_last`, for an array like x."""
+    """The inverse of `_along_last` for an array with the shape of x."""
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     order = (*(i for i in range(x.ndim) if i not in axes), *axes)
     return np.transpose(np.reshape(rows, [x.shape[i] for i in order]), np.argsort(order))
 
 
-def _others(x: Any) -> Any:
-    """For each element the product of all others along the last axis, exact also where some are 0."""
+def _products_of_others(x: Any) -> Any:
+    """For each element, the product of all others along the last axis; exact even if some are 0."""
     one = np.ones_like(x[..., :1])
     before = np.cumprod(np.concatenate([one, x[..., :-1]], axis=-1), axis=-1)
     after = np.cumprod(np.concatenate([one, x[..., :0:-1]], axis=-1), axis=-1)
@@ -234,12 +237,12 @@ def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1
         return keep(restore(g, x, axis, keepdims) * restore(y, x, axis, keepdims) / factors, where)
     if x.ndim == 0:
         return g * initial
-    others = _back_from_last(_others(_along_last(factors, axis)), x, axis)
+    others = _back_from_last(_products_of_others(_along_last(factors, axis)), x, axis)
     return keep(initial * restore(g, x, axis, keepdims) * others, where)
 
 
 PRODUCTS = [*each("n m k", axis=AXES, keepdims=BOTH), Case(""), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 2.0})]
-WITH_ZEROS = [  # of three elements in a row two, one, none are 0
+WITH_ZEROS = [  # two, one and none of the three elements in a row are 0
     Case("3 3", kwargs={"axis": axis}, prepare=lambda x: x * np.array([[0, 1, 0], [1, 0, 1], [1, 1, 1]]))
     for axis in (0, 1, None)
 ]
@@ -279,12 +282,12 @@ for extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
 
 @composite(np.ptp, cases=each("N M", axis=(None, 0, -1, (0, 1)), keepdims=BOTH))
 def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """`np.ptp`, the maximum less the minimum."""
+    """`np.ptp`, the maximum minus the minimum."""
     return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
 
 
 def _to_middle(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The gradient of a median: to the middle element in (stable) order, or half of it to each of the middle two."""
+    """The gradient of a median: g to the middle element in stable order, or half of it to each of the middle two."""
     rows = np.argsort(_along_last(x, axis), axis=-1, kind="stable")
     n = rows.shape[-1]
     weight = np.zeros(rows.shape, g.dtype)
@@ -304,7 +307,7 @@ primitive(
 def _quantile(name: str, percent: float) -> Any:
     def implementation(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
         if method != "linear":
-            raise ValueError(f"{name} of a Tensor: method {method!r} is not supported; 'linear' is")
+            raise ValueError(f"{name} of a Tensor: method must be 'linear', not {method!r}")
         dtype = a.dtype if type(q) in (int, float) else np.result_type(a.dtype, np.asarray(q).dtype)
         q = np.asarray(q) / percent
         if not np.all((q >= 0) & (q <= 1)):
@@ -312,9 +315,9 @@ def _quantile(name: str, percent: float) -> Any:
         rows = np.sort(_along_last(a, axis), axis=-1)
         place = q.reshape(-1) * (rows.shape[-1] - 1)
         low = np.floor(place).astype(int)
-        share = (place - low).astype(dtype)
-        found = rows[..., low] * (1 - share) + rows[..., np.minimum(low + 1, rows.shape[-1] - 1)] * share
-        found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as NumPy: a NaN, which sorts last, hides the others
+        weight = (place - low).astype(dtype)
+        found = rows[..., low] * (1 - weight) + rows[..., np.minimum(low + 1, rows.shape[-1] - 1)] * weight
+        found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as in NumPy; NaN sorts last
         found = np.moveaxis(found, -1, 0)
         if keepdims:
             axes = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)
@@ -336,20 +339,20 @@ for quantile, percent in ((np.quantile, 1.0), (np.percentile, 100.0)):
 # --- along an axis ---------------------------------------------------------------------------------------------------
 
 
-def _cumulated_back(g: Any, x: Any, axis: Any) -> Any:
-    """The gradient of a cumulative sum: the sum from each element to the end."""
+def _cumsum_gradient(g: Any, x: Any, axis: Any) -> Any:
+    """The gradient of a cumulative sum: the sum of g from each element to the end."""
     if axis is None:
         return np.reshape(np.flip(np.cumsum(np.flip(g, axis=0), axis=0), axis=0), x.shape)
     return np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis)
 
 
-def _cumulated_product_back(g: Any, y: Any, x: Any, axis: Any) -> Any:
+def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
     if np.all(x != 0) and np.all(y != 0) and np.all(np.isfinite(y)):
-        return _cumulated_back(g * y, x, axis) / x
+        return _cumsum_gradient(g * y, x, axis) / x
     axis = None if x.ndim == 0 else axis
     rows = np.reshape(x, (-1,)) if axis is None else np.moveaxis(x, axis, -1)
     n = rows.shape[-1]
-    # Row k of the square: the cumulative product without element k. n times the memory, but exact where x is 0.
+    # Row k holds the cumulative product without element k. It takes n times the memory, but is exact where x is 0.
     products = np.cumprod(np.where(np.eye(n, dtype=bool), 1, rows[..., np.newaxis, :]), axis=-1)
     along = np.ravel(g) if axis is None else np.moveaxis(g, axis, -1)
     back = np.sum(np.triu(products) * along[..., np.newaxis, :], axis=-1)
@@ -357,23 +360,23 @@ def _cumulated_product_back(g: Any, y: Any, x: Any, axis: Any) -> Any:
 
 
 CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]
-primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumulated_back(g, x, axis), reads=(), cases=CUMULATIVE)
-primitive(np.nancumsum, lambda g, y, x, *, axis=None: keep(_cumulated_back(g, x, axis), _not_nan(x)), cases=CUMULATIVE)
+primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis), reads=(), cases=CUMULATIVE)
+primitive(np.nancumsum, lambda g, y, x, *, axis=None: keep(_cumsum_gradient(g, x, axis), _not_nan(x)), cases=CUMULATIVE)
 primitive(
     np.cumprod,
-    lambda g, y, x, *, axis=None: _cumulated_product_back(g, y, x, axis),
+    lambda g, y, x, *, axis=None: _cumprod_gradient(g, y, x, axis),
     cases=CUMULATIVE + WITH_ZEROS,
 )
 primitive(
     np.nancumprod,
-    lambda g, y, x, *, axis=None: keep(_cumulated_product_back(g, y, np.where(np.isnan(x), 1, x), axis), _not_nan(x)),
+    lambda g, y, x, *, axis=None: keep(_cumprod_gradient(g, y, np.where(np.isnan(x), 1, x), axis), _not_nan(x)),
     cases=CUMULATIVE,
 )
 
 
 def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_initial: bool) -> Any:
     if axis is None and x.ndim != 1:
-        raise ValueError(f"cumulative functions need axis= for {x.ndim} dimensions")
+        raise ValueError(f"axis must be given for an array of {x.ndim} dimensions")
     axis = 0 if axis is None else axis
     y = function(x, axis=axis)
     if not include_initial:
@@ -408,7 +411,7 @@ def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     ],
 )
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """`np.diff`, differentiable also in what is prepended and appended."""
+    """`np.diff`, differentiable in `prepend` and `append` too."""
     if n < 0:
         raise ValueError(f"diff: n must be at least 0, not {n}")
     ends = []
@@ -439,7 +442,7 @@ def ediff1d(ary: Any) -> Any:
     ],
 )
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
-    """`np.trapezoid`, differentiable also in the abscissae `x`."""
+    """`np.trapezoid`, differentiable in the sample points `x` too."""
     if x is None:
         width: Any = dx
     elif np.ndim(x) == 1:
@@ -450,7 +453,7 @@ def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
 
 
 def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
-    """Values and ascending coordinates, none of them near another, where second derivatives would be huge."""
+    """Values and ascending coordinates, well apart, because second derivatives are huge where coordinates are close."""
     return f, np.sort(x) + np.arange(len(x), dtype=x.dtype)
 
 
@@ -467,18 +470,18 @@ def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
     ],
 )
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """`np.gradient`, differentiable also in the coordinates."""
+    """`np.gradient`, differentiable in the coordinates too."""
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
-    one = len(varargs) == 1 and np.ndim(varargs[0]) == 0  # spacing serves for all axes
+    one = len(varargs) == 1 and np.ndim(varargs[0]) == 0  # one spacing for all axes
     spacings = [1.0] * len(axes) if not varargs else list(varargs) * (len(axes) if one else 1)
     if len(spacings) != len(axes) or edge_order not in (1, 2):
-        raise TypeError("gradient: takes one spacing, or one for each axis, and edge_order 1 or 2")
+        raise TypeError("gradient: expected one spacing, or one for each axis, and an edge_order of 1 or 2")
     found = [_slope(f, spacing, a, edge_order) for spacing, a in zip(spacings, axes, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
 
 
 def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
-    """Differences of second order inside, and of `edge_order` at the edges, on steps that may differ."""
+    """Finite differences of second order inside and of `edge_order` at the edges; the spacing may be uneven."""
     n = f.shape[axis]
     if n < edge_order + 1:
         raise ValueError(f"gradient: axis {axis} has {n} elements, expected at least {edge_order + 1}")
@@ -499,7 +502,7 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     return np.concatenate([first, inside, last], axis=axis)
 
 
-# --- ufuncs' own reductions ------------------------------------------------------------------------------------------
+# --- methods of ufuncs: reduce, outer, accumulate --------------------------------------------------------------------
 
 
 def _reduction(function: Any) -> Any:

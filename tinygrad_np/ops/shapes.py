@@ -1,4 +1,4 @@
-"""Functions that move elements about without changing them, and those that change only their dtype."""
+"""Functions that rearrange, join, split, repeat or pad arrays, or change their dtype."""
 
 import itertools
 import operator
@@ -14,7 +14,7 @@ from .indexing import scatter_add
 
 def _ordered(order: str) -> Any:
     if order not in ("C", "F"):
-        raise ValueError(f"order {order!r} depends on the memory layout and is not supported; 'C' and 'F' are")
+        raise ValueError(f"order must be 'C' or 'F', not {order!r}, which depends on the memory layout")
     return order
 
 
@@ -72,7 +72,7 @@ primitive(
 )
 primitive(
     np.broadcast_to,
-    lambda g, y, x, *, shape: g,  # the backward pass sums over what was repeated
+    lambda g, y, x, *, shape: g,  # the backward pass sums over broadcast axes
     reads=(),
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
@@ -80,7 +80,7 @@ primitive(np.copy, lambda g, y, x: g, reads=(), cases=[Case("n m")])
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
-    """The part of a concatenation's gradient that belongs to each of its arrays."""
+    """The slices of a concatenation's gradient that belong to each of its arrays."""
     before = (slice(None),) * normalize_axis_index(axis, g.ndim)
     ends = [0, *itertools.accumulate(np.shape(a)[axis] for a in arrays)]
     return [g[(*before, slice(*ends[i : i + 2]))] if need else None for i, need in enumerate(needed)]
@@ -122,7 +122,7 @@ def _astype(x: Array, dtype: Any) -> Array:
 
 @composite(np.astype, cases=[Case("n m", (np.float64,))])
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """`np.astype`: floating point keeps the gradient, which returns in the argument's dtype; other kinds have none."""
+    """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
     if np.dtype(dtype).kind == "f":
         return x if x.dtype == dtype and not copy else _astype(x, dtype=dtype)
     return Tensor(x.data, dtype=dtype)
@@ -144,7 +144,7 @@ primitive(
 
 @composite(np.rollaxis, cases=each("n m k", axis=(0, 2, -2), start=(0, 1, 3)))
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
-    """`np.rollaxis`: the axis comes to stand before what is at `start`."""
+    """`np.rollaxis`: move the axis to just before position `start`."""
     order = list(range(a.ndim))
     axis = normalize_axis_index(axis, a.ndim)
     start = start + a.ndim if start < 0 else start
@@ -172,7 +172,7 @@ composite(np.atleast_3d, cases=RANKS)(_at_least(3, lambda shape: ((1, 1, 1), (1,
 # --- joining and splitting -------------------------------------------------------------------------------------------
 
 
-def _like_vectors(arrays: Any, rank: int, axis: int) -> Any:
+def _concatenate_at_rank(arrays: Any, rank: int, axis: int) -> Any:
     raised = [{1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[rank](a) for a in arrays]
     return np.concatenate(raised, axis=axis)
 
@@ -180,19 +180,19 @@ def _like_vectors(arrays: Any, rank: int, axis: int) -> Any:
 @composite(np.vstack, cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]")])
 def vstack(tup: Any) -> Any:
     """`np.vstack`."""
-    return _like_vectors(tup, 2, 0)
+    return _concatenate_at_rank(tup, 2, 0)
 
 
 @composite(np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]")])
 def hstack(tup: Any) -> Any:
     """`np.hstack`."""
-    return _like_vectors(tup, 1, 0 if np.ndim(tup[0]) <= 1 else 1)
+    return _concatenate_at_rank(tup, 1, 0 if np.ndim(tup[0]) <= 1 else 1)
 
 
 @composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")])
 def dstack(tup: Any) -> Any:
     """`np.dstack`."""
-    return _like_vectors(tup, 3, 2)
+    return _concatenate_at_rank(tup, 3, 2)
 
 
 @composite(np.column_stack, cases=[Case("[k, k]"), Case("[k, k m]")])
@@ -211,10 +211,10 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     np.array_split, cases=[Case("4 n", (3,)), Case("4 n", ([1, 3],)), Case("n 5", (2, -1)), Case("2 n", ([1, 9],))]
 )
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    """`np.array_split`: parts at the given indices, or as many as said, the first ones longer by one if need be."""
+    """`np.array_split`: parts at the given indices, or a number of parts, the first ones longer by one if necessary."""
     n = ary.shape[axis]
     if np.ndim(indices_or_sections) == 0 and indices_or_sections < 1:
-        raise ValueError(f"array_split: there must be at least 1 part, not {indices_or_sections}")
+        raise ValueError(f"array_split: the number of parts must be at least 1, not {indices_or_sections}")
     if np.ndim(indices_or_sections) == 0:
         each_has, longer = divmod(n, int(indices_or_sections))
         sizes = [each_has + (i < longer) for i in range(int(indices_or_sections))]
@@ -230,7 +230,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """`np.split`: as `np.array_split`, but only into equal parts."""
     if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
         raise ValueError(
-            f"split: {ary.shape[axis]} elements along axis {axis} are not {indices_or_sections} equal parts"
+            f"split: axis {axis} of length {ary.shape[axis]} does not divide into {indices_or_sections} equal parts"
         )
     return np.array_split(ary, indices_or_sections, axis)
 
@@ -285,7 +285,7 @@ def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any,
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """`np.repeat`."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
-    if np.size(repeats) == 1:  # a broadcast, whose gradient is a sum and no scatter
+    if np.size(repeats) == 1:  # broadcast, whose gradient is a sum and cheaper than a scatter
         times = int(np.reshape(repeats, ()))
         wide = np.broadcast_to(np.expand_dims(x, axis + 1), (*x.shape[: axis + 1], times, *x.shape[axis + 1 :]))
         return np.reshape(wide, (*x.shape[:axis], x.shape[axis] * times, *x.shape[axis + 1 :]))
@@ -295,7 +295,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 @composite(np.tile, cases=[*each("2 n 3", reps=(2, (2, 1), (2, 1, 3), (2, 1, 1, 2), (0, 1, 1), ())), Case("", (3,))])
 def tile(A: Any, reps: Any) -> Any:
     """`np.tile`."""
-    reps = tuple(operator.index(times) for times in np.atleast_1d(reps).astype(object))  # no fractions
+    reps = tuple(operator.index(times) for times in np.atleast_1d(reps).astype(object))  # refuses fractions
     rank = max(A.ndim, len(reps))
     reps, shape = (1,) * (rank - len(reps)) + reps, (1,) * (rank - A.ndim) + A.shape
     pairs = list(zip(reps, shape, strict=True))
@@ -351,9 +351,9 @@ PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
     ],
 )
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _NO_VALUE) -> Any:
-    """`np.pad`, in the modes that copy elements or put in constants."""
+    """`np.pad`, in the modes constant, edge, reflect, symmetric and wrap."""
     if mode != "constant" and constant_values is not _NO_VALUE:
-        raise TypeError(f"pad: constant_values has no meaning in mode {mode!r}")
+        raise TypeError(f"pad: constant_values cannot be given in mode {mode!r}")
     if np.asarray(pad_width).dtype.kind not in "iu":
         raise TypeError(f"pad: pad_width must be integers, not {pad_width!r}")
     if mode == "constant":
@@ -361,7 +361,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
         widths = np.broadcast_to(np.asarray(pad_width, int), (array.ndim, 2))
         return _pad_constant(array, widths=tuple(map(tuple, widths.tolist())), value=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ValueError(f"pad: mode {mode!r} is not supported; constant, edge, reflect, symmetric and wrap are")
+        raise ValueError(f"pad: mode must be constant, edge, reflect, symmetric or wrap, not {mode!r}")
     places = np.pad(np.arange(array.size).reshape(array.shape), pad_width, mode)  # type: ignore[call-overload]
     return np.ravel(array)[places]
 
@@ -400,7 +400,7 @@ def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
 
 @composite(np.diag, cases=[*each("n", k=(0, 1, -2)), *each("2 3", k=(0, 1, -1))])
 def diag(v: Any, k: int = 0) -> Any:
-    """`np.diag`: the matrix with this diagonal, or the diagonal of this matrix."""
+    """`np.diag`: the diagonal of a matrix, or the matrix with a given diagonal."""
     if v.ndim == 2:
         return np.diagonal(v, k)
     i = np.arange(v.size)
@@ -416,14 +416,14 @@ composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ra
     cases=[*each(", ", num=(1, 2, 5), endpoint=(True, False)), *each("n, n", num=(3,), axis=(0, -1)), Case("n, ")],
 )
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
-    """`np.linspace` between Tensors."""
+    """`np.linspace`, differentiable in both ends."""
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"linspace: num must be at least 0, not {num}")
     start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
-    shares = np.arange(num) / max(1, num - 1 if endpoint else num)
-    shares = shares.astype(start.dtype).reshape(-1, *[1] * start.ndim)
-    points = start * (1 - shares) + stop * shares
+    weights = np.arange(num) / max(1, num - 1 if endpoint else num)
+    weights = weights.astype(start.dtype).reshape(-1, *[1] * start.ndim)
+    points = start * (1 - weights) + stop * weights
     return np.moveaxis(points, 0, axis) if axis else points
 
 

@@ -1,4 +1,4 @@
-"""Special functions, most of them made for networks: sigmoid, softmax and their kin, erf, gelu, sinc."""
+"""Special functions, mostly for neural networks: sigmoid, softplus, silu, gelu, erf, softmax, logsumexp and sinc."""
 
 import math
 from typing import Any
@@ -11,25 +11,25 @@ from .cases import Case, each
 from .elementwise import keep
 from .reductions import restore
 
-# --- the logistic function and its kin -------------------------------------------------------------------------------
+# --- the logistic function and its relatives -------------------------------------------------------------------------
 
 
 @differentiable(lambda g, y, x: g * y * (1 - y), reads=("y",), cases=[Case("*")])
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), each element; 0 and 1 where exp would overflow.
+    """1 / (1 + exp(-x)), elementwise; it does not overflow.
 
     >>> from tinygrad_np import Tensor
     >>> sigmoid(Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
     check.floating("sigmoid", "x", x)
-    with np.errstate(over="ignore"):  # 1 / infinity is the right 0; choosing by np.where takes 7 times as long
+    with np.errstate(over="ignore"):  # 1 / inf is 0, as it should be; branching by np.where takes 7 times as long
         return np.asarray(1 / (1 + np.exp(-x)))
 
 
 @differentiable(lambda g, y, x, *, beta=1.0: g * sigmoid(beta * x), cases=[Case("*"), Case("*", kwargs={"beta": 2.5})])
 def softplus(x: Array, beta: float = 1.0) -> Array:
-    """log(1 + exp(beta * x)) / beta, each element, without overflow: a smooth relu, sharper with a larger beta.
+    """log(1 + exp(beta * x)) / beta, elementwise: a smooth relu, sharper for larger beta. It does not overflow.
 
     >>> from tinygrad_np import Tensor
     >>> softplus(Tensor([-1000.0, 0.0, 1000.0]))
@@ -48,7 +48,7 @@ def _silu_slope(y: Any, x: Any, saved: Any) -> Any:
 
 @differentiable(lambda g, y, x, *, saved: g * _silu_slope(y, x, saved), cases=[Case("*")])
 def silu(x: Array) -> tuple[Array, Array]:
-    """x * sigmoid(x), each element; also known as swish.
+    """x * sigmoid(x), elementwise; also known as swish.
 
     Source: S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-weighted linear units for neural network function approximation
     in reinforcement learning" (2018), equation 6.
@@ -66,7 +66,7 @@ def silu(x: Array) -> tuple[Array, Array]:
     cases=[Case("*"), *each("*", negative_slope=(-0.5, 0.0, 2.0))],
 )
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    """x where it is above 0, elsewhere negative_slope * x; the gradient at 0 is negative_slope.
+    """x where x > 0, negative_slope * x elsewhere; the gradient at 0 is negative_slope.
 
     Source: A. L. Maas, A. Y. Hannun and A. Y. Ng, "Rectifier nonlinearities improve neural network acoustic models"
     (2013), equation 2.
@@ -81,11 +81,11 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
 # --- the error function ----------------------------------------------------------------------------------------------
 
-# In x**2, from the lowest power: erf(x) is x times the first over the second, up to 3e-8 of it where |x| < 4. Fitted to
-# math.erf by least squares, which were reweighted until the largest relative error was least.
+# erf(x) = x * p(x**2) / q(x**2) for |x| < 4, with a relative error of at most 3e-8. The coefficients of p and q start
+# at the lowest power. They were fitted to math.erf by least squares, reweighted to minimise the largest relative error.
 NUMERATOR = (1.12837914, 0.193546515, 0.0531019386, 0.00388340582, 0.000284567233, 1.98677102e-06)
 DENOMINATOR = (1.0, 0.504858688, 0.115350601, 0.0152073758, 0.00118558597, 3.74201257e-05)
-BLOCK = 16384  # elements that stay in the cache through all of it
+BLOCK = 16384  # elements, so that all temporaries of a block stay in the cache
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
@@ -99,10 +99,10 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 
 @differentiable(lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x), cases=[Case("*")])
 def erf(x: Array) -> Array:
-    """The error function, 2 / sqrt(pi) * integral of exp(-t**2) from 0 to x; each element.
+    """The error function, 2 / sqrt(pi) * integral of exp(-t**2) from 0 to x, elementwise.
 
-    In float32 it is right up to 8 units in the last place, and takes 4 ns an element. In other dtypes it is the C
-    library's, to its last bit, and takes 70.
+    In float32 the error is at most 8 units in the last place, and an element takes 4 ns. In other dtypes the values
+    are exactly those of the C library, and an element takes 70 ns.
 
     >>> from tinygrad_np import Tensor
     >>> erf(Tensor([0.0, 1.0]))
@@ -113,7 +113,7 @@ def erf(x: Array) -> Array:
         return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
     flat, y = x.reshape(-1), np.empty(x.size, x.dtype)
     for start in range(0, x.size, BLOCK):
-        u = np.clip(flat[start : start + BLOCK], -4, 4)  # beyond, it is 1 or -1
+        u = np.clip(flat[start : start + BLOCK], -4, 4)  # beyond, erf is 1 or -1 in float32
         square = u * u
         u *= _polynomial(NUMERATOR, square)
         u /= _polynomial(DENOMINATOR, square)
@@ -122,7 +122,7 @@ def erf(x: Array) -> Array:
 
 
 def _normal_probability(x: Any, approximate: str) -> Any:
-    """Standard normal CDF, exact by erf or approximate by tanh."""
+    """Standard normal CDF, exact (by erf) or approximated by tanh."""
     if approximate == "none":
         return 0.5 * (1 + erf(x / math.sqrt(2)))
     return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -159,7 +159,7 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     return x * p, p
 
 
-# --- softmax and its kin ---------------------------------------------------------------------------------------------
+# --- softmax and its relatives ---------------------------------------------------------------------------------------
 
 
 @differentiable(
@@ -168,7 +168,7 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def softmax(x: Array, axis: int = -1) -> Array:
-    """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first, so that nothing overflows.
+    """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first to avoid overflow.
 
     >>> from tinygrad_np import Tensor
     >>> softmax(Tensor([[0.0, 0.0], [1000.0, 0.0]]))
@@ -189,7 +189,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    """log(sum(exp(x))) over an axis, several or all; the maximum is subtracted first, so that nothing overflows.
+    """log(sum(exp(x))) over one, several or all axes; the maximum is subtracted first to avoid overflow.
 
     >>> from tinygrad_np import Tensor
     >>> logsumexp(Tensor([1000.0, 1000.0]))
@@ -197,13 +197,13 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """
     check.floating("logsumexp", "x", x)
     top = _finite(np.max(x, axis=axis, keepdims=True))
-    with np.errstate(divide="ignore"):  # log(0) = -inf is right where all of x are -inf
+    with np.errstate(divide="ignore"):  # log(0) = -inf is right where every x is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
 
 
 def _finite(x: Any) -> Any:
-    """x, with infinities, from which infinities would be subtracted, as 0."""
+    """x, with 0 in place of infinities and NaN, so that inf - inf does not occur."""
     return np.where(np.isfinite(x), x, 0)
 
 
@@ -229,7 +229,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     """A plain array of shape (*labels.shape, classes) with a 1 at each label and 0 elsewhere.
 
     Raises:
-        ValueError: labels that are no integers, or out of the range from 0 to classes - 1.
+        ValueError: labels are not integers, or not from 0 to classes - 1.
 
     >>> one_hot([1, 0], 3)
     array([[0., 1., 0.],
@@ -244,9 +244,10 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
 
 @differentiable(lambda g, y, x, *, order: g * _sinc(x, order=order + 1), cases=each("*", order=(0, 1, 4)))
 def _sinc(x: Array, order: int) -> Array:
-    """The derivative of an order of sin(u) / u with u = pi * x: by its power series near 0, else by recursion.
+    """The derivative of the given order of sinc(x) = sin(u) / u, u = pi * x: a power series near 0, else a recursion.
 
-    u S_n + n S_(n-1) = sin(u + n pi / 2), from n derivatives of u S_0 = sin(u); stable where u > n.
+    The recursion u S_n + n S_(n-1) = sin(u + n pi / 2) comes from differentiating u S_0 = sin(u) n times. It is stable
+    where |u| > n.
     """
     u = np.pi * np.asarray(x, np.float64)
     near = np.abs(u) < order + 1

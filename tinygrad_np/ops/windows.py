@@ -1,4 +1,4 @@
-"""Windows that slide over the last axes of images (n, channels, height, width), for convolution and pooling."""
+"""Sliding windows over images (n, channels, height, width), for convolution and pooling."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +11,7 @@ Pair: TypeAlias = tuple[int, int]
 
 
 class Window(NamedTuple):
-    """How a window slides: each field for height and width, the padding before and after each.
+    """The geometry of a sliding window; each field is for height and width, padding as (before, after) for each.
 
     >>> Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)).outputs((28, 28))
     (28, 28)
@@ -24,11 +24,11 @@ class Window(NamedTuple):
 
     @property
     def reach(self) -> Pair:
-        """How far it is from the first to the last element of a window."""
+        """The distance from the first to the last element of a window, along each axis."""
         return self.dilation[0] * (self.kernel[0] - 1), self.dilation[1] * (self.kernel[1] - 1)
 
     def outputs(self, sizes: tuple[int, ...]) -> Pair:
-        """How many windows there are along each axis of an image."""
+        """The number of windows along each axis of an image of these sizes."""
         height, width = (
             (size + sum(padding) - reach - 1) // stride + 1
             for size, padding, reach, stride in zip(sizes, self.padding, self.reach, self.stride, strict=True)
@@ -36,7 +36,7 @@ class Window(NamedTuple):
         return height, width
 
     def parts(self, outputs: tuple[int, ...]) -> Iterator[tuple[int, Any]]:
-        """For each element of a window, its number and the slices of padded images that are it in every window."""
+        """For each element of a window, its number, and the index of padded images that selects it in every window."""
         for number, place in enumerate(np.ndindex(self.kernel)):
             begins = [d * k for d, k in zip(self.dilation, place, strict=True)]
             slices = (slice(b, b + s * (n - 1) + 1, s) for b, s, n in zip(begins, self.stride, outputs, strict=True))
@@ -44,10 +44,10 @@ class Window(NamedTuple):
 
 
 def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1) -> Window:
-    """A `Window`, checked: each option is one number, or one for height and one for width.
+    """A `Window` from options of one number, or one for height and one for width.
 
     Raises:
-        ValueError: an option is no integer or too small; padding is "same" with a stride.
+        ValueError: an option is not an integer or is too small, or padding is "same" with a stride other than 1.
 
     >>> sliding("conv2d", (3, 3), 1, "same").padding
     ((1, 1), (1, 1))
@@ -78,15 +78,15 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
 
 
 def as_images(x: Any) -> Any:
-    """x as it is, or of nested lists of numbers an array of float32, as `Tensor` makes of them."""
+    """x if it is a Tensor or an array; nested lists become a float32 array, as in `Tensor`."""
     return x if isinstance(x, Tensor | np.ndarray) else np.asarray(x, np.float32)
 
 
 def check_room(name: str, x: Any, window: Window) -> None:
-    """Refuse a window that is larger than the padded images.
+    """Check that the window fits into the padded images.
 
     Raises:
-        ValueError: it is.
+        ValueError: it does not.
     """
     if min(window.outputs(x.shape[2:])) < 1:
         raise ValueError(
