@@ -1,11 +1,11 @@
-"""Whole trainings in files, from which they go on as if nothing had happened, to the bit.
+"""Save a training to disk and resume it later with bitwise identical results.
 
     checkpoints = Checkpoints("runs/checkpoints", model=model, optimizer=optimizer, loader=loader, rng=rng)
-    found = checkpoints.resume()                       # the newest that is whole, or None
+    found = checkpoints.resume()                       # the newest intact checkpoint, or None
     ...
     checkpoints.save(optimizer.steps, {"losses": losses})
 
-Schedules need no place in it: they go by the optimiser's steps.
+Schedules need not be saved: they are functions of the optimiser's step.
 """
 
 import json
@@ -28,7 +28,7 @@ def _step(file: Path) -> int:
 
 
 class Resumed(NamedTuple):
-    """What `Checkpoints.resume` went on from: the step and the record that were saved, and why newer files were not."""
+    """The checkpoint that was resumed: its step, its record, and a message for each newer file that is damaged."""
 
     step: int
     record: Any
@@ -36,20 +36,20 @@ class Resumed(NamedTuple):
 
 
 class Checkpoints:
-    """The states of one training, in a folder of its own: the newest two.
+    """The two newest checkpoints of a training, in a folder.
 
-    A kill at any moment, in the middle of writing too, leaves one that is whole, once one was saved: a new one is
-    written beside, flushed, renamed and read back before an old one is removed.
+    Once the first checkpoint is saved, a crash or kill at any moment, even during a write, leaves an intact one: a new
+    checkpoint is written under a temporary name, flushed, renamed and read back before an old one is removed.
 
     Args:
-        folder: made when the first one is saved; of one training, in one process at a time.
-        **parts: what changes in training, by name: modules, optimisers, `DataLoader`s and whatever else has
-            `state_dict()` and `load_state_dict()`, with arrays, and `np.random.Generator`s. How often a generator was
-            asked to `spawn` is not saved.
+        folder: a folder for this training only, used by one process at a time. The first save creates it.
+        **parts: everything that training changes, by name: modules, optimisers, `DataLoader`s, any other object whose
+            `state_dict()` and `load_state_dict()` use arrays, and `np.random.Generator`s. The spawn count of a
+            generator is not saved.
 
     Raises:
         TypeError: a part is none of these.
-        ValueError: a generator that a part draws from, as `Dropout` and `DataLoader` do, is not a part.
+        ValueError: a part such as `Dropout` or `DataLoader` uses a generator that is not a part itself.
 
     >>> import tempfile
     >>> rng = np.random.default_rng(0)
@@ -72,33 +72,33 @@ class Checkpoints:
                     f" not {type(part).__name__}"
                 )
             if "/" in name:
-                raise ValueError(f"Checkpoints: the name of a part has no slash, unlike {name!r}")
+                raise ValueError(f"Checkpoints: the name of a part cannot contain a slash, as {name!r} does")
             for user in (part, *(part.modules() if hasattr(part, "modules") else ())):
                 rng = getattr(user, "rng", None)
                 if isinstance(rng, np.random.Generator) and not any(rng is other for other in parts.values()):
-                    raise ValueError(
-                        f"Checkpoints: {name} draws from a generator that is not a part: give it, as rng=rng"
-                    )
+                    raise ValueError(f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng")
         self.folder, self.parts = Path(folder), parts
-        self._at: int | None = None  # the step that was saved or resumed last
+        self._at: int | None = None  # the step last saved or resumed
 
     def save(self, step: int, record: Any = None) -> Path:
-        """Save the parts as they are now, and remove all but this one and the one before it; return its path.
+        """Save the state of all parts, remove all checkpoints but this and the previous one, and return the path.
 
         Args:
-            step: a count that rises, at least 0.
-            record: whatever JSON can hold, to be given back.
+            step: an increasing count, at least 0.
+            record: any value that JSON can represent; `resume` returns it.
 
         Raises:
-            OSError: it cannot be written; those that were there before are still whole.
-            TypeError: the record is not for JSON.
-            ValueError: a negative step, or the folder holds later ones of a training that was not resumed.
+            OSError: the file cannot be written; existing checkpoints are left intact.
+            TypeError: JSON cannot represent the record.
+            ValueError: step is negative, or the folder has later checkpoints and was not resumed.
         """
         if step < 0:
-            raise ValueError(f"Checkpoints: a step is at least 0, not {step}")
+            raise ValueError(f"Checkpoints: step must be at least 0, not {step}")
         saved = self._saved()
         if self._at is None and saved and _step(saved[0]) > step:
-            raise ValueError(f"{self.folder}: holds later checkpoints than step {step}: resume() goes on from there")
+            raise ValueError(
+                f"{self.folder}: has checkpoints later than step {step}; call resume() first to continue from them"
+            )
         arrays: dict[str, Array] = {}
         generators: dict[str, Any] = {}
         for name, part in self.parts.items():
@@ -110,7 +110,7 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{step:010d}.safetensors"
         save(path, arrays, {"training": json.dumps(text, default=_as_list)})
-        load(path)  # whole, or the one before it is not removed
+        load(path)  # raises if the file is damaged, before the previous one is removed
         self._at = step
         saved = self._saved()
         older = [other for other in saved if _step(other) < step]
@@ -121,10 +121,10 @@ class Checkpoints:
         return path
 
     def resume(self) -> Resumed | None:
-        """Put the parts into the state of the newest checkpoint that is whole; None if there are none at all.
+        """Load the newest intact checkpoint into the parts; return None if the folder has no checkpoint.
 
         Raises:
-            ValueError: all of them are damaged, or the newest one is of other parts; then nothing is changed.
+            ValueError: all checkpoints are damaged, or the newest intact one has other parts. Nothing is changed.
         """
         damaged: list[str] = []
         for path in self._saved():
@@ -139,24 +139,24 @@ class Checkpoints:
             self._at = step
             return Resumed(step, record, damaged)
         if damaged:
-            raise ValueError(f"{self.folder}: no checkpoint in it is whole: {'; '.join(damaged)}")
+            raise ValueError(f"{self.folder}: every checkpoint is damaged: {'; '.join(damaged)}")
         return None
 
     def _saved(self) -> list[Path]:
-        """The files of checkpoints, newest first."""
+        """The checkpoint files, newest first."""
         files = self.folder.iterdir() if self.folder.is_dir() else ()
         found = [file for file in files if NAME.fullmatch(file.name) and file.is_file()]
         return sorted(found, key=_step, reverse=True)
 
     def _load(self, path: Path, arrays: dict[str, Array], generators: dict[str, Any]) -> None:
-        """All parts or none."""
+        """Load all parts, or change none and raise."""
         own = {name for name, part in self.parts.items() if isinstance(part, np.random.Generator)}
         states: dict[str, dict[str, Array]] = {name: {} for name in self.parts if name not in own}
         for name, array in arrays.items():
             part, _, rest = name.partition("/")
             states.setdefault(part, {})[rest] = array
         if others := (generators.keys() ^ own) | (states.keys() ^ (self.parts.keys() - own)):
-            raise ValueError(f"{path}: of other parts than this training's: {', '.join(sorted(others))}")
+            raise ValueError(f"{path}: its parts differ from those of this training: {', '.join(sorted(others))}")
         before = {name: _copied(self.parts[name].state_dict()) for name in states}
         loaded = []
         try:
@@ -180,16 +180,16 @@ def _copied(state: dict[str, Array]) -> dict[str, Array]:
 
 
 def _check_generator(name: str, own: Any, state: Any) -> None:
-    """Refuse a state that is of another kind, or that NumPy would take and read beyond its arrays with."""
+    """Check a generator's state: its kind, and positions, which NumPy would use to read out of bounds."""
     type(own)().state = state
     for key, length in (("pos", 624), ("buffer_pos", 4)):  # of MT19937 and Philox
         place = state.get(key, state["state"].get(key, 0))
         if type(place) is not int or not 0 <= place <= length:
-            raise ValueError(f"{name}: {key} is {place!r}, out of its range from 0 to {length}")
+            raise ValueError(f"{name}: {key} must be from 0 to {length}, not {place!r}")
 
 
 def _as_list(value: Any) -> Any:
-    """Arrays and numbers of NumPy, as some generators have in their states, as JSON takes them."""
+    """NumPy arrays and scalars, which some generator states contain, as lists and numbers for JSON."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise TypeError(f"Checkpoints: a record holds what JSON can hold, not {type(value).__name__}")
+    raise TypeError(f"Checkpoints: the record must be representable as JSON, but contains {type(value).__name__}")

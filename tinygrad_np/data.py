@@ -1,4 +1,4 @@
-"""Read IDX files (the format of MNIST) and serve arrays in batches."""
+"""Read datasets in the IDX format, such as MNIST, and iterate over arrays in shuffled batches."""
 
 import gzip
 import math
@@ -15,22 +15,23 @@ from . import _validation as check
 from .tensor import Array
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
-CHUNK = 1 << 20  # bytes read at a time, so that memory follows what a file holds and not what its header promises
+CHUNK = 1 << 20  # bytes per read, so that memory grows with the data in a file and not with the sizes in its header
 
 
 def read_idx(path: str | os.PathLike[str]) -> Array:
-    """The array in an IDX file, raw or gzip-compressed (told apart by the first bytes, not by the name).
+    """The array in an IDX file, raw or compressed by gzip; the first bytes decide, not the file's name.
 
-    An IDX file is two zero bytes, a byte for the type of the elements (unsigned or signed byte, 16- or 32-bit
-    integer, 32- or 64-bit float), one for the number of dimensions, their sizes as big-endian 32-bit integers, and
-    the elements, big-endian, in C order. Source: Y. LeCun, "The MNIST database of handwritten digits".
+    An IDX file consists of two zero bytes, a byte for the type of the elements (unsigned or signed byte, 16- or 32-bit
+    integer, 32- or 64-bit float), a byte for the number of dimensions, the sizes as big-endian 32-bit integers, and the
+    elements, big-endian, in C order. Source: Y. LeCun, "The MNIST database of handwritten digits".
 
     Returns:
-        An array of that shape and type, in the machine's byte order.
+        An array of that shape and type, in native byte order.
 
     Raises:
         FileNotFoundError, PermissionError: as from `open`.
-        ValueError: no IDX file, damaged compression, or more or fewer bytes than the header says; names the file.
+        ValueError: the file is not in IDX format, its compression is damaged, or it has more or fewer bytes than its
+            header says. The message names the file.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -72,23 +73,24 @@ def _parse_idx(file: BinaryIO) -> Array:
 
 
 class Dataset(NamedTuple):
-    """Images, shape (n, height, width), uint8, and their labels, shape (n,), integers."""
+    """Images, shape (n, height, width), uint8, and labels, shape (n,), integers."""
 
     images: Array
     labels: Array
 
 
 def load_mnist(folder: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
-    """The training and the test set from the four files of MNIST, or of any dataset that comes in files so named.
+    """The training set and the test set of MNIST, or of any dataset in files with the same names.
 
     The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-    `t10k-labels-idx1-ubyte`, each of them raw or with `.gz`; images may have any size, labels any number of classes.
+    `t10k-labels-idx1-ubyte`, raw or compressed with the suffix `.gz`. Images may have any size, and labels any number
+    of classes.
 
     Raises:
-        FileNotFoundError: a file is missing; names it.
-        ValueError: a damaged file; images that are not 3-dimensional bytes, labels that are not 1-dimensional bytes,
-            none at all, more of the one than of the other, images of another size or labels of other classes in the
-            test set than in the training set; names the file.
+        FileNotFoundError: a file is missing. The message names it.
+        ValueError: a file is damaged or empty; images are not 3-dimensional or labels not 1-dimensional arrays of
+            bytes; there are more images than labels or the reverse; or the test set has another image size, or larger
+            labels, than the training set. The message names the file or the folder.
 
     >>> train, test = load_mnist("examples/data/mnist")
     >>> train.images.shape, test.labels.shape
@@ -99,8 +101,8 @@ def load_mnist(folder: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
         raise ValueError(f"{folder}: training images are {train.images.shape[1:]}, test images {test.images.shape[1:]}")
     if test.labels.max() > train.labels.max():
         raise ValueError(
-            f"{folder}: label {test.labels.max()} in the test set is out of range:"
-            f" those of the training set go from 0 to {train.labels.max()}"
+            f"{folder}: label {test.labels.max()} in the test set is out of range,"
+            f" expected 0 to {train.labels.max()} as in the training set"
         )
     return train, test
 
@@ -116,28 +118,28 @@ def _load_pair(folder: Path, part: str) -> Dataset:
         array = read_idx(path)
         if array.ndim != rank or array.dtype != np.uint8 or array.size == 0:
             raise ValueError(
-                f"{path}: expected {kind} as unsigned bytes in {rank} dimension{'s' * (rank > 1)},"
-                f" at least one of them; found shape {array.shape} of {array.dtype}"
+                f"{path}: expected {kind} as a nonempty array of unsigned bytes in {rank}"
+                f" dimension{'s' * (rank > 1)}, not shape {array.shape} of {array.dtype}"
             )
         arrays.append(array)
     images, labels = arrays
     if len(images) != len(labels):
-        raise ValueError(f"{path}: {len(labels)} labels for the {len(images)} images beside it")
+        raise ValueError(f"{path}: expected a label for each of {len(images)} images, not {len(labels)} labels")
     return Dataset(images, labels)
 
 
 class DataLoader:
-    """Arrays of equal length in batches: each iteration is one epoch, a tuple of arrays per batch.
+    """Iterate over arrays of equal length in batches; an iteration is one epoch and yields a tuple of arrays per batch.
 
     Args:
-        *arrays: what belongs together at each index, as images and labels.
-        batch_size: at least 1.
-        rng: shuffles every epoch anew; None keeps the order.
-        drop_last: leave out the last batch where it is shorter than the others.
+        *arrays: arrays whose elements at the same index belong together, such as images and labels.
+        batch_size: the number of elements per batch, at least 1.
+        rng: the generator that shuffles each epoch, or None to keep the order.
+        drop_last: whether to drop a last batch that is shorter than the others.
 
     Raises:
-        ValueError: no arrays, arrays of different lengths, an impossible batch size.
-        TypeError: something that is no ndarray, or an rng of another type than np.random.Generator.
+        ValueError: there are no arrays, their lengths differ, or the batch size is invalid.
+        TypeError: an argument is not an ndarray, or rng is not a np.random.Generator.
 
     >>> for (batch,) in DataLoader(np.arange(5), batch_size=2, rng=np.random.default_rng(0)):
     ...     print(batch)
@@ -153,7 +155,7 @@ class DataLoader:
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"DataLoader: argument {i} must be an ndarray, not {type(array).__name__}")
         if len({len(array) for array in arrays}) != 1:
-            raise ValueError(f"DataLoader: needs arrays of equal length, not of {[len(array) for array in arrays]}")
+            raise ValueError(f"DataLoader: expected arrays of equal length, not {[len(array) for array in arrays]}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be a positive integer, not {batch_size!r}")
         if not isinstance(rng, np.random.Generator | None):
@@ -181,16 +183,17 @@ class DataLoader:
         iteration = self._iteration
         for i in range(start, len(self)):
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
-            if iteration == self._iteration:  # no newer one has begun, and no state was loaded
+            if iteration == self._iteration:  # no newer iteration has begun, and no state was loaded
                 self._order, self._position = order, i + 1
             yield tuple(array[index] for array in self.arrays)
         if iteration == self._iteration:
             self._position = 0
 
     def state_dict(self) -> dict[str, Array]:
-        """Where the newest iteration is: the order of its epoch, and how many batches it has given; 0 after the last.
+        """The state of the latest iteration: the order of its epoch, and the number of batches it has yielded.
 
-        An epoch that was broken off counts as one that is under way. The generator is not part of it.
+        The position is 0 once an epoch is complete; an epoch that was left early counts as unfinished. The state of the
+        generator is not included.
 
         >>> loader = DataLoader(np.arange(5), batch_size=2)
         >>> _ = next(iter(loader))
@@ -201,16 +204,19 @@ class DataLoader:
         return {"order": self._order.astype(np.int64)} | {name: np.array(n, np.int64) for name, n in numbers.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Let the next iteration give the rest of the epoch that `state_dict` was taken in.
+        """Make the next iteration yield the remaining batches of the epoch in which the state was taken.
 
         Raises:
-            ValueError: it is of a loader of another length or batch size; nothing is changed.
+            ValueError: the state is from a loader with another length or batch size, or is invalid. Nothing is changed.
         """
         new = check.state("DataLoader", "state", state, self.state_dict())
         if new["batch_size"] != self.batch_size:
-            raise ValueError(f"DataLoader: the state is of batches of {new['batch_size']}, not of {self.batch_size}")
+            raise ValueError(f"DataLoader: the state has batch_size {new['batch_size']}, expected {self.batch_size}")
         order, position = new["order"], int(new["position"])
         if not 0 <= position <= len(self) or not np.array_equal(np.sort(order), np.arange(len(order))):
-            raise ValueError(f"DataLoader: no order of {len(order)} elements, or no position in it: {position}")
+            raise ValueError(
+                f"DataLoader: the state must hold a permutation of {len(order)} elements and a position from 0 to"
+                f" {len(self)}, and its position is {position}"
+            )
         self._order, self._position, self._continue = order.astype(np.int64), position, position > 0
         self._iteration += 1

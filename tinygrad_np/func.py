@@ -1,8 +1,10 @@
-"""Derivatives of functions: give one a function, get the function that computes its derivative.
+"""Differentiate functions: gradients, Jacobians, Hessians, and products with them.
 
-`grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors and of nested tuples,
-lists and dicts of them (*trees*, below), and nest to any order. A derivative that depends on anything else that
-requires a gradient (an outer argument, a parameter) is recorded too; otherwise it is a plain result.
+    slope = grad(loss)(weights, x)     # the gradient with respect to the first argument
+
+`grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
+lists and dicts of Tensors (*trees*), and nest to any order. A derivative that also depends on something else that
+requires a gradient, such as an outer argument or a parameter, is itself differentiable; otherwise it is detached.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,7 @@ Function = Callable[..., Any]
 
 
 def _leaves(tree: Any) -> list[Any]:
-    """What hangs in the tree, from left to right."""
+    """The leaves of a tree, from left to right."""
     if isinstance(tree, tuple | list):
         return [leaf for branch in tree for leaf in _leaves(branch)]
     if isinstance(tree, dict):
@@ -30,7 +32,7 @@ def _leaves(tree: Any) -> list[Any]:
 
 
 def _like(tree: Any, leaves: Any) -> Any:
-    """A tree of the same shape with other leaves, taken one by one from an iterator."""
+    """A tree of the same structure, with leaves taken from an iterator."""
     if isinstance(tree, tuple | list):
         branches = [_like(branch, leaves) for branch in tree]
         return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
@@ -40,22 +42,22 @@ def _like(tree: Any, leaves: Any) -> Any:
 
 
 def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
-    """The leaves of a tree in the order of another one's, which must be of the same shape; dicts go by their keys."""
+    """The leaves of a tree in the order of those of `like`, which must have the same structure; dicts match by key."""
     if isinstance(like, tuple | list):
         if not isinstance(tree, tuple | list) or len(tree) != len(like):
-            raise ValueError(f"{what}: expected {len(like)} branches, not {tree!r:.60}")
+            raise ValueError(f"{what}: expected a tuple or list of {len(like)} elements, not {tree!r:.60}")
         return [leaf for a, b in zip(tree, like, strict=True) for leaf in _leaves_like(a, b, what)]
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise ValueError(f"{what}: expected a dict of {sorted(like)}, not {tree!r:.60}")
+            raise ValueError(f"{what}: expected a dict with the keys {sorted(like)}, not {tree!r:.60}")
         return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
     if np.shape(tree) != np.shape(like):
-        raise ValueError(f"{what}: shape {np.shape(tree)} for {np.shape(like)}")
+        raise ValueError(f"{what}: expected shape {np.shape(like)}, not {np.shape(tree)}")
     return [tree]
 
 
 def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
-    """The tree with a Tensor to differentiate by at each leaf, and these Tensors."""
+    """The tree with a Tensor that requires a gradient at each leaf, and the list of these Tensors."""
     leaves = [
         +leaf
         if type(leaf) is Tensor and leaf.requires_grad
@@ -67,7 +69,7 @@ def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
 
 @contextmanager
 def _recording() -> Iterator[bool]:
-    """Operations inside are recorded, also under no_grad; what is yielded says whether results may stay recorded."""
+    """Record operations even under no_grad; yields False under no_grad, where results must be detached."""
     outside = tensor._pauses.get()
     token = tensor._pauses.set(0)
     try:
@@ -77,31 +79,31 @@ def _recording() -> Iterator[bool]:
 
 
 def _depends_on_more(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> bool:
-    """Whether the outputs were computed from anything that requires a gradient besides the inputs."""
+    """Whether the outputs depend on a leaf that requires a gradient and is not one of the inputs."""
     known = {id(x) for x in inputs if x.is_leaf}
     tracked = [y for y in outputs if type(y) is Tensor and y.requires_grad]
     return any(t.is_leaf and id(t) not in known for t in tensor._ancestors(tracked, None))
 
 
-def _with(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> list[Any]:
-    """The arguments with those of the given numbers replaced."""
+def _replaced(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> list[Any]:
+    """The arguments, with those at the given positions replaced."""
     replaced = dict(zip(numbers, trees, strict=True))
     return [replaced.get(i, a) for i, a in enumerate(args)]
 
 
-def _done(leaves: Sequence[Tensor]) -> None:
-    """Freeze the inputs once they are differentiated, so that an outer derivative does not see them."""
+def _freeze(leaves: Sequence[Tensor]) -> None:
+    """Make leaves stop requiring a gradient, so that an outer derivative ignores them."""
     for leaf in leaves:
         if leaf.is_leaf:
             leaf.requires_grad = False
 
 
 def _numbers(argnums: int | tuple[int, ...], args: Sequence[Any]) -> tuple[int, ...]:
-    """The numbers of the arguments to differentiate by, from 0."""
+    """argnums as a tuple of distinct positions, counted from 0."""
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     counted = tuple(i + len(args) if i < 0 else i for i in numbers)
     if not all(0 <= i < len(args) for i in counted) or len(set(counted)) < len(counted):
-        raise ValueError(f"argnums {argnums} do not name different ones of {len(args)} positional arguments")
+        raise ValueError(f"argnums must be distinct positions of the {len(args)} positional arguments, not {argnums}")
     return counted
 
 
@@ -110,12 +112,12 @@ def _outputs(function: Function, result: Any) -> list[Tensor]:
     for output in outputs:
         if type(output) is not Tensor:
             name = getattr(function, "__name__", "the function")
-            raise TypeError(f"{name} returned {type(output).__name__}; only of Tensors are there derivatives")
+            raise TypeError(f"{name} must return Tensors to be differentiated, not {type(output).__name__}")
     return outputs
 
 
 def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool) -> Any:
-    """As `tensor.grad`, but an output that nothing flows into is a constant, with a gradient of zeros."""
+    """Like `tensor.grad`, but outputs that do not require a gradient count as constants."""
     pairs = [(output, seed) for output, seed in zip(outputs, seeds, strict=True) if output.requires_grad]
     if not pairs:
         return [Tensor(np.zeros_like(x.data)) for x in inputs]
@@ -128,10 +130,10 @@ def _detached(tree: Any, record: bool) -> Any:
 
 
 def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Function) -> Function:
-    """The function of the same arguments that returns `derive(result, inputs, arranged, may_record)`.
+    """A function of the same arguments that returns `derive(result, inputs, arranged, may_record)`.
 
-    `inputs` are the Tensors to differentiate by, `arranged` puts a derivative by each into trees like the arguments,
-    and `may_record` says whether derivatives may be recorded.
+    `inputs` are the Tensors to differentiate with respect to, `arranged` maps one derivative for each of them to trees
+    like the arguments, and `may_record` says whether derivatives may be differentiable themselves.
     """
 
     @wraps(function)
@@ -144,8 +146,8 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
                 found = _like(trees, iter(leaves))
                 return found[0] if isinstance(argnums, int) else found
 
-            derived = derive(function(*_with(args, numbers, trees), **kwargs), inputs, arranged, may_record)
-            _done(inputs)
+            derived = derive(function(*_replaced(args, numbers, trees), **kwargs), inputs, arranged, may_record)
+            _freeze(inputs)
             return derived
 
     return derivative
@@ -155,19 +157,20 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
 
 
 def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """The function that returns both the value of a scalar function and its gradient.
+    """A function that returns the value and the gradient of a scalar function.
 
     Args:
-        function: returns a Tensor of one element; its differentiated arguments are trees of floating point Tensors,
+        function: returns a Tensor of one element. The arguments to differentiate are trees of floating point Tensors,
             arrays or numbers.
-        argnums: which positional argument to differentiate by, or which ones.
+        argnums: the position of the argument to differentiate with respect to, or a tuple of positions.
 
     Returns:
-        A function of the same arguments that returns `(value, gradient)`: the gradient is a tree like the argument, in
-        a tuple with others if argnums is one.
+        A function of the same arguments that returns `(value, gradient)`. The gradient is a tree like the argument, or
+        a tuple of such trees if argnums is a tuple.
 
     Raises:
-        TypeError, ValueError (when called): the function returned no Tensor, or one of several elements.
+        TypeError (when called): the function did not return a Tensor.
+        ValueError (when called): the Tensor has several elements, or argnums are invalid.
 
     >>> loss = lambda weights, x: ((x * weights["w"] + weights["b"]) ** 2).sum()
     >>> value, slope = value_and_grad(loss)({"w": 2.0, "b": 1.0}, np.array([1.0, 3.0], np.float32))
@@ -179,7 +182,7 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
         if type(value) is not Tensor or value.size != 1:
             shown = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
             raise (ValueError if type(value) is Tensor else TypeError)(
-                f"a gradient is taken of a function that returns a Tensor of one element, not {shown}; see jacobian"
+                f"the function must return a Tensor of one element to have a gradient, not {shown}; see jacobian"
             )
         record = may_record and _depends_on_more([value], inputs)
         return _detached(value, record), arranged(_gradients([value], inputs, [np.ones(value.shape)], record))
@@ -188,7 +191,7 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
 
 
 def grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """The gradient of a scalar function, as a function; see `value_and_grad`.
+    """A function that returns the gradient of a scalar function; see `value_and_grad`.
 
     >>> cube = lambda x: x**3
     >>> [float(f(2.0)) for f in (cube, grad(cube), grad(grad(cube)), grad(grad(grad(cube))))]
@@ -204,14 +207,14 @@ def grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
-    """The value of a function, and its vjp: from gradients of the outputs to those of the arguments.
+    """The value of a function and its vector-Jacobian product, which maps output gradients to argument gradients.
 
     Args:
         function: returns a tree of Tensors.
         *primals: its arguments, each a tree.
 
     Returns:
-        `(outputs, pull)`: `pull(gradients)` takes a tree like the outputs, and returns a tuple of trees like primals.
+        `(outputs, pull)`; `pull(gradients)` takes a tree like the outputs and returns a tuple of trees like primals.
 
     >>> y, pull = vjp(lambda a, b: a * b, 2.0, 3.0)
     >>> [float(g) for g in pull(1.0)]
@@ -233,7 +236,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
 
 
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-    """The value of a function, and its derivative along a direction.
+    """The value of a function and its Jacobian-vector product, the derivative along a direction.
 
     Args:
         function: returns a tree of Tensors.
@@ -241,10 +244,10 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         tangents: the direction, trees like the primals.
 
     Returns:
-        `(outputs, derivatives)`, trees alike.
+        `(outputs, derivatives)`, two trees of the same structure.
 
-    The vjp is linear in the output's gradient, so its own vjp there is the derivative (J. Townsend 2017, "A new trick
-    for calculating Jacobian vector products").
+    The vjp is linear in the gradient of the output, so the vjp of the vjp is the Jacobian-vector product (J. Townsend
+    2017, "A new trick for calculating Jacobian vector products").
 
     >>> y, dy = jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
     >>> dy
@@ -259,7 +262,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         gradients = _gradients(outputs, inputs, seeds, True)
         record = may_record and _depends_on_more([*outputs, *directions], inputs)
         derivatives = _gradients(gradients, seeds, directions, record)
-        _done([*inputs, *seeds])
+        _freeze([*inputs, *seeds])
         return _detached(result, record), _like(result, iter(derivatives))
 
 
@@ -267,15 +270,16 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
 
 def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """The function that returns every derivative of every output by every input.
+    """A function that returns the Jacobian: the derivatives of all outputs with respect to all inputs.
 
     Args:
         function: returns a tree of Tensors.
-        argnums: which positional argument to differentiate by, or which ones.
+        argnums: the position of the argument to differentiate with respect to, or a tuple of positions.
 
     Returns:
-        A function of the same arguments that returns a tree like the outputs of trees like the arguments, where an
-        output of shape S and an input of shape T meet in a Tensor of shape (*S, *T). One backward an output element.
+        A function of the same arguments. It returns a tree like the outputs, whose leaves are trees like the arguments;
+        the leaf for an output of shape S and an input of shape T has shape (*S, *T). It takes one backward pass per
+        output element.
 
     >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     Tensor([[2., 0.],
@@ -304,10 +308,9 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
 
 
 def hessian(function: Function, argnums: int = 0) -> Function:
-    """The function that returns all second derivatives of a scalar function by one argument.
+    """A function that returns the Hessian of a scalar function with respect to one argument.
 
-    Returns:
-        For an argument of shape S a Tensor of shape (*S, *S); for a tree, a tree of trees.
+    The Hessian is a Tensor of shape (*S, *S) for an argument of shape S, and a tree of trees for a tree.
 
     >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
     Tensor([[ 6.,  0.],
@@ -317,7 +320,7 @@ def hessian(function: Function, argnums: int = 0) -> Function:
 
 
 def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The Hessian of a scalar function times a direction, without the Hessian: the derivative of its gradient along it.
+    """The Hessian of a scalar function times a direction, computed without forming the Hessian.
 
     Args:
         function: returns a Tensor of one element.
@@ -336,5 +339,5 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
         record = may_record and _depends_on_more([*gradients, *directions], inputs)
         found = _gradients(gradients, inputs, directions, record)
-        _done(inputs)
+        _freeze(inputs)
         return _like(trees, iter(found))

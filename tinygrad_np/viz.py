@@ -1,11 +1,11 @@
-"""Pictures of computation graphs: what a Tensor was computed from, drawn by Graphviz.
+"""Draw computation graphs with Graphviz.
 
-    viz.render(loss, "loss.svg", model)                  # a picture; needs the program `dot`
+    viz.render(loss, "loss.svg", model)                  # an SVG file; needs the program `dot`
     viz.render(loss, "loss.svg", model, gradients=True)  # with the values and gradients of small Tensors
-    print(viz.graph(loss, model))                        # its source, which other programs draw as well
+    print(viz.graph(loss, model))                        # the DOT source, for other programs
 
-Operations are blue, and say what they return; Tensors that get a gradient are green, constants grey, the result is
-yellow.
+Operations are blue and show the dtype and shape of their results. Tensors that require a gradient are green, constants
+grey, and the final result is yellow.
 """
 
 import shutil
@@ -26,7 +26,7 @@ OPERATION = 'fillcolor="#e8f0fb", color="#5b7db1"'
 RESULT = 'fillcolor="#fdeccc", color="#c98a1b"'
 LEAF = 'style=filled, fillcolor="#e3f2df", color="#5d9150"'
 CONSTANT = 'style=filled, fillcolor="#f1f1f1", color="#9a9a9a"'
-SMALL = 6  # elements whose values still fit into a node
+SMALL = 6  # the largest number of elements whose values fit into a node
 
 
 def graph(
@@ -36,24 +36,24 @@ def graph(
     gradients: bool = False,
     horizontal: bool = False,
 ) -> str:
-    """The computation graph of a Tensor as text for Graphviz, from what it was computed from, above, to itself.
+    """The computation graph of a Tensor as DOT source, with the inputs at the top and the Tensor at the bottom.
 
-    The same computation gives the same text. Arrays, and Tensors without a gradient, are nodes of their own; numbers,
-    indices and keywords stand with their operation.
+    The same computation gives the same text. Arrays and Tensors without a gradient are nodes too; numbers, indices and
+    keyword arguments appear in the label of their operation.
 
     Args:
-        tensor: what was computed.
-        parameters: names for the Tensors in a Module or a dict; computed ones can have names, too.
-        gradients: show the value of each array of up to 6 elements in place of its dtype and shape, and the gradient of
-            `tensor`, a scalar, with respect to it. The graph is kept for a backward.
+        tensor: the result whose graph to draw.
+        parameters: a Module or a dict that names Tensors; results of operations may have names too.
+        gradients: for arrays of up to 6 elements, show the value instead of the dtype and shape, and the gradient of
+            `tensor`, which must be a scalar. The graph is kept for a later backward pass.
         horizontal: draw from left to right.
 
     Raises:
-        TypeError: no Tensor is given, or names of something else.
-        ValueError: `gradients` of a Tensor that is no scalar.
-        RuntimeError: the graph was freed by a backward. Draw it before that, or give that one `retain_graph=True`.
+        TypeError: `tensor` or a named value is not a Tensor.
+        ValueError: `gradients` is set and the Tensor is not a scalar.
+        RuntimeError: a backward pass has freed the graph. Draw it before, or pass `retain_graph=True` to that backward.
 
-    Source: the language, https://graphviz.org/doc/info/lang.html.
+    Source: the DOT language, https://graphviz.org/doc/info/lang.html.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> print("\\n".join(graph(np.sum(x * 2, axis=0), {"x": x}).splitlines()[3:]))
@@ -65,13 +65,13 @@ def graph(
     }
     """
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"the graph of a Tensor can be drawn, not of {type(tensor).__name__}")
+        raise TypeError(f"viz draws the graph of a Tensor, not of {type(tensor).__name__}")
     named = parameters.named_tensors() if isinstance(parameters, Module) else dict(parameters or {}).items()
     names = {id(t): name for name, t in named if _is_tensor(t, name)}
     small = [t for t in _ancestors([tensor], None) if t.requires_grad and t.size <= SMALL] if gradients else []
     gradient_of = dict(zip(map(id, small), grad(tensor, small, retain_graph=True), strict=True)) if gradients else {}
     lines = [HEAD, "  rankdir=LR"] if horizontal else [HEAD]
-    nodes: dict[int, str] = {}  # the names of the nodes, by the id of their Tensor or array
+    nodes: dict[int, str] = {}  # DOT node names, by the id of their Tensor or array
 
     def add(value: Any, title: str, look: str) -> None:
         facts = [_kind(value)] if not gradients or value.size > SMALL else [f"value {_numbers(value)}"]
@@ -83,7 +83,7 @@ def graph(
 
     for made in _ancestors([tensor], None):
         if made._node is None:
-            continue  # it is added before what was made of it
+            continue  # leaves are added with the first operation that uses them
         operation, args, _, kwargs, _ = made._node
         sources = [a for a in args if _is_node(a)]
         for a in sources:
@@ -104,25 +104,25 @@ def render(
     gradients: bool = False,
     horizontal: bool = False,
 ) -> None:
-    """Draw the computation graph of a Tensor into an SVG file; see `graph`.
+    """Draw the computation graph of a Tensor to an SVG file; see `graph` for the arguments.
 
     Raises:
-        ValueError: the file's name does not end in .svg; `gradients` of a Tensor that is no scalar.
-        RuntimeError: Graphviz's program `dot` is not installed, or fails; the graph was freed by a backward.
+        ValueError: the file's name does not end in .svg, or `gradients` is set and the Tensor is not a scalar.
+        RuntimeError: Graphviz's program `dot` is not installed or fails, or a backward pass has freed the graph.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> render(np.sum(x * 2), "graph.png")
     Traceback (most recent call last):
-    ValueError: render writes SVG: the file's name must end in .svg, not 'graph.png'
+    ValueError: render writes SVG files: the name must end in .svg, not 'graph.png'
     """
     if Path(path).suffix != ".svg":
-        raise ValueError(f"render writes SVG: the file's name must end in .svg, not {Path(path).name!r}")
+        raise ValueError(f"render writes SVG files: the name must end in .svg, not {Path(path).name!r}")
     source = graph(tensor, parameters, gradients=gradients, horizontal=horizontal)
     program = shutil.which("dot")
     if program is None:
         raise RuntimeError(
             "render needs Graphviz's program `dot`: apt install graphviz, brew install graphviz or conda install"
-            " graphviz; or draw the text of viz.graph() elsewhere"
+            " graphviz; or pass the output of viz.graph() to another program"
         )
     run = subprocess.run([program, "-Tsvg"], input=source.encode(), capture_output=True, check=False)
     if run.returncode:
@@ -132,7 +132,7 @@ def render(
 
 def _is_tensor(value: Any, name: str) -> bool:
     if not isinstance(value, Tensor):
-        raise TypeError(f"the names are of Tensors, but {name!r} is of {type(value).__name__}")
+        raise TypeError(f"parameters must name Tensors, but {name!r} is of type {type(value).__name__}")
     return True
 
 
@@ -153,7 +153,7 @@ def _numbers(value: Any) -> str:
 
 
 def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-    """The operation, with its arguments if some are not nodes: `add`, `sum(·, axis=0)`, `[:, 0]`."""
+    """An operation's label, with its arguments unless all are nodes: `add`, `sum(·, axis=0)`, `[:, 0]`."""
     if name == "getitem":
         return f"[{_shown(args[1]).removeprefix('(').removesuffix(')')}]"
     given = ["·" if _is_node(a) else _shown(a) for a in args]
@@ -163,7 +163,7 @@ def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A number, an index or an option, in few letters."""
+    """Short text for a number, an index or an option."""
     if isinstance(value, slice):
         ends = ["" if end is None else str(end) for end in (value.start, value.stop, value.step)]
         return ":".join(ends if ends[2] else ends[:2])
@@ -176,6 +176,6 @@ def _shown(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """For a label in quotes, where a backslash and & have meanings, and what cannot be printed could end it."""
+    """Text escaped for a quoted DOT label, where backslashes, quotes, & and unprintable characters have meanings."""
     printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return printable.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

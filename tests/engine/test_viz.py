@@ -133,7 +133,7 @@ def test_what_is_no_tensor_is_refused() -> None:
     x = Tensor([1.0], requires_grad=True)
     with pytest.raises(TypeError, match="not of ndarray"):
         viz.graph(np.ones(3))
-    with pytest.raises(TypeError, match="'x' is of ndarray"):
+    with pytest.raises(TypeError, match="'x' is of type ndarray"):
         viz.graph(x * 2, {"x": x.data})
 
 

@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path: Path, place: int) -
     assert len(damaged) == 1
     assert damaged[0].startswith(f"{newer}: ")
     older.write_bytes(older.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"no checkpoint in it is whole: .*step-0000000002.*; .*step-0000000001"):
+    with pytest.raises(ValueError, match=r"every checkpoint is damaged: .*step-0000000002.*; .*step-0000000001"):
         checkpoints.resume()
 
 
@@ -116,8 +116,11 @@ def test_a_checkpoint_of_another_training_changes_nothing(tmp_path: Path) -> Non
     before = other.bits()
     for parts, message in (
         (other.parts | {"more": nn.BatchNorm1d(2)}, "the state does not fit this more: bias is missing"),
-        ({"rng": other.rng, "average": other.average}, "of other parts than this training's: loader, model, optimizer"),
-        (other.parts | {"more": np.random.default_rng(0)}, "of other parts than this training's: more"),
+        (
+            {"rng": other.rng, "average": other.average},
+            "its parts differ from those of this training: loader, model, optimizer",
+        ),
+        (other.parts | {"more": np.random.default_rng(0)}, "its parts differ from those of this training: more"),
         (other.parts | {"loader": DataLoader(IMAGES[:5], batch_size=2)}, r"loader: order has shape \(40,\)"),
         (other.parts | {"model": nn.Linear(6, 3, rng=other.rng)}, "model: 0.bias is unknown"),
     ):
@@ -127,9 +130,9 @@ def test_a_checkpoint_of_another_training_changes_nothing(tmp_path: Path) -> Non
     with pytest.raises(TypeError, match=r"rng must be a np.random.Generator or have state_dict\(\)"):
         Checkpoints(tmp_path, rng=np.random)
     for name in ("loader", "model"):
-        with pytest.raises(ValueError, match=f"{name} draws from a generator that is not a part: give it, as rng=rng"):
+        with pytest.raises(ValueError, match=f"{name} uses a generator that is not a part; add it, as in rng=rng"):
             Checkpoints(tmp_path, **{name: other.parts[name]})
-    with pytest.raises(ValueError, match="has no slash, unlike 'a/b'"):
+    with pytest.raises(ValueError, match="cannot contain a slash, as 'a/b' does"):
         Checkpoints(tmp_path, **{"a/b": other.average})
     Checkpoints(tmp_path / "mt", rng=np.random.Generator(np.random.MT19937(0))).save(1)
     with pytest.raises(ValueError, match="state must be for a PCG64"):
@@ -144,7 +147,7 @@ def test_a_state_that_is_refused_late_is_put_back(tmp_path: Path) -> None:
     Checkpoints(tmp_path, **first.parts).save(1)
     other = Training(seed=5)
     before, state = other.bits(), other.rng.bit_generator.state
-    with pytest.raises(ValueError, match=r"step-0000000001.safetensors: .* batches of 20, not of 8"):
+    with pytest.raises(ValueError, match=r"step-0000000001.safetensors: .* batch_size 20, expected 8"):
         Checkpoints(tmp_path, **other.parts).resume()
     assert other.bits() == before
     assert other.rng.bit_generator.state == state
@@ -169,13 +172,13 @@ def test_going_back_within_an_iteration_gives_the_same_batches(tmp_path: Path) -
 def test_a_training_that_was_not_resumed_does_not_replace_a_longer_one(tmp_path: Path) -> None:
     Checkpoints(tmp_path, rng=np.random.default_rng(0)).save(1000)
     another = Checkpoints(tmp_path, rng=np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"holds later checkpoints than step 1: resume\(\) goes on from there"):
+    with pytest.raises(ValueError, match=r"has checkpoints later than step 1; call resume\(\) first"):
         another.save(1)
     another.resume()
     another.save(10**10)
     another.save(10**10 + 1)
     assert another.resume().step == 10**10 + 1
-    with pytest.raises(ValueError, match="a step is at least 0, not -1"):
+    with pytest.raises(ValueError, match="step must be at least 0, not -1"):
         another.save(-1)
 
 
@@ -219,7 +222,7 @@ def test_older_checkpoints_survive_a_full_disk(tmp_path: Path) -> None:
             checkpoints.save(2)
     finally:
         limits.setrlimit(limits.RLIMIT_FSIZE, (soft, hard))
-    with pytest.raises(TypeError, match="a record holds what JSON can hold, not set"):
+    with pytest.raises(TypeError, match="the record must be representable as JSON, but contains set"):
         checkpoints.save(2, {1})
     assert os.listdir(tmp_path) == ["step-0000000001.safetensors"]
 

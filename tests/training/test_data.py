@@ -105,12 +105,12 @@ def test_any_four_files_of_the_naming_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"train_labels": np.zeros(5, np.uint8)}, "train-labels.*5 labels for the 6 images"),
+        ({"train_labels": np.zeros(5, np.uint8)}, "train-labels.*a label for each of 6 images, not 5 labels"),
         ({"t10k_labels": np.array([0, 3], np.uint8)}, "label 3 in the test set is out of range.*0 to 2"),
         ({"t10k_images": np.zeros((2, 3, 3), np.uint8)}, r"training images are \(5, 4\), test images \(3, 3\)"),
-        ({"train_images": np.zeros((6, 20), np.uint8)}, r"train-images.*3 dimensions.*found shape \(6, 20\)"),
+        ({"train_images": np.zeros((6, 20), np.uint8)}, r"train-images.*3 dimensions, not shape \(6, 20\)"),
         ({"train_labels": np.zeros(6, np.int32)}, "train-labels.*unsigned bytes.*int32"),
-        ({"train_images": np.zeros((0, 5, 4), np.uint8)}, "at least one"),
+        ({"train_images": np.zeros((0, 5, 4), np.uint8)}, "a nonempty array"),
     ],
 )
 def test_datasets_that_do_not_fit_together_are_refused(
@@ -156,7 +156,7 @@ def test_epochs_are_shuffled_anew_and_repeat_with_the_seed() -> None:
 
 def test_impossible_loaders_are_refused() -> None:
     for arrays, batch_size, message in (
-        ([np.ones(3), np.ones(2)], 1, r"equal length, not of \[3, 2\]"),
+        ([np.ones(3), np.ones(2)], 1, r"equal length, not \[3, 2\]"),
         ([], 1, "equal length"),
         ([np.ones(3)], 0, "batch_size must be a positive integer, not 0"),
         ([np.ones(3)], 1.5, "batch_size must be a positive integer, not 1.5"),

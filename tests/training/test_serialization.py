@@ -53,7 +53,7 @@ def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with pytest.raises(FileNotFoundError, match=f"{path}: no such file"):
         serialization.load(path)
-    with pytest.raises(IsADirectoryError, match=f"{tmp_path}: a folder"):
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path}: is a folder"):
         serialization.load(tmp_path)
     serialization.save(path, {"a": np.ones(100)})
     whole = path.read_bytes()
