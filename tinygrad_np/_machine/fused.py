@@ -1,9 +1,9 @@
-"""Add to an array in place: another one, or a product of matrices as it is computed, in one pass over memory.
+"""Update an array in place with another array, or with a matrix product, in one pass over memory.
 
     scale_and_add(weights, 0.99, gradient, -0.1)          # weights <- 0.99 weights - 0.1 gradient
     scale_and_add(weights, 0.99, Product(a, b), -0.1)     # weights <- 0.99 weights - 0.1 (a @ b)
 
-It is what makes the step of an optimiser fast; TINYGRAD_NP_TUNING=off in the environment leaves it to NumPy alone.
+Optimiser steps are fast because of it. With TINYGRAD_NP_TUNING=off in the environment it uses NumPy alone.
 """
 
 import ctypes
@@ -21,17 +21,17 @@ def product(a: Any, b: Any) -> Any:
     return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
 
 
-BLOCK = 65536  # elements: 256 KB of float32, two of which stay in a level-2 cache
-FEW = 8192  # elements below which NumPy's three short passes take less than a call through ctypes: 1.6 against 4 us
+BLOCK = 65536  # elements: 256 KB of float32, so that two blocks fit into a level-2 cache
+FEW = 8192  # below this many elements NumPy's three passes are faster than a call through ctypes: 1.6 against 4 us
 
 
 def scale_and_add(y: Array, beta: float, x: "Array | Product", alpha: float) -> None:
-    """y <- beta * y + alpha * x, in place, for arrays of the same shape, or for a product that does not read from y.
+    """y <- beta * y + alpha * x, in place, for arrays of the same shape, or for a product that does not read y.
 
-    In OpenBLAS it is one pass over memory: 0.22 ms for 784 x 1024 float32 and 0.010 ms for 784 x 64, where NumPy, block
-    by block, takes 0.39 and 0.018 ms. A product is added as it is computed: 0.56 ms for 784 x 64 x 1024 on two threads,
-    where computing it takes 0.59 and adding it 0.27 ms. At a beta or alpha of 0 OpenBLAS would not look at y or x, be
-    they NaN.
+    OpenBLAS does it in one pass over memory: 0.22 ms for 784 x 1024 float32 and 0.010 ms for 784 x 64, where NumPy,
+    block by block, takes 0.39 and 0.018 ms. A product is added while it is computed: 0.56 ms for 784 x 64 x 1024 on two
+    threads, where computing it takes 0.59 ms and adding it 0.27 ms. NumPy is used if beta or alpha is 0, because
+    OpenBLAS would then ignore y or x even if they are NaN.
 
     >>> y = np.array([1.0, 2.0])
     >>> scale_and_add(y, 0.5, np.array([10.0, 10.0]), 0.1)
@@ -39,7 +39,7 @@ def scale_and_add(y: Array, beta: float, x: "Array | Product", alpha: float) -> 
     array([1.5, 2. ])
     """
     if isinstance(x, Product):
-        if _added(y, beta, x, alpha):
+        if _add_by_openblas(y, beta, x, alpha):
             return
         x = x.computed()
     alike = x.dtype == y.dtype and x.shape == y.shape and y.flags.c_contiguous and x.flags.c_contiguous
@@ -62,8 +62,8 @@ def _scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
     y += scaled
 
 
-def _added(y: Array, beta: float, x: Product, alpha: float) -> bool:
-    """Whether OpenBLAS could add the product as it computed it."""
+def _add_by_openblas(y: Array, beta: float, x: Product, alpha: float) -> bool:
+    """Add the product in OpenBLAS if possible, and return whether it was."""
     function = _GEMM.get(y.dtype)
     a, b = _layout(x.a), _layout(x.b)
     possible = y.shape == x.shape and y.dtype == x.dtype and y.flags.c_contiguous and y.flags.writeable
@@ -77,20 +77,20 @@ def _added(y: Array, beta: float, x: Product, alpha: float) -> bool:
     return True
 
 
-ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # of cblas.h
+ROW_MAJOR, NOT_TRANSPOSED, TRANSPOSED = 101, 111, 112  # from cblas.h
 
 
 def _layout(matrix: Array) -> tuple[int, int] | None:
-    """How BLAS finds the elements of a matrix, with the length of its rows in memory; None if it could not."""
+    """The BLAS transpose flag and leading dimension of a matrix; None if BLAS cannot read it."""
     if not matrix.flags.aligned:
         return None
     if matrix.flags.c_contiguous:
-        return AS_IT_IS, matrix.shape[1]
+        return NOT_TRANSPOSED, matrix.shape[1]
     return (TRANSPOSED, matrix.shape[0]) if matrix.flags.f_contiguous else None
 
 
 def _find_typed(name: str, parameters: str) -> "dict[np.dtype[Any], Any]":
-    """A function of BLAS, by dtype; its parameters are e(numerations), i(ntegers), r(eal numbers) and p(ointers)."""
+    """A BLAS function by dtype; `parameters` are e(numerations), i(ntegers), r(eal numbers) and p(ointers)."""
     found: dict[np.dtype[Any], Any] = {}
     for prefix, dtype, real in (("s", np.float32, ctypes.c_float), ("d", np.float64, ctypes.c_double)):
         function = None if OFF else find(f"cblas_{prefix}{name}")

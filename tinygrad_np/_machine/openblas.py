@@ -1,7 +1,9 @@
-"""Choose the kernels of NumPy's OpenBLAS, which needs this file to be imported before NumPy, and set its threads.
+"""Choose the kernels of NumPy's OpenBLAS, and set the number of its threads.
 
-tinygrad_np.set_num_threads(1)                # of the matrix products; get_num_threads() tells
-tinygrad_np.fit_threads(64 * 784 * 1024)      # as many as suit products of this size
+    tinygrad_np.set_num_threads(1)                # the number of threads of a matrix product; see get_num_threads()
+    tinygrad_np.fit_threads(64 * 784 * 1024)      # the number that suits products of this size
+
+Kernels can only be chosen if this module is imported before NumPy.
 """
 
 import ctypes
@@ -13,15 +15,15 @@ from typing import Any
 OFF = os.environ.get("TINYGRAD_NP_TUNING", "").lower() == "off"
 
 
-# --- kernels: before NumPy is there ----------------------------------------------------------------------------------
+# --- kernels, chosen before NumPy is imported ------------------------------------------------------------------------
 
 
 def choose_kernels(cpuinfo: str, machine: str, environment: "os._Environ[str] | dict[str, str]") -> str | None:
-    """The kernels to ask OpenBLAS for, or None to leave the choice to it.
+    """The name of the OpenBLAS kernels to request, or None to leave the choice to OpenBLAS.
 
-    NumPy 2.4's OpenBLAS 0.3.31 does not know AMD's family 26 (Zen 5) and may fall back to AVX2 kernels there, half as
-    fast as its AVX-512 ones (240 against 466 GFLOP/s for a product of 2048 x 2048 float32); later ones do know it
-    (OpenMathLib/OpenBLAS#6033). All other processors, and what the user has set, are left alone.
+    OpenBLAS 0.3.31, in NumPy 2.4, does not know AMD's family 26 (Zen 5) and may fall back to AVX2 kernels there, half
+    as fast as its AVX-512 kernels (240 against 466 GFLOP/s for a product of 2048 x 2048 float32). Later versions know
+    it (OpenMathLib/OpenBLAS#6033). For other processors, and if the user has set OPENBLAS_CORETYPE, it returns None.
     """
     if machine not in ("x86_64", "AMD64") or "OPENBLAS_CORETYPE" in environment:
         return None
@@ -44,54 +46,54 @@ def _read_cpuinfo() -> str:
         return ""
 
 
-def _ask_for_kernels() -> tuple[bool, str]:
-    """Whether OPENBLAS_CORETYPE was set, for OpenBLAS to read when NumPy is imported, and why or why not."""
+def _request_kernels() -> tuple[bool, str]:
+    """Set OPENBLAS_CORETYPE if useful, before NumPy loads OpenBLAS; return whether it was set, and the reason."""
     if OFF:
-        return False, "nothing chosen: TINYGRAD_NP_TUNING=off"
+        return False, "OpenBLAS's choice: TINYGRAD_NP_TUNING=off"
     kernels = choose_kernels(_read_cpuinfo(), platform.machine(), os.environ)
     if "numpy" in sys.modules:
         hint = f"; import tinygrad_np first, or set OPENBLAS_CORETYPE={kernels}, for faster products" if kernels else ""
-        return False, f"nothing chosen: NumPy was imported before{hint}"
+        return False, f"OpenBLAS's choice: NumPy was imported before{hint}"
     if kernels is None:
         given = os.environ.get("OPENBLAS_CORETYPE")
         return (
             False,
-            f"nothing chosen: {f'OPENBLAS_CORETYPE={given} is set' if given else 'OpenBLAS knows this processor'}",
+            f"OpenBLAS's choice: {f'OPENBLAS_CORETYPE={given} is set' if given else 'it knows this processor'}",
         )
     os.environ["OPENBLAS_CORETYPE"] = kernels
     return True, f"{kernels} chosen: OpenBLAS may not know this AMD processor's AVX-512"
 
 
-# After a product, OpenBLAS's threads wait busily for the next one, for more than 100 ms, and keep cores from whatever
-# else would run there, `threads.run` above all. 2**20 ticks of the processor's clock are enough between the products
-# of a step: an epoch of examples/mnist_cnn.py takes 30 s in place of 39 on two cores, and half of the processors' time;
-# 784-1024-10 takes as long as before, and with 2**18 ticks 6 % longer.
-PATIENCE = "20"
+# After a product, OpenBLAS's threads spin for more than 100 ms waiting for the next one. They occupy cores that other
+# code needs, above all `threads.run`. A timeout of 2**20 clock ticks is long enough between the products of a step: an
+# epoch of examples/mnist_cnn.py takes 30 s instead of 39 on two cores, and half the CPU time. An epoch of 784-1024-10
+# takes as long as before; with 2**18 ticks it takes 6 % longer.
+THREAD_TIMEOUT = "20"
 
 
-def _ask_for_patience() -> bool:
-    """Whether OPENBLAS_THREAD_TIMEOUT was set, for OpenBLAS to read when NumPy is imported."""
+def _request_thread_timeout() -> bool:
+    """Set OPENBLAS_THREAD_TIMEOUT before NumPy loads OpenBLAS, and return whether it was set."""
     if OFF or "numpy" in sys.modules or "OPENBLAS_THREAD_TIMEOUT" in os.environ:
         return False
-    os.environ["OPENBLAS_THREAD_TIMEOUT"] = PATIENCE
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = THREAD_TIMEOUT
     return True
 
 
-_asked_for_kernels, kernels_reason = _ask_for_kernels()
-_asked_for_patience = _ask_for_patience()
+_requested_kernels, kernels_reason = _request_kernels()
+_requested_thread_timeout = _request_thread_timeout()
 
-import numpy as np  # noqa: E402 - only now that the kernels are chosen
+import numpy as np  # noqa: E402 - after the kernels are chosen
 
-if _asked_for_kernels:  # OpenBLAS has read it, and the processes that this one starts choose for themselves
+if _requested_kernels:  # OpenBLAS has read it; child processes must choose for themselves
     del os.environ["OPENBLAS_CORETYPE"]
-if _asked_for_patience:
+if _requested_thread_timeout:
     del os.environ["OPENBLAS_THREAD_TIMEOUT"]
 
 # --- the library that NumPy has loaded -------------------------------------------------------------------------------
 
 
 def find(name: str) -> Any:
-    """A function of the OpenBLAS that NumPy's products run on, with what its integers are; None in other BLAS."""
+    """A function of NumPy's OpenBLAS, with its integer type in `.integer`; None if NumPy uses another BLAS."""
     try:
         library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
     except (AttributeError, OSError):
@@ -108,7 +110,7 @@ _set_threads, _get_threads = find("openblas_set_num_threads"), find("openblas_ge
 
 
 def is_openblas() -> bool:
-    """Whether NumPy runs on an OpenBLAS, whose threads can be counted and set.
+    """Whether NumPy uses OpenBLAS, whose number of threads can be read and set.
 
     >>> is_openblas() in (True, False)
     True
@@ -117,14 +119,14 @@ def is_openblas() -> bool:
 
 
 def set_num_threads(n: int) -> None:
-    """Set how many threads a matrix product may use.
+    """Set the number of threads that a matrix product may use.
 
-    For small products, and beside other busy processes, one is best; `fit_threads` has the figures. Products may
-    differ in their last bits from one number to another.
+    One thread is best for small products and next to other busy processes; `fit_threads` has measurements. The last
+    bits of a product may depend on the number of threads.
 
     Raises:
-        ValueError: n is no positive integer.
-        RuntimeError: NumPy runs on another BLAS than OpenBLAS, which has its own way.
+        ValueError: n is not a positive integer.
+        RuntimeError: NumPy uses a BLAS other than OpenBLAS, which has its own way to set threads.
 
     >>> before = get_num_threads()
     >>> set_num_threads(1)
@@ -133,22 +135,22 @@ def set_num_threads(n: int) -> None:
     >>> set_num_threads(before)
     """
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        raise ValueError(f"set_num_threads: must be a positive integer, not {n!r}")
+        raise ValueError(f"set_num_threads: n must be a positive integer, not {n!r}")
     if _set_threads is None:
-        raise RuntimeError("set_num_threads: NumPy does not run on an OpenBLAS; use what its BLAS offers")
+        raise RuntimeError("set_num_threads: NumPy does not use OpenBLAS; set the threads of its BLAS directly")
     _set_threads(int(n))
 
 
-SMALL = 8_000_000  # multiply-adds; a batch of 64 images of MNIST into 160 units
-BY_USER = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # what OpenBLAS reads itself
+SMALL = 8_000_000  # multiply-adds, as for a batch of 64 MNIST images and 160 hidden units
+BY_USER = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # variables that OpenBLAS reads itself
 
 
 def fit_threads(multiply_adds: int) -> None:
-    """Set the number of threads that suits products of this size: one below 8 million multiply-adds, else all cores.
+    """Set the number of threads that suits products of a size: one below 8 million multiply-adds, else one per core.
 
-    It goes by the size alone, never by how busy the machine is, so that the same program gives the same bits. What the
-    user has set in the environment is left alone, and so are other BLAS. An epoch of MNIST on two cores
-    (`python -m benchmarks.contention`):
+    The number depends on the size alone, never on the load of the machine, so that the same program gives the same
+    bits. Numbers that the user has set in the environment are kept. With another BLAS it does nothing. An epoch of
+    MNIST on two cores (`python -m benchmarks.contention`):
 
     | hidden units | threads | idle | beside a busy process |
     | --- | --- | --- | --- |
@@ -157,12 +159,12 @@ def fit_threads(multiply_adds: int) -> None:
     | 1024 | 1 | 2.13 s | 2.00 s |
     | 1024 | 2 | 1.50 s | 4.66 s |
 
-    OpenBLAS's second thread waits busily, and loses its core to the neighbour when it is needed. Halves of a product on
-    two threads of our own, which sleep in between, would not; but waking one takes 50 us, which made the two large
-    products of a step 8 % slower at 1024 and 40 % at 256 units.
+    OpenBLAS's second thread spins while it waits, and has lost its core to the other process when it is needed. Two
+    threads of our own that sleep between products would avoid this, but waking one takes 50 us, which made the two
+    large products of a step 8 % slower at 1024 units and 40 % slower at 256.
 
     Args:
-        multiply_adds: of the largest product, rows * inner * columns.
+        multiply_adds: the size of the largest product, rows * inner * columns.
 
     >>> fit_threads(64 * 784 * 1024)
     """
@@ -175,21 +177,21 @@ def _cores() -> int:
 
 
 def get_num_threads() -> int:
-    """How many threads a matrix product may use: as many as there are cores, unless it is set.
+    """The number of threads that a matrix product may use; by default, one per core.
 
     Raises:
-        RuntimeError: NumPy runs on another BLAS than OpenBLAS.
+        RuntimeError: NumPy uses a BLAS other than OpenBLAS.
 
     >>> get_num_threads() >= 1
     True
     """
     if _get_threads is None:
-        raise RuntimeError("get_num_threads: NumPy does not run on an OpenBLAS; use what its BLAS offers")
+        raise RuntimeError("get_num_threads: NumPy does not use OpenBLAS; ask its BLAS directly")
     return int(_get_threads())
 
 
 def kernels() -> str | None:
-    """The name of OpenBLAS's kernels, as "SkylakeX"; None in other BLAS.
+    """The name of OpenBLAS's kernels, such as "SkylakeX"; None for another BLAS.
 
     >>> kernels() is None or kernels().isalnum()
     True

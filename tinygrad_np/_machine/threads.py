@@ -1,7 +1,7 @@
 """Run independent pieces of work on all cores: `results = run(work, pieces)`, in the order of the pieces.
 
-Each piece computes on one thread of OpenBLAS, so that its bits do not depend on how many there are, and a piece that
-must wait for a busy core holds up no other. As many threads are used as a matrix product may use (`set_num_threads`).
+Within a piece OpenBLAS uses one thread, so that results do not depend on the number of threads, and a piece that waits
+for a busy core does not delay the others. `set_num_threads` sets the number of threads, as for matrix products.
 """
 
 import contextvars
@@ -18,8 +18,8 @@ Result = TypeVar("Result")
 def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
     """`[work(piece) for piece in pieces]`, where `work` mostly releases the GIL.
 
-    What `work` raises is raised, when every piece that was begun has ended. Threads are started for each call, which
-    costs 50 us each, and none waits in between: a fork is safe, and a neighbour keeps its cores.
+    If `work` raises, the first error is raised again after all pieces in progress have ended. Each call starts its own
+    threads, which takes 50 us per thread. None exist between calls, so forking is safe and no cores are occupied.
 
     >>> run(lambda x: x * x, range(5))
     [0, 1, 4, 9, 16]
@@ -27,7 +27,7 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
     with _OneThread() as threads:
         results: list[Any] = [None] * len(pieces)
         errors: list[BaseException] = []
-        queue = iter(enumerate(pieces))  # next() of which is one step for all threads
+        queue = iter(enumerate(pieces))  # shared by all threads; next() is atomic under the GIL
 
         def take_turns() -> None:
             try:
@@ -35,11 +35,11 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
                     results[i] = work(piece)
             except BaseException as error:
                 errors.append(error)
-                for _ in queue:  # the others stop after the piece that they are at
+                for _ in queue:  # empty the queue, so that the other threads stop after their current piece
                     pass
 
         others = [
-            threading.Thread(target=contextvars.copy_context().run, args=(take_turns,))  # with errstate and no_grad
+            threading.Thread(target=contextvars.copy_context().run, args=(take_turns,))  # keeps errstate and no_grad
             for _ in range(min(threads, len(pieces)) - 1)
         ]
         for thread in others:
@@ -53,7 +53,7 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
 
 
 class _OneThread:
-    """While any thread is inside, a product of matrices runs on one thread; gives the number that it was before."""
+    """Context in which matrix products use one thread, while any thread is in it; yields the number of before."""
 
     lock = threading.Lock()
     inside = 0

@@ -1,6 +1,6 @@
-"""Prove that gradients are right: `check_gradients` compares them with finite differences, to any order.
+"""Check gradients: `check_gradients` compares them with finite differences, to any order.
 
-`tinygrad_np.testing.strategies` (which needs hypothesis) draws the arguments for such proofs.
+`tinygrad_np.testing.strategies` (which needs Hypothesis) draws arguments for property-based tests.
 """
 
 from .gradients import check_gradients

@@ -1,6 +1,6 @@
-"""The gradients that are a convention or a trap: required values, as data for the tests and for the reference.
+"""Gradients that are a convention or easy to get wrong, as a table for the tests and for OPERATIONS.md.
 
-Each row holds to the last digit, in float64, with an output gradient of ones, and without a warning.
+Each gradient holds exactly, in float64, for an output gradient of ones, and is computed without a warning.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ INF = np.inf
 
 
 class Convention(NamedTuple):
-    """A function, its inputs, and the gradient that each must get; `peers_disagree` where others give another."""
+    """A function, its inputs, and their required gradients; `peers_disagree` if another framework gives others."""
 
     name: str
     function: Callable[..., Any]

@@ -16,24 +16,23 @@ STEP = 1e-3
 def check_gradients(
     function: Callable[..., Any], *inputs: Any, order: int = 1, rtol: float = 1e-6, atol: float = 1e-8, name: str = ""
 ) -> None:
-    """Raise unless the gradients of `function` agree with finite differences of its values, at these inputs.
+    """Raise an AssertionError if gradients of a function differ from finite differences of its values.
 
-    The derivative along one random direction is compared for each argument, which takes four evaluations however many
-    elements there are; only to report a failure does it look at each element. Along the direction all elements count
-    alike, however large their gradients; an error below `rtol` times their number can hide. Arguments move by up to
-    0.002: keep that far away from kinks.
+    For each argument the derivative along one random direction is compared, which takes four evaluations for any number
+    of elements. Single elements are compared only to report a failure. The direction is scaled so that all elements
+    contribute equally, however large their gradients; a relative error in one element smaller than `rtol` times the
+    number of elements can go undetected. Arguments move by up to 0.002, so keep them that far from kinks.
 
     Args:
-        function: takes Tensors, returns a Tensor (or a tuple or list of them), and always the same for the same inputs.
-        *inputs: arrays, Tensors or numbers. The floating point ones are checked, in float64; others are passed as
-            they are.
-        order: how many derivatives to check: with 2 also the second, as gradients of the gradients.
-        rtol, atol: how far the two numbers may differ, relatively and absolutely.
-        name: what to call the function in the message; its own name by default.
+        function: a deterministic function of Tensors that returns a Tensor, or a tuple or list of Tensors.
+        *inputs: arrays, Tensors or numbers. Floating point inputs are checked, in float64; others are passed unchanged.
+        order: the highest order of derivatives to check; 2 also checks the gradients of the gradients.
+        rtol, atol: the relative and absolute tolerance.
+        name: the name of the function in messages; by default its `__name__`.
 
     Raises:
-        AssertionError: a gradient is wrong. It names the function, the argument, the index and both numbers.
-        ValueError: nothing to check, or an order below 1.
+        AssertionError: a gradient is wrong. The message names the function, the argument, the index and both values.
+        ValueError: no input is floating point, or order is below 1.
 
     Source: P. J. Davis and P. Rabinowitz, Methods of Numerical Integration; the weights are those of the five-point
     stencil in B. Fornberg, Mathematics of Computation 51 (1988), table 1.
@@ -60,21 +59,23 @@ def check_gradients(
         return given, list(result) if isinstance(result, tuple | list) else [result]
 
     given, results = run(arguments, requires_grad=True)
-    differentiable = [k for k, y in enumerate(results) if type(y) is Tensor and y.requires_grad]  # others are constants
+    differentiable = [
+        k for k, y in enumerate(results) if type(y) is Tensor and y.requires_grad
+    ]  # the rest are constants
     if not differentiable:
         raise AssertionError(f"{name}: no output depends on the inputs")
     weights = [_random(rng, results[k].shape) for k in differentiable]
     gradients = grad([results[k] for k in differentiable], [given[i] for i in checked], weights)
 
     def value(arguments: Sequence[Any]) -> float:
-        _, results = run(arguments, requires_grad=False)  # a third of the time of recording it
+        _, results = run(arguments, requires_grad=False)  # takes a third of the time of recording
         arrays = (results[k].data if type(results[k]) is Tensor else results[k] for k in differentiable)
         return float(sum(np.sum(w * array) for w, array in zip(weights, arrays, strict=True)))
 
     for i, gradient in zip(checked, gradients, strict=True):
         x = arguments[i]
         if (gradient.shape, gradient.dtype) != (x.shape, x.dtype):
-            kind = f"{gradient.dtype}{list(gradient.shape)}, the argument {x.dtype}{list(x.shape)}"
+            kind = f"{gradient.dtype}{list(gradient.shape)}, but the argument is {x.dtype}{list(x.shape)}"
             raise AssertionError(f"{name}: the gradient of argument {i} is {kind}")
 
         def slope(direction: Array, i: int = i, x: Array = x) -> float:
@@ -86,7 +87,7 @@ def check_gradients(
         if _close(found, expected, rtol, atol):
             continue
         where = "along a random direction"
-        for index in np.ndindex(x.shape):  # which element it is
+        for index in np.ndindex(x.shape):  # find a wrong element for the message
             unit = np.zeros(x.shape)
             unit[index] = 1
             if not _close(float(gradient.data[index]), slope(unit), rtol, atol):
@@ -95,7 +96,7 @@ def check_gradients(
         numbers = f"is {found:.8g}, finite differences give {expected:.8g}"
         raise AssertionError(f"{name}: the gradient of argument {i} {where} {numbers}")
 
-    if order > 1:  # the gradients are functions too, of the inputs and of the outputs' own gradients
+    if order > 1:  # check the gradients as functions of the inputs and of the output gradients
 
         def gradients_of(*inputs: Any) -> Any:
             recorded = any(type(value) is Tensor and value.requires_grad for value in inputs)
@@ -113,20 +114,20 @@ def check_gradients(
 
 
 def _as_argument(value: Any) -> Any:
-    """Floating point as a float64 array, other arrays as arrays, anything else as it is."""
+    """The value as an array (in float64 if floating point), or unchanged if it is not numeric."""
     value = value.data if isinstance(value, Tensor) else value
     if isinstance(value, np.ndarray | np.generic | float | list):
-        value = np.asarray(value)  # no copy of float64: strides are part of the test
+        value = np.asarray(value)  # does not copy float64, so strides are tested too
         return value.astype(np.float64, copy=False) if value.dtype.kind == "f" else value
     return value
 
 
 def _close(found: float, expected: float, rtol: float, atol: float) -> bool:
-    """`np.isclose` of two numbers, in a hundredth of its time."""
+    """`np.isclose` for two floats, a hundred times as fast."""
     return found == expected or abs(found - expected) <= atol + rtol * abs(expected) < math.inf
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Numbers of either sign, none of them near zero."""
+    """Random numbers of either sign with magnitudes from 0.5 to 1."""
     x = rng.uniform(-0.5, 0.5, shape)
     return np.asarray(x + np.copysign(0.5, x))

@@ -1,4 +1,4 @@
-"""Write OPERATIONS.md, the table of operations, from the registry: `python -m tinygrad_np.testing.reference`."""
+"""Generate OPERATIONS.md, the table of operations, from the registry: `python -m tinygrad_np.testing.reference`."""
 
 import inspect
 from pathlib import Path
@@ -11,8 +11,8 @@ from ..tensor import Composite, Constant, Primitive, Tensor, name_of, registry
 from .conventions import CONVENTIONS
 
 PATH = Path(__file__).parent.parent / "OPERATIONS.md"
-# Required arguments of composites that are no numbers to differentiate by.
-NO_NUMBERS = {
+# Required arguments of composites that are not differentiable.
+NOT_DIFFERENTIABLE = {
     "axis", "condition", "condlist", "dtype", "indices", "indices_or_sections", "kth", "n", "obj", "pad_width",
     "q", "repeats", "reps", "subscripts",
 }  # fmt: skip
@@ -28,27 +28,27 @@ def is_numpys(function: Any) -> bool:
 
 
 def differentiable_functions() -> "list[Primitive | Composite]":
-    """The entries of NumPy's functions, by name."""
+    """The registry entries of NumPy functions that have a gradient, sorted by name."""
     found = [e for f, e in registry.items() if is_numpys(f) and not isinstance(e, Constant)]
     return sorted(found, key=lambda entry: entry.name.lower())
 
 
 def differentiable_methods() -> list[str]:
-    """The methods of ndarray that a Tensor has, of a function with a gradient."""
+    """The names of ndarray methods that Tensor has and that have a gradient."""
     without = {name_of(f) for f, e in registry.items() if isinstance(e, Constant)} | {"item"}
     return [name for name in METHODS if name not in without and name != "choose"]
 
 
 def _signature(entry: "Primitive | Composite") -> tuple[str, str]:
-    """The differentiable arguments, and the others, of an operation."""
+    """The differentiable arguments of an operation and its other arguments, as text."""
     if isinstance(entry, Composite):
         parameters = [p for p in inspect.signature(entry.implementation).parameters.values() if p.name != "ufunc"]
         needed = [
             f"*{p.name}" if p.kind is p.VAR_POSITIONAL else p.name
             for p in parameters
-            if p.default is p.empty and p.name not in NO_NUMBERS
+            if p.default is p.empty and p.name not in NOT_DIFFERENTIABLE
         ]
-        others = {p.name for p in parameters if p.default is not p.empty or p.name in NO_NUMBERS}
+        others = {p.name for p in parameters if p.default is not p.empty or p.name in NOT_DIFFERENTIABLE}
         return ", ".join(needed), ", ".join(sorted(others))
     if entry.arity is None:
         return "all", ", ".join(sorted(entry.keywords))
@@ -62,13 +62,13 @@ def _shown(values: tuple[Any, ...]) -> str:
 
 
 def text() -> str:
-    """The whole file."""
+    """The contents of OPERATIONS.md."""
     functions, methods = differentiable_functions(), differentiable_methods()
-    home = "tinygrad_np.ops."  # and not what a user registered
+    home = "tinygrad_np.ops."  # leaves out what users registered
     entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_"}
     composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
-    in_other_words = {name for name in entries if name == "getitem" or name.endswith("_at")}
-    own = sorted((entries | composed) - in_other_words)
+    internal = {name for name in entries if name == "getitem" or name.endswith("_at")}
+    own = sorted((entries | composed) - internal)
     constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
     conventions = "\n".join(
@@ -83,35 +83,38 @@ def text() -> str:
 
 # Operations
 
-{len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. A keyword that is not
-listed is refused, by name; so is a function that is not listed. `out=` and `dtype=` are always refused, and so are
-complex numbers and with them `np.fft`.
+{len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. Functions and keywords
+that are not listed raise an error that names them. `out=` and `dtype=` always raise, and so do complex numbers and with
+them `np.fft`.
 
 | function | arguments with a gradient | other arguments and keywords |
 | --- | --- | --- |
 {rows}
 
-**Methods of a Tensor**, each NumPy's function of that name: {listed(methods)}; the
-operators `+ - * / ** @ abs`, indexing, and `x.at[index].set(value)`, `x.at[index].add(value)`.
+**Methods of a Tensor**, each like the NumPy function of that name: {listed(methods)}; also the
+operators `+ - * / ** @ abs`, indexing, `x.at[index].set(value)` and `x.at[index].add(value)`.
 
-**Of our own**: {listed(own)}.
+**Functions of this package**: {listed(own)}.
 
 **Without a gradient** (they return plain arrays): {listed(constants)}.
 
-# Where a gradient is a convention, or a trap
+# Gradients that are a convention or easy to get wrong
 
-The tests are made from the same rows: float64, an output gradient of ones, exact to the last digit, no warning. At †
-the peers (PyTorch, JAX, HIPS autograd, MyGrad) disagree with one another, or one of them with what is right.
+The tests are generated from this table: float64, an output gradient of ones, exact to the last digit, no warning. At †
+the peers (PyTorch, JAX, HIPS autograd, MyGrad) disagree with one another, or one of them gives a wrong value.
 
 | function | input | gradient |
 | --- | --- | --- |
 {conventions}
 
-And of the engine, each with a test: ten thousand times `y = y * 0.5 + y * 0.5` has the gradient 1, exactly, without
-recursion; a chain of 100,000 operations is computed, walked back and deleted; a second backward without `retain_graph`
-raises and names it, and with it adds up; a gradient has its argument's shape, () and (0, 3) included, and its dtype,
-float32 included; `max` of nothing raises as NumPy does; `np.sqrt(x, where=mask)` is refused, since its other elements
-are undefined.
+The engine also guarantees the following, each with a test:
+
+- Repeating `y = y * 0.5 + y * 0.5` ten thousand times gives a gradient of exactly 1, without recursion.
+- A chain of 100,000 operations can be computed, differentiated and deleted.
+- A second backward pass without `retain_graph` raises an error that names it; with it, gradients add up.
+- A gradient has the shape and dtype of its argument, including shapes () and (0, 3) and float32.
+- `max` of an empty array raises, as in NumPy.
+- `np.sqrt(x, where=mask)` raises, because its other elements are undefined.
 """
 
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies that draw the arguments an operation is proved with, from the cases in its registry entry."""
+"""Hypothesis strategies that draw test arguments for an operation from the cases in its registry entry."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ..ops.cases import REAL, Case, Domain
 from ..tensor import Array
 
-GRID = 400  # elements take distinct places on a grid of their domain, so that none is near another, or near a kink
+GRID = 400  # elements are distinct points of a grid on their domain, so that none is close to another or to a kink
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "contiguous": lambda x: x,
     "Fortran order": lambda x: np.array(x, order="F"),
@@ -24,7 +24,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 
 @cache  # making and validating a strategy takes longer than drawing from it
 def shapes(notation: str) -> st.SearchStrategy[list[tuple[int, ...]]]:
-    """The shapes that the notation of `Case.shapes` stands for: `"2 3, n"` gives [(2, 3), (0,)], [(2, 3), (1,)], ..."""
+    """Shapes in the notation of `Case.shapes`: `"2 3, n"` gives [(2, 3), (0,)], [(2, 3), (1,)], ..."""
     parts = [part.split() for part in notation.strip("[]").split(",")]
     if parts == [["*"]]:
         return hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3).map(lambda shape: [shape])
@@ -43,7 +43,7 @@ def shapes(notation: str) -> st.SearchStrategy[list[tuple[int, ...]]]:
 
 @cache
 def _places(count: int) -> st.SearchStrategy[list[int]]:
-    """So many distinct places on the grid, in any order: drawn as one seed, which is a fifth of the work of a list."""
+    """`count` distinct grid points in random order, drawn as one seed, which takes a fifth of the time of a list."""
     return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).permutation(GRID)[:count].tolist())
 
 
@@ -51,7 +51,7 @@ _layouts = st.sampled_from(sorted(LAYOUTS))
 
 
 def _array(shape: tuple[int, ...], domain: Domain, places: list[int], layout: str) -> Array:
-    """The array whose elements have these places in the domain, in this memory layout."""
+    """The array with elements at these grid points of the domain, in this memory layout."""
     if domain.kind == "f":
         place = np.array(places, np.float64)
         x = domain.low + (domain.high - domain.low) * (place + 0.5) / GRID
@@ -65,13 +65,13 @@ def _array(shape: tuple[int, ...], domain: Domain, places: list[int], layout: st
 
 
 def arrays(shape: tuple[int, ...], domain: Domain = REAL) -> st.SearchStrategy[Array]:
-    """An array of the shape, its elements in the domain, no two of them alike, in one of several memory layouts."""
+    """An array of the given shape with distinct elements in the domain, in one of several memory layouts."""
     return st.builds(_array, st.just(shape), st.just(domain), _places(math.prod(shape)), _layouts)
 
 
 @st.composite
 def arguments(draw: st.DrawFn, case: Case) -> list[Any]:
-    """The arrays of a case; the numbers in them are distinct across all of them."""
+    """The arrays of a case; no number occurs twice in any of them."""
     drawn = draw(shapes(case.shapes))
     places = draw(_places(sum(map(math.prod, drawn))))
     result: list[Any] = []
