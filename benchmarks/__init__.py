@@ -1,4 +1,4 @@
-"""Benchmarks that anyone can run: all of them by `python -m benchmarks`, one by `python -m benchmarks.mnist_step`."""
+"""Benchmarks: run all with `python -m benchmarks`, or one with, for example, `python -m benchmarks.mnist_step`."""
 
 BENCHMARKS = [
     "mnist_step",

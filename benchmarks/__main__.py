@@ -1,6 +1,6 @@
-"""Run every benchmark: `python -m benchmarks`. Each runs alone, too: `python -m benchmarks.mnist_step --help`.
+"""Run all benchmarks: `python -m benchmarks`. To run only one, see `python -m benchmarks.mnist_step --help`.
 
-Needs the extra `bench`, `python -m pip install -e ".[bench]"`; a peer that is not installed is left out.
+They need the extra `bench`: `python -m pip install -e ".[bench]"`. Frameworks that are not installed are skipped.
 """
 
 import subprocess
@@ -8,7 +8,7 @@ import sys
 
 from benchmarks import BENCHMARKS
 
-if sys.argv[1:]:  # --help, above all
+if sys.argv[1:]:  # mainly --help
     sys.exit(__doc__)
 for name in BENCHMARKS:
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)

@@ -1,13 +1,15 @@
-"""How exact the stable functions are, over the whole range of their dtype: errors in units in the last place.
+"""Accuracy of the numerically stable functions over the whole range of their dtype, in units in the last place.
 
     python -m benchmarks.accuracy
 
-Each result is compared with one of 300 bits, by mpmath. A unit in the last place (ulp) is the distance to the next
-number of the dtype, at the exact result, or at 1 for smaller results of those marked with a dagger, which are
-differences of larger numbers; half a one is what rounding costs. Results below the smallest normal number need only be
-below it, too. Of functions of one number, the arguments are drawn
-evenly from all finite floating point numbers, and more of them where the function changes; of functions of several,
-they are 8 numbers of a common size, drawn in the same way. Beside ours, PyTorch's, where it is installed.
+Each result is compared with a result of 300 bits from mpmath. A unit in the last place (ulp) is the distance from the
+exact result to the next number of the dtype; correct rounding has an error of at most half a ulp. Functions marked with
+a dagger are differences of larger numbers; for their results below 1, the ulp of 1 is used. For the others, a subnormal
+exact result counts as correct if the computed one is subnormal or 0.
+
+Half of the arguments of elementwise functions have exponents drawn uniformly from the whole range of the dtype; the
+rest are drawn where the functions change. Other functions get 8 numbers of a common magnitude, drawn in the same way.
+PyTorch is measured too if it is installed.
 """
 
 import json
@@ -23,11 +25,11 @@ from benchmarks import turns
 
 mp.prec = 300
 DTYPES = {"float32": np.float32, "float64": np.float64}
-NORMALS = {"float32": 87.0, "float64": 708.0}  # whose exp is still a normal number
+NORMALS = {"float32": 87.0, "float64": 708.0}  # exp(x) is a normal number for |x| up to this
 
 
 class Error(NamedTuple):
-    """The largest error found, in ulp, and what it was at."""
+    """The largest error found, in ulp, and the argument where it occurred."""
 
     ulps: float
     at: Any
@@ -46,7 +48,7 @@ def _logsumexp(x: list[mpf]) -> mpf:
     return max(x) + mp.log(mp.fsum(mp.exp(value - max(x)) for value in x))
 
 
-BINARY = "binary_cross_entropy_with_logits"  # of a target of 1
+BINARY = "binary_cross_entropy_with_logits"  # for a target of 1
 DIFFERENCES = ("gelu", "log_softmax", "cross_entropy")
 ELEMENTWISE: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "sigmoid": (tn.sigmoid, lambda x: 1 / (1 + mp.exp(-x))),
@@ -70,7 +72,7 @@ OF_SEVERAL: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
-def _torchs() -> dict[str, Callable[[Any], Any]]:
+def _torch_functions() -> dict[str, Callable[[Any], Any]]:
     try:
         import torch
     except ImportError:
@@ -102,14 +104,14 @@ def _ulps(found: Any, exact: mpf, dtype: Any, least: float) -> float:
     if not np.isfinite(near) or abs(near) > limit:
         return 0.0 if found == near else np.inf
     tiny = float(np.finfo(dtype).tiny)
-    if abs(near) < tiny and least < tiny:  # a subnormal number, in whose place there may be another, or 0
+    if abs(near) < tiny and least < tiny:  # a subnormal result may be any subnormal number, or 0
         return 0.0 if abs(float(found)) <= tiny else np.inf
     unit = float(np.spacing(dtype(max(abs(near), least))))
     return float(abs(mpf(float(found)) - exact) / mpf(unit))
 
 
 def _arguments(dtype: Any, count: int, rng: "np.random.Generator") -> Any:
-    """Half of them from all finite numbers, half from where the functions change."""
+    """Arguments: half from the whole range of the dtype, half from where the functions change."""
     limit = NORMALS[np.dtype(dtype).name]
     exponents = rng.uniform(np.log2(np.finfo(dtype).tiny), np.log2(np.finfo(dtype).max), count // 2)
     wide = rng.choice([-1.0, 1.0], count // 2) * np.exp2(exponents)
@@ -121,7 +123,13 @@ def _arguments(dtype: Any, count: int, rng: "np.random.Generator") -> Any:
 def largest_errors(
     samples: int, functions: dict[str, Callable[[Any], Any]] | None = None, seed: int = 0
 ) -> dict[tuple[str, str], Error]:
-    """The largest error of every function in each dtype: of ours, or of others with the same names."""
+    """The largest error of each function in each dtype, by (name, dtype).
+
+    Args:
+        samples: the number of arguments of each elementwise function.
+        functions: the functions to measure, by name, in place of those of this package.
+        seed: the seed of the arguments.
+    """
     rng = np.random.default_rng(seed)
     found: dict[tuple[str, str], Error] = {}
     with np.errstate(all="ignore"):
@@ -144,8 +152,8 @@ def largest_errors(
 def main() -> None:
     options = turns.arguments(__doc__, samples=20_000)
     found = {"ours": largest_errors(options.samples)}
-    if torchs := _torchs():
-        found["PyTorch"] = largest_errors(options.samples, torchs)
+    if torch_functions := _torch_functions():
+        found["PyTorch"] = largest_errors(options.samples, torch_functions)
     columns = [(who, kind) for who in found for kind in DTYPES]
     print(f"| function | {' | '.join(f'{who}, {kind}' for who, kind in columns)} |\n|{' --- |' * (1 + len(columns))}")
     for name in ELEMENTWISE | OF_SEVERAL:

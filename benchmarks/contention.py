@@ -1,6 +1,6 @@
-"""The MNIST step beside one busy process, against the same on an idle machine.
+"""Time of an MNIST epoch next to another busy process, compared with an idle machine.
 
-python -m benchmarks.contention              # H = 64 and 1024; ours with one and two threads, PyTorch, JAX
+python -m benchmarks.contention              # H = 64 and 1024; tinygrad_np, PyTorch and JAX, 1 and 2 threads each
 """
 
 import json

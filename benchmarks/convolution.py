@@ -1,6 +1,8 @@
-"""Convolution and pooling, forward and backward, against PyTorch: 28 x 28 images, batches of 64, 5 x 5 kernels.
+"""Time of convolution and pooling, forward and backward, compared with PyTorch.
 
-python -m benchmarks.convolution
+    python -m benchmarks.convolution
+
+Images are 28 x 28 in batches of 64, kernels 5 x 5, and pooling windows 2 x 2.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,7 @@ CALLS = 10
 
 
 def contend(name: str, workload: str, batch: int) -> Callable[[], float]:
-    """A function that goes forward and backward several times and returns an element of a gradient."""
+    """A function that runs forward and backward several times and returns an element of a gradient."""
     channels = 1 if workload == "conv 1 to 32" else 32
     rng = np.random.default_rng(0)
     arrays = [

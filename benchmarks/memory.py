@@ -1,9 +1,9 @@
-"""Memory: the peak of the MNIST training, what a step allocates, and whether anything grows over many steps.
+"""Memory of MNIST training: its peak, what a step allocates, and whether usage grows over many steps.
 
-    python -m benchmarks.memory                  # H = 1024, an epoch each; ours, NumPy by hand, PyTorch
-    python -m benchmarks.memory --steps 1000     # instead of 100,000, for the last figure
+    python -m benchmarks.memory                  # H = 1024, one epoch each; tinygrad_np, NumPy by hand, PyTorch
+    python -m benchmarks.memory --steps 1000     # test for growth over 1,000 steps instead of 100,000
 
-Peaks are of the whole process, with its libraries and float32 images, in a process of its own.
+A peak is that of a whole process, including its libraries and the images. Each competitor runs in its own process.
 """
 
 import gc
@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks import mnist_step, turns
 
-BYTES = "tinygrad_np on bytes"  # all others hold the images as float32
+BYTES = "tinygrad_np on bytes"  # all others keep the images as float32
 
 
 def train_on_bytes(hidden: int, images: int) -> None:
-    """An epoch as in examples/mnist_fcn.py: the images stay bytes, and each batch is scaled as it comes."""
+    """Train for one epoch as in examples/mnist_fcn.py: images stay bytes, and each batch is converted when used."""
     rng = np.random.default_rng(0)
     train, _ = load_mnist(mnist_step.DATA)
     loader = DataLoader(train.images[:images], train.labels[:images], batch_size=mnist_step.BATCH, rng=rng)
@@ -37,7 +37,11 @@ def train_on_bytes(hidden: int, images: int) -> None:
 
 
 def peak(name: str, hidden: int, images: int) -> float:
-    """The peak resident memory, in MB, of a process that trains for one epoch."""
+    """The peak resident memory, in MB, of a process that trains for one epoch.
+
+    Raises:
+        ImportError: the process failed, as it does if the competitor is not installed.
+    """
     call = f"mnist_step.contend({name!r}, {hidden}, {images})()"
     if name == BYTES:
         call = f"memory.train_on_bytes({hidden}, {images})"
@@ -54,7 +58,7 @@ def peak(name: str, hidden: int, images: int) -> float:
 
 
 def resident() -> float:
-    """The resident memory of this process now, in MB."""
+    """The current resident memory of this process, in MB."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
@@ -68,7 +72,7 @@ def main() -> None:
         try:
             peaks[name] = peak(name, options.hidden, options.images)
         except ImportError as error:
-            print(f"{name}: left out, {error}", file=sys.stderr)
+            print(f"{name}: skipped, {error}", file=sys.stderr)
     for name, megabytes in peaks.items():
         ratios = ", ".join(
             f"{ours} / {name} {peaks[ours] / megabytes:.2f}" for ours in (BYTES, turns.OURS) if ours in peaks
@@ -84,17 +88,17 @@ def main() -> None:
     kept, highest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     weights = 4 * (784 * 64 + 64 + 64 * 10 + 10)
-    print(f"a step at H=64 holds {(highest - before) / 1024:.0f} KB more at its peak, {weights / 1024:.0f} KB of it as"
-          f" gradients; after 50 steps {(kept - before) / 1024:.1f} KB more are held than before")  # fmt: skip
+    print(f"a step at H=64 allocates {(highest - before) / 1024:.0f} KB at its peak, {weights / 1024:.0f} KB of it for"
+          f" gradients; 50 steps leave {(kept - before) / 1024:.1f} KB allocated")  # fmt: skip
 
-    gc.disable()  # nothing may depend on it
+    gc.disable()  # memory must not depend on the garbage collector
     for _ in range(10):
         run()
     start = resident()
     for _ in range(options.steps // 50):
         run()
     growth = resident() - start
-    print(f"resident memory after {options.steps:,} more steps, without the garbage collector: {growth:+.2f} MB")
+    print(f"growth of resident memory over {options.steps:,} steps, without the garbage collector: {growth:+.2f} MB")
     print(json.dumps({"benchmark": "memory", "peak_mb": peaks, "step_bytes": highest - before, "growth_mb": growth}))
     if growth > 1:
         raise SystemExit(f"memory grows: {growth:.2f} MB over {options.steps} steps")

@@ -1,11 +1,11 @@
-"""Forward and backward of single operations: decompositions, recurrences and normalisations, each on its own.
+"""Time of single operations, forward and backward: decompositions, recurrences and normalisations.
 
-    python -m benchmarks.operations                            # all of them, this checkout alone
-    python -m benchmarks.operations --beside ../before         # by turns with another checkout of this project
+    python -m benchmarks.operations                            # all of them, in this checkout only
+    python -m benchmarks.operations --beside ../before         # in turns with another checkout of this project
     python -m benchmarks.operations --workloads lstm gru
 
-Decompositions are of one n x n matrix in float64, with random gradients of all parts; layers are in float32, with
-gradients of the input and of all parameters. The sums of the gradients must agree to 1e-3.
+Decompositions are of one n x n matrix in float64, with random output gradients for all parts. Layers are in float32,
+with gradients of the input and of all parameters. The sums of the gradients must agree to 1e-3.
 """
 
 import sys
@@ -23,13 +23,13 @@ DECOMPOSITIONS: dict[str, Callable[[Any], Any]] = {
     "qr": lambda x: np.linalg.qr(x),
     "slogdet": lambda x: np.linalg.slogdet(x)[1:],  # the sign has no gradient
 }
-SIZES = {8: 200, 128: 10}  # how often a run decomposes a matrix of n x n
-LAYERS = {"lstm": 2, "gru": 2, "layer_norm": 200, "batch_norm": 5, "rms_norm": 200}  # how often a run goes through one
+SIZES = {8: 200, 128: 10}  # decompositions per turn, by n
+LAYERS = {"lstm": 2, "gru": 2, "layer_norm": 200, "batch_norm": 5, "rms_norm": 200}  # calls per turn
 WORKLOADS = {f"{name} {n}": calls for name in DECOMPOSITIONS for n, calls in SIZES.items()} | LAYERS
 
 
 def contend(name: str, workload: str) -> Callable[[], float]:
-    """A function that goes forward and backward several times and returns the sum of the gradients."""
+    """A function that runs forward and backward several times and returns the sum of the gradients' magnitudes."""
     step = layer(workload) if workload in LAYERS else decomposition(*workload.split())
 
     def several() -> float:
@@ -58,7 +58,7 @@ def layer(name: str) -> Callable[[], Sequence[Any]]:
         "batch_norm": lambda: (nn.BatchNorm2d(32), (64, 32, 28, 28)),
         "rms_norm": lambda: (nn.RMSNorm(1024), (64, 1024)),
     }[name]()
-    optim.SGD(module.parameters(), lr=0.1)  # as in a training: making an optimiser tunes the process
+    optim.SGD(module.parameters(), lr=0.1)  # creating an optimiser tunes the process, as in a training
     x = Tensor(rng.normal(size=shape).astype(np.float32), requires_grad=True)
 
     def forward() -> tuple[Any]:
@@ -69,7 +69,7 @@ def layer(name: str) -> Callable[[], Sequence[Any]]:
 
 
 def step_of(forward: Callable[[], tuple[Any, ...]], inputs: list[Any]) -> Callable[[], Sequence[Any]]:
-    """A function that computes the gradients of the inputs, given random ones of the outputs."""
+    """A function that computes the gradients of the inputs for fixed random gradients of the outputs."""
     from tinygrad_np import grad
 
     rng = np.random.default_rng(1)

@@ -1,10 +1,10 @@
-"""What an operation on eight numbers costs, forward and backward: ours, bare NumPy and the peers.
+"""Time per operation on small arrays, forward and backward: tinygrad_np, plain NumPy and other frameworks.
 
     python -m benchmarks.overhead              # all three workloads
     python -m benchmarks.overhead --workloads chain
 
-*chain* is 100 products, one after the other; *scalar* a graph of 100 scalars as micrograd's, additions and products;
-*mlp* a step of a network of 32 units on 8 examples, loss and all, per step.
+*chain* is 100 consecutive products of 8 elements. *scalar* is a graph of 100 additions and products of scalars, like
+those of micrograd. *mlp* is a whole training step of a network with 32 hidden units on 8 examples.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ import numpy as np
 
 from benchmarks import turns
 
-LENGTH = 100  # operations in a chain, so that the cost of starting a backward is spread
+LENGTH = 100  # operations in a chain, to amortise the cost of starting a backward pass
 NAMES = [turns.OURS, "numpy", "pytorch", "mygrad", "autograd"]
-WORKLOADS = {"chain": LENGTH, "scalar": LENGTH, "mlp": 1}  # how many operations a run counts for
+WORKLOADS = {"chain": LENGTH, "scalar": LENGTH, "mlp": 1}  # operations (or steps) per run
 
 
 def contend(name: str, workload: str, repeats: int) -> Callable[[], float]:
-    """A function that runs a workload several times and returns what it computed."""
+    """A function that runs a workload several times and returns its result."""
     run = globals()[f"{name.removesuffix('_np')}_{workload}"]()
 
     def several() -> float:
@@ -309,7 +309,7 @@ def main() -> None:
         if "numpy" in cost:
             above = {name: round(value - cost["numpy"], 2) for name, value in cost.items() if name != "numpy"}
             unit = "step" if workload == "mlp" else "operation"
-            print(f"  us above bare NumPy, per {unit}: {above}")
+            print(f"  overhead over plain NumPy, in us per {unit}: {above}")
         values = [result.values[-1] for result in results.values()]
         if not np.allclose(values, values[0], rtol=1e-3):
             raise SystemExit(f"overhead, {workload}: the results differ: {dict(zip(results, values, strict=True))}")

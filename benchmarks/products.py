@@ -1,8 +1,9 @@
-"""The two large products of matrices of a training step, alone: what is left of it when a framework costs nothing.
+"""Time of the two large matrix products of an MNIST training step, a lower bound for any framework.
 
-    python -m benchmarks.products              # 784-H-10, batch 64, H = 64, 256, 1024; NumPy's OpenBLAS, PyTorch, JAX
+    python -m benchmarks.products              # H = 64, 256, 1024; NumPy's OpenBLAS, PyTorch, JAX
 
-*forward* is x @ w, *gradient* x.T @ g; *step* is the gradient added to the weights, which decay, as it is computed.
+The network is 784-H-10, trained in batches of 64. *forward* is x @ w, and *gradient* is x.T @ g. *step* updates the
+weights with the gradient and weight decay while it computes the product.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ CALLS = 200
 
 
 def contend(name: str, product: str, hidden: int) -> Callable[[], float]:
-    """A function that computes a product several times and returns one of its elements."""
+    """A function that computes a product several times and returns an element of it."""
     rng = np.random.default_rng(0)
     x, g, w = (rng.random(shape, np.float32) for shape in ((BATCH, 784), (BATCH, hidden), (784, hidden)))
     call = {turns.OURS: ours, "pytorch": pytorch, "jax": jax}[name](product, x, g, w)

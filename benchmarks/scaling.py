@@ -1,9 +1,9 @@
-"""How the cost grows: with the size of the graph, with the batch and with the hidden layer; fitted exponents, a plot.
+"""Growth of run time with the size of the graph, of the batch and of the hidden layer.
 
     python -m benchmarks.scaling                 # graphs of 10^2 to 10^6 operations; writes scaling.png
     python -m benchmarks.scaling --largest 4 --plot ''
 
-The exponent p of cost ~ size^p is fitted to the logarithms by least squares: 1 is linear.
+The exponent p of time ~ size^p is fitted by least squares to the logarithms; 1 means linear growth.
 """
 
 import gc
@@ -19,7 +19,7 @@ from benchmarks import turns
 
 
 def graph(operations: int) -> float:
-    """Seconds to build a chain of so many operations on eight numbers, go back over it and free it."""
+    """Seconds to build a chain of operations on eight numbers, run its backward pass and free it."""
     x, a = np.full(8, 1.5, np.float32), np.full(8, 0.999999, np.float32)
     start = time.perf_counter()
     y = leaf = Tensor(x, requires_grad=True)
@@ -31,7 +31,7 @@ def graph(operations: int) -> float:
 
 
 def step(batch: int, hidden: int) -> float:
-    """Seconds of a training step of 784-hidden-10 with this batch, the median of five."""
+    """Seconds of a training step of a 784-hidden-10 network, the median of five."""
     rng = np.random.default_rng(0)
     model = nn.Sequential(nn.Linear(784, hidden, rng=rng), nn.ReLU(), nn.Linear(hidden, 10, rng=rng))
     optimizer = optim.SGD(model.parameters(), lr=0.01, weight_decay=1e-5)
@@ -46,12 +46,13 @@ def step(batch: int, hidden: int) -> float:
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """The exponent p of the least squares fit seconds ~ sizes^p."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def main() -> None:
     options = turns.arguments(__doc__, largest=6, plot="scaling.png")
-    gc.disable()  # graphs are freed by reference counting alone; the collector would look at each of them in vain
+    gc.disable()  # graphs are freed by reference counting alone, and the collector would only traverse them
     graph(100)
     sizes = {
         "operations": [10**n for n in range(2, options.largest + 1)],
@@ -66,7 +67,7 @@ def main() -> None:
     for name in sizes:
         p = exponent(sizes[name], seconds[name])
         print(f"{name:10} {sizes[name][0]} to {sizes[name][-1]}: {seconds[name][0]:.2g} s to {seconds[name][-1]:.2g} s,"
-              f" cost ~ {name}^{p:.2f}")  # fmt: skip
+              f" time ~ {name}^{p:.2f}")  # fmt: skip
     print(json.dumps({"benchmark": "scaling", "sizes": sizes, "seconds": seconds}))
     if options.plot:
         plot(sizes, seconds, Path(options.plot))
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def plot(sizes: dict[str, list[int]], seconds: dict[str, list[float]], path: Path) -> None:
-    from matplotlib.figure import Figure  # after the measurement: it takes 0.3 s and 40 MB
+    from matplotlib.figure import Figure  # imported after the measurements, because it takes 0.3 s and 40 MB
 
     figure = Figure((9, 3.2), layout="constrained", dpi=120)
     labels = {"operations": "operations in the graph", "batch": "batch (H = 256)", "hidden": "hidden units (batch 64)"}
@@ -83,7 +84,7 @@ def plot(sizes: dict[str, list[int]], seconds: dict[str, list[float]], path: Pat
         axes.loglog(sizes[name], seconds[name], "o-", color="#4477aa")
         axes.set_xlabel(labels[name])
         axes.set_ylabel("seconds")
-        axes.set_title(f"cost ~ size^{p:.2f}", fontsize=10)
+        axes.set_title(f"time ~ size^{p:.2f}", fontsize=10)
         axes.grid(alpha=0.3)
     figure.savefig(path)
 

@@ -1,4 +1,4 @@
-"""What importing costs, in time and resident memory: ours, NumPy alone, and the peers.
+"""Time and resident memory of an import: tinygrad_np, NumPy alone and other frameworks.
 
 python -m benchmarks.startup [--rounds 9]
 """
@@ -23,7 +23,11 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 
 
 def measure(module: str, cache: str) -> tuple[float, float]:
-    """Seconds and MB of a new process that imports a module, compiled before into the cache."""
+    """Seconds of the import and peak MB of a new process that imports a module, with bytecode from the cache.
+
+    Raises:
+        ImportError: the module cannot be imported.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(module=module)],
@@ -41,13 +45,13 @@ def main() -> None:
     options = turns.arguments(__doc__, races=False, rounds=9, names=list(MODULES))
     taken: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as cache:
-        for turn in range(options.rounds + 1):  # the first compiles
+        for turn in range(options.rounds + 1):  # the first turn fills the bytecode cache
             for name in options.names:
                 try:
                     sample = measure(MODULES[name], cache)
                 except ImportError as error:
                     if not turn:
-                        print(f"{name}: left out, {error}", file=sys.stderr)
+                        print(f"{name}: skipped, {error}", file=sys.stderr)
                     continue
                 if turn:
                     taken.setdefault(name, []).append(sample)

@@ -1,8 +1,9 @@
-"""Measure competitors fairly: each in a process of its own, taking turns, after warming up; report ratios of medians.
+"""Compare the speed of competitors: each runs in its own process, in turns with the others, after a warm-up.
 
-A benchmark is a module with a function `contend(name, **settings)` that returns what is to be timed; `race` starts one
-process for each name, lets them run by turns, and gathers what they say. `--beside PATH` lets this package at another
-commit compete, under the name `tinygrad_np at PATH`: the same benchmark, run on that checkout's package and examples.
+A benchmark is a module with a function `contend(name, **settings)` that returns the function to time. `race` starts one
+process per name, runs them in turns and collects the times; `report` prints medians and ratios. With `--beside PATH`,
+another checkout of this project competes under the name `tinygrad_np at PATH`: the same benchmark, run with the package
+and the examples of that checkout.
 """
 
 import argparse
@@ -17,13 +18,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PACKAGES = {"torch", "jax", "mygrad", "autograd"}  # what competitors need
+PACKAGES = {"torch", "jax", "mygrad", "autograd"}  # competitors are skipped if one of these is missing
 OURS = "tinygrad_np"
-AT = " at "  # between our name and the path of another checkout
+AT = " at "  # separates our name from the path of another checkout
+HELP = {  # of the options of all benchmarks
+    "batch": "examples per batch",
+    "hidden": "hidden units",
+    "images": "training images",
+    "largest": "n for a largest graph of 10^n operations",
+    "layers": "transformer layers",
+    "names": "competitors",
+    "networks": "networks to train",
+    "plot": "image file of the plot, or '' for none",
+    "repeats": "runs of the workload per turn",
+    "rounds": "timed turns of each competitor",
+    "samples": "arguments per function",
+    "steps": "training steps",
+    "threads": "BLAS threads",
+    "workloads": "workloads to run",
+}
 
 
 class Result(NamedTuple):
-    """Seconds of each of a competitor's turns, what it computed in them, and what it ran on."""
+    """A competitor's seconds and computed value for each turn, and its BLAS environment."""
 
     seconds: list[float]
     values: list[float]
@@ -37,14 +54,19 @@ class Result(NamedTuple):
 def race(
     module: str, names: Sequence[str], rounds: int, settings: dict[str, Any], variables: dict[str, str] | None = None
 ) -> dict[str, Result]:
-    """Run competitors by turns, each once to warm up and then `rounds` times; one that cannot be imported is left out.
+    """Results of competitors that run in turns, one warm-up turn each and then `rounds` timed turns.
+
+    A competitor that is not installed is skipped.
 
     Args:
-        module: the benchmark, as `benchmarks.mnist_step`.
-        names: its competitors; `tinygrad_np at PATH` is the package in another checkout.
-        rounds: the turns of each that count.
-        settings: what `contend` gets beside the name.
-        variables: of the environment, for all of them.
+        module: the benchmark, such as `benchmarks.mnist_step`.
+        names: the competitors; `tinygrad_np at PATH` is the package in another checkout.
+        rounds: the number of timed turns of each.
+        settings: the keyword arguments of `contend`.
+        variables: environment variables for all competitors.
+
+    Raises:
+        RuntimeError: a competitor's process ended early.
     """
     racers: dict[str, subprocess.Popen[str]] = {}
     try:
@@ -58,22 +80,22 @@ def race(
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            said = _ask(racer, None)
-            if "missing" in said:
-                print(f"{name}: left out, {said['missing']} is not installed", file=sys.stderr)
+            answer = _ask(racer, None)
+            if "missing" in answer:
+                print(f"{name}: skipped, {answer['missing']} is not installed", file=sys.stderr)
                 racer.wait()
             else:
                 racers[name] = racer
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in racers}
         for turn in range(rounds + 1):
             for name, racer in racers.items():
-                time.sleep(0.2)  # so that the threads of the one before, which wait busily for a while, are at rest
-                said = _ask(racer, "go")
+                time.sleep(0.2)  # until the threads of the previous competitor have stopped spinning
+                answer = _ask(racer, "go")
                 if turn:
-                    turns[name].append(said)
+                    turns[name].append(answer)
         return {
-            name: Result([s["seconds"] for s in said], [s["value"] for s in said], said[-1]["environment"])
-            for name, said in turns.items()
+            name: Result([a["seconds"] for a in answers], [a["value"] for a in answers], answers[-1]["environment"])
+            for name, answers in turns.items()
         }
     finally:
         for racer in racers.values():
@@ -82,6 +104,7 @@ def race(
 
 
 def _ask(racer: "subprocess.Popen[str]", word: str | None) -> dict[str, Any]:
+    """The next line of JSON from a competitor's process, after sending it a word unless that is None."""
     assert racer.stdin is not None
     assert racer.stdout is not None
     if word is not None:
@@ -95,8 +118,8 @@ def _ask(racer: "subprocess.Popen[str]", word: str | None) -> dict[str, Any]:
 
 
 def environment() -> str:
-    """The BLAS libraries that are loaded, with their kernels and numbers of threads."""
-    import threadpoolctl  # after the competitor has loaded its own
+    """The loaded BLAS libraries, with their kernels and numbers of threads."""
+    import threadpoolctl  # imported after the competitor has loaded its BLAS
 
     blas = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
     return "; ".join(
@@ -105,11 +128,11 @@ def environment() -> str:
 
 
 def report(title: str, results: dict[str, Result], **settings: Any) -> None:
-    """Print a table of medians, spreads and ratios, and one line of JSON."""
+    """Print a table of medians, ratios and their quartiles, and one line of JSON."""
     print(f"\n{title}")
     ours, width = results[OURS], max(map(len, results))
     for name, result in sorted(results.items(), key=lambda item: item[1].median):
-        # The ratio of each round, so that what slowed the machine slowed both.
+        # Ratios are taken within each round, so that a slowdown of the machine affects both sides.
         ratios = sorted(a / b for a, b in zip(ours.seconds, result.seconds, strict=True))
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         print(
@@ -123,15 +146,16 @@ def report(title: str, results: dict[str, Result], **settings: Any) -> None:
 
 
 def arguments(documentation: str | None, *, races: bool = True, **defaults: Any) -> argparse.Namespace:
-    """The command line of a benchmark: an option for each default, and `--beside` where its names compete in a race."""
+    """Parse a benchmark's command line: an option for each default, and `--beside` if the benchmark is a race."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in defaults.items():
         several = {"nargs": "+", "type": type(default[0])} if isinstance(default, list) else {"type": type(default)}
-        parser.add_argument(f"--{name.replace('_', '-')}", default=default, help="(default %(default)s)", **several)
+        explained = f"{HELP[name]} (default: %(default)s)"
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=explained, **several)
     if not (races and "names" in defaults):
         return parser.parse_args()
     parser.add_argument(
-        "--beside", type=Path, metavar="PATH", help=f"another checkout of this project, to compete as '{OURS}{AT}PATH'"
+        "--beside", type=Path, metavar="PATH", help=f"add another checkout of this project as '{OURS}{AT}PATH'"
     )
     options = parser.parse_args()
     if options.beside is not None:
@@ -141,13 +165,13 @@ def arguments(documentation: str | None, *, races: bool = True, **defaults: Any)
     return options
 
 
-def _race_along() -> None:
-    """A competitor's process: a turn for each line on its input."""
+def _compete() -> None:
+    """Run a competitor's process: one turn for each line on standard input."""
     module, name, settings, checkout = sys.argv[1:]
     if checkout:
         sys.path[:0] = [checkout, f"{checkout}/examples"]
-    if name.startswith(OURS) or name == "numpy":  # gradients by hand in NumPy run on the kernels that we choose
-        importlib.import_module(OURS)  # before the benchmark imports NumPy, so that it can choose
+    if name.startswith(OURS) or name == "numpy":  # plain NumPy uses the same kernels as this package
+        importlib.import_module(OURS)  # before the benchmark imports NumPy, so that it can choose the kernels
     try:
         run: Callable[[], float] = importlib.import_module(module).contend(name, **json.loads(settings))
     except ImportError as error:
@@ -164,4 +188,4 @@ def _race_along() -> None:
 
 
 if __name__ == "__main__":
-    _race_along()
+    _compete()

@@ -1,4 +1,4 @@
-"""What it costs to be watched: the MNIST step under `detect_anomaly` and `guard`, and PyTorch's under its own.
+"""Time of an MNIST epoch under `detect_anomaly` and `guard`, compared with PyTorch under its own `detect_anomaly`.
 
 python -m benchmarks.watching
 """
@@ -19,7 +19,7 @@ NAMES = [
 
 
 def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
-    """A function that trains for one epoch, watched or not, and returns its mean loss."""
+    """A function that trains for one epoch, under a debugging context or not, and returns its mean loss."""
     competitor, _, watch = name.partition(" under ")
     epoch = mnist_step.contend(competitor, hidden, images)
     if not watch:
@@ -35,7 +35,7 @@ def contend(name: str, hidden: int, images: int) -> Callable[[], float]:
         context = torch.autograd.detect_anomaly
 
     def watched() -> float:
-        with warnings.catch_warnings(action="ignore"), context():  # PyTorch's warns that it is slow
+        with warnings.catch_warnings(action="ignore"), context():  # PyTorch warns that its own is slow
             return epoch()
 
     return watched

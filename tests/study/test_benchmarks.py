@@ -94,4 +94,4 @@ def test_losses_that_differ_fail_the_benchmark() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "numpy: its losses differ from ours by 0.002" in done.stderr
+    assert "numpy: its losses differ from those of tinygrad_np by 0.002" in done.stderr
