@@ -4,7 +4,7 @@
     arrays, metadata = load("model.safetensors")
 
 Writes are atomic: a file is written under a temporary name, flushed to disk and renamed. It contains a SHA-256 digest
-of itself, so that damage is detected. `tinygrad_np.checkpoint` builds on this to save whole trainings.
+of itself, so that damage is detected. `tinygrad_np.checkpoint` builds on this to save the complete state of a training.
 """
 
 import hashlib

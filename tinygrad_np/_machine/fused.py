@@ -3,7 +3,7 @@
     scale_and_add(weights, 0.99, gradient, -0.1)          # weights <- 0.99 weights - 0.1 gradient
     scale_and_add(weights, 0.99, Product(a, b), -0.1)     # weights <- 0.99 weights - 0.1 (a @ b)
 
-Optimiser steps are fast because of it. With TINYGRAD_NP_TUNING=off in the environment it uses NumPy alone.
+Optimisers use it to update weights. With TINYGRAD_NP_TUNING=off in the environment it uses NumPy alone.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from .openblas import OFF, find
 
 
 def product(a: Any, b: Any) -> Any:
-    """`a @ b`; for large matrices of one floating type a `Product`, which may stay uncomputed."""
+    """`a @ b`; for large matrices of one floating type a `Product`, which is computed only if needed."""
     alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
     return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
 

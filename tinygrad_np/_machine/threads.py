@@ -53,7 +53,10 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
 
 
 class _OneThread:
-    """Context in which matrix products use one thread, while any thread is in it; yields the number of before."""
+    """Context in which matrix products use one thread; entering it returns the previous number of threads.
+
+    Several threads may be in it at once; the last to leave restores the number.
+    """
 
     lock = threading.Lock()
     inside = 0

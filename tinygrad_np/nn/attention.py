@@ -192,8 +192,8 @@ class LearnedPositionalEncoding(_PositionalEncoding):
     Args:
         embed_dim: the number of features of x.
         max_length: the length of the longest sequence.
-        rng: where the initial vectors come from.
-        dtype: of the vectors.
+        rng: the generator of the initial vectors.
+        dtype: the dtype of the vectors.
 
     Attributes:
         weight: shape (max_length, embed_dim), initially normal with standard deviation 0.02, as in GPT-2.

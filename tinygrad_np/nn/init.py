@@ -152,7 +152,7 @@ def orthogonal(
 
 
 def zeros(shape: Any, *, dtype: "np.typing.DTypeLike" = np.float32) -> Array:
-    """Weights of zero.
+    """An array of zeros.
 
     >>> zeros(3)
     array([0., 0., 0.], dtype=float32)

@@ -156,7 +156,7 @@ class Dropout(Layer):
         ValueError, TypeError: an argument is invalid.
 
     Source: N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), section
-    4; it scales in training rather than in testing, as in section 10.
+    4; elements are scaled in training rather than in evaluation, as in section 10.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.Dropout(0.5, rng=np.random.default_rng(0))(Tensor(np.ones(4)))

@@ -160,7 +160,8 @@ class KLDivLoss(_Loss):
     """Kullback-Leibler divergence, targets * (log(targets) - log_probabilities); see `kl_div`.
 
     Args:
-        reduction: "batchmean" for the divergence as it is defined; or "mean", "sum" or "none".
+        reduction: "batchmean" for the mathematical definition, the sum divided by the batch size; or "mean", "sum" or
+            "none".
         log_target: whether the targets are log-probabilities.
 
     >>> from tinygrad_np import Tensor, nn

@@ -2,7 +2,7 @@
 
 In float32 on one thread, forward and backward of `LayerNorm(1024)` take 0.39 ms for a batch of 64, and those of
 `BatchNorm2d(32)` 10.9 ms for 64 images of 28 x 28: 4.1 and 2.1 times as long as in PyTorch. Composed from NumPy
-functions they would take 3 and 2 times as long as they do.
+functions, they would take 3 and 2 times as long as now.
 """
 
 import math
@@ -91,7 +91,7 @@ class BatchNorm1d(_BatchNorm):
     Attributes:
         weight, bias: shape (num_features,), initially one and zero; or None.
         running_mean, running_var: shape (num_features,), initially zero and one, without gradient; or None. The
-            variance is the unbiased one, divided by one less than the count.
+            variance is the unbiased estimate, whose divisor is the count minus one.
         num_batches_tracked: the number of batches averaged; or None.
 
     The input has shape (batch, channels) or (batch, channels, length).
@@ -153,7 +153,7 @@ class LayerNorm(_ExampleNorm):
         normalized_shape: the length of the last axis, or the lengths of the last axes.
         eps: added to the variance, so that the result is finite where the input is constant.
         elementwise_affine: whether to learn a weight and, unless `bias` is False, a bias.
-        bias: whether to learn a bias beside the weight.
+        bias: whether to learn a bias as well as the weight.
         dtype: the dtype of weight and bias.
 
     Attributes:

@@ -64,7 +64,7 @@ def _shown(values: tuple[Any, ...]) -> str:
 def text() -> str:
     """The contents of OPERATIONS.md."""
     functions, methods = differentiable_functions(), differentiable_methods()
-    home = "tinygrad_np.ops."  # leaves out what users registered
+    home = "tinygrad_np.ops."  # excludes functions that users registered
     entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_"}
     composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
     internal = {name for name in entries if name == "getitem" or name.endswith("_at")}
