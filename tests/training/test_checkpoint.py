@@ -252,7 +252,7 @@ def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "of a training with lr 0.5, not 0.1" in refused.stderr
     assert "goes on from there" not in refused.stdout
-    assert "batches of 64, not of 640" in run(*every, *out, "--resume", "--batch-size", 640).stderr
+    assert "the state has batch_size 64, expected 640" in run(*every, *out, "--resume", "--batch-size", 640).stderr
     newest = tmp_path / "runs/mnist_fcn/checkpoints/step-0000000040.safetensors"
     newest.write_bytes(newest.read_bytes()[:-7])
     passed_over = run("--epochs", 2, "--checkpoint-every", 20, *out, "--resume")  # for longer than before
