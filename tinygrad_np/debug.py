@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
@@ -233,20 +233,10 @@ class _Mark(NamedTuple):
 
 def _marks(output: Tensor) -> list[_Mark]:
     """Checksums of the arrays that the gradients of a node read."""
-    operation, _, arrays, kwargs, _ = output._node
-    given = [("the result", output.data), *((f"argument {i}", a) for i, a in enumerate(arrays))]
-    if operation.reads is not None:
-        given = [given[i] for i in sorted(operation.reads)]
-    given += [(f"keyword {name}", value) for name, value in kwargs.items() if name != "saved"]
-    return [_Mark(what, array, _checksum(array)) for what, value in given for array in _arrays_in(value)]
-
-
-def _arrays_in(value: Any) -> Iterator[Array]:
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _arrays_in(part)
+    operation, _, arrays, _, _ = output._node
+    held = enumerate(tensor._held(output))
+    read = [pair for i, pair in held if operation.reads is None or i in operation.reads or i > len(arrays)]
+    return [_Mark(what, array, _checksum(array)) for what, value in read for array in tensor._arrays_in(value)]
 
 
 def _checksum(array: Array) -> int:

@@ -191,21 +191,37 @@ def _note_write(array: Array) -> int:
 
 
 def _check(output: "Tensor") -> None:
-    """Raise if the result or an argument of a node was written to after the operation; let an observation look."""
-    operation, args, arrays, _, observation = output._node
-    places = [(f"argument {i}", a, array) for i, (a, array) in enumerate(zip(args, arrays, strict=True))]
-    for place, a, array in [*places, ("the result", output, output._data)]:
-        written = a._serial if type(a) is Tensor else -1
-        if isinstance(array, np.ndarray):
-            _, serial = _writes.get(id(memory_of(array)), (None, -1))
-            written = max(written, serial)
-        if written > output._serial:
+    """Raise if anything that a node holds was written to after the operation; let an observation look."""
+    _, args, _, _, observation = output._node
+    result, *held = _held(output)
+    for i, (place, value) in enumerate([*held, result]):
+        versions = [_writes.get(id(memory_of(array)), (None, -1))[1] for array in _arrays_in(value)]
+        if i < len(args) and type(args[i]) is Tensor:
+            versions.append(args[i]._serial)  # its data was replaced, or it was switched to requires_grad=True
+        if max(versions, default=-1) > output._serial:
+            kind = f", {_kind(value)}," if isinstance(value, np.ndarray) else ""
             raise RuntimeError(
-                f"{place} of {operation.name}, {_kind(array)}, was changed after the operation: written to, updated by"
+                f"{place} of {output._node[0].name}{kind} was changed after the operation: written to, updated by"
                 " an optimiser, loaded, or switched to requires_grad=True"
             )
     if observation is not None:
         observation.before(output)
+
+
+def _held(output: "Tensor") -> list[tuple[str, Any]]:
+    """The result, the arguments and the keywords of a node, with their names in messages."""
+    _, _, arrays, kwargs, _ = output._node
+    keywords = [(f"keyword {name}", value) for name, value in kwargs.items() if name != "saved"]
+    return [("the result", output._data), *((f"argument {i}", a) for i, a in enumerate(arrays)), *keywords]
+
+
+def _arrays_in(value: Any) -> "Iterator[Array]":
+    """The arrays in a value, which may be one, or lists and tuples of them."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _arrays_in(part)
 
 
 # --- backward: over the graph, from the youngest node to the oldest --------------------------------------------------
@@ -819,7 +835,7 @@ class Tensor:
         self.grad = None
         self._serial = next(_serials)
         self._node = None
-        self._requires_grad = requires_grad and self._can_require_grad()
+        self._requires_grad = bool(requires_grad) and self._can_require_grad()
 
     def __init_subclass__(cls) -> NoReturn:
         raise TypeError("Tensor cannot be subclassed: write functions of Tensors, or a Module that holds one")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .nn import Module
-from .tensor import Tensor, _ancestors, grad
+from .tensor import Tensor, _ancestors, _kind, grad
 
 HEAD = """digraph {
   node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, margin="0.12,0.05", height=0.3]
@@ -138,10 +138,6 @@ def _is_tensor(value: Any, name: str) -> bool:
 
 def _is_node(argument: Any) -> bool:
     return isinstance(argument, Tensor) or (isinstance(argument, np.ndarray) and argument.ndim > 0)
-
-
-def _kind(value: Any) -> str:
-    return f"{value.dtype}{list(value.shape)}"
 
 
 def _numbers(value: Any) -> str:
