@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, differentiable
+from ..tensor import Array, _fit, differentiable
 from .cases import Case
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -38,6 +38,9 @@ def _standardize_back(
     That of x is scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight.
     """
     standard, scale = saved or _standardized(x, axis, eps, centre)[:2]
+    # Summed here, not by the backward pass: kept beside to_x, an array of the size of x makes a step of
+    # examples/mnist_cnn.py 4 to 10 % slower.
+    to_weight = _fit(g * standard, weight) if needed[1] else None
     to_x = None
     if needed[0]:
         h = g if weight is None else g * weight
@@ -46,7 +49,7 @@ def _standardize_back(
         if centre:
             to_x -= np.mean(h, axis=axis, keepdims=True)
         to_x *= scale
-    return to_x, g * standard if needed[1] else None, g
+    return to_x, to_weight, g
 
 
 SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # so that no variance is near 0
