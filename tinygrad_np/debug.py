@@ -233,10 +233,14 @@ class _Mark(NamedTuple):
 
 def _marks(output: Tensor) -> list[_Mark]:
     """Checksums of the arrays that the gradients of a node read."""
-    operation, _, arrays, _, _ = output._node
-    held = enumerate(tensor._held(output))
-    read = [pair for i, pair in held if operation.reads is None or i in operation.reads or i > len(arrays)]
-    return [_Mark(what, array, _checksum(array)) for what, value in read for array in tensor._arrays_in(value)]
+    operation, args, arrays, _, _ = output._node
+    held = tensor._held(output)
+    read = set(range(len(held)))
+    if operation.reads is not None:
+        differentiated = (type(a) is Tensor and a.requires_grad for a in args)
+        of_each = (reads for reads, needed in zip(operation.reads, differentiated, strict=False) if needed)
+        read = set().union(*of_each, range(1 + len(arrays), len(held)))  # and every keyword
+    return [_Mark(held[i][0], array, _checksum(array)) for i in sorted(read) for array in tensor._arrays_in(held[i][1])]
 
 
 def _checksum(array: Array) -> int:

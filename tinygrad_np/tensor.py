@@ -521,8 +521,9 @@ def primitive(
         joint: in the place of `vjps`, where gradients share work: one function
             `joint(g, y, *inputs, needed, **keywords)` that returns a gradient for each input, or None where the
             boolean `needed[i]` is False. With `*inputs` the operation takes any number of arguments.
-        reads: the names of those parameters of the vjps, of `y` and the inputs, whose elements they read, for
-            `debug.guard`; by default all of them.
+        reads: for `debug.guard`, what the gradient of each argument reads: the names of those parameters among `y` and
+            the inputs whose elements it depends on, separated by spaces, as `("b", "a")` for a * b. Arguments left out
+            at the end read nothing. By default each may read all.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
     The backward pass sums the gradient over broadcast axes and gives it the argument's dtype, so a vjp need not.
@@ -595,7 +596,7 @@ class Primitive:
         vjps: one for each argument; under `joint` None for each.
         arity: the number of differentiable and fixed arguments; None for any number.
         names: of the parameters of the vjps, from `y` on.
-        reads: the positions in `names` that the vjps read.
+        reads: for each argument the positions in `names` that its gradient reads; None if that is not declared.
         keywords: the names of those that the operation supports.
         saves: whether the function returns `(result, saved)`.
     """
@@ -626,9 +627,9 @@ class Primitive:
             raise TypeError(f"the joint vjp of {name} takes a keyword-only argument `needed`")
         self.vjps: Iterable[Function | None] = vjps or itertools.repeat(None)
         self.names = parameters[1:]
-        if reads is not None and not {*reads} <= {*self.names}:
-            raise TypeError(f"reads= of {name} names {sorted({*reads} - {*self.names})}, not one of {self.names}")
-        self.reads = None if reads is None else {self.names.index(read) for read in reads}
+        if unknown := {word for read in reads or () for word in read.split()} - {*self.names}:
+            raise TypeError(f"reads= of {name} names {sorted(unknown)}, not one of {self.names}")
+        self.reads = None if reads is None else [{*map(self.names.index, read.split())} for read in reads]
         self.has_fixed_arguments = None in vjps
         self.keywords, self.saves = keywords - {"saved", "needed"}, "saved" in keywords
         self.freed = (self, None, None, None, None)  # the node after the backward pass

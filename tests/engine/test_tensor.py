@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -588,8 +589,16 @@ def by_averages(w: Tensor) -> None:
         pass
 
 
-scaled = primitive(lambda x, *, by: x * by, lambda g, y, x, *, by: g * by)
-joined = primitive(lambda x, parts: x * parts[0], lambda g, y, x, parts: g * parts[0], None)
+@cache  # registered when first called, not on collection: the generated tests of operations demand cases of all
+def scaled() -> Any:
+    return primitive(lambda x, *, by: x * by, lambda g, y, x, *, by: g * by)
+
+
+@cache
+def joined() -> Any:
+    return primitive(lambda x, parts: x * parts[0], lambda g, y, x, parts: g * parts[0], None)
+
+
 WRITES = [minus_one, another_array, in_place, through_a_module, by_an_optimiser, by_averages]
 USES = {
     "the leaf": lambda x, w: x * w,
@@ -599,8 +608,8 @@ USES = {
     "a detached Tensor": lambda x, w: x * w.detach(),
     "its array": lambda x, w: x * w.data,
     "a view of its array": lambda x, w: x * w.data[::-1],
-    "its array, as a keyword": lambda x, w: scaled(x, by=w.data),
-    "its array, in a tuple": lambda x, w: joined(x, (w.data,)),
+    "its array, as a keyword": lambda x, w: scaled()(x, by=w.data),
+    "its array, in a tuple": lambda x, w: joined()(x, (w.data,)),
 }
 
 

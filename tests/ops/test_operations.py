@@ -117,22 +117,25 @@ def each_argument_may_be_a_plain_array(entry: Operation, case: Case, arrays: lis
 
 
 def gradients_read_only_what_the_operation_declares(entry: Operation, case: Case, arrays: list[Any]) -> None:
-    """Whatever is not named in `reads=` may be overwritten after the forward, in place."""
+    """Whatever `reads=` does not name for an argument may be overwritten before its gradient is computed."""
     if not isinstance(entry, Primitive) or entry.reads is None:
         return
-    sources = as_tensors([np.array(a) for a in arrays])
-    output = call(entry, case, sources)[0]
-    if output._node is None or output._node[0] is not entry:  # of what `finish` did
-        return
-    expected = gradients([output], tensors_in(sources), retain_graph=True)
-    values = [output.data, *output._node[2]]
-    read = [value for i, value in enumerate(values) if i in entry.reads and isinstance(value, np.ndarray)]
-    for i, value in enumerate(values):
-        writeable = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.flags.writeable
-        if i not in entry.reads and writeable and not any(np.may_share_memory(value, other) for other in read):
-            value[...] = np.nan
-    for found, before in zip(gradients([output], tensors_in(sources)), expected, strict=True):
-        np.testing.assert_array_equal(found.data, before.data)
+    for i in range(len(arrays)):
+        output = call(entry, case, as_tensors([np.array(a) for a in arrays]))[0]
+        if output._node is None or output._node[0] is not entry:  # of what `finish` did
+            return
+        source = output._node[1][i]
+        if type(source) is not Tensor or not source.requires_grad:
+            continue
+        expected = gradients([output], [source], retain_graph=True)[0].data
+        reads = entry.reads[i] if i < len(entry.reads) else set()
+        values = [output.data, *output._node[2]]
+        read = [value for k, value in enumerate(values) if k in reads and isinstance(value, np.ndarray)]
+        for k, value in enumerate(values):
+            writeable = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.flags.writeable
+            if k not in reads and writeable and not any(np.may_share_memory(value, other) for other in read):
+                value[...] = np.nan
+        np.testing.assert_array_equal(gradients([output], [source])[0].data, expected)
 
 
 PROPERTIES: list[Callable[[Operation, Case, list[Any]], None]] = [

@@ -23,7 +23,7 @@ by_larger = partial(primitive, cases=[Case("*, *", domains=(REAL, Domain(4, 6)))
 
 binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=())
 binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, reads=())
-binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("a", "b"))
+binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("b", "a"))
 by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
 by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))

@@ -67,7 +67,7 @@ def _solve_back(g: Any, y: Any, a: Any, needed: tuple[bool, ...]) -> tuple[Any, 
 
 @differentiable(
     joint=lambda g, y, a, b, *, needed: _solve_back(g, y, a, needed),
-    reads=("y", "a"),
+    reads=("y a", "a"),
     cases=[Case("3 3, 3 2", prepare=lambda a, b: (_regular(a), b))],
 )
 def _solve(a: Array, b: Array) -> Array:

@@ -49,7 +49,7 @@ primitive(
     np.matmul,
     lambda g, y, a, b: _left(g, a, b),
     lambda g, y, a, b: _right(g, a, b),
-    reads=("a", "b"),
+    reads=("b", "a"),
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
@@ -86,7 +86,7 @@ def _times(x: Any, matrix: Any) -> Any:
     lambda g, y, x, weight, bias: _times(g, weight.T),
     lambda g, y, x, weight, bias: product(rows(x).T, rows(g)),
     lambda g, y, x, weight, bias: g,  # the backward pass sums over the batch
-    reads=("x", "weight"),
+    reads=("weight", "x"),
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
