@@ -166,8 +166,7 @@ class _Observation:
         labels = [("gradient ", g), ("result ", y), *(("argument ", value) for value in inputs)]
         what = f"the gradient of argument {i} of {_name(self.operation)}, {tensor._kind(tensor._arrays(inputs[i]))},"
         elementwise = isinstance(self.operation.function, np.ufunc)
-        made = np.asarray(tensor._arrays(gradient))
-        _refuse_new_anomaly(made, labels, what, elementwise, False, self.place)
+        _refuse_new_anomaly(tensor._arrays(gradient), labels, what, elementwise, False, self.place)
 
 
 # --- detect_anomaly --------------------------------------------------------------------------------------------------

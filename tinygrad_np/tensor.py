@@ -191,8 +191,16 @@ def _note_write(array: Array) -> int:
 
 
 def _check(output: "Tensor") -> None:
-    """Raise if anything that a node holds was written to after the operation; let an observation look."""
-    _, args, _, _, observation = output._node
+    """Look at a node before its gradients are computed: for writes since, if there were any, and by an observation."""
+    if output._serial < _last_write:
+        _refuse_changes(output)
+    if (observation := output._node[4]) is not None:
+        observation.before(output)
+
+
+def _refuse_changes(output: "Tensor") -> None:
+    """Raise if anything that a node holds was written to after the operation."""
+    operation, args, _, _, _ = output._node
     result, *held = _held(output)
     for i, (place, value) in enumerate([*held, result]):
         versions = [_writes.get(id(memory_of(array)), (None, -1))[1] for array in _arrays_in(value)]
@@ -201,11 +209,9 @@ def _check(output: "Tensor") -> None:
         if max(versions, default=-1) > output._serial:
             kind = f", {_kind(value)}," if isinstance(value, np.ndarray) else ""
             raise RuntimeError(
-                f"{place} of {output._node[0].name}{kind} was changed after the operation: written to, updated by"
+                f"{place} of {operation.name}{kind} was changed after the operation: written to, updated by"
                 " an optimiser, loaded, or switched to requires_grad=True"
             )
-    if observation is not None:
-        observation.before(output)
 
 
 def _held(output: "Tensor") -> list[tuple[str, Any]]:
@@ -251,7 +257,7 @@ def _backward_pass(
                 if type(a) is Tensor and (key := id(a)) in needed:
                     part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
                     if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
-                        part = _fit(part, x, lazy and a._node is None)  # the call alone costs 0.2 us
+                        part = _fit(part, x, lazy and a._node is None and observation is None)  # a call is 0.2 us
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
                     if key not in gradients:

@@ -99,7 +99,7 @@ def _cases(**options: float) -> list[Case]:
     return [Case(shapes, (), kwargs, (REAL, Domain(0, 3, "i"))) for shapes, kwargs in choices]
 
 
-@differentiable(_cross_entropy_back, None, cases=_cases(label_smoothing=0.2))
+@differentiable(_cross_entropy_back, None, reads=("logits labels",), cases=_cases(label_smoothing=0.2))
 def cross_entropy(
     logits: Array,
     labels: Array,
