@@ -8,7 +8,7 @@ import argparse
 import itertools
 from pathlib import Path
 
-from tinygrad_np import Tensor, cross_entropy, grad, relu, set_num_threads
+from tinygrad_np import Tensor, cross_entropy, fit_threads, grad, relu
 from tinygrad_np.data import DataLoader, load_mnist
 
 import numpy as np
@@ -44,7 +44,7 @@ def main() -> None:
     missing = ["no progress bar without tqdm"] * (not tqdm) + ["no picture without matplotlib"] * (not Figure)
     if missing:
         print(f'{", ".join(missing)}: python -m pip install -e ".[examples]"')
-    set_num_threads(1)  # fastest for products as small as these
+    fit_threads(64 * 784 * 100)  # the multiply-adds of the largest product: one thread is fastest
 
     x = Tensor([0.0, 1.0, 2.0], requires_grad=True)  # an ndarray that records what is computed from it
     print("the derivative of sin(x)**2:", grad((np.sin(x) ** 2).sum(), x), "and in closed form:", np.sin(2 * x.data))

@@ -73,7 +73,7 @@ class detect_anomaly(_Context):  # noqa: N801 - used like a function, and named 
     Raises:
         FloatingPointError: by the operation, or by `backward()`, `grad()` and `minimize()`.
 
-    It makes a step of the MNIST network 1.7 to 1.9 times as long: `python -m benchmarks.watching`.
+    It makes a step of the MNIST network 1.4 to 1.8 times as long: `python -m benchmarks.watching`.
 
     >>> x = Tensor([1.0, 0.0], requires_grad=True)
     >>> with detect_anomaly():
@@ -98,7 +98,7 @@ class guard(_Context):  # noqa: N801
     Raises:
         RuntimeError: by `backward()`, `grad()` and `minimize()`.
 
-    It makes a step of the MNIST network 1.4 to 1.7 times as long: `python -m benchmarks.watching`.
+    It makes a step of the MNIST network 1.3 to 1.6 times as long: `python -m benchmarks.watching`.
 
     >>> x, a = Tensor([1.0, 2.0], requires_grad=True), np.array([3.0, 4.0], np.float32)
     >>> with guard():

@@ -161,7 +161,8 @@ def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
     """An error of the same kind that names the operation and what it was given."""
     given = ", ".join(_kind(a) if isinstance(a, np.ndarray) else f"{a!r:.60}" for a in arrays)
     kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
-    explained = next(kind for kind in kinds if isinstance(error, kind))(f"{name} of {given}: {error}")
+    reason = str(error).removeprefix(f"{name}: ")  # the package's own checks name the operation, too
+    explained = next(kind for kind in kinds if isinstance(error, kind))(f"{name} of {given}: {reason}")
     for note in getattr(error, "__notes__", ()):
         explained.add_note(note)
     return explained

@@ -2,8 +2,8 @@
 
 By default glibc returns to the system what the end of a step frees, and the next step asks for the same pages again,
 which the system must fill with zeros: 13,000 pages and 20 of 116 ms a step in examples/char_transformer.py, 10 of 50 ms
-in examples/mnist_cnn.py. Arrays of 16 MB and more are returned as before. The peak of the MNIST training is 110 MB
-with it and 100 MB without (`python -m benchmarks.memory`); with a limit of 32 MB it would be 131 MB.
+in examples/mnist_cnn.py. Arrays of 16 MB and more are returned as before. The peak of the MNIST training is 100 MB
+with it and without (`python -m benchmarks.memory`).
 """
 
 import ctypes

@@ -96,7 +96,7 @@ for power in (np.power, np.float_power):
 # --- exponentials, logarithms, roots ---------------------------------------------------------------------------------
 
 
-def _by_root(g: Any, root: Any, slope: Any) -> Any:
+def _over_slope(g: Any, root: Any, slope: Any) -> Any:
     """g / slope for a root whose slope is 0 where the root is: infinite there, but 0 if g is 0 too (a dead branch)."""
     return g / np.where((g == 0) & (root == 0), 1, slope)
 
@@ -108,8 +108,8 @@ of_positive(np.log, lambda g, y, x: g / x)
 of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)))
 of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)))
 of_positive(np.log1p, lambda g, y, x: g / (1 + x))
-of_positive(np.sqrt, lambda g, y, x: _by_root(g, y, 2 * y), reads=("y",))
-of_nonzero(np.cbrt, lambda g, y, x: _by_root(g, y, 3 * y * y), reads=("y",))
+of_positive(np.sqrt, lambda g, y, x: _over_slope(g, y, 2 * y), reads=("y",))
+of_nonzero(np.cbrt, lambda g, y, x: _over_slope(g, y, 3 * y * y), reads=("y",))
 binary(np.hypot, lambda g, y, a, b: g * a / _or_one(y), lambda g, y, a, b: g * b / _or_one(y))
 
 

@@ -21,7 +21,7 @@ def _mean_product(a: Any, b: Any, axis: tuple[int, ...]) -> Any:
 
 
 def _standardized(x: Any, axis: tuple[int, ...], eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:
-    """x with mean 0 and variance 1 over the axes, what it was multiplied by for that, and its mean and variance."""
+    """Standardised x, the scale 1 / sqrt(variance + eps), and the mean and variance of x."""
     mean = np.mean(x, axis=axis, keepdims=True) if centre else 0.0
     standard = x - mean if centre else np.positive(x)  # a new array, which may be written to
     variance = _mean_product(standard, standard, axis)
@@ -38,7 +38,7 @@ def _standardize_back(
     That of x is scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight.
     """
     standard, scale = saved or _standardized(x, axis, eps, centre)[:2]
-    # Summed here, not by the backward pass: kept beside to_x, an array of the size of x makes a step of
+    # Summed here and not by the backward pass: another array of the size of x, alive beside to_x, makes a step of
     # examples/mnist_cnn.py 4 to 10 % slower.
     to_weight = _fit(g * standard, weight) if needed[1] else None
     to_x = None
@@ -52,7 +52,7 @@ def _standardize_back(
     return to_x, to_weight, g
 
 
-SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # so that no variance is near 0
+SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # keeps variances away from 0
 
 
 @differentiable(
@@ -82,9 +82,9 @@ def standardize(
         x: floating point, of any shape.
         weight, bias: broadcast to the shape of x; None for neither.
         axis: the axes, a tuple.
-        eps: what keeps the quotient finite where nothing varies.
-        centre: False leaves the mean in x, and takes the mean of x**2 for the variance.
-        statistics: a list that the mean and the variance are appended to, with the axes kept, as arrays.
+        eps: added to the variance, so that the result is finite where x is constant.
+        centre: whether to subtract the mean. Without it, the mean of x**2 takes the place of the variance.
+        statistics: a list to which the mean and the variance are appended, as arrays with the axes kept.
 
     Raises:
         TypeError: x is not floating point.

@@ -12,14 +12,15 @@ from .special import sigmoid
 
 # --- one step of each kind, and one step back ------------------------------------------------------------------------
 #
-# A step takes `a`, what the input adds, `p`, what the hidden state before adds, and the states before (the hidden one
-# first) to the new states, and to the gates that the step back needs. The step back takes the gradients of the new
-# states to those of a, of p, and of the states before but for what goes through p. All are pure NumPy expressions: they
-# run on Tensors as well, for derivatives of higher order.
+# step(a, p, before) returns the new states and the gates. `a` is x @ weight + bias of the input, `p` the same of the
+# previous hidden state, and `before` holds the previous states: the hidden state, and for an LSTM the cell state.
+# back(g, gates, before, after) returns the gradients of `a`, of `p` and of the previous states; the last without the
+# part that flows through `p`, which the caller adds. All are pure NumPy expressions, which run on Tensors as well, for
+# derivatives of higher order.
 
 
 def _split(x: Any, *ends: int) -> list[Any]:
-    """The last axis in parts; `ends` are those of the parts, in units of the hidden size, the last one its length."""
+    """The last axis in parts. `ends` are where each part ends, in units of the hidden size."""
     size = x.shape[-1] // ends[-1]
     return [x[..., i * size : j * size] for i, j in zip((0, *ends), ends, strict=False)]
 
@@ -99,7 +100,7 @@ def _step(a: Any, y: Any, weight: Any, bias: Any, kind: str, t: int) -> Any:
 
 
 def _back(g: Any, y: Any, gates: list[Any], transposed: Any, kind: str) -> Any:
-    """From the last step to the first."""
+    """The gradients of a, of p and of the initial states, from the last step to the first."""
     d_as, d_ps, carried = [], [], [0.0] * len(y)
     for t in reversed(range(len(gates))):
         d_states = [g[i, t + 1] + carried[i] for i in range(len(y))]
@@ -109,7 +110,8 @@ def _back(g: Any, y: Any, gates: list[Any], transposed: Any, kind: str) -> Any:
         d_ps.append(d_p)
     d_initial = np.stack([g[i, 0] + carried[i] for i in range(len(y))])
     stacked = np.stack(d_as[::-1])
-    return stacked, stacked if d_p is d_a else np.stack(d_ps[::-1]), d_initial  # where a + p is all, both are the same
+    # Where a and p are only added, their gradients are the same.
+    return stacked, stacked if d_p is d_a else np.stack(d_ps[::-1]), d_initial
 
 
 def _recurrence_back(
@@ -138,12 +140,12 @@ def _recurrence_back(
     ],
 )
 def recurrence(a: Array, initial: Array, weight: Array, bias: Array, kind: str) -> tuple[Array, list[Any]]:
-    """The states before and after each step: shape (states, steps + 1, ..., hidden).
+    """The states, initial ones included, shape (states, steps + 1, ..., hidden); and the gates of each step.
 
     Args:
-        a: what the input adds in each step: shape (steps, ..., gates * hidden).
-        initial: the states to start from: shape (states, ..., hidden).
-        weight, bias: what takes a hidden state to what it adds: shapes (hidden, gates * hidden), (gates * hidden,).
+        a: the input's part of each pre-activation, shape (steps, ..., gates * hidden).
+        initial: the initial states, shape (states, ..., hidden).
+        weight, bias: of the hidden state's part, shapes (hidden, gates * hidden) and (gates * hidden,).
         kind: which of `KINDS`.
     """
     shape = (len(initial), len(a) + 1, *initial.shape[1:])

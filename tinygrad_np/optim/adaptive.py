@@ -89,15 +89,15 @@ class Adam(Optimizer):
         state["count"] += 1
         count = int(state["count"])
         # The bias corrections are applied to lr and eps, which saves a pass over the arrays.
-        spread = math.sqrt(1 - betas[1] ** count)
-        rate = lr * spread / (1 - betas[0] ** count)
+        correction = math.sqrt(1 - betas[1] ** count)
+        rate = lr * correction / (1 - betas[0] ** count)
         kept = 1 - weight_decay * lr if self._decoupled else 1
         for w, g, m, v in blocks(weights, gradient, state["mean"], state["mean_square"]):
             if weight_decay and not self._decoupled:
                 g = g + weight_decay * w
             scale_and_add(m, betas[0], g, 1 - betas[0])
             scale_and_add(v, betas[1], g * g, 1 - betas[1])
-            scale_and_add(w, kept, m / (np.sqrt(v) + eps * spread), -rate)
+            scale_and_add(w, kept, m / (np.sqrt(v) + eps * correction), -rate)
 
 
 class AdamW(Adam):
