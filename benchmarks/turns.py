@@ -10,6 +10,7 @@ import argparse
 import importlib
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -88,9 +89,10 @@ def race(
                 racers[name] = racer
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in racers}
         for turn in range(rounds + 1):
-            for name, racer in racers.items():
+            # In another order each time: whoever always followed PyTorch's or JAX's process was up to 19 % slower.
+            for name in random.Random(turn).sample(list(racers), len(racers)):
                 time.sleep(0.2)  # until the threads of the previous competitor have stopped spinning
-                answer = _ask(racer, "go")
+                answer = _ask(racers[name], "go")
                 if turn:
                     turns[name].append(answer)
         return {

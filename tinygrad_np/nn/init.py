@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._machine.arrays import aligned
 from ..tensor import Array
 
 
@@ -102,7 +103,7 @@ def normal(
     >>> normal((2, 3), std=0.02, rng=np.random.default_rng(0)).dtype
     dtype('float32')
     """
-    return np.asarray(rng.normal(mean, std, shape), dtype)
+    return aligned(np.asarray(rng.normal(mean, std, shape)), dtype)
 
 
 def uniform(
@@ -118,7 +119,7 @@ def uniform(
     >>> uniform((2, 3), -1.0, 1.0, rng=np.random.default_rng(0)).dtype
     dtype('float32')
     """
-    return np.asarray(rng.uniform(low, high, shape), dtype)
+    return aligned(np.asarray(rng.uniform(low, high, shape)), dtype)
 
 
 def orthogonal(
