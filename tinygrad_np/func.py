@@ -3,12 +3,22 @@
     slope = grad(loss)(weights, x)     # the gradient with respect to the first argument
 
 `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
-lists and dicts of Tensors (*trees*), and nest to any order. A derivative that also depends on something else that
-requires a gradient, such as an outer argument or a parameter, is itself differentiable; otherwise it is detached.
+lists and dicts of Tensors (*trees*), and nest to any order.
+
+Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. A Python number counts as
+float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the arguments:
+
+- ndarrays, or NumPy scalars where they are 0-d, for ndarrays and numbers. So `w -= 0.1 * grad(f)(w)` works, and SciPy's
+  optimisers take these functions as they are.
+- Tensors for Tensors. A gradient is of the kind of its own argument. The value of the function is a Tensor if one of
+  the arguments to differentiate is.
+- Differentiable Tensors where a result depends on something else that requires a gradient, such as a parameter or the
+  argument of an outer derivative. Inside a function that is itself being differentiated, all results are Tensors.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -58,13 +68,49 @@ def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
 
 def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
     """The tree with a Tensor that requires a gradient at each leaf, and the list of these Tensors."""
-    leaves = [
-        +leaf
-        if type(leaf) is Tensor and leaf.requires_grad
-        else Tensor(leaf.data if type(leaf) is Tensor else leaf, requires_grad=True)
-        for leaf in _leaves(tree)
-    ]
+    leaves = [_tracked_leaf(leaf) for leaf in _leaves(tree)]
     return _like(tree, iter(leaves)), leaves
+
+
+def _tracked_leaf(leaf: Any) -> Tensor:
+    if type(leaf) is Tensor:
+        return +leaf if leaf.requires_grad else Tensor(leaf._data, requires_grad=True)
+    return Tensor(np.float64(leaf) if type(leaf) in (int, float) else leaf, requires_grad=True)
+
+
+# --- results: of the kind of the arguments ---------------------------------------------------------------------------
+
+_nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a function that is being differentiated
+
+
+def _called(function: Function, *args: Any, **kwargs: Any) -> Any:
+    """The function's result. The derivatives in it return Tensors: it may return what they return."""
+    token = _nested.set(True)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _nested.reset(token)
+
+
+def _are_tensors(leaves: Sequence[Any]) -> list[bool]:
+    """For each leaf of the arguments, whether its derivative is a Tensor."""
+    return [_nested.get() or type(leaf) is Tensor for leaf in leaves]
+
+
+def _finished(found: Sequence[Tensor], tensors: Sequence[bool], inputs: Sequence[Tensor], record: bool) -> list[Any]:
+    """Results without the graph that they were computed in, unless they depend on more than the inputs.
+
+    Args:
+        found: the results.
+        tensors: for each, whether it stays a Tensor if it depends on nothing else.
+        inputs: the Tensors that the results were differentiated with respect to.
+        record: whether anything may depend on more.
+    """
+    more = _dependent(found, inputs) if record else set()
+    return [
+        y if id(y) in more else Tensor(y._data) if is_tensor else y._data[()] if y.ndim == 0 else y._data
+        for y, is_tensor in zip(found, tensors, strict=True)
+    ]
 
 
 @contextmanager
@@ -78,11 +124,15 @@ def _recording() -> Iterator[bool]:
         tensor._pauses.reset(token)
 
 
-def _depends_on_more(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> bool:
-    """Whether the outputs depend on a leaf that requires a gradient and is not one of the inputs."""
+def _dependent(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> set[int]:
+    """The ids of the Tensors that depend on a leaf that requires a gradient and is not one of the inputs."""
     known = {id(x) for x in inputs if x.is_leaf}
     tracked = [y for y in outputs if type(y) is Tensor and y.requires_grad]
-    return any(t.is_leaf and id(t) not in known for t in tensor._ancestors(tracked, None))
+    found: set[int] = set()
+    for t in tensor._ancestors(tracked, None):  # a Tensor comes after what it was computed from
+        if id(t) not in known if t.is_leaf else not found.isdisjoint(map(id, t._node[1])):
+            found.add(id(t))
+    return found
 
 
 def _replaced(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> list[Any]:
@@ -116,37 +166,38 @@ def _outputs(function: Function, result: Any) -> list[Tensor]:
     return outputs
 
 
-def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool) -> Any:
-    """Like `tensor.grad`, but outputs that do not require a gradient count as constants."""
-    pairs = [(output, seed) for output, seed in zip(outputs, seeds, strict=True) if output.requires_grad]
-    if not pairs:
-        return [Tensor(np.zeros_like(x.data)) for x in inputs]
-    chosen, seeds = zip(*pairs, strict=True)
-    return tensor.grad(chosen, inputs, seeds, create_graph=record, retain_graph=True)
-
-
-def _detached(tree: Any, record: bool) -> Any:
-    return tree if record else _like(tree, (leaf.detach() for leaf in _leaves(tree)))
+def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool) -> list[Tensor]:
+    """The gradients of outputs with respect to inputs; outputs that do not require a gradient count as constants."""
+    pairs = [(y, tensor._seed(y, seed)) for y, seed in zip(outputs, seeds, strict=True) if y.requires_grad]
+    token = _nested.set(False)  # in the backward pass, a vjp that calls a derivative gets arrays for arrays
+    try:
+        return tensor._gradients_of(pairs, inputs, record, True)
+    finally:
+        _nested.reset(token)
 
 
 def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Function) -> Function:
-    """A function of the same arguments that returns `derive(result, inputs, arranged, may_record)`.
+    """A function of the same arguments that returns `derive(result, inputs, kinds, arranged, may_record)`.
 
-    `inputs` are the Tensors to differentiate with respect to, `arranged` maps one derivative for each of them to trees
-    like the arguments, and `may_record` says whether derivatives may be differentiable themselves.
+    `inputs` are the Tensors to differentiate with respect to, and `kinds` says for each whether its derivative is a
+    Tensor. `arranged` maps one derivative for each of them to trees like the arguments, and `may_record` says whether
+    derivatives may be differentiable themselves.
     """
 
     @wraps(function)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         with _recording() as may_record:
             numbers = _numbers(argnums, args)
-            trees, inputs = _tracked(tuple(args[i] for i in numbers))
+            given = tuple(args[i] for i in numbers)
+            kinds = _are_tensors(_leaves(given))
+            trees, inputs = _tracked(given)
 
-            def arranged(leaves: Sequence[Tensor]) -> Any:
+            def arranged(leaves: Sequence[Any]) -> Any:
                 found = _like(trees, iter(leaves))
                 return found[0] if isinstance(argnums, int) else found
 
-            derived = derive(function(*_replaced(args, numbers, trees), **kwargs), inputs, arranged, may_record)
+            result = _called(function, *_replaced(args, numbers, trees), **kwargs)
+            derived = derive(result, inputs, kinds, arranged, may_record)
             _freeze(inputs)
             return derived
 
@@ -173,19 +224,23 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
         ValueError (when called): the Tensor has several elements, or argnums are invalid.
 
     >>> loss = lambda weights, x: ((x * weights["w"] + weights["b"]) ** 2).sum()
-    >>> value, slope = value_and_grad(loss)({"w": 2.0, "b": 1.0}, np.array([1.0, 3.0], np.float32))
+    >>> value, slope = value_and_grad(loss)({"w": 2.0, "b": 1.0}, np.array([1.0, 3.0]))
     >>> float(value), {name: float(g) for name, g in slope.items()}
     (58.0, {'w': 48.0, 'b': 20.0})
     """
 
-    def derive(value: Any, inputs: Sequence[Tensor], arranged: Function, may_record: bool) -> Any:
+    def derive(
+        value: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
+    ) -> Any:
         if type(value) is not Tensor or value.size != 1:
             shown = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
             raise (ValueError if type(value) is Tensor else TypeError)(
                 f"the function must return a Tensor of one element to have a gradient, not {shown}; see jacobian"
             )
-        record = may_record and _depends_on_more([value], inputs)
-        return _detached(value, record), arranged(_gradients([value], inputs, [np.ones(value.shape)], record))
+        record = may_record and bool(_dependent([value], inputs))
+        gradients = _gradients([value], inputs, [None], record)
+        value, *gradients = _finished([value, *gradients], [any(kinds), *kinds], inputs, record)
+        return value, arranged(gradients)
 
     return _by_arguments(function, argnums, derive)
 
@@ -193,6 +248,9 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
 def grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     """A function that returns the gradient of a scalar function; see `value_and_grad`.
 
+    >>> w = np.array([1.0, 2.0])
+    >>> w -= 0.1 * grad(lambda w: (w * w).sum())(w); w
+    array([0.8, 1.6])
     >>> cube = lambda x: x**3
     >>> [float(f(2.0)) for f in (cube, grad(cube), grad(grad(cube)), grad(grad(grad(cube))))]
     [8.0, 12.0, 12.0, 6.0]
@@ -221,18 +279,22 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     [3.0, 2.0]
     """
     with _recording() as may_record:
+        kinds = _are_tensors(_leaves(primals))
         trees, inputs = _tracked(primals)
-        result = function(*trees)
+        result = _called(function, *trees)
         outputs = _outputs(function, result)
-        record = may_record and _depends_on_more(outputs, inputs)
+        depends = bool(_dependent(outputs, inputs))
+        finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends)
 
     def pull(gradients: Any) -> Any:
         seeds = _leaves_like(gradients, result, "gradients")
         with _recording() as may_record:
-            recorded = record or (may_record and _depends_on_more(seeds, ()))
-            return _like(trees, iter(_gradients(outputs, inputs, seeds, recorded)))
+            record = may_record and (depends or bool(_dependent(seeds, ())))
+            found = _gradients(outputs, inputs, seeds, record)
+            tensors = [kind or _nested.get() for kind in kinds]
+            return _like(trees, iter(_finished(found, tensors, inputs, record)))
 
-    return _detached(result, record), pull
+    return _like(result, iter(finished)), pull
 
 
 def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -251,19 +313,22 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
     >>> y, dy = jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
     >>> dy
-    Tensor([ 2., 40.], dtype=float64)
+    array([ 2., 40.])
     """
     with _recording() as may_record:
         trees, inputs = _tracked(tuple(primals))
         directions = _leaves_like(tuple(tangents), trees, "tangents")
-        result = function(*trees)
+        kinds = _are_tensors([*_leaves(tuple(primals)), *directions])
+        result = _called(function, *trees)
         outputs = _outputs(function, result)
         seeds = [Tensor(np.ones_like(y.data), requires_grad=True) for y in outputs]
         gradients = _gradients(outputs, inputs, seeds, True)
-        record = may_record and _depends_on_more([*outputs, *directions], inputs)
-        derivatives = _gradients(gradients, seeds, directions, record)
+        record = may_record and bool(_dependent([*outputs, *directions], inputs))
+        found = [*outputs, *_gradients(gradients, seeds, directions, record)]
+        found = _finished(found, [any(kinds)] * len(found), [*inputs, *seeds], record)
         _freeze([*inputs, *seeds])
-        return _detached(result, record), _like(result, iter(derivatives))
+        leaves = iter(found)
+        return _like(result, leaves), _like(result, leaves)
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------
@@ -282,25 +347,26 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
         output element.
 
     >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
-    Tensor([[2., 0.],
-            [0., 4.]], dtype=float64)
+    array([[2., 0.],
+           [0., 4.]])
     """
 
-    def derive(result: Any, inputs: Sequence[Tensor], arranged: Function, may_record: bool) -> Any:
+    def derive(
+        result: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
+    ) -> Any:
         outputs = _outputs(function, result)
-        record = may_record and _depends_on_more(outputs, inputs)
+        record = may_record and bool(_dependent(outputs, inputs))
 
         def block(output: Tensor) -> Any:
             units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
             rows = [_gradients([output], inputs, [unit], record) for unit in units]
-            return arranged(
-                [
-                    np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
-                    if rows
-                    else Tensor(np.zeros(output.shape + x.shape, x.dtype))
-                    for k, x in enumerate(inputs)
-                ]
-            )
+            found = [
+                np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
+                if rows
+                else Tensor(np.zeros(output.shape + x.shape, x.dtype))
+                for k, x in enumerate(inputs)
+            ]
+            return arranged(_finished(found, kinds, inputs, record))
 
         return _like(result, iter([block(output) for output in outputs]))
 
@@ -310,11 +376,11 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
 def hessian(function: Function, argnums: int = 0) -> Function:
     """A function that returns the Hessian of a scalar function with respect to one argument.
 
-    The Hessian is a Tensor of shape (*S, *S) for an argument of shape S, and a tree of trees for a tree.
+    The Hessian is an array of shape (*S, *S) for an argument of shape S, and a tree of trees for a tree.
 
     >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
-    Tensor([[ 6.,  0.],
-            [ 0., 12.]], dtype=float64)
+    array([[ 6.,  0.],
+           [ 0., 12.]])
     """
     return jacobian(grad(function, argnums), argnums)
 
@@ -331,13 +397,14 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         A tuple of trees like the primals.
 
     >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
-    (Tensor([  6., 120.], dtype=float64),)
+    (array([  6., 120.]),)
     """
     with _recording() as may_record:
+        kinds = _are_tensors(_leaves(tuple(primals)))
         trees, inputs = _tracked(tuple(primals))
         directions = _leaves_like(tuple(tangents), trees, "tangents")
         gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
-        record = may_record and _depends_on_more([*gradients, *directions], inputs)
-        found = _gradients(gradients, inputs, directions, record)
+        record = may_record and bool(_dependent([*gradients, *directions], inputs))
+        found = _finished(_gradients(gradients, inputs, directions, record), kinds, inputs, record)
         _freeze(inputs)
         return _like(trees, iter(found))

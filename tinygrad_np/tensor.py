@@ -482,11 +482,18 @@ def grad(
         if type(source) is not Tensor or not source._requires_grad:
             raise TypeError(f"input {i} is not a Tensor with requires_grad=True: {source!r:.80}")
     starts = [(target, _seed(target, seed)) for target, seed in zip(targets, seeds, strict=True)]
-    found = {id(t): g for t, g in _gradients(starts, sources, create_graph, retain_graph)}
-    results = [_as_tensor(found.get(id(t), np.zeros_like(t._data))) for t in sources]
+    results = _gradients_of(starts, sources, create_graph, retain_graph)
     for result in results:
         result._requires_grad |= create_graph  # a constant can be differentiated again too: to zeros
     return results[0] if isinstance(inputs, Tensor) else tuple(results)
+
+
+def _gradients_of(
+    outputs: "Sequence[tuple[Tensor, Any]]", inputs: "Sequence[Tensor]", create_graph: bool, retain_graph: bool | None
+) -> "list[Tensor]":
+    """A Tensor for each input: its gradient, or zeros."""
+    found = {id(t): g for t, g in _gradients(outputs, inputs, create_graph, retain_graph)}
+    return [_as_tensor(found.get(id(t), np.zeros_like(t._data))) for t in inputs]
 
 
 def lazy_gradients(output: "Tensor", inputs: "Sequence[Tensor]") -> "list[tuple[Tensor, Array | Product]]":

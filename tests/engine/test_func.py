@@ -2,13 +2,14 @@
 
 from typing import Any, NamedTuple
 
-from tinygrad_np import Tensor, func, no_grad
+from tinygrad_np import Tensor, func, grad, no_grad, relu
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arrays
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 A = np.array([[2.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.0, 4.0, 1.0]])
 
@@ -26,15 +27,15 @@ def test_the_derivatives_agree_with_one_another(x: np.ndarray, v: np.ndarray) ->
     matrix = func.jacobian(curve)(x)
     y, forward = func.jvp(curve, [x], [v])
     z, pull = func.vjp(curve, x)
-    np.testing.assert_array_equal(y.data, z.data)
-    np.testing.assert_allclose(forward.data, matrix.data @ v, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(pull(v)[0].data, v @ matrix.data, rtol=1e-10, atol=1e-10)
+    np.testing.assert_array_equal(y, z)
+    np.testing.assert_allclose(forward, matrix @ v, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(pull(v)[0], v @ matrix, rtol=1e-10, atol=1e-10)
     second = func.hessian(bowl)(x)
-    np.testing.assert_allclose(second.data, second.data.T, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(func.hvp(bowl, [x], [v])[0].data, second.data @ v, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(second, second.T, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(func.hvp(bowl, [x], [v])[0], second @ v, rtol=1e-8, atol=1e-8)
     value, slope = func.value_and_grad(bowl)(x)
-    np.testing.assert_array_equal(slope.data, func.grad(bowl)(x).data)
-    assert value.data == bowl(x)
+    np.testing.assert_array_equal(slope, func.grad(bowl)(x))
+    assert value == bowl(x)
 
 
 @pytest.mark.parametrize("derivative", [func.grad(bowl), func.jacobian(curve), func.hessian(bowl)])
@@ -52,7 +53,7 @@ def test_directional_derivatives_are_differentiable_in_point_and_direction() -> 
 def test_forward_over_reverse_is_reverse_over_reverse() -> None:
     x, v = np.array([0.3, -0.5, 0.8]), np.array([1.0, 0.5, -2.0])
     _, along = func.jvp(func.grad(bowl), [x], [v])
-    np.testing.assert_allclose(along.data, func.hvp(bowl, [x], [v])[0].data, rtol=1e-12)
+    np.testing.assert_allclose(along, func.hvp(bowl, [x], [v])[0], rtol=1e-12)
 
 
 class Pair(NamedTuple):
@@ -63,7 +64,7 @@ class Pair(NamedTuple):
 def test_named_tuples_stay_what_they_are() -> None:
     slope = func.grad(lambda pair: pair.left * pair.right)(Pair(2.0, 3.0))
     assert type(slope) is Pair
-    assert (slope.left.data, slope.right.data) == (3, 2)
+    assert (slope.left, slope.right) == (3, 2)
 
 
 TREE = {"layers": [(np.array([1.0, 2.0]), 3.0), (np.array([4.0, 5.0]), 6.0)], "scale": np.array(0.5)}
@@ -81,34 +82,128 @@ def test_trees_go_in_and_come_out() -> None:
     assert list(slope) == ["layers", "scale"]
     assert [type(layer) for layer in slope["layers"]] == [tuple, tuple]
     assert slope["layers"][0][0].shape == (2,)
-    assert slope["layers"][1][1].dtype == np.float32  # a Python number
+    assert slope["layers"][1][1].dtype == np.float64  # a Python number
     both = func.grad(network, argnums=(0, 1))(TREE, x)
     assert both[1].shape == (2,)
-    np.testing.assert_array_equal(both[0]["scale"].data, slope["scale"].data)
+    np.testing.assert_array_equal(both[0]["scale"], slope["scale"])
     second = func.hessian(network)(TREE, x)
     assert second["layers"][0][0]["layers"][1][0].shape == (2, 2)
     assert second["scale"]["layers"][0][0].shape == (2,)
     outputs, along = func.jvp(lambda t: {"y": t["scale"] * 2, "z": [t["layers"][0][0]]}, [TREE], [TREE])
-    assert (float(outputs["y"]), float(along["y"]), along["z"][0].data.tolist()) == (1.0, 1.0, [1.0, 2.0])
+    assert (float(outputs["y"]), float(along["y"]), along["z"][0].tolist()) == (1.0, 1.0, [1.0, 2.0])
 
 
 def test_what_does_not_depend_on_the_argument_has_zero_derivatives() -> None:
     constant = Tensor(np.array([1.0, 2.0]))
-    assert func.grad(lambda x: constant.sum())(3.0).data == 0
-    assert func.grad(lambda x: x[0] * 2)([1.0, 5.0])[1].data == 0
-    assert func.jacobian(lambda x: constant)(np.ones(3)).data.tolist() == [[0] * 3] * 2
-    assert func.hessian(lambda x: x.sum())(np.ones(2)).data.tolist() == [[0, 0], [0, 0]]
-    assert func.jvp(lambda x: (x, constant), [np.ones(1)], [np.ones(1)])[1][1].data.tolist() == [0, 0]
-    assert func.hvp(lambda x: x.sum(), [np.ones(2)], [np.ones(2)])[0].data.tolist() == [0, 0]
+    assert func.grad(lambda x: constant.sum())(3.0) == 0
+    assert func.grad(lambda x: x[0] * 2)([1.0, 5.0])[1] == 0
+    assert func.jacobian(lambda x: constant)(np.ones(3)).tolist() == [[0] * 3] * 2
+    assert func.hessian(lambda x: x.sum())(np.ones(2)).tolist() == [[0, 0], [0, 0]]
+    assert func.jvp(lambda x: (x, constant), [np.ones(1)], [np.ones(1)])[1][1].tolist() == [0, 0]
+    assert func.hvp(lambda x: x.sum(), [np.ones(2)], [np.ones(2)])[0].tolist() == [0, 0]
 
 
-def test_results_are_plain_unless_an_argument_is_being_recorded() -> None:
-    assert not func.grad(bowl)(np.ones(3)).requires_grad
-    assert not func.grad(bowl)(Tensor(np.ones(3))).requires_grad
-    assert func.grad(bowl)(Tensor(np.ones(3), requires_grad=True)).requires_grad
-    x = Tensor(np.ones(3), requires_grad=True)
-    func.grad(bowl)(x)
-    assert x.grad is None
+def every_result(f: Any, x: Any, v: Any) -> list[Any]:
+    """What each function of func returns for a function from one argument to its square, or to something constant."""
+    value, gradient = func.value_and_grad(lambda x: f(x).sum())(x)
+    y, pull = func.vjp(f, x)
+    return [
+        value,
+        gradient,
+        func.grad(lambda x: f(x).sum())(x),
+        y,
+        *pull(v),
+        *func.jvp(f, [x], [v]),
+        func.jacobian(f)(x),
+        func.hessian(lambda x: f(x).sum())(x),
+        *func.hvp(lambda x: f(x).sum(), [x], [v]),
+    ]
+
+
+FUNCTIONS = {
+    "cubic": lambda x: x**3,
+    "linear": lambda x: 3 * x,
+    "relu": relu,
+    "identity": lambda x: x,
+    "linear in its gradient": lambda x: func.jvp(lambda x: 2 * x, [x], [x])[1],
+    "constant": lambda x: Tensor(np.ones(x.shape)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@given(shape=st.sampled_from([(), (1,), (3,), (2, 2), (0,)]), dtype=st.sampled_from([np.float32, np.float64]))
+def test_results_are_of_the_kind_of_the_arguments(name: str, shape: tuple[int, ...], dtype: type) -> None:
+    f, x, v = FUNCTIONS[name], np.full(shape, 2, dtype), np.ones(shape, dtype)
+    plain = every_result(f, x, v)
+    for y in plain:
+        assert type(y) is (np.ndarray if np.ndim(y) else y.dtype.type)
+    for y, expected in zip(every_result(f, Tensor(x), Tensor(v)), plain, strict=True):
+        assert (type(y), y.requires_grad, y.is_leaf) == (Tensor, False, True)
+        np.testing.assert_array_equal(y.data, expected)
+    w = Tensor(x, requires_grad=True)
+    for y, expected in zip(every_result(f, w, v), plain, strict=True):
+        assert type(y) is Tensor
+        np.testing.assert_array_equal(y.data, expected)
+        if y.requires_grad:
+            (slope,) = grad([y], [w], [np.ones(y.shape)], retain_graph=True)
+            assert slope.shape == shape
+    assert w.grad is None
+    assert every_result(f, w, v)[0].requires_grad is (name != "constant")
+
+
+def test_a_python_number_is_float64_and_a_numpy_scalar_keeps_its_dtype() -> None:
+    for x, dtype in ((2, np.float64), (2.0, np.float64), (np.float32(2), np.float32)):
+        for y in func.value_and_grad(lambda x: x**3)(x):
+            assert type(y) is dtype
+        assert type(func.grad(func.grad(lambda x: 3 * x))(x)) is dtype
+
+
+def test_each_gradient_is_of_the_kind_of_its_own_argument() -> None:
+    a, b, w = np.ones(2), Tensor(np.ones(2)), Tensor(np.ones(2), requires_grad=True)
+
+    def f(p: Any) -> Any:
+        return (p["a"] * p["b"] ** 2 + p["c"] ** 2).sum()
+
+    value, slope = func.value_and_grad(f)({"a": a, "b": b, "c": 1.0})
+    assert [type(y) for y in (value, *slope.values())] == [Tensor, np.ndarray, Tensor, np.float64]
+    value, slope = func.value_and_grad(f)({"a": a, "b": a, "c": w})
+    assert [type(y) for y in (value, *slope.values())] == [Tensor, np.ndarray, np.ndarray, Tensor]
+    assert [y.requires_grad for y in (value, slope["c"])] == [True, True]
+    matrix = func.jacobian(lambda a, b: a * b, (0, 1))(a, b)
+    assert [type(y) for y in matrix] == [np.ndarray, Tensor]
+    value, slope = func.value_and_grad(lambda x, fixed: (x * fixed).sum())(a, b)  # b is not differentiated
+    assert (type(value), type(slope)) == (np.float64, np.ndarray)
+
+
+def test_a_gradient_stays_differentiable_only_if_it_depends_on_more_itself() -> None:
+    w = Tensor(2.0, requires_grad=True)
+    value, slope = func.value_and_grad(lambda x: x**2 + w)(3.0)
+    assert value.requires_grad
+    assert (type(slope), slope) == (np.float64, 6)
+    slope = func.grad(lambda p: p[0] ** 2 + p[1] * w)((3.0, 1.0))
+    assert (slope[0], slope[1].requires_grad) == (6, True)
+
+
+def test_a_derivative_inside_a_derivative_may_be_constant() -> None:
+    for inner in (
+        lambda w: func.grad(lambda x: w + x)(3.0),
+        lambda w: func.grad(lambda x: x * x)(3.0),
+        lambda w: func.jacobian(lambda x: x * x)(3.0),
+        lambda w: func.vjp(lambda x: x * x, 3.0)[1](1.0)[0],
+        lambda w: func.jvp(lambda x: x * x, [3.0], [1.0])[0],
+        lambda w: func.hvp(lambda x: x * x, [3.0], [1.0])[0],
+    ):
+        assert func.grad(inner)(2.0) == 0
+        assert func.grad(lambda w, inner=inner: inner(w) * w)(2.0) == inner(2.0)
+    mixed = func.jacobian(func.grad(lambda x, y: (x**2).sum() + (y**3).sum(), 1), 0)
+    assert mixed(np.ones(2), np.ones(3)).tolist() == [[0, 0]] * 3
+
+
+def test_a_step_of_gradient_descent_is_taken_in_place() -> None:
+    w = np.array([0.0, 10.0])
+    for _ in range(100):
+        w -= 0.1 * func.grad(lambda w: ((w - 3) ** 2).sum())(w)
+    np.testing.assert_allclose(w, 3, atol=1e-6)
 
 
 def test_what_a_derivative_depends_on_besides_its_arguments_is_differentiated_too() -> None:
@@ -122,7 +217,7 @@ def test_what_a_derivative_depends_on_besides_its_arguments_is_differentiated_to
         lambda w: func.hvp(lambda x: w * x * x * x / 6, [3.0], [2.0])[0],
     ]
     for slope in cubic:  # 6 w
-        assert func.grad(slope)(2.0).data == 6
+        assert func.grad(slope)(2.0) == 6
         w = Tensor(2.0, requires_grad=True)
         slope(w).backward()
         assert w.grad.data == 6
@@ -133,30 +228,31 @@ def test_what_a_derivative_depends_on_besides_its_arguments_is_differentiated_to
 def test_derivatives_are_right_under_no_grad_and_plain() -> None:
     w = Tensor(2.0, requires_grad=True)
     with no_grad():
-        slope = func.grad(lambda x: w * x * x)(3.0)
+        assert type(func.grad(lambda x: w * x * x)(3.0)) is np.float64
+        slope = func.grad(lambda x: w * x * x)(Tensor(3.0))
         assert (slope.data, slope.requires_grad) == (12, False)
-        assert func.jvp(lambda x: x * x, [3.0], [1.0])[1].data == 6
-        assert func.vjp(lambda x: x * x, 3.0)[1](1.0)[0].data == 6
-        assert func.hessian(lambda x: x * x * x)(3.0).data == 18
+        assert func.jvp(lambda x: x * x, [3.0], [1.0])[1] == 6
+        assert func.vjp(lambda x: x * x, 3.0)[1](1.0)[0] == 6
+        assert func.hessian(lambda x: x * x * x)(3.0) == 18
         assert not (w * 2).requires_grad
 
 
 def test_arguments_are_counted_from_the_end_too() -> None:
-    assert func.grad(lambda a, b: a * b * b, -1)(2.0, 3.0).data == 12
+    assert func.grad(lambda a, b: a * b * b, -1)(2.0, 3.0) == 12
     assert [float(g) for g in func.grad(lambda a, b: a * b * b, (1, 0))(2.0, 3.0)] == [12, 9]
 
 
 def test_dicts_go_by_their_keys() -> None:
-    assert func.vjp(lambda x: {"a": 2 * x, "b": 3 * x}, 1.0)[1]({"b": 0.0, "a": 1.0})[0].data == 2
+    assert func.vjp(lambda x: {"a": 2 * x, "b": 3 * x}, 1.0)[1]({"b": 0.0, "a": 1.0})[0] == 2
     primal, tangent = {"a": 1.0, "b": 1.0}, {"b": 0.0, "a": 1.0}
-    assert func.jvp(lambda p: p["a"] * 2 + p["b"] * 3, [primal], [tangent])[1].data == 2
+    assert func.jvp(lambda p: p["a"] * 2 + p["b"] * 3, [primal], [tangent])[1] == 2
     second = func.hvp(lambda p: p["a"] ** 2 + p["b"] ** 3, [primal], [tangent])[0]
-    assert (second["a"].data, second["b"].data) == (2, 0)
+    assert (second["a"], second["b"]) == (2, 0)
 
 
 def test_the_derivative_of_a_root_at_zero_is_infinite_in_both_modes() -> None:
     for root in (np.sqrt, np.cbrt):
-        assert func.jvp(root, [0.0], [1.0])[1].data == func.grad(root)(0.0).data == np.inf
+        assert func.jvp(root, [0.0], [1.0])[1] == func.grad(root)(0.0) == np.inf
 
 
 def test_impossible_requests_are_refused() -> None:
