@@ -140,7 +140,7 @@ class _Observer:
             sources = [("", a) for a in (*args, *(value for name, value in kwargs.items() if name != "saved"))]
             kinds = ", ".join(tensor._kind(a) for _, a in sources if isinstance(a, np.ndarray | Tensor))
             what, elementwise = f"{_name(operation)} of {kinds}", isinstance(operation.function, np.ufunc)
-            _refuse_new_anomaly(output.data, sources, what, elementwise, True, place)
+            _refuse_new_anomaly(output._data, sources, what, elementwise, True, place)
 
 
 _OBSERVER = _Observer()
@@ -175,7 +175,7 @@ class _Observation:
 def _none(test: Any, value: Any) -> bool:
     """Whether the test holds for no floating point number in an array, a Tensor, a number, or lists of them."""
     if isinstance(value, Tensor):
-        value = value.data
+        value = value._data
     if isinstance(value, list | tuple):
         return all(_none(test, part) for part in value)
     if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):

@@ -60,7 +60,7 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
         return data  # type: ignore[no-any-return]
     output = _new(Tensor)  # not Tensor(...): its checks cost 0.5 us
     output._data = data if type(data) is _ndarray else _zero_dimensional(data, operation.name)
-    output.grad = None
+    output._grad = None
     output._serial = next(_serials)
     if requires_grad and not _pauses.get():
         output._requires_grad = True
@@ -107,6 +107,19 @@ _pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad t
 _serials = itertools.count()
 
 
+_recorded: ContextVar[str | None] = ContextVar("recorded", default=None)  # under create_graph: whose vjp is running
+
+
+def _refuse_to_leave(what: str) -> None:
+    """Raise where a vjp whose computation is recorded would leave the graph: a derivative would silently be lost."""
+    if (name := _recorded.get()) is not None:
+        raise RuntimeError(
+            f"the vjp of {name} uses {what} under create_graph, which would lose the derivatives of higher order."
+            " Write it in NumPy functions of the Tensors that it is given; comparisons, as in np.where(x > 0, g, 0),"
+            " give plain arrays"
+        )
+
+
 class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
     """Record no graph in this thread: `with no_grad():`, or `@no_grad()` on a function.
 
@@ -119,6 +132,7 @@ class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named
     """
 
     def __enter__(self) -> None:
+        _refuse_to_leave("no_grad()")
         _pauses.set(_pauses.get() + 1)
 
     def __exit__(self, *error: object) -> None:
@@ -251,14 +265,19 @@ def _backward_pass(
         operation, args, arrays, kwargs, observation = node
         if output._serial < _last_write or observation is not None:
             _check(output)
-        y, arrays, kwargs = _as_tensors(output) if create_graph else (output._data, arrays, kwargs)
+        if create_graph:
+            _recorded.set(operation.name)
+            y, arrays, kwargs = _as_tensors(output)
+        else:
+            y = output._data
         parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
         try:
             for i, (a, vjp) in enumerate(zip(args, operation.vjps)):  # noqa: B905 - one None for all under `joint`
                 if type(a) is Tensor and (key := id(a)) in needed:
                     part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
                     if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
-                        part = _fit(part, x, lazy and a._node is None and observation is None)  # a call is 0.2 us
+                        may_wait = lazy and a._node is None and observation is None
+                        part = _fit(part, x, create_graph, may_wait, operation, i)  # a call is 0.2 us
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
                     if key not in gradients:
@@ -294,13 +313,14 @@ def _gradients(
         g = _as_tensor(g) if create_graph else _arrays(g)
         gradients[id(output)] = gradients[id(output)] + g if id(output) in gradients else g
     retain_graph = create_graph if retain_graph is None else retain_graph
-    token = _pauses.set(0 if create_graph else 1)
+    token, recorded = _pauses.set(0 if create_graph else 1), _recorded.set(None)
     try:
         with np.errstate(all="ignore"):  # at a singular point an infinite gradient is the answer, not an accident
             results = _backward_pass(order, gradients, needed, input_ids, last, create_graph, retain_graph, lazy)
             return _unshare(results, [g for _, g in outputs])
     finally:
         _pauses.reset(token)
+        _recorded.reset(recorded)
 
 
 def _plan(
@@ -363,8 +383,12 @@ def _joint(
     which = tuple(type(a) is Tensor and id(a) in needed for a in args)
     try:
         parts: Sequence[Any] = operation.joint(g, y, *inputs, needed=which, **kwargs)
-        if len(parts) != len(args):
-            raise TypeError(f"the joint vjp returned {len(parts)} gradients, expected one for each of {len(args)}")
+        if not isinstance(parts, tuple | list) or len(parts) != len(args):
+            found = f"{len(parts)} gradients" if isinstance(parts, tuple | list) else type(parts).__name__
+            raise TypeError(
+                f"the joint vjp of {operation.name} returned {found}, expected a tuple of {len(args)}: a gradient for"
+                " each argument, or None where `needed` is False"
+            )
     except Exception as error:
         error.add_note(f"in the backward pass of {operation.name}")
         raise
@@ -376,32 +400,46 @@ def _as_tensor(g: Any) -> "Tensor":
     if type(g) is Tensor:
         return g
     t = _new(Tensor)
-    t._data, t.grad, t._requires_grad, t._node, t._serial = np.asarray(g), None, False, None, next(_serials)
+    t._data, t._grad, t._requires_grad, t._node, t._serial = np.asarray(g), None, False, None, next(_serials)
     return t
 
 
-def _fit(g: Any, x: Array, lazy: bool = False) -> Any:
-    """The gradient in the shape and dtype of its argument: what broadcasting repeated is summed."""
-    if type(g) is Product and not lazy:
+def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, operation: Any = None, i: int = 0) -> Any:
+    """The gradient in the shape and dtype of its argument, number i: what broadcasting repeated is summed."""
+    if type(g) is Product and not (lazy and g.shape == x.shape and g.dtype == x.dtype):
         g = g.computed()
-    shape = getattr(g, "shape", None)
+    kind = type(g)
+    known = kind is _ndarray or kind is Product or (kind is Tensor and recorded) or isinstance(g, np.generic)
+    if not known or g.dtype.kind != "f":
+        raise TypeError(_unfit(g, x, operation, i))
+    shape = g.shape
     if shape != x.shape:
-        if shape is None:
-            raise TypeError(f"the vjp returned {type(g).__name__}, expected an array of shape {x.shape}")
-        extra = g.ndim - x.ndim
+        extra = len(shape) - x.ndim
         axes = tuple(range(extra))
         if shape[extra:] != x.shape:  # more than new axes in front; spares a bias 1.4 of 4.5 us
             if extra < 0 or any(n not in (1, m) for n, m in zip(x.shape, shape[extra:], strict=True)):
-                raise ValueError(f"the vjp returned shape {shape}, expected {x.shape} or what it broadcasts to")
+                raise ValueError(_unfit(g, x, operation, i))
             axes += tuple(i for i, n in enumerate(x.shape, extra) if n == 1 and shape[i] != 1)
-        g = np.add.reduce(g, axes, dtype=g.dtype) if type(g) is _ndarray else np.sum(g, axis=axes)  # saves 2 us
+        g = np.add.reduce(g, axes, dtype=g.dtype) if kind is _ndarray else np.sum(g, axis=axes)  # saves 2 us
         if g.shape != x.shape:
             g = np.reshape(g, x.shape)
-    if g.dtype != x.dtype:
-        if g.dtype.kind == "c":
-            raise TypeError(f"the gradient of a {x.dtype} Tensor is complex; complex numbers are not supported")
-        g = g.astype(x.dtype)
-    return g
+    return g if g.dtype == x.dtype else g.astype(x.dtype)
+
+
+def _unfit(g: Any, x: Array, operation: Any, i: int) -> str:
+    """Why what a vjp returned is no gradient of argument i, and what to write instead."""
+    start = f"the {'joint ' if operation.joint else ''}vjp of {operation.name} for argument {i} returned"
+    if type(g) is Tensor and _recorded.get() is None:
+        return f"{start} a Tensor where it was given arrays; if it computes with a Tensor of its own, take its .data"
+    if g is None:
+        return f"{start} None, expected an array of shape {x.shape}; without influence the gradient is zeros"
+    if type(g) is not _ndarray and not isinstance(g, Tensor | np.generic):
+        return f"{start} {type(g).__name__}, expected an array of shape {x.shape}; multiply a number by g"
+    if g.dtype.kind == "c":
+        return f"{start} {_kind(g)}; complex numbers are not supported"
+    if g.dtype.kind != "f":
+        return f"{start} {_kind(g)}, expected floating point; multiply it by g, or use .astype(g.dtype)"
+    return f"{start} shape {g.shape}, expected {x.shape} or what it broadcasts to"
 
 
 def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list[tuple[Tensor, Any]]":
@@ -805,7 +843,8 @@ class Tensor:
 
     Args:
         data: an ndarray or NumPy scalar, which keeps its dtype (and shares its memory), or Python numbers in nested
-            lists, which become float32 (booleans stay so). Floating point, integer or boolean.
+            lists, which become float32 (booleans stay so; in `func` a number is float64). Floating point, integer or
+            boolean.
         requires_grad: record what is computed from it, so that `backward()` stores its gradient in `.grad`.
         dtype: overrides the dtype that the data would have.
 
@@ -825,10 +864,10 @@ class Tensor:
             [0., 0.]], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_data", "_node", "_requires_grad", "_serial", "grad")
+    __slots__ = ("__weakref__", "_data", "_grad", "_node", "_requires_grad", "_serial")
 
     _data: Array
-    grad: "Tensor | None"
+    _grad: "Tensor | None"
     _requires_grad: bool
     # Two counters in one, on one clock (`_serials`). It is the order of creation, which is a topological order of the
     # graph. For a leaf it is also its version: a write gives it a new number, which is larger than those of all nodes
@@ -847,7 +886,7 @@ class Tensor:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"a Tensor holds real numbers or booleans, not {array.dtype}: {data!r:.80}")
         self._data = array
-        self.grad = None
+        self._grad = None
         self._serial = next(_serials)
         self._node = None
         self._requires_grad = bool(requires_grad) and self._can_require_grad()
@@ -866,6 +905,8 @@ class Tensor:
             ValueError: it has another shape.
             RuntimeError: this Tensor was computed: its data follows from its inputs.
         """
+        if self._requires_grad:
+            _refuse_to_leave(".data of a Tensor")
         return self._data
 
     @data.setter
@@ -885,6 +926,29 @@ class Tensor:
             raise TypeError(f"data must keep the dtype {dtype}, not get {array.dtype}; use .astype(np.{dtype})")
         self._data = array
         self._changed()
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The gradient that `backward()` has stored, or None. It may be replaced by None or by a Tensor that fits.
+
+        Raises (on assignment):
+            TypeError: it is neither a Tensor nor None, or has another dtype.
+            ValueError: it has another shape.
+        """
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: "Tensor | None") -> None:
+        if gradient is not None:
+            if type(gradient) is not Tensor:
+                kind = type(gradient).__name__
+                raise TypeError(f"grad must be a Tensor or None, not {kind}: write w.grad = Tensor(array)")
+            if gradient.shape != self.shape:
+                raise ValueError(f"grad must have the shape of its Tensor, {self.shape}, not {gradient.shape}")
+            if gradient.dtype != self.dtype:
+                dtype = self.dtype
+                raise TypeError(f"grad must have its Tensor's dtype, {dtype}, not {gradient.dtype}; see .astype(np.{dtype})")
+        self._grad = gradient
 
     def _changed(self) -> None:
         """Note that the data was written to: a backward over earlier uses of its memory will raise."""
@@ -960,15 +1024,19 @@ class Tensor:
         Tensor([2., 4.], dtype=float32)
         """
         for leaf, g in _gradients([(self, _seed(self, gradient))], None, create_graph, retain_graph):
-            before = leaf.grad if create_graph or leaf.grad is None else leaf.grad._data
-            leaf.grad = _as_tensor(g if before is None else before + g)
+            before = leaf._grad if create_graph or leaf._grad is None else leaf._grad._data
+            leaf._grad = _as_tensor(g if before is None else before + g)
 
     def detach(self) -> "Tensor":
         """The same array in a Tensor that no gradient flows through."""
+        if self._requires_grad:
+            _refuse_to_leave(".detach() of a Tensor")
         return Tensor(self._data)
 
     def item(self) -> Any:
         """The one element, as a Python number. Raises ValueError if there is not just one."""
+        if self._requires_grad:
+            _refuse_to_leave(".item() of a Tensor")
         if self._data.size != 1:
             raise ValueError(f"item() needs a Tensor of one element, not of shape {self.shape}")
         return self._data.item()
@@ -1089,6 +1157,8 @@ class Tensor:
         """Copies and pickles are new leaves, without `.grad`: the order of creation means nothing elsewhere."""
         if self._node is not None:
             raise TypeError("a computed Tensor is not copied or pickled, since its graph would be; detach() it first")
+        if self._requires_grad:
+            _refuse_to_leave("a copy of a Tensor")
         return Tensor, (self._data, self._requires_grad)
 
     def __format__(self, spec: str) -> str:
@@ -1154,6 +1224,7 @@ class Tensor:
 
     def __array__(self, dtype: "np.typing.DTypeLike | None" = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
+            _refuse_to_leave("a Tensor as an array or number")
             raise TypeError("a Tensor that requires a gradient becomes no array or number unasked: see .data, .item()")
         return np.array(self._data, dtype, copy=copy)
 

@@ -835,7 +835,7 @@ def test_complex_gradients_are_refused() -> None:
     with pytest.raises(TypeError, match="no array of complex128"):
         x * np.array([1j])
     turned = primitive(lambda x: x * 2, lambda g, y, x: g * 2j)
-    with pytest.raises(TypeError, match="gradient of a float64 Tensor is complex"):
+    with pytest.raises(TypeError, match=r"argument 0 returned complex128\[1\]; complex numbers are not supported"):
         turned(x).backward()
 
 
@@ -902,8 +902,10 @@ def test_a_joint_vjp_is_asked_once_and_only_for_what_is_needed() -> None:
 def test_a_joint_vjp_must_fit() -> None:
     for joint, message in (
         (lambda g, y, x: (g,), "takes a keyword-only argument `needed`"),
-        (lambda g, y, x, *, needed: (g, g), "returned 2 gradients, expected one for each of 1"),
-        (lambda g, y, x, *, needed: (None,), "the vjp returned NoneType"),
+        (lambda g, y, x, *, needed: (g, g), "of <lambda> returned 2 gradients, expected a tuple of 1: a gradient for each argument"),
+        (lambda g, y, x, *, needed: (None,), "joint vjp of <lambda> for argument 0 returned None"),
+        (lambda g, y, x, *, needed: None, "joint vjp of <lambda> returned NoneType"),
+        (lambda g, y, x, *, needed: g, "joint vjp of <lambda> returned ndarray"),
     ):
         with pytest.raises(TypeError, match=message) as caught:
             primitive(lambda x: x * 2, joint=joint)(leaf([1.0])).backward(np.ones(1))
@@ -934,11 +936,11 @@ def test_operations_of_arrays_alone_return_arrays() -> None:
 @pytest.mark.parametrize(
     ("returned", "error", "message"),
     [
-        (lambda g: 0.0, TypeError, r"the vjp returned float, expected an array of shape \(2, 3\)"),
-        (lambda g: None, TypeError, "the vjp returned NoneType"),
-        (lambda g: g.T, ValueError, r"the vjp returned shape \(3, 2\), expected \(2, 3\)"),
-        (lambda g: g[0], ValueError, r"the vjp returned shape \(3,\), expected \(2, 3\)"),
-        (lambda g: g.reshape(6), ValueError, r"the vjp returned shape \(6,\), expected \(2, 3\)"),
+        (lambda g: 0.0, TypeError, r"the vjp of <lambda> for argument 0 returned float, expected an array of shape \(2, 3\)"),
+        (lambda g: None, TypeError, "the vjp of <lambda> for argument 0 returned None, expected an array"),
+        (lambda g: g.T, ValueError, r"the vjp of <lambda> for argument 0 returned shape \(3, 2\), expected \(2, 3\)"),
+        (lambda g: g[0], ValueError, r"the vjp of <lambda> for argument 0 returned shape \(3,\), expected \(2, 3\)"),
+        (lambda g: g.reshape(6), ValueError, r"the vjp of <lambda> for argument 0 returned shape \(6,\), expected \(2, 3\)"),
     ],
 )
 def test_a_vjp_that_returns_something_else_is_refused(returned: object, error: type, message: str) -> None:

@@ -63,7 +63,7 @@ def modf(x: Any) -> Any:
 @composite(np.frexp, cases=[Case("*", domains=(Domain(0.25, 4.25, either_sign=True),))])  # no element is a power of 2
 def frexp(x: Any) -> Any:
     """`np.frexp`; the exponent is piecewise constant and therefore a plain array."""
-    exponent = np.frexp(x.data)[1]
+    exponent = np.frexp(x._data)[1]
     return np.ldexp(x, -exponent), exponent
 
 

@@ -161,7 +161,7 @@ def _slogdet(x: Array) -> Array:
 def slogdet(a: Any) -> Any:
     """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a)))."""
     packed = _slogdet(a)
-    return _result_type(np.linalg.slogdet)(packed.data[0], packed[1])
+    return _result_type(np.linalg.slogdet)(packed._data[0], packed[1])
 
 
 # --- decompositions --------------------------------------------------------------------------------------------------

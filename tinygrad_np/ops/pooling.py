@@ -75,7 +75,7 @@ def _scatter(x: Array, weights: Array, window: Window, sizes: Pair) -> Array:
 def _to_largest(g: Any, y: Any, x: Any, window: Window) -> Any:
     """The gradient of max pooling: g goes to the largest element of each window, split evenly among ties."""
     sizes = x.shape[2:]
-    x, y = (a.data if type(a) is Tensor else a for a in (x, y))
+    x, y = (a._data if type(a) is Tensor else a for a in (x, y))
     padded = _padded(x, window, -np.inf)
     largest = np.stack([padded[part] == y for _, part in window.parts(y.shape[2:])])
     return _scatter(g / np.add.reduce(largest, dtype=x.dtype), largest, window=window, sizes=sizes)

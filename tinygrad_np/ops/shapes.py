@@ -125,7 +125,7 @@ def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
     if np.dtype(dtype).kind == "f":
         return x if x.dtype == dtype and not copy else _astype(x, dtype=dtype)
-    return Tensor(x.data, dtype=dtype)
+    return Tensor(x._data, dtype=dtype)
 
 
 # --- axes ------------------------------------------------------------------------------------------------------------
