@@ -26,7 +26,8 @@ PAGES = [README, *sorted((PACKAGE / "docs").glob("*.md"))]
 FLOORS = {
     "_machine": {"_machine"},
     "_validation": {"_machine"},
-    "tensor": {"_machine"},
+    "_functions": set(),
+    "tensor": {"_machine", "_functions"},
     "ops": {"tensor", "_machine", "ops", "_validation"},
     "func": {"tensor"},
     "schedules": {"_validation"},
@@ -36,7 +37,7 @@ FLOORS = {
     "optim": {"tensor", "_machine", "_validation", "schedules"},
     "checkpoint": {"tensor", "_validation", "serialization"},
     "debug": {"tensor"},
-    "testing": {"tensor", "ops", "testing"},
+    "testing": {"tensor", "ops", "testing", "_functions"},
     "viz": {"tensor", "nn"},
     "__main__": {"__version__", "show_config"},
 }

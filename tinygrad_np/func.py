@@ -321,13 +321,12 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         kinds = _are_tensors([*_leaves(tuple(primals)), *directions])
         result = _called(function, *trees)
         outputs = _outputs(function, result)
-        seeds = [Tensor(np.ones_like(y.data), requires_grad=True) for y in outputs]
+        seeds = [Tensor(np.ones_like(y._data), requires_grad=True) for y in outputs]
         gradients = _gradients(outputs, inputs, seeds, True)
         record = may_record and bool(_dependent([*outputs, *directions], inputs))
         found = [*outputs, *_gradients(gradients, seeds, directions, record)]
-        found = _finished(found, [any(kinds)] * len(found), [*inputs, *seeds], record)
+        leaves = iter(_finished(found, [any(kinds)] * len(found), [*inputs, *seeds], record))
         _freeze([*inputs, *seeds])
-        leaves = iter(found)
         return _like(result, leaves), _like(result, leaves)
 
 
@@ -360,7 +359,7 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
         def block(output: Tensor) -> Any:
             units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
             rows = [_gradients([output], inputs, [unit], record) for unit in units]
-            found = [
+            found: list[Any] = [
                 np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
                 if rows
                 else Tensor(np.zeros(output.shape + x.shape, x.dtype))

@@ -8,11 +8,10 @@ Reading order: `apply` runs an operation and adds a node to the graph; `_backwar
 registry says which functions take Tensors; `Tensor` is the surface on top.
 """
 
-import difflib
 import inspect
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cached_property, wraps
@@ -21,6 +20,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias, final
 
 import numpy as np
 
+from ._functions import Parameters, instead_of, name_of, refuse_other_arguments
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of
 
@@ -265,11 +265,10 @@ def _backward_pass(
         operation, args, arrays, kwargs, observation = node
         if output._serial < _last_write or observation is not None:
             _check(output)
+        y: Any = output._data
         if create_graph:
             _recorded.set(operation.name)
             y, arrays, kwargs = _as_tensors(output)
-        else:
-            y = output._data
         parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
         try:
             for i, (a, vjp) in enumerate(zip(args, operation.vjps)):  # noqa: B905 - one None for all under `joint`
@@ -506,6 +505,8 @@ def grad(
     >>> grad(slope.sum(), x)
     Tensor([ 6., 12.], dtype=float32)
     """
+    if not create_graph:
+        _refuse_to_leave("grad() without create_graph=True")
     sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if isinstance(outputs, Tensor):
         targets, seeds = [outputs], [grad_outputs]
@@ -562,14 +563,15 @@ def primitive(
     """Make a function on ndarrays differentiable, and return it as a function on Tensors.
 
     Args:
-        function: a pure function of ndarrays that returns one ndarray: NumPy's or your own.
+        function: a pure function of ndarrays that returns one ndarray: your own, NumPy's, a ufunc of another library
+            such as SciPy, a builtin, a method, a `functools.partial` or another callable that is hashable.
         *vjps: for each positional argument a pure function `vjp(g, y, *inputs, **keywords)` that takes the gradient
             `g` of the output `y` to the gradient of this argument. Its keyword-only parameters are the keywords that
-            the operation supports. It is written in NumPy expressions only: they run on Tensors as well, which gives
-            derivatives of every order. None marks an argument that is not differentiable: a condition, an index, a
-            label. A keyword-only parameter named `saved` is for what the forward has already computed: the function
-            then returns `(result, saved)`. The vjps must not write to it. For derivatives of higher order it is None,
-            and they compute it again.
+            the operation supports, with the function's own defaults. It is written in NumPy expressions only: they run
+            on Tensors as well, which gives derivatives of every order. None marks an argument that is not
+            differentiable: a condition, an index, a label. A keyword-only parameter named `saved` is for what the
+            forward has already computed: the function then returns `(result, saved)`. The vjps must not write to it.
+            For derivatives of higher order it is None, and they compute it again.
         joint: in the place of `vjps`, where gradients share work: one function
             `joint(g, y, *inputs, needed, **keywords)` that returns a gradient for each input, or None where the
             boolean `needed[i]` is False. With `*inputs` the operation takes any number of arguments.
@@ -581,8 +583,8 @@ def primitive(
     The backward pass sums the gradient over broadcast axes and gives it the argument's dtype, so a vjp need not.
 
     Raises:
-        TypeError: no vjp is given, one takes other arguments than `g`, `y` and as many inputs as there are vjps, or
-            they take different keywords.
+        TypeError: there is no vjp for a positional argument of the function, one takes other arguments than `g`, `y`
+            and as many inputs as there are vjps, or they take different keywords, or keywords with other defaults.
         ValueError: the function is registered already.
 
     >>> cube = primitive(lambda x: x * x * x, lambda g, y, x: 3 * g * x * x)
@@ -602,6 +604,7 @@ def primitive(
     def call(*args: Any, **kwargs: Any) -> Any:
         return apply(function, *args, **kwargs)
 
+    call.__name__ = getattr(function, "__name__", name_of(function))
     return call
 
 
@@ -636,6 +639,8 @@ def constant(*functions: Function) -> None:
 
 
 def _register(operation: "Primitive | Composite | Constant") -> None:
+    if not isinstance(operation.function, Hashable):
+        raise TypeError(f"{operation.name} cannot be registered, since it is not hashable; register a method of it")
     if operation.function in registry:
         raise ValueError(f"{operation.name} is registered already")
     registry[operation.function] = operation
@@ -663,20 +668,23 @@ class Primitive:
     ) -> None:
         self.function, self.joint, self.cases = function, joint, cases
         self.name = name = name_of(function)
-        given = [vjp for vjp in (joint, *vjps) if vjp is not None]
+        self.arity: int | None
+        given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):
             raise TypeError(f"{name} needs a vjp for each of its arguments, or one for all of them in joint=")
-        (parameters, self.arity, keywords), *others = map(_parameters, given)
-        for _, arity, other in [(parameters, self.arity, keywords), *others]:
-            if joint is None and arity not in (None, len(vjps)):
-                count = (arity or 0) + 2
+        parameters, keywords = given[0].positional, given[0].keywords
+        self.arity = None if given[0].any_number else len(parameters) - 2
+        for vjp in given:
+            if joint is None and not vjp.any_number and len(vjp.positional) - 2 != len(vjps):
+                count = len(vjp.positional)
                 raise TypeError(f"a vjp of {name} takes g, y and {len(vjps)} inputs, not {count} positional arguments")
-            if other != keywords:
+            if vjp.keywords != keywords:
                 raise TypeError(f"the vjps of {name} take different keywords; each is given all of them")
         if joint is None:
             self.arity = len(vjps)
         elif "needed" not in keywords:
             raise TypeError(f"the joint vjp of {name} takes a keyword-only argument `needed`")
+        refuse_other_arguments(function, self.arity, keywords - {"saved", "needed"}, given)
         self.vjps: Iterable[Function | None] = vjps or itertools.repeat(None)
         self.names = parameters[1:]
         if unknown := {word for read in reads or () for word in read.split()} - {*self.names}:
@@ -690,20 +698,31 @@ class Primitive:
         return apply(self.function, *args, **kwargs)
 
     @cached_property
-    def signature(self) -> inspect.Signature:
-        return inspect.signature(self.function)
+    def signature(self) -> inspect.Signature | None:
+        """That of the function; None if it takes its arguments by position only: a ufunc, *args, some builtins."""
+        try:
+            signature = None if isinstance(self.function, np.ufunc) else inspect.signature(self.function)
+        except ValueError:
+            return None
+        kinds = [parameter.kind for parameter in signature.parameters.values()] if signature else []
+        return None if inspect.Parameter.VAR_POSITIONAL in kinds else signature
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
-        countable = self.arity is not None and not isinstance(self.function, np.ufunc)
-        if countable and (len(args) != self.arity or not kwargs.keys() <= self.keywords):
-            given = dict(self.signature.bind(*args, **kwargs).arguments)
+        fits = self.arity is None or (len(args) == self.arity and kwargs.keys() <= self.keywords)
+        if not fits and self.signature is not None:
+            try:
+                given = dict(self.signature.bind(*args, **kwargs).arguments)
+            except TypeError as error:
+                raise TypeError(f"{self.name} of a Tensor: {error}") from None
             names = list(self.signature.parameters)[: self.arity]
             if missing := [name for name in names if name not in given]:
                 raise TypeError(f"{self.name} of a Tensor needs its argument {missing[0]!r}")
             args = tuple(given.pop(name) for name in names)
             defaults = self.signature.parameters
             kwargs = {name: value for name, value in given.items() if value is not defaults[name].default}
+        elif self.arity not in (None, len(args)):
+            raise TypeError(f"{self.name} of a Tensor takes {self.arity} positional arguments, not {len(args)}")
         for name, value in kwargs.items():
             if name not in self.keywords:
                 supported = ", ".join(sorted(self.keywords)) or "none"
@@ -744,38 +763,17 @@ class Constant:
         return self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
 
 
-def name_of(function: Function) -> str:
-    """The name as it is written after `np.`: `sum`, `add.reduce`, `linalg.inv`."""
-    ufunc = getattr(function, "__self__", None)
-    name = f"{ufunc.__name__}.{function.__name__}" if isinstance(ufunc, np.ufunc) else function.__name__
-    module = function.__module__ or ""
-    return f"{module.removeprefix('numpy.')}.{name}" if module.startswith("numpy.") else name
-
-
-def _parameters(vjp: Function) -> tuple[list[str], int | None, set[str]]:
-    """The positional parameters of a vjp, how many inputs it takes (None: any number), and its keyword-only ones."""
-    if inspect.isfunction(vjp) and not hasattr(vjp, "__wrapped__"):  # 0.1 ms for all operations; signature() takes 3
-        code, count = vjp.__code__, vjp.__code__.co_argcount
-        names, keywords = code.co_varnames[:count], code.co_varnames[count : count + code.co_kwonlyargcount]
-        any_number = bool(code.co_flags & inspect.CO_VARARGS)
-        return list(names), None if any_number else count - 2, set(keywords)
-    parameters = inspect.signature(vjp).parameters.values()
-    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    keywords = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
-    return list(names), None if any_number else len(names) - 2, set(keywords)
-
-
 def _dispatch(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What NumPy calls when one of its functions meets a Tensor."""
     operation = registry.get(function)
     if operation is None:
         name = name_of(function)
-        near = difflib.get_close_matches(name, [known.name for known in registry.values()], n=1, cutoff=0)
-        raise TypeError(
-            f"{name} of a Tensor is not supported; the nearest that is: {''.join(near)}."
-            " For the bare array, without a gradient, pass the Tensor's .data"
-        )
+        instead = instead_of(function, name, [known.function for known in registry.values()])
+        if _recorded.get() is not None:
+            bare = f"A vjp is written in registered functions: register {name}, with a vjp of its own, by primitive()"
+        else:
+            bare = "For the bare array, without a gradient, pass the Tensor's .data; for a gradient, see primitive()"
+        raise TypeError(f"{name} of a Tensor is not supported{instead}. {bare}")
     return operation(*args, **kwargs)
 
 
@@ -944,10 +942,9 @@ class Tensor:
                 kind = type(gradient).__name__
                 raise TypeError(f"grad must be a Tensor or None, not {kind}: write w.grad = Tensor(array)")
             if gradient.shape != self.shape:
-                raise ValueError(f"grad must have the shape of its Tensor, {self.shape}, not {gradient.shape}")
-            if gradient.dtype != self.dtype:
-                dtype = self.dtype
-                raise TypeError(f"grad must have its Tensor's dtype, {dtype}, not {gradient.dtype}; see .astype(np.{dtype})")
+                raise ValueError(f"grad must have the shape {self.shape}, not {gradient.shape}")
+            if gradient.dtype != (dtype := self.dtype):
+                raise TypeError(f"grad must have the dtype {dtype}, not {gradient.dtype}; use .astype(np.{dtype})")
         self._grad = gradient
 
     def _changed(self) -> None:
@@ -1023,6 +1020,8 @@ class Tensor:
         >>> x.grad
         Tensor([2., 4.], dtype=float32)
         """
+        if not create_graph:
+            _refuse_to_leave("backward() without create_graph=True")
         for leaf, g in _gradients([(self, _seed(self, gradient))], None, create_graph, retain_graph):
             before = leaf._grad if create_graph or leaf._grad is None else leaf._grad._data
             leaf._grad = _as_tensor(g if before is None else before + g)

@@ -902,7 +902,7 @@ def test_a_joint_vjp_is_asked_once_and_only_for_what_is_needed() -> None:
 def test_a_joint_vjp_must_fit() -> None:
     for joint, message in (
         (lambda g, y, x: (g,), "takes a keyword-only argument `needed`"),
-        (lambda g, y, x, *, needed: (g, g), "of <lambda> returned 2 gradients, expected a tuple of 1: a gradient for each argument"),
+        (lambda g, y, x, *, needed: (g, g), "returned 2 gradients, expected a tuple of 1: a gradient for each"),
         (lambda g, y, x, *, needed: (None,), "joint vjp of <lambda> for argument 0 returned None"),
         (lambda g, y, x, *, needed: None, "joint vjp of <lambda> returned NoneType"),
         (lambda g, y, x, *, needed: g, "joint vjp of <lambda> returned ndarray"),
@@ -936,11 +936,19 @@ def test_operations_of_arrays_alone_return_arrays() -> None:
 @pytest.mark.parametrize(
     ("returned", "error", "message"),
     [
-        (lambda g: 0.0, TypeError, r"the vjp of <lambda> for argument 0 returned float, expected an array of shape \(2, 3\)"),
+        (
+            lambda g: 0.0,
+            TypeError,
+            r"vjp of <lambda> for argument 0 returned float, expected an array of shape \(2, 3\)",
+        ),
         (lambda g: None, TypeError, "the vjp of <lambda> for argument 0 returned None, expected an array"),
-        (lambda g: g.T, ValueError, r"the vjp of <lambda> for argument 0 returned shape \(3, 2\), expected \(2, 3\)"),
-        (lambda g: g[0], ValueError, r"the vjp of <lambda> for argument 0 returned shape \(3,\), expected \(2, 3\)"),
-        (lambda g: g.reshape(6), ValueError, r"the vjp of <lambda> for argument 0 returned shape \(6,\), expected \(2, 3\)"),
+        (lambda g: g.T, ValueError, r"vjp of <lambda> for argument 0 returned shape \(3, 2\), expected \(2, 3\)"),
+        (lambda g: g[0], ValueError, r"vjp of <lambda> for argument 0 returned shape \(3,\), expected \(2, 3\)"),
+        (
+            lambda g: g.reshape(6),
+            ValueError,
+            r"vjp of <lambda> for argument 0 returned shape \(6,\), expected \(2, 3\)",
+        ),
     ],
 )
 def test_a_vjp_that_returns_something_else_is_refused(returned: object, error: type, message: str) -> None:

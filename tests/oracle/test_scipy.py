@@ -127,7 +127,7 @@ def test_root_of_a_function_of_one_number() -> None:
 
 def test_a_stiff_differential_equation() -> None:
     def decay(t: float, y: Any) -> Any:
-        return np.stack([-100 * y[0] + y[1], -y[1] ** 2])
+        return np.stack([-100 * y[0] + y[1], -(y[1] ** 2)])
 
     for method in ("Radau", "BDF"):
         found = integrate.solve_ivp(decay, (0, 2), np.ones(2), method=method, jac=func.jacobian(decay, 1), rtol=1e-6)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..ops import convolution, pooling
-from ..tensor import Composite, Constant, Primitive, Tensor, name_of, registry
+from .._functions import name_of
+from ..tensor import Composite, Constant, Primitive, Tensor, registry
 from .conventions import CONVENTIONS
 
 PATH = Path(__file__).parent.parent / "OPERATIONS.md"
