@@ -148,7 +148,7 @@ def test_a_layer_takes_long_sequences_and_empty_batches(kind: Any) -> None:
     layer = build(kind, 1, 2)
     layer(np.ones((5000, 1), np.float32))[0].sum().backward()
     assert all(np.isfinite(p.grad.data).all() for p in layer.parameters())
-    x = Tensor(np.ones((3, 0, 1)), requires_grad=True)
+    x = Tensor(np.ones((3, 0, 1), np.float32), requires_grad=True)
     outputs, _ = layer(x)
     assert grad(outputs.sum(), x).shape == (3, 0, 1)
 

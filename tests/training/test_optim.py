@@ -118,9 +118,8 @@ def test_parameters_without_a_gradient_are_left_alone() -> None:
     assert b.data.tolist() == [1]
     optimizer.zero_grad()
     assert a.grad is None
-    a.grad = Tensor(np.ones((3, 1)))
-    with pytest.raises(ValueError, match=r"a parameter of shape \(1,\) has a gradient of \(3, 1\)"):
-        optimizer.step()
+    with pytest.raises(ValueError, match=r"grad must have the shape \(1,\), not \(3, 1\)"):
+        a.grad = Tensor(np.ones((3, 1)))
 
 
 def test_a_variance_that_is_rounded_below_0_is_0() -> None:

@@ -16,7 +16,7 @@ from ..ops.products import linear
 from ..tensor import Array, Tensor
 from . import init
 from .layers import Linear
-from .module import Layer
+from .module import Layer, hint_if_wider
 
 
 class MultiheadAttention(Layer):
@@ -130,6 +130,8 @@ class MultiheadAttention(Layer):
         part = slice(i * self.embed_dim, (i + 1) * self.embed_dim)
         weight, bias = self.in_proj_weight[:, part], self.in_proj_bias
         y = linear(x, weight, bias if bias is None else bias[part])
+        if y.dtype is not weight.dtype:
+            hint_if_wider(self, x, weight)
         shape = (*np.shape(x)[:-1], self.num_heads, self.embed_dim // self.num_heads)
         return np.swapaxes(np.reshape(y, shape), -2, -3)
 

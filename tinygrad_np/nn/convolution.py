@@ -11,7 +11,7 @@ from ..ops.pooling import avg_pool2d, max_pool2d
 from ..ops.windows import sliding
 from ..tensor import Tensor
 from . import init
-from .module import Layer
+from .module import Layer, hint_if_wider
 
 
 class _Convolution(Layer):
@@ -50,7 +50,12 @@ class _Convolution(Layer):
 
     def forward(self, x: Any) -> Any:
         options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
-        return type(self).convolve(x, self.weight, self.bias, **options)
+        operands: list[Any] = [x, self.weight, self.bias]
+        if getattr(x, "dtype", self.weight.dtype) is not self.weight.dtype:
+            hint_if_wider(self, x, self.weight)
+            dtype = np.promote_types(x.dtype, self.weight.dtype)  # the function takes operands of one dtype
+            operands = [a if a is None else np.astype(a, dtype, copy=False) for a in operands]
+        return type(self).convolve(*operands, **options)
 
 
 class Conv2d(_Convolution):

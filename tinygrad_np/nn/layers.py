@@ -11,7 +11,7 @@ from ..ops.elementwise import keep
 from ..ops.products import linear
 from ..tensor import Tensor
 from . import init
-from .module import Layer
+from .module import Layer, hint_if_wider
 
 
 class Linear(Layer):
@@ -54,7 +54,10 @@ class Linear(Layer):
         self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Any:
-        return linear(x, self.weight, self.bias)
+        y = linear(x, self.weight, self.bias)
+        if y.dtype is not self.weight.dtype:
+            hint_if_wider(self, x, self.weight)
+        return y
 
 
 class Embedding(Layer):

@@ -5,8 +5,13 @@ Assigning an attribute does nothing special, and there is no `super().__init__()
 """
 
 import inspect
+import os
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from .. import _validation as check
 from ..tensor import Array, Tensor
@@ -162,6 +167,32 @@ class Layer(Module):
             elif shown != repr(parameter.default):
                 parts.append(f"{name}={shown}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+_hinted = False
+OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+def hint_if_wider(layer: Module, x: Any, weight: Any) -> None:
+    """Warn, once per process, if a layer with float32 weights computes in float64 because of its input.
+
+    This is easily overlooked, since NumPy makes float64 arrays. Layers call it where the dtypes differ, so it costs
+    nothing where they do not.
+    """
+    global _hinted
+    given = np.asarray(x).dtype if isinstance(x, list | tuple) else x.dtype
+    wide = np.promote_types(given, weight.dtype)
+    if _hinted or wide.itemsize <= weight.dtype.itemsize or weight.dtype == np.float16:
+        return  # NumPy computes float16 in float32, so that float32 costs no more
+    _hinted = True
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"{layer!r} has {weight.dtype} weights and was given {given}, so the network computes in {wide} from here on,"
+        f" at about twice the cost; write x.astype(np.{weight.dtype}). This is said once",
+        stacklevel=level,
+    )
 
 
 def _add_layer_note(error: Exception, module: Module) -> None:

@@ -229,5 +229,7 @@ class RMSNorm(_ExampleNorm):
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 
     def forward(self, x: Any) -> Any:
-        eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
+        eps = self.eps
+        if eps is None:
+            eps = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0.0  # integers are refused by `standardize`
         return self._standardize(x, self.weight, None, eps, centre=False)

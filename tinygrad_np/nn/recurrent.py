@@ -14,7 +14,7 @@ from ..ops.products import linear
 from ..ops.recurrence import KINDS, recurrence
 from ..tensor import Tensor
 from . import init
-from .module import Layer
+from .module import Layer, hint_if_wider
 
 # --- common to cells and layers --------------------------------------------------------------------------------------
 
@@ -68,7 +68,10 @@ class _Recurrent(Layer):
         weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
         bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, no_bias), getattr(self, "bias_hh" + suffix, no_bias)
         a = linear(x, weight_ih, bias_ih)
-        return recurrence(a, initial, weight_hh, bias_hh, kind=self._kind)
+        y = recurrence(a, initial, weight_hh, bias_hh, kind=self._kind)
+        if y.dtype is not weight_hh.dtype:
+            hint_if_wider(self, x, weight_ih)
+        return y
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------

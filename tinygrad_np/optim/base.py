@@ -130,15 +130,11 @@ class Optimizer:
 
         Raises:
             RuntimeError: no parameter has a gradient.
-            ValueError: the gradient of a parameter has another shape than the parameter.
         """
         name = type(self).__name__
         gradients = [(parameter, parameter.grad.data) for parameter in self.parameters if parameter.grad is not None]
         if not gradients:
             raise RuntimeError(f"{name}: no parameter has a gradient; call backward() on the loss before step()")
-        for parameter, gradient in gradients:
-            if gradient.shape != parameter.data.shape:
-                raise ValueError(f"{name}: a parameter of shape {parameter.shape} has a gradient of {gradient.shape}")
         self._apply(gradients)
 
     def minimize(self, loss: Tensor) -> None:

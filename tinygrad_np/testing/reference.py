@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import convolution, pooling
 from .._functions import name_of
+from ..ops import convolution, pooling
 from ..tensor import Composite, Constant, Primitive, Tensor, registry
 from .conventions import CONVENTIONS
 
