@@ -312,14 +312,16 @@ def _gradients(
         g = _as_tensor(g) if create_graph else _arrays(g)
         gradients[id(output)] = gradients[id(output)] + g if id(output) in gradients else g
     retain_graph = create_graph if retain_graph is None else retain_graph
-    token, recorded = _pauses.set(0 if create_graph else 1), _recorded.set(None)
+    token = _pauses.set(0 if create_graph else 1)
+    recorded = _recorded.set(None) if create_graph else None
     try:
         with np.errstate(all="ignore"):  # at a singular point an infinite gradient is the answer, not an accident
             results = _backward_pass(order, gradients, needed, input_ids, last, create_graph, retain_graph, lazy)
             return _unshare(results, [g for _, g in outputs])
     finally:
         _pauses.reset(token)
-        _recorded.reset(recorded)
+        if recorded is not None:
+            _recorded.reset(recorded)
 
 
 def _plan(
@@ -405,31 +407,34 @@ def _as_tensor(g: Any) -> "Tensor":
 
 def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, operation: Any = None, i: int = 0) -> Any:
     """The gradient in the shape and dtype of its argument, number i: what broadcasting repeated is summed."""
-    if type(g) is Product and not (lazy and g.shape == x.shape and g.dtype == x.dtype):
-        g = g.computed()
-    kind = type(g)
-    known = kind is _ndarray or kind is Product or (kind is Tensor and recorded) or isinstance(g, np.generic)
-    if not known or g.dtype.kind != "f":
-        raise TypeError(_unfit(g, x, operation, i))
-    shape = g.shape
-    if shape != x.shape:
-        extra = len(shape) - x.ndim
+    if type(g) is not _ndarray and not isinstance(g, np.generic):
+        if type(g) is Product:
+            g = g if lazy and g.shape == x.shape and g.dtype == x.dtype else g.computed()
+        elif type(g) is not Tensor or not recorded:
+            raise TypeError(_unfit(g, x, recorded, operation, i))
+    dtype, shape, expected = g.dtype, g.shape, x.shape
+    if dtype is not x.dtype and dtype.kind != "f":
+        raise TypeError(_unfit(g, x, recorded, operation, i))
+    if shape != expected:
+        extra = len(shape) - len(expected)
         axes = tuple(range(extra))
-        if shape[extra:] != x.shape:  # more than new axes in front; spares a bias 1.4 of 4.5 us
-            if extra < 0 or any(n not in (1, m) for n, m in zip(x.shape, shape[extra:], strict=True)):
-                raise ValueError(_unfit(g, x, operation, i))
-            axes += tuple(i for i, n in enumerate(x.shape, extra) if n == 1 and shape[i] != 1)
-        g = np.add.reduce(g, axes, dtype=g.dtype) if kind is _ndarray else np.sum(g, axis=axes)  # saves 2 us
-        if g.shape != x.shape:
-            g = np.reshape(g, x.shape)
-    return g if g.dtype == x.dtype else g.astype(x.dtype)
+        if shape[extra:] != expected:  # more than new axes in front; spares a bias 1.4 of 4.5 us
+            if extra < 0 or any(n not in (1, m) for n, m in zip(expected, shape[extra:], strict=True)):
+                raise ValueError(_unfit(g, x, recorded, operation, i))
+            axes += tuple(i for i, n in enumerate(expected, extra) if n == 1 and shape[i] != 1)
+        g = np.add.reduce(g, axes, dtype=dtype) if type(g) is _ndarray else np.sum(g, axis=axes)  # saves 2 us
+        if g.shape != expected:
+            g = np.reshape(g, expected)
+    return g if dtype is x.dtype else g.astype(x.dtype, copy=False)
 
 
-def _unfit(g: Any, x: Array, operation: Any, i: int) -> str:
+def _unfit(g: Any, x: Array, recorded: bool, operation: Any, i: int) -> str:
     """Why what a vjp returned is no gradient of argument i, and what to write instead."""
     start = f"the {'joint ' if operation.joint else ''}vjp of {operation.name} for argument {i} returned"
-    if type(g) is Tensor and _recorded.get() is None:
-        return f"{start} a Tensor where it was given arrays; if it computes with a Tensor of its own, take its .data"
+    if type(g) is Tensor and not recorded:
+        return (
+            f"{start} a Tensor where it was given arrays; a Tensor that it needs must be an argument of the operation"
+        )
     if g is None:
         return f"{start} None, expected an array of shape {x.shape}; without influence the gradient is zeros"
     if type(g) is not _ndarray and not isinstance(g, Tensor | np.generic):

@@ -194,7 +194,7 @@ def test_a_vjp_with_a_tensor_of_its_own_is_refused_with_one_use_or_several() -> 
     weight = leaf([2.0])
     scale = primitive(lambda x: x * 2, lambda g, y, x: g * weight)
     for f in (lambda x: scale(x), lambda x: scale(x) + x, lambda x: x + scale(x) + scale(x)):
-        with pytest.raises(TypeError, match="vjp of <lambda> for argument 0 returned a Tensor.*take its .data"):
+        with pytest.raises(TypeError, match="vjp of <lambda> for argument 0 returned a Tensor.*must be an argument"):
             f(leaf([1.0])).sum().backward()
 
 
