@@ -32,7 +32,7 @@ FLOORS = {
     "schedules": {"_validation"},
     "data": {"tensor", "_validation"},
     "serialization": {"tensor"},
-    "nn": {"tensor", "ops", "nn", "_validation"},
+    "nn": {"tensor", "_machine", "ops", "nn", "_validation"},
     "optim": {"tensor", "_machine", "_validation", "schedules"},
     "checkpoint": {"tensor", "_validation", "serialization"},
     "debug": {"tensor"},
