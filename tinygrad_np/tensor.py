@@ -265,18 +265,14 @@ def _backward_pass(
         operation, args, arrays, kwargs, observation = node
         if output._serial < _last_write or observation is not None:
             _check(output)
-        y: Any = output._data
-        if create_graph:
-            _recorded.set(operation.name)
-            y, arrays, kwargs = _as_tensors(output)
+        y, arrays, kwargs = _as_tensors(output) if create_graph else (output._data, arrays, kwargs)
         parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
         try:
             for i, (a, vjp) in enumerate(zip(args, operation.vjps)):  # noqa: B905 - one None for all under `joint`
                 if type(a) is Tensor and (key := id(a)) in needed:
                     part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
                     if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
-                        may_wait = lazy and a._node is None and observation is None
-                        part = _fit(part, x, create_graph, may_wait, operation, i)  # a call is 0.2 us
+                        part = _fit(part, x, create_graph, lazy and not (a._node or observation), operation, i)
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
                     if key not in gradients:
@@ -373,6 +369,7 @@ def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None") -> "list[Tens
 def _as_tensors(output: "Tensor") -> tuple["Tensor", list[Any], dict[str, Any]]:
     """The result and the inputs of a node as Tensors, so that its vjps are recorded; what was saved has no graph."""
     operation, args, arrays, kwargs, _ = output._node
+    _recorded.set(operation.name)
     inputs = [a if type(a) is Tensor and a._requires_grad else array for a, array in zip(args, arrays, strict=True)]
     return output, inputs, kwargs | {"saved": None} if operation.saves else kwargs
 
