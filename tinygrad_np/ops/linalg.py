@@ -329,6 +329,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     lambda g, y, x, *, axis=None, keepdims=False: (
         restore(g, x, axis, keepdims) * x / restore(np.where(y == 0, 1, y), x, axis, keepdims)
     ),
+    wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:

@@ -59,6 +59,7 @@ SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # keeps variances away from 0
     joint=lambda g, y, x, weight, bias, *, needed, axis, eps, centre=True, statistics=None, saved: _standardize_back(
         g, x, weight, needed, axis, eps, centre, saved
     ),
+    wide=True,
     cases=[
         Case("N 4, 4, 4", (), {"axis": (-1,), "eps": 0.01}, prepare=lambda x, w, b: (x + SPREAD, w, b)),
         Case("4 2 M, 2 1, 2 1", (), {"axis": (0, 2), "eps": 1e-5}, prepare=lambda x, w, b: ((x.T + SPREAD).T, w, b)),

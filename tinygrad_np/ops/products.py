@@ -50,24 +50,28 @@ primitive(
     lambda g, y, a, b: _left(g, a, b),
     lambda g, y, a, b: _right(g, a, b),
     reads=("b", "a"),
+    wide=True,
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
     np.vecdot,
     lambda g, y, a, b: _column(g) * b,
     lambda g, y, a, b: _column(g) * a,
+    wide=True,
     cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
 )
 primitive(
     np.matvec,
     lambda g, y, a, b: _column(g) * _row(b),
     lambda g, y, a, b: np.vecmat(g, a),
+    wide=True,
     cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
 )
 primitive(
     np.vecmat,
     lambda g, y, a, b: np.matvec(b, g),
     lambda g, y, a, b: _column(a) * _row(g),
+    wide=True,
     cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
 )
 
@@ -87,6 +91,7 @@ def _times(x: Any, matrix: Any) -> Any:
     lambda g, y, x, weight, bias: product(rows(x).T, rows(g)),
     lambda g, y, x, weight, bias: g,  # the backward pass sums over the batch
     reads=("weight", "x"),
+    wide=True,
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -284,6 +289,7 @@ def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output
     joint=lambda g, y, *arrays, needed, terms, output, optimize: [
         _einsum_gradient(i, g, arrays, terms, output, optimize) if need else None for i, need in enumerate(needed)
     ],
+    wide=True,
     cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
@@ -368,6 +374,7 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
 @differentiable(
     lambda g, y, a, v: np.correlate(g, v, "valid"),
     lambda g, y, a, v: np.correlate(g, a, "valid"),
+    wide=True,
     cases=[Case("N, M")],
 )
 def _convolve(a: Array, v: Array) -> Array:

@@ -37,17 +37,13 @@ def _count(x: Any, axis: Any, where: Any = True) -> Any:
     return math.prod(x.shape[i] for i in axes)
 
 
-def _over(g: Any, count: Any) -> Any:
-    """g / count, also for counts that overflow float16."""
-    return g / count if np.all(count < 65504) else g * (1 / count)
-
-
 def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = None, where: Any = True) -> Any:
     """The gradient of a maximum or minimum: g split evenly among the elements (and `initial`) that attain it."""
     top = restore(y, x, axis, keepdims)
     attained = (x == top) & where
     count = np.sum(attained, axis=axis, keepdims=True) + (False if initial is None else top == initial)
-    return keep(restore(g, x, axis, keepdims) / count.astype(g.dtype), attained)
+    # float16 has no number for more than 65504 equal elements
+    return keep(restore(g, x, axis, keepdims) / count.astype(np.result_type(g.dtype, np.float32)), attained)
 
 
 def _not_nan(x: Any) -> Any:
@@ -60,6 +56,7 @@ primitive(
     np.sum,
     lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(g, x, axis, keepdims, where),
     reads=(),
+    wide=True,
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -71,9 +68,10 @@ primitive(
 primitive(
     np.mean,
     lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
-        _over(restore(g, x, axis, keepdims), _count(x, axis, where)), x, axis, True, where
+        restore(g, x, axis, keepdims) / _count(x, axis, where), x, axis, True, where
     ),
     reads=(),
+    wide=True,
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
@@ -87,13 +85,15 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(
         g, x, axis, keepdims, _not_nan(x) & where
     ),
+    wide=True,
     cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
 )
 primitive(
     np.nanmean,
     lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
-        _over(restore(g, x, axis, keepdims), _count(x, axis, _not_nan(x) & where)), x, axis, True, _not_nan(x) & where
+        restore(g, x, axis, keepdims) / _count(x, axis, _not_nan(x) & where), x, axis, True, _not_nan(x) & where
     ),
+    wide=True,
     cases=[*each("N M K", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
 )
 
@@ -151,6 +151,7 @@ DEVIATIONS = each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0
 primitive(
     np.var,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(g, x, axis, ddof, keepdims, where),
+    wide=True,
     cases=VARIANCES,
 )
 primitive(
@@ -158,6 +159,7 @@ primitive(
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         _by_std(g, y), x, axis, ddof, keepdims, where
     ),
+    wide=True,
     cases=DEVIATIONS,
 )
 primitive(
@@ -165,6 +167,7 @@ primitive(
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         g, x, axis, ddof, keepdims, _not_nan(x) & where
     ),
+    wide=True,
     cases=VARIANCES,
 )
 primitive(
@@ -172,6 +175,7 @@ primitive(
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         _by_std(g, y), x, axis, ddof, keepdims, _not_nan(x) & where
     ),
+    wide=True,
     cases=DEVIATIONS,
 )
 
@@ -251,6 +255,7 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=1, where=True: _product(
         g, y, x, axis, keepdims, initial, where
     ),
+    wide=True,
     cases=PRODUCTS + WITH_ZEROS,
 )
 primitive(
@@ -258,6 +263,7 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=1, where=True: _product(
         g, y, x, axis, keepdims, initial, _not_nan(x) & where
     ),
+    wide=True,
     cases=PRODUCTS,
 )
 
@@ -360,16 +366,23 @@ def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
 
 
 CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]
-primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis), reads=(), cases=CUMULATIVE)
-primitive(np.nancumsum, lambda g, y, x, *, axis=None: keep(_cumsum_gradient(g, x, axis), _not_nan(x)), cases=CUMULATIVE)
+primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis), reads=(), wide=True, cases=CUMULATIVE)
+primitive(
+    np.nancumsum,
+    lambda g, y, x, *, axis=None: keep(_cumsum_gradient(g, x, axis), _not_nan(x)),
+    wide=True,
+    cases=CUMULATIVE,
+)
 primitive(
     np.cumprod,
     lambda g, y, x, *, axis=None: _cumprod_gradient(g, y, x, axis),
+    wide=True,
     cases=CUMULATIVE + WITH_ZEROS,
 )
 primitive(
     np.nancumprod,
     lambda g, y, x, *, axis=None: keep(_cumprod_gradient(g, y, np.where(np.isnan(x), 1, x), axis), _not_nan(x)),
+    wide=True,
     cases=CUMULATIVE,
 )
 
