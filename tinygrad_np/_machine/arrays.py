@@ -69,6 +69,18 @@ def summed(x: Any, axes: tuple[int, ...]) -> Any:
     return np.add.reduce(x, axes)
 
 
+def power_of_two(x: Array) -> Array:
+    """The largest power of 2 that is at most |x|; 1 where x is 0, infinite or NaN.
+
+    Dividing by it rounds nothing, so that squares of the quotients neither overflow nor underflow, at no loss.
+
+    >>> power_of_two(np.array([3e200, -1.0, 0.75, 0.0]))
+    array([2.9131481e+200, 1.0000000e+000, 5.0000000e-001, 1.0000000e+000])
+    """
+    ordinary = np.isfinite(x) & (x != 0)
+    return np.asarray(np.ldexp(x.dtype.type(0.5), np.frexp(np.where(ordinary, x, 1))[1]))
+
+
 class Product:
     """The product of two matrices, not computed yet, so that `fused.scale_and_add` need not write it to memory.
 

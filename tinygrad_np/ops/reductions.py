@@ -130,7 +130,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
 
 def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     """The gradient of a variance: 2 * (x - mean) / (count - ddof)."""
-    centred = keep(x - np.mean(x, axis=axis, keepdims=True, where=where), where)  # 0 even where x is NaN but masked
+    centred = x
+    for _ in range(2):  # again, because the rounding of a large mean is not small beside small deviations from it
+        mean = np.mean(centred, axis=axis, keepdims=True, where=where)
+        centred = keep(centred - mean, where)  # 0 even where x is NaN but masked
     return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
