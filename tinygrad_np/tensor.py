@@ -162,22 +162,23 @@ def _plain(a: Any, name: str) -> Any:
 def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """The result of a function, in float16, computed in float32; so are its gradients, since the casts are recorded."""
 
-    def back(y: Any) -> Any:
-        return y.astype(_float16) if getattr(y, "dtype", None) == np.float32 else y
+    def cast(a: Any, before: Any, after: Any) -> Any:
+        return a.astype(after) if getattr(a, "dtype", None) == before else a
 
-    wide = [a.astype(np.float32) if getattr(a, "dtype", None) == _float16 else a for a in args]
+    wide = [cast(a, _float16, np.float32) for a in args]
     try:
-        result = call(*wide, **kwargs)
+        result = call(*wide, **{name: cast(a, _float16, np.float32) for name, a in kwargs.items()})
     except (ValueError, TypeError, IndexError) as error:  # the message says what was given, not what was made of it
         raise _explained(error.__cause__ or error, name, _arrays(list(args))) from error  # type: ignore[arg-type]
-    return tuple(map(back, result)) if isinstance(result, tuple) else back(result)
+    if isinstance(result, tuple):
+        return tuple(cast(y, np.float32, _float16) for y in result)
+    return cast(result, np.float32, _float16)
 
 
 def in_float32(function: Function) -> Function:
     """A decorator for a function of Tensors that adds up many numbers: it computes float16 in float32.
 
-    It does so if all positional arguments that are floating point are float16. Results in float32 are then cast to
-    float16.
+    It does so if all arguments that are floating point are float16. Results in float32 are then cast to float16.
 
     >>> @in_float32
     ... def mean_square(x):
@@ -188,7 +189,8 @@ def in_float32(function: Function) -> Function:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if {a.dtype for a in args if isinstance(a, Tensor | np.ndarray) and a.dtype.kind == "f"} == {_float16}:
+        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | np.ndarray)]
+        if {a.dtype for a in arrays if a.dtype.kind == "f"} == {_float16}:
             return _by_float32(function, function.__name__, args, kwargs)
         return function(*args, **kwargs)
 

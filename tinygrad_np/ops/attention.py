@@ -116,6 +116,7 @@ def angles(positions: Array, size: int, base: float) -> Any:
 @differentiable(
     lambda g, y, x, positions, *, base=10000.0: rotary(g, -np.asarray(positions, np.float64), base=base),
     None,
+    wide=True,
     cases=[
         Case("3 4, 3", domains=(REAL, Domain(0, 50, "i"))),
         Case("n 2 3 2, 3", kwargs={"base": 100.0}, domains=(REAL, Domain(0, 50, "i"))),

@@ -166,7 +166,7 @@ primitive(
     cases=[Case("*", domains=(Domain(1.2, 4),))],
 )
 of_unit(np.arctanh, lambda g, y, x: g / (1 - x * x))
-primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, cases=[Case("N"), *each("N M", axis=(0, -1))])
+primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, wide=True, cases=[Case("N"), *each("N M", axis=(0, -1))])
 
 # --- selection: gradients at ties and bounds are conventions ---------------------------------------------------------
 

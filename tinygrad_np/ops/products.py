@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.fused import product
-from ..tensor import Array, composite, differentiable, primitive
+from ..tensor import Array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 
 
@@ -177,12 +177,14 @@ def inner(a: Any, b: Any, /) -> Any:
 
 
 @composite(np.outer, cases=[Case("n, m"), Case("n k, m"), Case(", m")])
+@in_float32
 def outer(a: Any, b: Any) -> Any:
     """`np.outer`."""
     return np.multiply(_column(np.ravel(a)), np.ravel(b))
 
 
 @composite(np.kron, cases=[Case(shapes) for shapes in ("n, m", "n k, m l", "n, m l", "n k l, m l", ", n m")])
+@in_float32
 def kron(a: Any, b: Any) -> Any:
     """`np.kron`."""
     rank = max(a.ndim, b.ndim)
@@ -193,6 +195,7 @@ def kron(a: Any, b: Any) -> Any:
     return np.reshape(wide, [n * m for n, m in zip(left, right, strict=True)])
 
 
+@in_float32
 def _cross(a: Any, b: Any, axisa: int, axisb: int, axisc: int) -> Any:
     a, b = np.moveaxis(a, axisa, 0), np.moveaxis(b, axisb, 0)
     if a.shape[0] != 3 or b.shape[0] != 3:
@@ -226,7 +229,7 @@ composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axi
 @composite(np.linalg.multi_dot, cases=[Case("[n k, k m, m l]"), Case("[k, k m, m]"), Case("[n k, k m]")])
 def multi_dot(arrays: Any) -> Any:
     """`np.linalg.multi_dot`, from left to right."""
-    return reduce(np.matmul, arrays)
+    return in_float32(lambda *arrays: reduce(np.matmul, arrays))(*arrays)
 
 
 @composite(
@@ -237,6 +240,7 @@ def multi_dot(arrays: Any) -> Any:
         Case("b 2 2", (3,)),
     ],
 )
+@in_float32
 def matrix_power(a: Any, n: int) -> Any:
     """`np.linalg.matrix_power`, by repeated squaring."""
     if n == 0:
@@ -251,6 +255,7 @@ def matrix_power(a: Any, n: int) -> Any:
 
 
 @composite(np.polyval, cases=[Case("3, n m"), Case("1, n"), Case("4, ")])
+@in_float32
 def polyval(p: Any, x: Any) -> Any:
     """`np.polyval`, by Horner's rule; differentiable in the coefficients and in x."""
     value: Any = np.zeros_like(x)

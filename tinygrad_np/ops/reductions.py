@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tensor import composite, constant, primitive
+from ..tensor import composite, constant, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import keep
 
@@ -107,6 +107,7 @@ primitive(
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
     ],
 )
+@in_float32
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """`np.average`, differentiable in the weights too; they have the shape of `a`, or the length of a single axis."""
     if weights is None:
@@ -333,7 +334,7 @@ def _quantile(name: str, percent: float) -> Any:
             found = np.reshape(found, (q.size, *(1 if i in axes else n for i, n in enumerate(a.shape))))
         return np.reshape(found, q.shape + found.shape[1:])
 
-    return implementation
+    return in_float32(implementation)
 
 
 for quantile, percent in ((np.quantile, 1.0), (np.percentile, 100.0)):
@@ -457,6 +458,7 @@ def ediff1d(ary: Any) -> Any:
         Case("3 M, 3", prepare=lambda y, x: (y, x, 1.0, 0)),
     ],
 )
+@in_float32
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     """`np.trapezoid`, differentiable in the sample points `x` too."""
     if x is None:
@@ -485,6 +487,7 @@ def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
         ),
     ],
 )
+@in_float32
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """`np.gradient`, differentiable in the coordinates too."""
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
@@ -534,7 +537,7 @@ for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, n
         _reduction(function)
     )
     composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
-        lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), b)
+        in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), b))
     )
 composite(np.add.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(
     lambda array, axis=0: np.cumsum(array, axis=axis)

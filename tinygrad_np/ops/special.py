@@ -269,4 +269,4 @@ def _sinc(x: Array, order: int) -> Array:
     return np.asarray(np.pi**order * np.where(near, series, derivative), x.dtype)
 
 
-primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), cases=[Case("*")])
+primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), wide=True, cases=[Case("*")])
