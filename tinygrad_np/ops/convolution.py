@@ -127,7 +127,7 @@ CONVOLUTIONS = [
         g, weight, window=window, groups=groups, sizes=x.shape[2:]
     ),
     lambda g, y, x, weight, bias, *, window, groups: _weight_gradient(x, g, window=window, groups=groups),
-    lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(0, 2, 3)),
+    lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(2, 3)),  # the backward pass sums over the images
     wide=True,
     cases=[Case(shapes, kwargs={"window": window, "groups": groups}) for window, groups, shapes in CONVOLUTIONS],
 )
