@@ -1,4 +1,4 @@
-"""Huge and tiny numbers, large offsets, long sums: squares overflow and digits cancel, but the result does not suffer."""
+"""Huge and tiny numbers, large offsets, long sums: squares overflow and digits cancel, but results do not suffer."""
 
 from collections.abc import Callable
 from typing import Any

@@ -54,7 +54,7 @@ class EMA:
         for i, parameter in enumerate(self.parameters):
             if type(parameter) is not Tensor or not parameter.is_leaf or parameter.dtype.kind != "f":
                 raise TypeError(f"EMA: parameter {i} is not a floating point leaf Tensor: {parameter!r:.80}")
-        self.averages = [np.array(p.data, np.promote_types(p.dtype, np.float32)) for p in self.parameters]
+        self.averages = [p.data.astype(np.promote_types(p.dtype, np.float32), order="C") for p in self.parameters]
 
     def update(self) -> None:
         """Move the averages towards the current weights. Call it after each step of the optimiser."""
