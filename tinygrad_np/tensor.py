@@ -452,7 +452,7 @@ def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list
     for i, (t, g) in enumerate(results):
         if type(g) is Product:
             continue
-        if g.dtype is not t.dtype:  # a sum of float16
+        if g.dtype is not t._data.dtype:  # a sum of float16
             g = _fit(g, t._data)
             results[i] = (t, g)
         array = g if type(g) is _ndarray else np.asarray(_arrays(g))

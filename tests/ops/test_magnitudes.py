@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+# At 2**-72 and 2**-530 squares do not underflow to 0, but lose digits.
 at_any_magnitude = pytest.mark.parametrize(
-    ("dtype", "exponent"), [(np.float32, 100), (np.float32, -100), (np.float64, 900), (np.float64, -900)]
+    ("dtype", "exponent"),
+    [(np.float32, e) for e in (100, -72, -100)] + [(np.float64, e) for e in (900, -530, -900)],
 )
 
 
@@ -84,6 +86,7 @@ def test_a_row_of_each_magnitude_in_one_array() -> None:
     for order in (None, 2, 2.0000001):
         found = np.linalg.norm(Tensor(x), order, axis=1).data
         np.testing.assert_allclose(found, [5e200, 5, 5e-200, 0], rtol=1e-6)
+    assert np.linalg.norm(Tensor(np.array([1e-200, 1.0])), -2).item() == pytest.approx(1e-200)
 
 
 @pytest.mark.parametrize("x", [[np.inf, 1.0], [np.nan, 1.0], [1e308, 1e308, 1e308, 1e308], [5e-324, 0.0]])
@@ -135,6 +138,15 @@ def test_layers_of_huge_and_tiny_float32(build: Any, value: float) -> None:
     if build is nn.RMSNorm:  # whose eps is that of the dtype
         right = right if value > 1 else x / np.sqrt(float(np.finfo(np.float32).eps))
     np.testing.assert_allclose(found, right, rtol=1e-5)
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_an_eps_that_is_tiny_but_larger_than_the_variance(centre: bool) -> None:
+    x = (1e-30 * np.random.default_rng(0).normal(size=(3, 8))).astype(np.float32)
+    narrow, wide = (
+        standardize(Tensor(a), None, None, axis=(1,), eps=1e-21, centre=centre).data for a in (x, x.astype(np.float64))
+    )
+    np.testing.assert_allclose(narrow, wide, rtol=1e-5, atol=1e-6 * np.max(np.abs(wide)))
 
 
 @given(st.floats(-1000, 1000), st.floats(0.01, 1), st.integers(0, 99))

@@ -623,6 +623,10 @@ def test_averages_of_float16_move_by_less_than_its_precision() -> None:
     w = Tensor(np.array([1.0], np.float16), requires_grad=True)
     ema = EMA([w], decay=0.9999)
     w.data[...] = 2
+    other = EMA([Tensor(np.zeros(1, np.float16))], decay=0.9)
+    other.parameters[0].data[...] = 1001  # a tenth of it is no number of float16
+    other.update()
+    assert other.averages[0][0] == pytest.approx(100.1, rel=1e-6)
     for _ in range(1000):
         ema.update()
     assert ema.averages[0].dtype == np.float32

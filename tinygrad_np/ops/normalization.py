@@ -24,13 +24,14 @@ def _mean_product(a: Any, b: Any, axis: tuple[int, ...]) -> Any:
     letters = LETTERS[: a.ndim]
     left = letters.translate({ord(letters[i]): None for i in axis})
     count = math.prod(a.shape[i] for i in axis)
-    total: Any = 0.0
+    total: Any = None
     if 0 in axis and len(a) > FEW_ROWS:  # folded as `summed` does it, for the same reason
         rows = len(a) // FOLDS
         c, d = (x[: rows * FOLDS].reshape(FOLDS, rows, *x.shape[1:]) for x in (a, b))
-        total = np.expand_dims(summed(np.einsum(f"z{letters},z{letters}->a{left}", c, d), (0,)), axis)
+        total = summed(np.einsum(f"z{letters},z{letters}->a{left}", c, d), (0,))
         a, b = a[rows * FOLDS :], b[rows * FOLDS :]
-    return (total + np.expand_dims(np.einsum(f"{letters},{letters}->{left}", a, b), axis)) / count
+    rest = np.einsum(f"{letters},{letters}->{left}", a, b)
+    return np.expand_dims(rest if total is None else total + rest, axis) / count
 
 
 def _array(x: Any) -> Array:
@@ -44,7 +45,7 @@ def _standardized(x: Any, axis: tuple[int, ...], eps: float, centre: bool) -> tu
         standard = x - mean if centre else np.positive(x)  # a new array, which may be written to
         variance = _mean_product(standard, standard, axis)
         m, v = _array(mean), _array(variance)
-        ordinary = np.all((m * m <= 100 * v) & (v < np.inf)) and (eps > 1e-20 or np.min(v, initial=1) > 1e-30)
+        ordinary = ((m * m <= 100 * v) & (v < np.inf)).all() and (eps > 1e-20 or np.min(v, initial=1) > 1e-30)
     if not ordinary:
         return _standardized_with_care(x, axis, eps, centre)
     scale = 1 / np.sqrt(variance + eps)
@@ -78,7 +79,7 @@ def _standardize_back(
 
     That of x is scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight.
     """
-    axis = tuple(sorted(normalize_axis_tuple(axis, x.ndim)))
+    axis = tuple(sorted(i % x.ndim for i in axis))
     standard, scale = saved or _standardized(x, axis, eps, centre)[:2]
     # Summed here and not by the backward pass: another array of the size of x, alive beside to_x, makes a step of
     # examples/mnist_cnn.py 4 to 10 % slower.
