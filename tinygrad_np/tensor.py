@@ -22,7 +22,7 @@ import numpy as np
 
 from ._functions import Parameters, instead_of, name_of, refuse_other_arguments
 from ._machine.arrays import Array as Array
-from ._machine.arrays import Product, memory_of
+from ._machine.arrays import Product, memory_of, summed
 
 Function: TypeAlias = Callable[..., Any]
 registry: "dict[Function, Primitive | Composite | Constant]" = {}
@@ -49,6 +49,8 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
             arrays.append(a)
         else:
             return apply(function, *(_plain(a, operation.name) for a in args), **kwargs)
+    if operation.wide and getattr(arrays[0], "dtype", None) is _float16 and operation.gives_float16(arrays):
+        return _by_float32(operation, operation.name, args, kwargs)  # type: ignore[no-any-return]
     observer = _observer
     try:
         data = function(*arrays, **kwargs) if observer is None else observer.run(function, args, arrays, kwargs)
@@ -152,7 +154,7 @@ def _zero_dimensional(data: Any, name: str) -> Array:
     return np.asarray(data)
 
 
-_ndarray = np.ndarray
+_ndarray, _float16 = np.ndarray, np.dtype(np.float16)
 _PLAIN = {bool, int, float, slice, tuple, type(None), type(...)}
 
 
@@ -169,6 +171,44 @@ def _plain(a: Any, name: str) -> Any:
             return array
     kind = f"array of {a.dtype}" if type(a) is _ndarray else type(a).__name__
     raise TypeError(f"{name} of a Tensor takes arrays of real numbers or booleans, and numbers, but no {kind}")
+
+
+def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """The result of a function, in float16, computed in float32; so are its gradients, since the casts are recorded."""
+
+    def cast(a: Any, before: Any, after: Any) -> Any:
+        return a.astype(after) if getattr(a, "dtype", None) == before else a
+
+    wide = [cast(a, _float16, np.float32) for a in args]
+    try:
+        result = call(*wide, **{name: cast(a, _float16, np.float32) for name, a in kwargs.items()})
+    except (ValueError, TypeError, IndexError) as error:  # the message says what was given, not what was made of it
+        raise _explained(error.__cause__ or error, name, _arrays(list(args))) from error  # type: ignore[arg-type]
+    if isinstance(result, tuple):
+        return tuple(cast(y, np.float32, _float16) for y in result)
+    return cast(result, np.float32, _float16)
+
+
+def in_float32(function: Function) -> Function:
+    """A decorator for a function of Tensors that adds up many numbers: it computes float16 in float32.
+
+    It does so if all arguments that are floating point are float16. Results in float32 are then cast to float16.
+
+    >>> @in_float32
+    ... def mean_square(x):
+    ...     return np.mean(x * x)
+    >>> mean_square(Tensor(np.array([300.0, 0.0], np.float16)))  # 300 * 300 overflows float16
+    Tensor(4.5e+04, dtype=float16)
+    """
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor | np.ndarray)]
+        if {a.dtype for a in arrays if a.dtype.kind == "f"} == {_float16}:
+            return _by_float32(function, function.__name__, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
@@ -254,7 +294,7 @@ def _backward_pass(
 ) -> "list[tuple[Tensor, Any]]":  # fmt: skip
     """The gradients of leaves and inputs, from those of the outputs in `gradients`; keys are ids of Tensors."""
     results = []
-    summed: set[int] = set()  # whose gradient was allocated here, and may be added to in place
+    owned: set[int] = set()  # whose gradient was allocated here, and may be added to in place
     while order:  # the youngest first: by then everything that it was used for has been visited
         output = order.pop()
         g, node = gradients.pop(id(output), None), output._node
@@ -277,11 +317,13 @@ def _backward_pass(
                         observation.after(i, part, g, y, arrays)
                     if key not in gradients:
                         gradients[key] = part
-                    elif key in summed and not create_graph:
+                    elif key in owned and not create_graph:
                         gradients[key] += part
                     else:
-                        gradients[key] = gradients[key] + part
-                        summed.add(key)
+                        before = gradients[key]
+                        # A sum of many float16 would stop growing where its unit in the last place exceeds the next.
+                        gradients[key] = (before.astype(np.float32) if x.dtype is _float16 else before) + part
+                        owned.add(key)
         except Exception as error:
             error.add_note(f"in the backward pass of {operation.name}, argument {i}")
             raise
@@ -419,10 +461,10 @@ def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, operation:
             if extra < 0 or any(n not in (1, m) for n, m in zip(expected, shape[extra:], strict=True)):
                 raise ValueError(_unfit(g, x, recorded, operation, i))
             axes += tuple(i for i, n in enumerate(expected, extra) if n == 1 and shape[i] != 1)
-        g = np.add.reduce(g, axes, dtype=dtype) if type(g) is _ndarray else np.sum(g, axis=axes)  # saves 2 us
+        g = summed(g, axes)
         if g.shape != expected:
             g = np.reshape(g, expected)
-    return g if dtype is x.dtype else g.astype(x.dtype, copy=False)
+    return g if g.dtype is x.dtype else g.astype(x.dtype, copy=False)
 
 
 def _unfit(g: Any, x: Array, recorded: bool, operation: Any, i: int) -> str:
@@ -449,6 +491,9 @@ def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list
     for i, (t, g) in enumerate(results):
         if type(g) is Product:
             continue
+        if g.dtype is not t._data.dtype:  # a sum of float16
+            g = _fit(g, t._data)
+            results[i] = (t, g)
         array = g if type(g) is _ndarray else np.asarray(_arrays(g))
         if array.base is not None or not array.flags.writeable or id(array) in taken:
             results[i] = (t, np.positive(g))  # copies arrays and Tensors alike, and is recorded
@@ -560,6 +605,7 @@ def primitive(
     *vjps: Function | None,
     joint: Function | None = None,
     reads: Sequence[str] | None = None,
+    wide: bool = False,
     cases: Any = (),
 ) -> Function:
     """Make a function on ndarrays differentiable, and return it as a function on Tensors.
@@ -580,6 +626,8 @@ def primitive(
         reads: for `debug.guard`, what the gradient of each argument reads: the names of those parameters among `y` and
             the inputs whose elements it depends on, separated by spaces, as `("b", "a")` for a * b. Arguments left out
             at the end read nothing. By default each may read all.
+        wide: compute float16 in float32, the function and its gradients. It is for functions whose sums, squares or
+            powers overflow or underflow float16 where the result does not.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
     The backward pass sums the gradient over broadcast axes and gives it the argument's dtype, so a vjp need not.
@@ -600,7 +648,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, cases))
+    _register(Primitive(function, vjps, joint, reads, wide, cases))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -611,7 +659,11 @@ def primitive(
 
 
 def differentiable(
-    *vjps: Function | None, joint: Function | None = None, reads: Sequence[str] | None = None, cases: Any = ()
+    *vjps: Function | None,
+    joint: Function | None = None,
+    reads: Sequence[str] | None = None,
+    wide: bool = False,
+    cases: Any = (),
 ) -> Callable[[Function], Function]:
     """`primitive` as a decorator: the gradient stands above the forward.
 
@@ -621,7 +673,7 @@ def differentiable(
     >>> cube(Tensor([1.0, 2.0]))
     Tensor([1., 8.], dtype=float32)
     """
-    return lambda function: primitive(function, *vjps, joint=joint, reads=reads, cases=cases)
+    return lambda function: primitive(function, *vjps, joint=joint, reads=reads, wide=wide, cases=cases)
 
 
 def composite(function: Function, cases: Any = ()) -> Callable[[Function], Function]:
@@ -666,9 +718,10 @@ class Primitive:
         vjps: Sequence[Function | None],
         joint: Function | None,
         reads: Sequence[str] | None,
+        wide: bool,
         cases: Any,
     ) -> None:
-        self.function, self.joint, self.cases = function, joint, cases
+        self.function, self.joint, self.wide, self.cases = function, joint, wide, cases
         self.name = name = name_of(function)
         self.arity: int | None
         given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
@@ -708,6 +761,11 @@ class Primitive:
             return None
         kinds = [parameter.kind for parameter in signature.parameters.values()] if signature else []
         return None if inspect.Parameter.VAR_POSITIONAL in kinds else signature
+
+    def gives_float16(self, arrays: Sequence[Any]) -> bool:
+        """Whether the result for these arrays is float16, to judge by the arguments that have a gradient."""
+        parts = [a for a, vjp in zip(arrays, self.vjps) if (vjp or self.joint) and isinstance(a, np.ndarray)]  # noqa: B905
+        return np.result_type(*parts) == _float16
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""

@@ -369,3 +369,73 @@ def test_all_orthogonal_matrices_are_equally_likely() -> None:
     np.testing.assert_allclose(corners, 0, atol=0.07)
     with pytest.raises(ValueError, match=r"at least two axes, not \(3,\)"):
         init.orthogonal((3,), rng=rng)
+
+
+# --- float16 ---------------------------------------------------------------------------------------------------------
+
+RNG = {"rng": np.random.default_rng(0)}
+HALVES: list[tuple[Any, tuple[int, ...]]] = [
+    (lambda dtype: nn.LayerNorm(300, dtype=dtype), (4, 300)),
+    (lambda dtype: nn.RMSNorm(300, eps=1e-6, dtype=dtype), (4, 300)),
+    (lambda dtype: nn.BatchNorm1d(3, dtype=dtype), (300, 3)),
+    (lambda dtype: nn.BatchNorm2d(3, dtype=dtype), (30, 3, 4, 5)),
+    (lambda dtype: nn.BatchNorm1d(3, dtype=dtype).eval(), (300, 3)),
+    (lambda dtype: nn.Linear(300, 3, dtype=dtype, **RNG), (70, 300)),
+    (lambda dtype: nn.Conv2d(8, 3, 3, dtype=dtype, **RNG), (5, 8, 9, 9)),
+    (lambda dtype: nn.AvgPool2d(3), (2, 3, 9, 9)),
+    (lambda dtype: nn.MaxPool2d(3), (2, 3, 9, 9)),
+    (lambda dtype: nn.RNN(3, 5, dtype=dtype, **RNG), (40, 6, 3)),
+    (lambda dtype: nn.GRU(3, 5, dtype=dtype, **RNG), (40, 6, 3)),
+    (lambda dtype: nn.LSTM(3, 5, dtype=dtype, **RNG), (40, 6, 3)),
+    (lambda dtype: lambda x: nn.scaled_dot_product_attention(x, x, x, is_causal=True), (2, 50, 8)),
+]
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 100.0, 1000.0])
+@pytest.mark.parametrize(("build", "shape"), HALVES)
+def test_float16_is_as_right_as_it_can_be(build: Any, shape: tuple[int, ...], scale: float) -> None:
+    """Beside the same layer in float64, to a few units in the last place of the largest numbers."""
+    x = (scale * np.random.default_rng(0).normal(0.5, 1, size=shape)).astype(np.float16)
+    g = np.random.default_rng(1).normal(size=shape).astype(np.float16)
+    narrow, wide = build(np.float16), build(np.float64)
+    results: list[list[np.ndarray]] = []
+    parameters = list(narrow.parameters()) if isinstance(narrow, nn.Module) else []
+    if isinstance(narrow, nn.Module):
+        wide.load_state_dict(narrow.state_dict())
+    for layer, dtype in ((narrow, np.float16), (wide, np.float64)):
+        leaf = Tensor(x.astype(dtype), requires_grad=True)
+        own = list(layer.parameters()) if isinstance(layer, nn.Module) else []
+        with np.errstate(over="ignore"):
+            y = layer(leaf)
+            y = y[0] if isinstance(y, tuple) else y
+            found = [y, *grad(y, [leaf, *own], np.resize(g, y.shape).astype(dtype))]
+        assert {t.dtype for t in found} == {np.dtype(dtype)}
+        results.append([t.data.astype(np.float64) for t in found])
+    assert len(results[0]) == 2 + len(parameters)
+    for a, b in zip(*results, strict=True):
+        fits = np.abs(b) < 65000
+        size = np.max(np.abs(b[fits]), initial=2**-14)
+        np.testing.assert_allclose(a[fits], b[fits], rtol=2e-3, atol=2e-3 * size)
+
+
+def test_running_statistics_of_float16_are_float32() -> None:
+    layer = nn.BatchNorm1d(2, momentum=None, dtype=np.float16)
+    rng = np.random.default_rng(0)
+    batches = (300 * rng.normal(1, 1, size=(300, 8, 2))).astype(np.float16)
+    for batch in batches:
+        layer(batch)
+    assert layer.running_mean.dtype == layer.running_var.dtype == np.float32
+    np.testing.assert_allclose(layer.running_mean.data, batches.astype(float).mean((0, 1)), rtol=1e-4)
+    np.testing.assert_allclose(layer.running_var.data, batches.astype(float).var(1, ddof=1).mean(0), rtol=1e-4)
+    assert layer(batches[0]).dtype == layer.eval()(batches[0]).dtype == np.float16
+    other = nn.BatchNorm1d(2, momentum=None, dtype=np.float16)
+    other.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(other.running_var.data, layer.running_var.data)
+
+
+def test_float16_input_of_a_float32_layer_gives_float32() -> None:
+    x = (1000 * np.random.default_rng(0).normal(size=(4, 300))).astype(np.float16)
+    for build in (nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d):
+        found, right = build(300)(Tensor(x)), build(300)(Tensor(x.astype(np.float32)))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found.data, right.data, rtol=1e-5, atol=1e-5)

@@ -99,6 +99,55 @@ def test_ten_steps_are_those_of_pytorch(name: str, dtype: type, data: st.DataObj
             )
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 300.0])
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+@given(data=st.data())
+def test_float16_is_stepped_as_by_pytorch_with_a_state_in_float32(name: str, scale: float, data: st.DataObject) -> None:
+    """The reference has weights in float32, which are rounded to float16 after every step."""
+    hyperparameters = data.draw(hyperparameters_of(name))
+    assume(not hyperparameters.get("nesterov") or hyperparameters["momentum"] > 0)
+    rng = np.random.default_rng(data.draw(st.integers(0, 9)))
+    values = [rng.normal(size=shape).astype(np.float16) for shape in SHAPES.get(name, [(2, 3), (5,), ()])]
+    ours = [Tensor(value.copy(), requires_grad=True) for value in values]
+    theirs = [torch.nn.Parameter(torch.tensor(transposed(value.astype(np.float32)))) for value in values]
+    optimizer, reference = (
+        getattr(optim, name)(ours, **hyperparameters),
+        getattr(torch.optim, name)(theirs, **hyperparameters),
+    )
+    for _ in range(10):
+        for t, u in zip(ours, theirs, strict=True):
+            gradient = (scale * rng.normal(size=t.shape)).astype(np.float16)
+            t.grad, u.grad = Tensor(gradient), torch.tensor(transposed(gradient.astype(np.float32)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+            reference.step()
+        with np.errstate(over="ignore"):
+            optimizer.step()
+            for t, u in zip(ours, theirs, strict=True):
+                rounded = transposed(u.detach().numpy()).astype(np.float16)
+                finite = np.isfinite(rounded)
+                unit = np.spacing(np.abs(rounded[finite])).astype(np.float64)  # float32 may round to either neighbour
+                assert np.all(np.abs(t.data[finite].astype(np.float64) - rounded[finite]) <= unit)
+                np.testing.assert_array_equal(t.data[~finite], rounded[~finite])
+                t.data[...] = rounded
+                with torch.no_grad():
+                    u.copy_(torch.tensor(transposed(rounded.astype(np.float32))))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e18])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_squares_of_float32_gradients_underflow_no_sooner_than_in_pytorch(name: str, size: float) -> None:
+    gradient = (size * np.random.default_rng(0).normal(size=50)).astype(np.float32)
+    ours = Tensor(np.zeros(50, np.float32), requires_grad=True)
+    theirs = torch.nn.Parameter(torch.zeros(50))
+    optimizers = getattr(optim, name)([ours]), getattr(torch.optim, name)([theirs])
+    for _ in range(3):
+        ours.grad, theirs.grad = Tensor(gradient), torch.tensor(gradient)
+        for optimizer in optimizers:
+            optimizer.step()
+        np.testing.assert_allclose(ours.data, theirs.detach().numpy(), rtol=1e-5)
+
+
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     kinds = function.__init__.__defaults__ or ()
     names = function.__init__.__code__.co_varnames[: function.__init__.__code__.co_argcount]

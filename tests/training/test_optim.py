@@ -531,3 +531,105 @@ def test_averages_are_loaded_whole_or_not_at_all() -> None:
     ema.load_state_dict({"average.0": np.zeros(2), "average.1": np.ones(3)})
     with ema.applied():
         assert [a.data.tolist(), b.data.tolist()] == [[0, 0], [1, 1, 1]]
+
+
+# --- huge, tiny and float16 ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, 3e307, 5e-324])
+def test_the_norm_of_float64_gradients_neither_overflows_nor_underflows(size: float) -> None:
+    a, b = weights((2, 2), (3,))
+    a.grad, b.grad = Tensor(np.full((2, 2), size)), Tensor(np.array([size, 0.0, 0.0]))
+    expected = float(np.sqrt(np.longdouble(5)) * np.longdouble(size))
+    assert clip_grad_norm([a, b], 1.0) == pytest.approx(expected, rel=1e-15)
+    clipped = 1 / math.sqrt(5) if size > 1 else size
+    np.testing.assert_allclose(a.grad.data, clipped, rtol=1e-15)
+    np.testing.assert_allclose(b.grad.data, [clipped, 0, 0], rtol=1e-15)
+
+
+@pytest.mark.parametrize(("dtype", "size", "limit"), [(np.float16, 6e4, 1e-3), (np.float32, 1e30, 1e-10)])
+def test_a_coefficient_that_underflows_the_dtype_scales_nevertheless(dtype: type, size: float, limit: float) -> None:
+    (a,) = weights((4,), dtype=dtype)
+    a.grad = Tensor(np.full(4, size, dtype))
+    clip_grad_norm([a], limit)
+    assert a.grad.dtype == dtype
+    np.testing.assert_allclose(a.grad.data, limit / 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e25, 1e-5])
+def test_muon_steps_by_the_direction_whatever_the_size_of_the_gradient(size: float) -> None:
+    (reference,), (w,) = weights((3, 2), dtype=np.float32), weights((3, 2), dtype=np.float32)
+    give_gradients([reference])
+    w.grad = Tensor(reference.grad.data * np.float32(size))
+    for parameter in (reference, w):
+        Muon([parameter], lr=0.1).step()
+    np.testing.assert_allclose(w.data, reference.data, rtol=1e-4)
+
+
+@kinds
+def test_float16_is_stepped_in_float32_and_rounded_once(kind: str) -> None:
+    (w,) = weights((3, 4), dtype=np.float16)
+    optimizer = KINDS[kind]([w])
+    for step in range(5):
+        wide = Tensor(w.data.astype(np.float32), requires_grad=True)
+        reference = KINDS[kind]([wide])
+        reference.load_state_dict(optimizer.state_dict())
+        give_gradients([w], seed=step)
+        w.grad = Tensor(w.grad.data * np.float16(1e-4))  # whose square underflows
+        wide.grad = Tensor(w.grad.data.astype(np.float32))
+        optimizer.step()
+        reference.step()
+        assert w.dtype == np.float16
+        np.testing.assert_array_equal(w.data, wide.data.astype(np.float16))
+    states = [a.dtype for name, a in optimizer.state_dict().items() if name.split(".")[0] not in ("steps", "count")]
+    assert set(states) <= {np.dtype(np.float32)}
+    assert states or kind == "SGD"
+
+
+@kinds
+def test_the_state_of_float16_is_saved_and_loaded_bit_by_bit(kind: str, tmp_path: Path) -> None:
+    trained, resumed = [], []
+    for results, reload in ((trained, False), (resumed, True)):
+        (w,) = weights((3, 4), dtype=np.float16)
+        optimizer, ema = KINDS[kind]([w]), EMA([w], 0.9)
+        for step in range(6):
+            if reload and step == 3:
+                serialization.save(tmp_path / "w", {"w": w.data, **optimizer.state_dict(), **ema.state_dict()})
+                loaded = dict(serialization.load(tmp_path / "w")[0])
+                w = Tensor(loaded.pop("w"), requires_grad=True)
+                optimizer, ema = KINDS[kind]([w]), EMA([w], 0.9)
+                ema.load_state_dict({"average.0": loaded.pop("average.0")})
+                optimizer.load_state_dict(loaded)
+            give_gradients([w], seed=step)
+            optimizer.step()
+            ema.update()
+        results += [w.data, *ema.averages, *optimizer.state_dict().values()]
+    for a, b in zip(trained, resumed, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, RMSprop, Adagrad])
+def test_a_gradient_of_zero_leaves_float16_alone(kind: Any) -> None:
+    """Neither eps nor the mean square may round to 0: 0 / 0 is NaN."""
+    w = Tensor(np.array([1.0, 2.0], np.float16), requires_grad=True)
+    w.grad = Tensor(np.array([1e-4, 0.0], np.float16))
+    kind([w], lr=0.01, weight_decay=0.0).step()
+    assert w.data.tolist() == [np.float16(1 - (0.1 if kind is RMSprop else 0.01)), 2]
+
+
+def test_averages_of_float16_move_by_less_than_its_precision() -> None:
+    w = Tensor(np.array([1.0], np.float16), requires_grad=True)
+    ema = EMA([w], decay=0.9999)
+    w.data[...] = 2
+    other = EMA([Tensor(np.zeros(1, np.float16))], decay=0.9)
+    other.parameters[0].data[...] = 1001  # a tenth of it is no number of float16
+    other.update()
+    assert other.averages[0][0] == pytest.approx(100.1, rel=1e-6)
+    for _ in range(1000):
+        ema.update()
+    assert ema.averages[0].dtype == np.float32
+    assert ema.averages[0][0] == pytest.approx(2 - 0.9999**1000, rel=1e-4)
+    with ema.applied():
+        assert w.data[0] == np.float16(ema.averages[0][0])
+    assert w.data[0] == 2

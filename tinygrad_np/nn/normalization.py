@@ -36,11 +36,12 @@ class _BatchNorm(Layer):
         self.eps = check.real(name, "eps", eps, at_least=0)
         self.momentum = None if momentum is None else check.real(name, "momentum", momentum, at_least=0, at_most=1)
         self.affine, self.track_running_stats = affine, track_running_stats
-        check.floating_dtype(name, "dtype", dtype)
+        self._dtype = check.floating_dtype(name, "dtype", dtype)
         self.weight: Any = Tensor(np.ones(num_features, dtype), requires_grad=True) if affine else None
         self.bias: Any = Tensor(np.zeros(num_features, dtype), requires_grad=True) if affine else None
-        self.running_mean: Any = Tensor(np.zeros(num_features, dtype)) if track_running_stats else None
-        self.running_var: Any = Tensor(np.ones(num_features, dtype)) if track_running_stats else None
+        wide = np.promote_types(dtype, np.float32)  # what a batch adds to an average of many can be lost in float16
+        self.running_mean: Any = Tensor(np.zeros(num_features, wide)) if track_running_stats else None
+        self.running_var: Any = Tensor(np.ones(num_features, wide)) if track_running_stats else None
         self.num_batches_tracked: Any = Tensor(np.array(0)) if track_running_stats else None
 
     def forward(self, x: Any) -> Any:
@@ -53,7 +54,9 @@ class _BatchNorm(Layer):
             scale = 1 / np.sqrt(self.running_var + self.eps)
             scale = self.weight * scale if self.affine else scale
             shift = self.bias - self.running_mean * scale if self.affine else -self.running_mean * scale
-            return x * scale.reshape(along) + shift.reshape(along)
+            y = x * scale.reshape(along) + shift.reshape(along)
+            half = self._dtype == np.float16 == getattr(x, "dtype", None)
+            return y.astype(np.float16) if half else y
         count = math.prod(shape) // self.num_features
         if count < 2:
             raise ValueError(f"{type(self).__name__}: the variance needs at least 2 values per channel, not {count}")
@@ -86,7 +89,7 @@ class BatchNorm1d(_BatchNorm):
         affine: whether to learn a weight and a bias.
         track_running_stats: whether to keep running averages; if not, the batch's statistics are used in evaluation
             mode too.
-        dtype: the dtype of weight, bias and running averages.
+        dtype: the dtype of weight, bias and running averages; those of float16 are float32.
 
     Attributes:
         weight, bias: shape (num_features,), initially one and zero; or None.

@@ -12,7 +12,7 @@ import numpy as np
 from .. import _validation as check
 from ..ops.products import linear
 from ..ops.recurrence import KINDS, recurrence
-from ..tensor import Tensor
+from ..tensor import Tensor, in_float32
 from . import init
 from .module import Layer, hint_if_wider
 
@@ -67,8 +67,12 @@ class _Recurrent(Layer):
         no_bias = np.zeros(self._width, self._dtype)
         weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
         bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, no_bias), getattr(self, "bias_hh" + suffix, no_bias)
-        a = linear(x, weight_ih, bias_ih)
-        y = recurrence(a, initial, weight_hh, bias_hh, kind=self._kind)
+
+        @in_float32
+        def states(x: Any, initial: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any) -> Any:
+            return recurrence(linear(x, weight_ih, bias_ih), initial, weight_hh, bias_hh, kind=self._kind)
+
+        y = states(x, initial, weight_ih, weight_hh, bias_ih, bias_hh)
         if y.dtype is not weight_hh.dtype:
             hint_if_wider(self, x, weight_ih)
         return y

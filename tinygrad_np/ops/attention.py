@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, differentiable
+from ..tensor import Array, differentiable, in_float32
 from .cases import CONDITION, REAL, Case, Domain
 
 # --- attention -------------------------------------------------------------------------------------------------------
@@ -20,6 +20,7 @@ from .cases import CONDITION, REAL, Case, Domain
     lambda g, y, scores, mask: y * (g - np.sum(g * y, axis=-1, keepdims=True)),
     None,
     reads=("y",),
+    wide=True,
     cases=[
         Case("n M K", (None,)),
         Case("n M K, M K", domains=(REAL, CONDITION)),
@@ -39,6 +40,7 @@ def _masked_softmax(scores: Array, mask: Any) -> Array:
     return e
 
 
+@in_float32
 def attend(q: Any, k: Any, v: Any, masks: list[Array]) -> tuple[Any, Any]:
     """Attention outputs, the weighted sums of v, and the attention weights."""
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.swapaxes(k, -1, -2)
@@ -114,6 +116,7 @@ def angles(positions: Array, size: int, base: float) -> Any:
 @differentiable(
     lambda g, y, x, positions, *, base=10000.0: rotary(g, -np.asarray(positions, np.float64), base=base),
     None,
+    wide=True,
     cases=[
         Case("3 4, 3", domains=(REAL, Domain(0, 50, "i"))),
         Case("n 2 3 2, 3", kwargs={"base": 100.0}, domains=(REAL, Domain(0, 50, "i"))),

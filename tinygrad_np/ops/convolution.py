@@ -127,7 +127,8 @@ CONVOLUTIONS = [
         g, weight, window=window, groups=groups, sizes=x.shape[2:]
     ),
     lambda g, y, x, weight, bias, *, window, groups: _weight_gradient(x, g, window=window, groups=groups),
-    lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(0, 2, 3)),
+    lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(2, 3)),  # the backward pass sums over the images
+    wide=True,
     cases=[Case(shapes, kwargs={"window": window, "groups": groups}) for window, groups, shapes in CONVOLUTIONS],
 )
 def _correlate(x: Array, weight: Array, bias: Array, window: Window, groups: int) -> Array:
@@ -145,6 +146,7 @@ def _flipped(weight: Array, groups: int) -> Array:
         g, weight, _no_bias(weight), window=window, groups=groups
     ),
     lambda g, y, x, weight, *, window, groups, sizes: _weight_gradient(g, x, window=window, groups=groups),
+    wide=True,
     cases=[Case("n 3 3 3, 3 2 3 2", kwargs={"window": CONVOLUTIONS[0][0], "groups": 1, "sizes": (5, 4)})],
 )
 def _input_gradient(x: Array, weight: Array, window: Window, groups: int, sizes: Pair) -> Array:
@@ -161,6 +163,7 @@ def _input_gradient(x: Array, weight: Array, window: Window, groups: int, sizes:
         other, g, window=window, groups=groups, sizes=x.shape[2:]
     ),
     lambda g, y, x, other, *, window, groups: _correlate(x, g, _no_bias(g), window=window, groups=groups),
+    wide=True,
     cases=[Case("n 2 5 4, n 3 3 3", kwargs={"window": CONVOLUTIONS[0][0], "groups": 1})],
 )
 def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Array:

@@ -109,8 +109,8 @@ of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)))
 of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)))
 of_positive(np.log1p, lambda g, y, x: g / (1 + x))
 of_positive(np.sqrt, lambda g, y, x: _over_slope(g, y, 2 * y), reads=("y",))
-of_nonzero(np.cbrt, lambda g, y, x: _over_slope(g, y, 3 * y * y), reads=("y",))
-binary(np.hypot, lambda g, y, a, b: g * a / _or_one(y), lambda g, y, a, b: g * b / _or_one(y))
+of_nonzero(np.cbrt, lambda g, y, x: _over_slope(g, y, 3 * y * y), reads=("y",), wide=True)
+binary(np.hypot, lambda g, y, a, b: g * (a / _or_one(y)), lambda g, y, a, b: g * (b / _or_one(y)))
 
 
 def _or_one(x: Any) -> Any:
@@ -150,7 +150,7 @@ unary(np.cos, lambda g, y, x: -g * np.sin(x))
 of_unit(np.tan, lambda g, y, x: g * (1 + y * y), reads=("y",))
 of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(1 - x * x))
 of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(1 - x * x))
-unary(np.arctan, lambda g, y, x: g / (1 + x * x))
+unary(np.arctan, lambda g, y, x: g / (1 + x * x), wide=True)
 binary(
     np.arctan2,
     lambda g, y, a, b: g * (b / _radius(a, b)) / _radius(a, b),
@@ -159,10 +159,14 @@ binary(
 unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
 unary(np.tanh, lambda g, y, x: g * (1 - y * y), reads=("y",))
-unary(np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1))
-primitive(np.arccosh, lambda g, y, x: g / np.sqrt(x * x - 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
+unary(np.arcsinh, lambda g, y, x: g / np.hypot(x, 1))
+primitive(
+    np.arccosh,
+    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
+    cases=[Case("*", domains=(Domain(1.2, 4),))],
+)
 of_unit(np.arctanh, lambda g, y, x: g / (1 - x * x))
-primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, cases=[Case("N"), *each("N M", axis=(0, -1))])
+primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, wide=True, cases=[Case("N"), *each("N M", axis=(0, -1))])
 
 # --- selection: gradients at ties and bounds are conventions ---------------------------------------------------------
 

@@ -49,6 +49,7 @@ def _selects_once(index: Any) -> bool:
     lambda g, y, x, index, *, shape: g[index],
     None,
     reads=("index",),
+    wide=True,
     cases=[Case("3 2", ((np.array([0, 0, 1]),),), {"shape": (4, 2)}), Case("2 5", (slice(1, 3),), {"shape": (4, 5)})],
 )
 def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..tensor import Array, composite, constant, differentiable, primitive
+from .._machine.arrays import power_of_two
+from ..tensor import Array, Tensor, composite, constant, differentiable, in_float32, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import keep
 from .reductions import restore
 
 
@@ -327,12 +327,26 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * x / restore(np.where(y == 0, 1, y), x, axis, keepdims)
+        restore(g, x, axis, keepdims) * (x / restore(np.where(y == 0, 1, y), x, axis, keepdims))
     ),
+    wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    return np.asarray(np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)))
+    """The root of the sum of squares, also where squares overflow or underflow."""
+    with np.errstate(over="ignore"):
+        total = np.sum(np.square(x), axis=axis, keepdims=keepdims)
+    limits = np.finfo(total.dtype)
+    if np.all((total > limits.tiny / limits.eps**2) & (total < np.inf)):
+        return np.asarray(np.sqrt(total))
+    unit = power_of_two(np.max(np.abs(x), axis=axis, keepdims=True, initial=0))
+    norm = np.sqrt(np.sum(np.square(x / unit), axis=axis, keepdims=True)) * unit
+    return np.asarray(norm if keepdims else np.squeeze(norm, axis))
+
+
+def _floating(x: Any) -> Any:
+    """Integers as float64, as in NumPy."""
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
@@ -346,8 +360,18 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
         return np.sum(np.sign(np.abs(x)), axis=axis, keepdims=keepdims)
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
-    total = np.sum(np.power(np.abs(x), float(order)), axis=axis, keepdims=keepdims)
-    return keep(np.power(np.where(total == 0, 1, total), 1 / order), total != 0)
+    # In units of the element that counts most, since powers, and those in derivatives, overflow and underflow early.
+    sizes = np.abs(x._data if type(x) is Tensor else x)
+    most = (
+        np.max(sizes, axis, keepdims=True, initial=0)
+        if order > 0
+        else np.min(sizes, axis, keepdims=True, initial=np.inf)
+    )
+    unit = power_of_two(most)
+    total = np.sum(np.power(np.abs(x) / unit, float(order)), axis=axis, keepdims=True)
+    root = np.power(np.where(total == 0, 1, total), 1 / order)
+    norm = np.where(total == 0, 0 if order > 0 else np.inf, root * unit)  # infinite for no elements, as in NumPy
+    return norm if keepdims else np.squeeze(norm, axis)
 
 
 def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
@@ -390,8 +414,10 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
         *each("3 2", prepare=_spaced, ord=("fro", "nuc", 2, -2, 1), keepdims=(False, True)),
     ],
 )
+@in_float32
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """`np.linalg.norm`, of vectors and matrices, all orders; its gradient is 0 where the norm is 0."""
+    x = _floating(x)
     if axis is None and (ord is None or x.ndim not in (1, 2)):
         if ord is not None:
             raise ValueError(f"norm: order {ord!r} needs an axis for {x.ndim} dimensions")
@@ -411,18 +437,20 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
     ],
 )
+@in_float32
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """`np.linalg.vector_norm`."""
-    return _vector_norm(x, ord, axis, keepdims)
+    return _vector_norm(_floating(x), ord, axis, keepdims)
 
 
 @composite(
     np.linalg.matrix_norm,
     cases=[*each("b 3 2", prepare=_spaced, ord=("fro", "nuc", 2, 1, np.inf), keepdims=(False, True))],
 )
+@in_float32
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """`np.linalg.matrix_norm`, of the last two axes."""
-    return _matrix_norm(x, ord, (-2, -1), keepdims)
+    return _matrix_norm(_floating(x), ord, (-2, -1), keepdims)
 
 
 @composite(np.linalg.cond, cases=each("2 2", prepare=_spaced, p=(None, 2, -2, "fro", 1)))

@@ -5,12 +5,13 @@ mean over an empty input raises. Targets and weights that are not Tensors are co
 The same losses as layers are in `tinygrad_np.nn`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, Tensor, composite, differentiable
+from ..tensor import Array, Tensor, composite, differentiable, in_float32
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import keep
 from .special import log_softmax, sigmoid, softmax, softplus
@@ -99,7 +100,7 @@ def _cases(**options: float) -> list[Case]:
     return [Case(shapes, (), kwargs, (REAL, Domain(0, 3, "i"))) for shapes, kwargs in choices]
 
 
-@differentiable(_cross_entropy_back, None, reads=("logits labels",), cases=_cases(label_smoothing=0.2))
+@differentiable(_cross_entropy_back, None, reads=("logits labels",), wide=True, cases=_cases(label_smoothing=0.2))
 def cross_entropy(
     logits: Array,
     labels: Array,
@@ -170,7 +171,7 @@ def _nll_back(
     return _loss_weights(log_probabilities, labels, weight, ignore_index, reduction) * -_over_classes(g, reduction)
 
 
-@differentiable(_nll_back, None, cases=_cases())
+@differentiable(_nll_back, None, wide=True, cases=_cases())
 def nll_loss(
     log_probabilities: Array,
     labels: Array,
@@ -219,16 +220,14 @@ def _checked_targets(name: str, predictions: Any, targets: Any) -> Any:
     return targets
 
 
-def _reduced(name: str, losses: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return np.sum(losses)
-    if reduction != "mean":
+def _reduced(name: str, reduction: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any) -> Any:
+    """The loss of each element, or their sum or mean; computed in float32 if all is float16."""
+    reductions: dict[str, Any] = {"none": lambda losses: losses, "sum": np.sum, "mean": np.mean}
+    if reduction not in reductions:
         raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-    if losses.size == 0:
-        raise ValueError(f"{name}: the mean is undefined for the empty shape {losses.shape}")
-    return np.mean(losses)
+    if reduction == "mean" and predictions.size == 0:
+        raise ValueError(f"{name}: the mean is undefined for the empty shape {predictions.shape}")
+    return in_float32(lambda p, t: reductions[reduction](loss(p, t)))(predictions, targets)
 
 
 def mse_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
@@ -247,7 +246,8 @@ def mse_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
     >>> mse_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(2., dtype=float32)
     """
-    return _reduced("mse_loss", np.square(predictions - _checked_targets("mse_loss", predictions, targets)), reduction)
+    targets = _checked_targets("mse_loss", predictions, targets)
+    return _reduced("mse_loss", reduction, lambda p, t: np.square(p - t), predictions, targets)
 
 
 def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
@@ -263,7 +263,8 @@ def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
     >>> l1_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
     Tensor(1., dtype=float32)
     """
-    return _reduced("l1_loss", np.abs(predictions - _checked_targets("l1_loss", predictions, targets)), reduction)
+    targets = _checked_targets("l1_loss", predictions, targets)
+    return _reduced("l1_loss", reduction, lambda p, t: np.abs(p - t), predictions, targets)
 
 
 @differentiable(lambda g, y, x, *, delta: g * np.clip(x, -delta, delta), cases=each("*", delta=(0.5, 2.0)))
@@ -290,8 +291,8 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: delta must be above 0, not {delta!r}")
-    difference = predictions - _checked_targets("huber_loss", predictions, targets)
-    return _reduced("huber_loss", _huber(difference, delta=delta), reduction)
+    targets = _checked_targets("huber_loss", predictions, targets)
+    return _reduced("huber_loss", reduction, lambda p, t: _huber(p - t, delta=delta), predictions, targets)
 
 
 @differentiable(
@@ -331,15 +332,18 @@ def binary_cross_entropy_with_logits(
     Tensor([0.000000e+00, 1.000000e+04, 6.931472e-01], dtype=float32)
     """
     name = "binary_cross_entropy_with_logits"
-    targets = _checked_targets(name, logits, targets)
-    positive, negative = targets, 1 - targets
-    if pos_weight is not None:
-        positive = positive * _with_dtype_of(pos_weight, logits)
-    if weight is not None:
-        positive, negative = (part * _with_dtype_of(weight, logits) for part in (positive, negative))
-    if not positive.shape == negative.shape == logits.shape:
-        raise ValueError(f"{name}: weight and pos_weight must broadcast to the shape of the logits, {logits.shape}")
-    return _reduced(name, _binary_cross_entropy(logits, positive, negative), reduction)
+
+    def loss(logits: Any, targets: Any) -> Any:
+        positive, negative = targets, 1 - targets
+        if pos_weight is not None:
+            positive = positive * _with_dtype_of(pos_weight, logits)
+        if weight is not None:
+            positive, negative = (part * _with_dtype_of(weight, logits) for part in (positive, negative))
+        if not positive.shape == negative.shape == logits.shape:
+            raise ValueError(f"{name}: weight and pos_weight must broadcast to the shape of the logits, {logits.shape}")
+        return _binary_cross_entropy(logits, positive, negative)
+
+    return _reduced(name, reduction, loss, logits, _checked_targets(name, logits, targets))
 
 
 @differentiable(lambda g, y, x: g * (np.log(x) + 1), cases=[Case("*", domains=(POSITIVE,))])
@@ -369,17 +373,20 @@ def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log
     >>> kl_div(Tensor(np.log([[0.5, 0.5]])), [[0.0, 1.0]], reduction="batchmean")
     Tensor(0.69314718, dtype=float64)
     """
+
+    def loss(log_probabilities: Any, targets: Any) -> Any:
+        if log_target:
+            possible = targets > -np.inf
+            return np.exp(targets) * (keep(targets, possible) - keep(log_probabilities, possible))
+        return _times_log(targets) - targets * keep(log_probabilities, targets != 0)
+
     targets = _checked_targets("kl_div", log_probabilities, targets)
-    if log_target:
-        possible = targets > -np.inf
-        losses = np.exp(targets) * (keep(targets, possible) - keep(log_probabilities, possible))
-    else:
-        losses = _times_log(targets) - targets * keep(log_probabilities, targets != 0)
     if reduction != "batchmean":
-        return _reduced("kl_div", losses, reduction)
-    if losses.ndim == 0 or len(losses) == 0:
-        raise ValueError(f"kl_div: 'batchmean' needs a batch of at least 1 along axis 0, not shape {losses.shape}")
-    return np.sum(losses) / len(losses)
+        return _reduced("kl_div", reduction, loss, log_probabilities, targets)
+    shape = log_probabilities.shape
+    if not shape or not shape[0]:
+        raise ValueError(f"kl_div: 'batchmean' needs a batch of at least 1 along axis 0, not shape {shape}")
+    return _reduced("kl_div", "sum", lambda p, t: loss(p, t) / shape[0], log_probabilities, targets)
 
 
 composite(mse_loss, cases=each("N M, N M", reduction=("mean", "sum", "none")))(mse_loss)

@@ -35,6 +35,7 @@ OVERLAPPING = Window((3, 2), (2, 1), ((1, 1), (1, 1)), (1, 2))
 @differentiable(
     lambda g, y, x, weights, *, window: _scatter(g, weights, window=window, sizes=x.shape[2:]),
     None,
+    wide=True,
     cases=[
         Case("n 2 4 4, 4 1 1 2 2", kwargs={"window": PLAIN}, domains=(REAL, CONDITION)),
         Case(
@@ -58,6 +59,7 @@ def _gather(x: Array, weights: Array, window: Window) -> Array:
 @differentiable(
     lambda g, y, x, weights, *, window, sizes: _gather(g, weights, window=window),
     None,
+    wide=True,
     cases=[
         Case("n 2 2 2, 4 1 1 2 2", kwargs={"window": PLAIN, "sizes": (5, 4)}, domains=(REAL, CONDITION)),
         Case("2 1 2 5, 6 2 1 2 5", kwargs={"window": OVERLAPPING, "sizes": (4, 5)}, domains=(REAL, CONDITION)),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.fused import product
-from ..tensor import Array, composite, differentiable, primitive
+from ..tensor import Array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 
 
@@ -50,24 +50,28 @@ primitive(
     lambda g, y, a, b: _left(g, a, b),
     lambda g, y, a, b: _right(g, a, b),
     reads=("b", "a"),
+    wide=True,
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
     np.vecdot,
     lambda g, y, a, b: _column(g) * b,
     lambda g, y, a, b: _column(g) * a,
+    wide=True,
     cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
 )
 primitive(
     np.matvec,
     lambda g, y, a, b: _column(g) * _row(b),
     lambda g, y, a, b: np.vecmat(g, a),
+    wide=True,
     cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
 )
 primitive(
     np.vecmat,
     lambda g, y, a, b: np.matvec(b, g),
     lambda g, y, a, b: _column(a) * _row(g),
+    wide=True,
     cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
 )
 
@@ -87,6 +91,7 @@ def _times(x: Any, matrix: Any) -> Any:
     lambda g, y, x, weight, bias: product(rows(x).T, rows(g)),
     lambda g, y, x, weight, bias: g,  # the backward pass sums over the batch
     reads=("weight", "x"),
+    wide=True,
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -172,12 +177,14 @@ def inner(a: Any, b: Any, /) -> Any:
 
 
 @composite(np.outer, cases=[Case("n, m"), Case("n k, m"), Case(", m")])
+@in_float32
 def outer(a: Any, b: Any) -> Any:
     """`np.outer`."""
     return np.multiply(_column(np.ravel(a)), np.ravel(b))
 
 
 @composite(np.kron, cases=[Case(shapes) for shapes in ("n, m", "n k, m l", "n, m l", "n k l, m l", ", n m")])
+@in_float32
 def kron(a: Any, b: Any) -> Any:
     """`np.kron`."""
     rank = max(a.ndim, b.ndim)
@@ -188,6 +195,7 @@ def kron(a: Any, b: Any) -> Any:
     return np.reshape(wide, [n * m for n, m in zip(left, right, strict=True)])
 
 
+@in_float32
 def _cross(a: Any, b: Any, axisa: int, axisb: int, axisc: int) -> Any:
     a, b = np.moveaxis(a, axisa, 0), np.moveaxis(b, axisb, 0)
     if a.shape[0] != 3 or b.shape[0] != 3:
@@ -221,7 +229,7 @@ composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axi
 @composite(np.linalg.multi_dot, cases=[Case("[n k, k m, m l]"), Case("[k, k m, m]"), Case("[n k, k m]")])
 def multi_dot(arrays: Any) -> Any:
     """`np.linalg.multi_dot`, from left to right."""
-    return reduce(np.matmul, arrays)
+    return in_float32(lambda *arrays: reduce(np.matmul, arrays))(*arrays)
 
 
 @composite(
@@ -232,6 +240,7 @@ def multi_dot(arrays: Any) -> Any:
         Case("b 2 2", (3,)),
     ],
 )
+@in_float32
 def matrix_power(a: Any, n: int) -> Any:
     """`np.linalg.matrix_power`, by repeated squaring."""
     if n == 0:
@@ -246,6 +255,7 @@ def matrix_power(a: Any, n: int) -> Any:
 
 
 @composite(np.polyval, cases=[Case("3, n m"), Case("1, n"), Case("4, ")])
+@in_float32
 def polyval(p: Any, x: Any) -> Any:
     """`np.polyval`, by Horner's rule; differentiable in the coefficients and in x."""
     value: Any = np.zeros_like(x)
@@ -284,6 +294,7 @@ def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output
     joint=lambda g, y, *arrays, needed, terms, output, optimize: [
         _einsum_gradient(i, g, arrays, terms, output, optimize) if need else None for i, need in enumerate(needed)
     ],
+    wide=True,
     cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
@@ -368,6 +379,7 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
 @differentiable(
     lambda g, y, a, v: np.correlate(g, v, "valid"),
     lambda g, y, a, v: np.correlate(g, a, "valid"),
+    wide=True,
     cases=[Case("N, M")],
 )
 def _convolve(a: Array, v: Array) -> Array:

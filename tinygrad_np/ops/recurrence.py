@@ -131,6 +131,7 @@ def _recurrence_back(
     joint=lambda g, y, a, initial, weight, bias, *, needed, kind, saved: _recurrence_back(
         g, y, a, weight, bias, needed, kind, saved
     ),
+    wide=True,
     cases=[
         Case("T n 2, 1 n 2, 2 2, 2", kwargs={"kind": "tanh"}),
         Case("T n 2, 1 n 2, 2 2, 2", kwargs={"kind": "relu"}, domains=(POSITIVE,)),  # away from the kink

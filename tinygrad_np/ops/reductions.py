@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tensor import composite, constant, primitive
+from ..tensor import composite, constant, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import keep
 
@@ -37,17 +37,13 @@ def _count(x: Any, axis: Any, where: Any = True) -> Any:
     return math.prod(x.shape[i] for i in axes)
 
 
-def _over(g: Any, count: Any) -> Any:
-    """g / count, also for counts that overflow float16."""
-    return g / count if np.all(count < 65504) else g * (1 / count)
-
-
 def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = None, where: Any = True) -> Any:
     """The gradient of a maximum or minimum: g split evenly among the elements (and `initial`) that attain it."""
     top = restore(y, x, axis, keepdims)
     attained = (x == top) & where
     count = np.sum(attained, axis=axis, keepdims=True) + (False if initial is None else top == initial)
-    return keep(restore(g, x, axis, keepdims) / count.astype(g.dtype), attained)
+    # float16 has no number for more than 65504 equal elements
+    return keep(restore(g, x, axis, keepdims) / count.astype(np.result_type(g.dtype, np.float32)), attained)
 
 
 def _not_nan(x: Any) -> Any:
@@ -60,6 +56,7 @@ primitive(
     np.sum,
     lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(g, x, axis, keepdims, where),
     reads=(),
+    wide=True,
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -71,9 +68,10 @@ primitive(
 primitive(
     np.mean,
     lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
-        _over(restore(g, x, axis, keepdims), _count(x, axis, where)), x, axis, True, where
+        restore(g, x, axis, keepdims) / _count(x, axis, where), x, axis, True, where
     ),
     reads=(),
+    wide=True,
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
@@ -87,13 +85,15 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(
         g, x, axis, keepdims, _not_nan(x) & where
     ),
+    wide=True,
     cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
 )
 primitive(
     np.nanmean,
     lambda g, y, x, *, axis=None, keepdims=False, where=True: _spread(
-        _over(restore(g, x, axis, keepdims), _count(x, axis, _not_nan(x) & where)), x, axis, True, _not_nan(x) & where
+        restore(g, x, axis, keepdims) / _count(x, axis, _not_nan(x) & where), x, axis, True, _not_nan(x) & where
     ),
+    wide=True,
     cases=[*each("N M K", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
 )
 
@@ -107,6 +107,7 @@ primitive(
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
     ],
 )
+@in_float32
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     """`np.average`, differentiable in the weights too; they have the shape of `a`, or the length of a single axis."""
     if weights is None:
@@ -130,7 +131,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
 
 def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     """The gradient of a variance: 2 * (x - mean) / (count - ddof)."""
-    centred = keep(x - np.mean(x, axis=axis, keepdims=True, where=where), where)  # 0 even where x is NaN but masked
+    centred = x
+    for _ in range(2):  # again, because the rounding of a large mean is not small beside small deviations from it
+        mean = np.mean(centred, axis=axis, keepdims=True, where=where)
+        centred = keep(centred - mean, where)  # 0 even where x is NaN but masked
     return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
@@ -151,6 +155,7 @@ DEVIATIONS = each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0
 primitive(
     np.var,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(g, x, axis, ddof, keepdims, where),
+    wide=True,
     cases=VARIANCES,
 )
 primitive(
@@ -158,6 +163,7 @@ primitive(
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         _by_std(g, y), x, axis, ddof, keepdims, where
     ),
+    wide=True,
     cases=DEVIATIONS,
 )
 primitive(
@@ -165,6 +171,7 @@ primitive(
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         g, x, axis, ddof, keepdims, _not_nan(x) & where
     ),
+    wide=True,
     cases=VARIANCES,
 )
 primitive(
@@ -172,6 +179,7 @@ primitive(
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         _by_std(g, y), x, axis, ddof, keepdims, _not_nan(x) & where
     ),
+    wide=True,
     cases=DEVIATIONS,
 )
 
@@ -251,6 +259,7 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=1, where=True: _product(
         g, y, x, axis, keepdims, initial, where
     ),
+    wide=True,
     cases=PRODUCTS + WITH_ZEROS,
 )
 primitive(
@@ -258,6 +267,7 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=1, where=True: _product(
         g, y, x, axis, keepdims, initial, _not_nan(x) & where
     ),
+    wide=True,
     cases=PRODUCTS,
 )
 
@@ -324,7 +334,7 @@ def _quantile(name: str, percent: float) -> Any:
             found = np.reshape(found, (q.size, *(1 if i in axes else n for i, n in enumerate(a.shape))))
         return np.reshape(found, q.shape + found.shape[1:])
 
-    return implementation
+    return in_float32(implementation)
 
 
 for quantile, percent in ((np.quantile, 1.0), (np.percentile, 100.0)):
@@ -362,16 +372,23 @@ def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
 CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]
 # At most 9 factors: finite differences of a sum of products of 27 lose too many digits by cancellation.
 PRODUCTS = [Case("n m"), *each("n m k", axis=(0, 1, -1)), Case("n")]
-primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis), reads=(), cases=CUMULATIVE)
-primitive(np.nancumsum, lambda g, y, x, *, axis=None: keep(_cumsum_gradient(g, x, axis), _not_nan(x)), cases=CUMULATIVE)
+primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis), reads=(), wide=True, cases=CUMULATIVE)
+primitive(
+    np.nancumsum,
+    lambda g, y, x, *, axis=None: keep(_cumsum_gradient(g, x, axis), _not_nan(x)),
+    wide=True,
+    cases=CUMULATIVE,
+)
 primitive(
     np.cumprod,
     lambda g, y, x, *, axis=None: _cumprod_gradient(g, y, x, axis),
+    wide=True,
     cases=PRODUCTS + WITH_ZEROS,
 )
 primitive(
     np.nancumprod,
     lambda g, y, x, *, axis=None: keep(_cumprod_gradient(g, y, np.where(np.isnan(x), 1, x), axis), _not_nan(x)),
+    wide=True,
     cases=PRODUCTS,
 )
 
@@ -443,6 +460,7 @@ def ediff1d(ary: Any) -> Any:
         Case("3 M, 3", prepare=lambda y, x: (y, x, 1.0, 0)),
     ],
 )
+@in_float32
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     """`np.trapezoid`, differentiable in the sample points `x` too."""
     if x is None:
@@ -471,6 +489,7 @@ def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
         ),
     ],
 )
+@in_float32
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """`np.gradient`, differentiable in the coordinates too."""
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
@@ -520,7 +539,7 @@ for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, n
         _reduction(function)
     )
     composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
-        lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), b)
+        in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), b))
     )
 composite(np.add.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(
     lambda array, axis=0: np.cumsum(array, axis=axis)

@@ -14,7 +14,7 @@ from .reductions import restore
 # --- the logistic function and its relatives -------------------------------------------------------------------------
 
 
-@differentiable(lambda g, y, x: g * y * (1 - y), reads=("y",), cases=[Case("*")])
+@differentiable(lambda g, y, x: g * y * (1 - y), reads=("y",), wide=True, cases=[Case("*")])
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise; it does not overflow.
 
@@ -27,7 +27,9 @@ def sigmoid(x: Array) -> Array:
         return np.asarray(1 / (1 + np.exp(-x)))
 
 
-@differentiable(lambda g, y, x, *, beta=1.0: g * sigmoid(beta * x), cases=[Case("*"), Case("*", kwargs={"beta": 2.5})])
+@differentiable(
+    lambda g, y, x, *, beta=1.0: g * sigmoid(beta * x), wide=True, cases=[Case("*"), Case("*", kwargs={"beta": 2.5})]
+)
 def softplus(x: Array, beta: float = 1.0) -> Array:
     """log(1 + exp(beta * x)) / beta, elementwise: a smooth relu, sharper for larger beta. It does not overflow.
 
@@ -46,7 +48,7 @@ def _silu_slope(y: Any, x: Any, saved: Any) -> Any:
     return s + y * (1 - s)
 
 
-@differentiable(lambda g, y, x, *, saved: g * _silu_slope(y, x, saved), cases=[Case("*")])
+@differentiable(lambda g, y, x, *, saved: g * _silu_slope(y, x, saved), wide=True, cases=[Case("*")])
 def silu(x: Array) -> tuple[Array, Array]:
     """x * sigmoid(x), elementwise; also known as swish.
 
@@ -137,6 +139,7 @@ def _gelu_slope(x: Any, approximate: str, saved: Any) -> Any:
 
 @differentiable(
     lambda g, y, x, *, approximate="none", saved: g * _gelu_slope(x, approximate, saved),
+    wide=True,
     cases=[Case("*"), Case("*", kwargs={"approximate": "tanh"})],
 )
 def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
@@ -165,6 +168,7 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
 @differentiable(
     lambda g, y, x, *, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
     reads=("y",),
+    wide=True,
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -186,6 +190,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
     lambda g, y, x, *, axis=None, keepdims=False: (
         restore(g, x, axis, keepdims) * np.exp(x - _finite(restore(y, x, axis, keepdims)))
     ),
+    wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -210,6 +215,7 @@ def _finite(x: Any) -> Any:
 @differentiable(
     lambda g, y, x, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
     reads=("y",),
+    wide=True,
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def log_softmax(x: Array, axis: int = -1) -> Array:
@@ -242,7 +248,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
 # --- sinc ------------------------------------------------------------------------------------------------------------
 
 
-@differentiable(lambda g, y, x, *, order: g * _sinc(x, order=order + 1), cases=each("*", order=(0, 1, 4)))
+@differentiable(lambda g, y, x, *, order: g * _sinc(x, order=order + 1), wide=True, cases=each("*", order=(0, 1, 4)))
 def _sinc(x: Array, order: int) -> Array:
     """The derivative of the given order of sinc(x) = sin(u) / u, u = pi * x: a power series near 0, else a recursion.
 
@@ -263,4 +269,4 @@ def _sinc(x: Array, order: int) -> Array:
     return np.asarray(np.pi**order * np.where(near, series, derivative), x.dtype)
 
 
-primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), cases=[Case("*")])
+primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), wide=True, cases=[Case("*")])

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
 from .. import _validation as check
 from .._machine.fused import scale_and_add
 from ..tensor import Array, Tensor
@@ -23,7 +25,7 @@ class EMA:
         decay: from 0 to 1.
 
     Attributes:
-        averages: arrays, in the order of the parameters.
+        averages: arrays, in the order of the parameters; of float16 parameters they are float32.
 
     Raises:
         ValueError: `decay` is out of its range, or there are no parameters.
@@ -52,12 +54,12 @@ class EMA:
         for i, parameter in enumerate(self.parameters):
             if type(parameter) is not Tensor or not parameter.is_leaf or parameter.dtype.kind != "f":
                 raise TypeError(f"EMA: parameter {i} is not a floating point leaf Tensor: {parameter!r:.80}")
-        self.averages = [parameter.data.copy() for parameter in self.parameters]
+        self.averages = [p.data.astype(np.promote_types(p.dtype, np.float32), order="C") for p in self.parameters]
 
     def update(self) -> None:
         """Move the averages towards the current weights. Call it after each step of the optimiser."""
         for average, parameter in zip(self.averages, self.parameters, strict=True):
-            scale_and_add(average, self.decay, parameter.data, 1 - self.decay)
+            scale_and_add(average, self.decay, parameter.data.astype(average.dtype, copy=False), 1 - self.decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

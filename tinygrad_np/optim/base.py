@@ -14,6 +14,7 @@ from ..tensor import Array, Tensor, lazy_gradients
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 Check: TypeAlias = Callable[[str, str, Any], Any]
+HALF = np.dtype(np.float16)
 
 
 def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
@@ -92,7 +93,10 @@ class Optimizer:
                     raise TypeError(f"{owner}: parameter {j} was computed from other Tensors: {tensor!r:.80}")
                 if tensor in self._states:
                     raise ValueError(f"{owner}: parameter {j} was given before")
-                self._states[tensor] = self.start(tensor.data, **own)
+                weights = tensor.data
+                self._states[tensor] = self.start(
+                    weights.astype(np.float32) if weights.dtype == HALF else weights, **own
+                )
             self.groups.append({"parameters": tensors, **own})
         self.parameters = list(self._states)
         self.steps = 0
@@ -103,6 +107,8 @@ class Optimizer:
     def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """`start(weights, **hyperparameters)`: the initial state of one parameter, arrays by name.
 
+        For a float16 parameter the weights are given in float32, and so the state is to be.
+
         Raises:
             ValueError: the optimiser cannot handle this parameter with these hyperparameters.
         """
@@ -112,6 +118,8 @@ class Optimizer:
         """`update(weights, gradient, state, **hyperparameters)`: change the weights and the state in place.
 
         These are arrays, and `lr` is a number, also where it was given as a schedule. The gradient must not be changed.
+        For a float16 parameter they are float32: squares of gradients underflow float16, and the weights are rounded
+        once, after the step.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
@@ -208,6 +216,11 @@ class Optimizer:
                     continue
                 if type(gradient) is Product and not self._adds_products:
                     gradient = gradient.computed()
-                self.update(parameter.data, gradient, self._states[parameter], **hyperparameters)
+                weights, half = parameter.data, parameter.data.dtype == HALF
+                if half:  # the state is float32, and so is the step until its last rounding
+                    weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
+                self.update(weights, gradient, self._states[parameter], **hyperparameters)
+                if half:
+                    parameter.data[...] = weights
                 parameter._changed()
         self.steps += 1

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Tensor
+from .._machine.arrays import power_of_two
+from ..tensor import Array, Tensor
 from .blocks import blocks
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
     """Scale the gradients of all parameters so that their total norm is at most `max_norm`; return the norm before.
 
-    The norm is the Euclidean norm of all gradients as one vector. It is computed in float64, so it does not overflow
-    for finite float32 gradients. As in torch.nn.utils.clip_grad_norm_, the gradients are multiplied by
+    The norm is the Euclidean norm of all gradients as one vector. It is computed in float64, and does not overflow
+    where it is representable there. As in torch.nn.utils.clip_grad_norm_, the gradients are multiplied by
     min(1, max_norm / (norm + 1e-6)). `Optimizer.minimize` stores no gradients, so there is nothing to clip.
 
     Args:
@@ -49,16 +50,29 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     gradients = [(parameter, parameter.grad.data) for parameter in given if parameter.grad is not None]
     if not gradients:
         raise RuntimeError("clip_grad_norm: no parameter has a gradient; call backward() on the loss first")
-    square = 0.0
-    for _, gradient in gradients:
-        for (block,) in blocks(gradient):
-            wide = block.astype(np.float64, copy=False).reshape(-1)
-            square += float(wide @ wide)
-    norm = math.sqrt(square)
+    norm = _norm([gradient for _, gradient in gradients])
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
     coefficient = max_norm / (norm + 1e-6)
     if not coefficient >= 1:  # true for NaN as well, which must reach the gradients
         for parameter, gradient in gradients:
-            parameter.grad = Tensor(gradient * coefficient)
+            few_digits = coefficient < np.finfo(gradient.dtype).tiny or gradient.dtype == np.float16
+            scaled = gradient.astype(np.float64) * coefficient if few_digits else gradient * coefficient
+            parameter.grad = Tensor(scaled.astype(gradient.dtype, copy=False))
     return norm
+
+
+def _norm(arrays: list[Array], unit: float = 1.0) -> float:
+    """The Euclidean norm of all arrays as one vector, in float64: unit times the norm of their elements / unit."""
+    square = 0.0
+    for array in arrays:
+        for (block,) in blocks(array):
+            wide = block.astype(np.float64, copy=False).reshape(-1)
+            wide = wide if unit == 1 else wide / unit
+            with np.errstate(over="ignore"):
+                square += float(wide @ wide)
+    if unit == 1 and not 1e-280 < square < math.inf:  # squares overflowed or underflowed, or all is 0
+        largest = np.max([np.max(np.abs(array), initial=0) for array in arrays])
+        unit = float(power_of_two(largest.astype(np.float64)))
+        return _norm(arrays, unit) if unit != 1 else math.sqrt(square)
+    return unit * math.sqrt(square)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _validation as check
+from .._machine.arrays import power_of_two
 from .._machine.fused import scale_and_add
 from ..schedules import Schedule
 from ..tensor import Array
@@ -24,9 +25,9 @@ class Muon(Optimizer):
     `orthogonal` maps U S V^T to approximately U V^T by five Newton-Schulz iterations. All singular values but the very
     small ones end between 0.68 and 1.14.
 
-    It differs from torch.optim.Muon in two ways: the iterations are in the dtype of the weights instead of bfloat16,
-    and the scale is for weights of shape (in, out), the transpose of PyTorch's. All other parameters (biases,
-    embeddings, the last layer) belong in another optimiser, such as `AdamW`.
+    It differs from torch.optim.Muon in two ways: the iterations are in the dtype of the weights (float32 for float16)
+    instead of bfloat16, and the scale is for weights of shape (in, out), the transpose of PyTorch's. All other
+    parameters (biases, embeddings, the last layer) belong in another optimiser, such as `AdamW`.
 
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024),
     https://kellerjordan.github.io/posts/muon/; the scale "match_rms_adamw": J. Liu et al., "Muon is scalable for LLM
@@ -105,7 +106,9 @@ def _orthogonal(matrix: Array) -> Array:
     1 instead of at it.
     """
     wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
-    x: Array = wide / max(np.linalg.norm(wide), 1e-7)
+    unit = power_of_two(np.max(np.abs(wide), initial=0))  # so that no square overflows
+    x: Array = wide / unit
+    x /= max(np.linalg.norm(x), 1e-7 / unit)
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * (gram @ gram)) @ x
