@@ -25,7 +25,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import keep
+from .elementwise import zero_at
 from .reductions import restore
 
 
@@ -37,6 +37,10 @@ def _result_type(decompose: Any) -> Any:
 
 def _t(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
+
+
+def _array(x: Any) -> Array:
+    return x.detach().data if type(x) is Tensor else np.asarray(x)
 
 
 def _regular(x: Any) -> Any:
@@ -101,9 +105,14 @@ def solve(a: Any, b: Any) -> Any:
 
 
 def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
-    """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12), for constant rank."""
+    """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12).
+
+    Where the rank is not full, the pseudo-inverse jumps, and the gradient is NaN.
+    """
     across = _t(g)
-    return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ y @ (across - across @ y @ x) - _t(y) @ g @ _t(y)
+    gx = (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ y @ (across - across @ y @ x) - _t(y) @ g @ _t(y)
+    rank = np.sum(_array(x) * _t(_array(y)), axis=(-2, -1), keepdims=True)  # the trace of a projection
+    return np.where(rank > min(x.shape[-2:]) - 0.5, gx, np.nan)
 
 
 primitive(
@@ -116,7 +125,10 @@ primitive(
     cases=[Case(shapes, prepare=lambda a, b: (_regular(a), b)) for shapes in ("3 2, 3 m", "3 2, 3", "2 2, 2")],
 )
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
-    """`np.linalg.lstsq`: solution, squared residuals, rank and singular values, for matrices of full rank."""
+    """`np.linalg.lstsq`: solution, squared residuals, rank and singular values.
+
+    Where the rank is not full, the solution jumps, and its gradient is NaN.
+    """
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")
     x = np.linalg.pinv(a) @ b
@@ -320,6 +332,11 @@ def _packed(*parts: Array) -> Array:
     )
 
 
+def _used(g: Array) -> Array:
+    """Whether the values, and whether the vectors are used, from the gradient of the packed parts: (..., 2, 1)."""
+    return np.asarray(np.any(g[..., -2:, :] != 0, axis=-1, keepdims=True))
+
+
 def _tolerance(x: Any, digits: float) -> Any:
     """What is 0 to rounding beside the largest element of each matrix."""
     return digits * np.finfo(x.dtype).eps * np.max(np.abs(x), axis=(-2, -1), keepdims=True, initial=0)
@@ -337,7 +354,7 @@ def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pair
         of_pairs: whether an element belongs to two vectors, that of its row and that of its column.
     """
     n = by.shape[-1]
-    by_, values_, g_, *parts = (a.detach().data if type(a) is Tensor else a for a in (by, values, g, *gradients))
+    by_, values_, g_, *parts = map(_array, (by, values, g, *gradients))
     equal = np.abs(by_) <= _tolerance(values_, 10 * math.sqrt(n))
     if of_pairs:
         equal &= ~np.eye(n, dtype=bool)
@@ -345,10 +362,8 @@ def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pair
     if not np.any(equal):
         return x / by
     unused = np.all([np.all(part == 0, axis=-2, keepdims=True) for part in parts], axis=0)
-    used = np.any(g_[..., -2:, :] != 0, axis=-1, keepdims=True)
-    both = used[..., :1, :] & used[..., 1:, :]
     is_small = np.abs(x) <= np.max([_tolerance(part, 100 * n) for part in parts[1:]], axis=0)
-    is_zero = np.where(both, unused & _t(unused) if of_pairs else unused, is_small)
+    is_zero = np.where(np.all(_used(g_), axis=-2, keepdims=True), unused & _t(unused) if of_pairs else unused, is_small)
     return np.where(equal, np.where(is_zero, 0, np.nan).astype(x.dtype), x / np.where(equal, 1, by))
 
 
@@ -407,6 +422,14 @@ def _svd_parts(packed: Any, m: int, values: Any = BOTH, vectors: Any = BOTH) -> 
     )
 
 
+def _is_zero(s: Any) -> Any:
+    """Which singular values (..., 1, k) are 0 to rounding. There they have a kink, as abs has, and a gradient of 0.
+
+    With the vectors it is different: where their signs change, the product of all three is smooth.
+    """
+    return _array(s) <= _tolerance(_array(s), 10 * math.sqrt(s.shape[-1]))
+
+
 def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     """J. Townsend, "Differentiating the singular value decomposition" (2016).
 
@@ -418,6 +441,7 @@ def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     left, right = _t(u) @ gu, _t(v) @ gv
     of_u, of_v = left - _t(left), right - _t(right)
     inner = _divided(of_u + of_v, s - _t(s), s, g, [gs, gu, gv]) + _divided(of_u - of_v, s + _t(s), s, g, [gs, gu, gv])
+    gs = np.where(_is_zero(s) & ~_used(_array(g))[..., 1:, :], 0, gs)
     gx = (u * gs + u @ (inner / 2)) @ _t(v)
     if m > n:  # what of gu is outside the span of u
         gx = gx + _divided(gu - u @ left, s, s, g, [gs, gu, gv], of_pairs=False) @ _t(v)
@@ -457,8 +481,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 
 def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
-    u, _, v = _svd_parts(_svd(x), x.shape[-2])
-    return u * g[..., np.newaxis, :] @ _t(v)
+    u, s, v = _svd_parts(_svd(x), x.shape[-2])
+    return u * np.where(_is_zero(s), 0, g[..., np.newaxis, :]) @ _t(v)
 
 
 primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"))
@@ -470,7 +494,13 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
     inner = r @ _t(gr) - _t(gq) @ q
     symmetric = np.tril(inner) + _t(np.tril(inner, -1))
-    return _t(np.linalg.solve(r, _t(gq + q @ symmetric)))
+    size = np.sqrt(np.sum(np.square(_array(r)), axis=-2))  # of each column
+    distance = np.abs(np.diagonal(_array(r), axis1=-2, axis2=-1))  # from the span of those before
+    limit = 10 * math.sqrt(m) * np.finfo(x.dtype).eps
+    singular = np.any(distance <= limit * size, axis=-1)[..., np.newaxis, np.newaxis]
+    if np.any(singular):
+        r = np.where(singular, np.eye(r.shape[-1], dtype=r.dtype), r)
+    return np.where(singular, np.nan, _t(np.linalg.solve(r, _t(gq + q @ symmetric))))
 
 
 @differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"))
@@ -491,9 +521,14 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 # --- norms -----------------------------------------------------------------------------------------------------------
 
 
+def _direction(x: Any, norm: Any) -> Any:
+    """x / norm, but 0 where the norm is 0, and has no second derivative."""
+    return zero_at(x / norm, norm == 0)
+
+
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * x / restore(np.where(y == 0, 1, y), x, axis, keepdims)
+        restore(g, x, axis, keepdims) * _direction(x, restore(y, x, axis, keepdims))
     ),
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
@@ -512,8 +547,18 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
         return np.sum(np.sign(np.abs(x)), axis=axis, keepdims=keepdims)
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
-    total = np.sum(np.power(np.abs(x), float(order)), axis=axis, keepdims=keepdims)
-    return keep(np.power(np.where(total == 0, 1, total), 1 / order), total != 0)
+    return _p_norm(x, order=float(order), axis=axis, keepdims=keepdims)
+
+
+def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
+    g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
+    return g * zero_at(np.sign(x) * np.power(np.abs(x) / y, order - 1), y == 0)
+
+
+@differentiable(_p_norm_vjp, cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)))
+def _p_norm(x: Array, order: float, axis: Any = None, keepdims: bool = False) -> Array:
+    with np.errstate(divide="ignore"):  # at 0, of negative orders
+        return np.asarray(np.power(np.sum(np.power(np.abs(x), order), axis=axis, keepdims=keepdims), 1 / order))
 
 
 def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
