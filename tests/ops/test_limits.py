@@ -4,11 +4,12 @@ The expected values are those of mpmath with so many digits that 1 + exp(-700) d
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tinygrad_np import Tensor, grad, log_softmax, logsumexp, softmax
 from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, kl_div, nll_loss
-from tinygrad_np.ops.special import erf, gelu, leaky_relu, sigmoid, silu, softplus
+from tinygrad_np.ops.special import leaky_relu, sigmoid, softplus
 from tinygrad_np.tensor import Primitive, registry
 
 import numpy as np
@@ -30,7 +31,7 @@ def derivatives(function: Callable[..., Tensor], *arguments: Any, dtype: type = 
     inputs = [tensor(x, dtype) for x in arguments]
     y = function(*inputs)
     first = grad(y, inputs, np.ones(y.shape), create_graph=True)
-    second = [grad(slope, x, np.ones(x.shape)) for slope, x in zip(first, inputs, strict=True)]
+    second = [grad(slope, x, np.ones(x.shape), retain_graph=True) for slope, x in zip(first, inputs, strict=True)]
     return [y.data, *(d.data for d in (*first, *second))]
 
 
@@ -174,3 +175,204 @@ def test_derivatives_over_the_whole_range(name: str) -> None:
                     assert found == pytest.approx(expected, rel=1e-6) or np.isinf(found), (x, order, found, expected)
                 else:
                     assert found == pytest.approx(expected, rel=1e-6, abs=0), (x, order, found, expected)
+
+
+def test_functions_of_one_variable_in_the_other_dtypes_are_finite_or_infinite_but_never_nan() -> None:
+    """Infinity has to be treated apart in every dtype, and float16 ends at 65504."""
+    for name, (_, points) in SMOOTH.items():
+        operation, _, option = name.partition(", ")
+        options = {"approximate": "tanh"} if "tanh" in option else {}
+        for dtype in (np.float16, np.float32):
+            ends = [x for x in points if np.isinf(x)]
+            if ends:
+                function = partial(OPERATIONS[operation], **options)
+                found = derivatives(function, ends, dtype=dtype)
+                assert not np.isnan(found).any(), (name, dtype, found)
+                assert {d.dtype for d in found} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 2.0])
+def test_leaky_relu_at_infinity(slope: float) -> None:
+    y, first, second = derivatives(lambda x: leaky_relu(x, negative_slope=slope), [-INF, INF])
+    assert y.tolist() == [-INF if slope else 0, INF]
+    assert [first.tolist(), second.tolist()] == [[slope, 1], [0, 0]]
+
+
+def test_sigmoid_in_float32_keeps_its_digits_where_it_rounds_to_1() -> None:
+    x = tensor([5.0, 10.0, 20.0, 40.0, 80.0], np.float32)
+    for function, exact in (
+        (sigmoid, lambda t: np.exp(-t) / (1 + np.exp(-t)) ** 2),
+        (np.tanh, lambda t: np.cosh(t) ** -2),
+    ):
+        np.testing.assert_allclose(
+            grad(function(x), x, np.ones(5)).data, exact(x.data.astype(float)), rtol=1e-5, atol=1e-38
+        )
+
+
+# --- of two variables ------------------------------------------------------------------------------------------------
+
+
+@given(distance=st.floats(0, 700), place=st.floats(-100, 100), swap=st.booleans())
+def test_logaddexp_far_apart(distance: float, place: float, swap: bool) -> None:
+    low, high = place, place + distance
+    exact = [1 / (1 + mp.exp(mpf(high) - low)), 1 / (1 + mp.exp(mpf(low) - high))]
+    exact2 = [1 / (1 + mpf(2) ** (mpf(high) - low)), 1 / (1 + mpf(2) ** (mpf(low) - high))]
+    for function, (of_low, of_high), scale in ((np.logaddexp, exact, 1), (np.logaddexp2, exact2, mp.log(2))):
+        arguments = (high, low) if swap else (low, high)
+        _, *first, a, b = derivatives(function, *arguments)
+        first = first[::-1] if swap else first
+        np.testing.assert_allclose(first, [float(of_low), float(of_high)], rtol=1e-9)
+        np.testing.assert_allclose([a, b], float(scale * of_low * of_high), rtol=1e-9)
+
+
+@pytest.mark.parametrize("function", [np.logaddexp, np.logaddexp2])
+def test_logaddexp_of_infinities(function: Callable[..., Any]) -> None:
+    for a, b, expected in [
+        (-INF, -INF, [0.5, 0.5]),
+        (INF, INF, [0.5, 0.5]),
+        (INF, -INF, [1, 0]),
+        (-INF, 3.0, [0, 1]),
+        (INF, 3.0, [1, 0]),
+    ]:
+        _, *found = derivatives(function, a, b)
+        assert found == [*expected, 0, 0]
+
+
+def test_arctan2_of_infinities() -> None:
+    for a, b in [(INF, 1.0), (1.0, INF), (-INF, 0.0), (0.0, -INF), (INF, INF)]:
+        _, *found = derivatives(np.arctan2, a, b)
+        assert not np.any(found)
+
+
+@pytest.mark.parametrize("function", [np.hypot, np.arctan2])
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_functions_of_a_point_in_the_plane_at_any_scale(function: Callable[..., Any], scale: float) -> None:
+    _, *found = derivatives(function, 3 * scale, 4 * scale)
+    _, *at_one = derivatives(function, 3.0, 4.0)
+    power = 0 if function is np.hypot else -1
+    with np.errstate(over="ignore", under="ignore"):
+        expected = [value * scale**power for value in at_one[:2]]
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-14)
+
+
+# --- of several ------------------------------------------------------------------------------------------------------
+
+ROWS = {  # the logits, their softmax
+    "inf beside finite": ([INF, 2.0, 3.0], [1, 0, 0]),
+    "two inf": ([INF, 1.0, INF], [0.5, 0, 0.5]),
+    "inf and -inf": ([-INF, INF, 0.0], [0, 1, 0]),
+    "far apart": ([1e300, -1e300, 1e300], [0.5, 0, 0.5]),
+    "-inf beside finite": ([-INF, 2.0, 2.0], [0, 0.5, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_softmax_and_its_relatives(name: str) -> None:
+    x, p = ROWS[name][0], np.array(ROWS[name][1])
+    with np.errstate(divide="ignore"):
+        log_p = np.log(p)
+    _, first, of_sum = derivatives(logsumexp, x)
+    np.testing.assert_array_equal(first, p)
+    np.testing.assert_allclose(of_sum, 0, atol=1e-15)
+    t = tensor(x)
+    np.testing.assert_array_equal(softmax(t).data, p)
+    np.testing.assert_allclose(grad(softmax(t)[0], t).data, p[0] * (np.eye(3)[0] - p), atol=1e-16)
+    if np.isfinite(x).all():
+        np.testing.assert_array_equal(log_softmax(t).data[p > 0], log_p[p > 0])
+    else:
+        np.testing.assert_array_equal(log_softmax(t).data, log_p)
+    for label in range(3):
+        for options in ({}, {"reduction": "sum"}, {"reduction": "none"}, {"weight": np.ones(3)}):
+            loss = cross_entropy(tensor([x]), [label], **options)
+            assert loss.data == -log_softmax(t).data[label]
+        loss = nll_loss(log_softmax(tensor([x])), [label])
+        assert loss.data == -log_softmax(t).data[label]
+        logits = tensor([x, [0.0, 0.0, 0.0]])
+        found = grad(cross_entropy(logits, [label, 0]), logits, create_graph=True)
+        np.testing.assert_array_equal(found.data[0], (p - np.eye(3)[label]) / 2)
+        curvature = grad(found[0, label], logits).data[0, label]
+        assert curvature == pytest.approx(p[label] * (1 - p[label]) / 2, abs=1e-16)
+
+
+def test_where_nothing_is_possible_logsumexp_shares_its_gradient_and_softmax_is_nan() -> None:
+    value, first, second = derivatives(logsumexp, [-INF, -INF])
+    assert (value, first.tolist(), second.tolist()) == (-INF, [0.5, 0.5], [0, 0])
+    for function in (softmax, log_softmax, lambda x: cross_entropy(x[np.newaxis], [0])):
+        y, *_ = derivatives(function, [-INF, -INF])
+        assert np.isnan(y).all()
+    rows = tensor([[-INF, -INF], [1.0, 1.0]])
+    assert grad(logsumexp(rows, axis=1).sum(), rows).data.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert softmax(rows).data[1].tolist() == [0.5, 0.5]
+
+
+def test_masked_softmax_of_infinities() -> None:
+    masked = next(entry for entry in registry.values() if entry.name == "_masked_softmax")
+    for x, mask, expected in [
+        ([INF, 1.0, 1.0], None, [1, 0, 0]),
+        ([INF, 1.0, 1.0], [True, False, False], [0, 0.5, 0.5]),
+        ([-INF, -INF, 1.0], [False, False, True], [0, 0, 0]),
+        ([-INF, 1.0, 1.0], [False, False, False], [0, 0.5, 0.5]),
+        ([INF, INF, INF], [True, True, True], [0, 0, 0]),
+    ]:
+        y, first, second = derivatives(lambda t, m=mask: masked(t, None if m is None else np.array(m)), x)
+        assert y.tolist() == expected
+        np.testing.assert_allclose([first, second], 0, atol=1e-16)
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_binary_cross_entropy_of_infinite_logits(dtype: type) -> None:
+    for target, losses, slopes in [(0, [0, INF], [0, 1]), (1, [INF, 0], [-1, 0]), (0.5, [INF, INF], [-0.5, 0.5])]:
+        y, first, second = derivatives(
+            lambda x, t=target: binary_cross_entropy_with_logits(x, np.full(2, t, dtype), reduction="none"),
+            [-INF, INF],
+            dtype=dtype,
+        )
+        assert [y.tolist(), first.tolist(), second.tolist()] == [losses, slopes, [0, 0]]
+    x = tensor([-INF, INF, 1.0], dtype)
+    weighted = binary_cross_entropy_with_logits(x, [1.0, 0.0, 1.0], weight=[0.0, 0.0, 1.0], reduction="none")
+    assert weighted.data[:2].tolist() == [0, 0]
+    assert grad(weighted, x, np.ones(3)).data[:2].tolist() == [0, 0]
+
+
+@given(x=st.floats(-700, 700), target=st.sampled_from([0.0, 1.0]))
+def test_the_gradient_of_a_certain_and_right_answer_is_not_lost(x: float, target: float) -> None:
+    _, first, second = derivatives(lambda t: binary_cross_entropy_with_logits(t, np.array(target), reduction="none"), x)
+    p = 1 / (1 + mp.exp(-mpf(x)))
+    q = 1 / (1 + mp.exp(mpf(x)))
+    assert float(first) == pytest.approx(float(-q if target else p), rel=1e-12)
+    assert float(second) == pytest.approx(float(p * q), rel=1e-12)
+
+
+def test_kl_div_of_impossible_events() -> None:
+    for logs, target, expected, slope in [
+        (-INF, 0.0, 0, 0),
+        (-INF, 1.0, INF, -1),
+        (0.0, 0.0, 0, 0),
+        (-1.0, 1.0, 1, -1),
+    ]:
+        y, first, second = derivatives(lambda x, t=target: kl_div(x, np.array([t]), reduction="none"), [logs])
+        assert [y.item(), first.item(), second.item()] == [expected, slope, 0]
+        with np.errstate(divide="ignore"):
+            log_target = np.log([target])
+        y, *_ = derivatives(lambda x, t=log_target: kl_div(x, t, reduction="none", log_target=True), [logs])
+        assert y.item() == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: x * np.tanh(softplus(x)), ([0, INF], [0, 1])),  # mish
+        (lambda x: -softplus(-x), ([-INF, 0], [1, 0])),  # log(sigmoid(x))
+        (lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0), ([0, INF], [0, 1])),
+        (lambda x: np.exp(-softplus(-x)), ([0, 1], [0, 0])),  # sigmoid again
+    ],
+)
+def test_compositions_far_out(function: Callable[..., Any], expected: tuple[list[float], list[float]]) -> None:
+    for far, tolerance in ((600.0, 1e-200), (1e4, 0)):
+        y, first, second = derivatives(function, [-far, far])
+        limits = [np.clip(np.array(part, float), -far, far) for part in expected]
+        np.testing.assert_allclose(y, limits[0], atol=tolerance)
+        np.testing.assert_allclose([first, second], [limits[1], [0, 0]], atol=tolerance)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, differentiable, primitive
+from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import binary, keep, unary, within
 from .reductions import restore
@@ -251,13 +251,17 @@ def below(x: Array, top: Array, out: Array | None = None) -> Array:
 
 
 def _shares(x: Any, y: Any, axis: Any) -> Any:
-    """exp(x - y), the softmax of x, from y = logsumexp(x); if y is infinite, even shares of the x that are equal."""
+    """The softmax of x from y = logsumexp(x); where y is infinite, even shares of the x that are equal to it.
+
+    exp(x - y) is divided by its sum, since y may have been rounded by more than 1.
+    """
+    y = y.detach().data if type(y) is Tensor else y
     infinite = np.isinf(y)
     if not np.any(infinite):
-        return np.exp(x - y)
-    equal = x == y
-    shares = (equal / np.maximum(np.sum(equal, axis=axis, keepdims=True), 1)).astype(x.dtype)
-    return np.where(infinite, shares, np.exp(np.where(infinite, 0, x - y)))
+        e = np.exp(x - y)
+        return e / np.sum(e, axis=axis, keepdims=True)
+    e = np.where(infinite, x == y, np.exp(np.where(infinite, 0, x - y)))
+    return e / np.sum(e, axis=axis, keepdims=True)
 
 
 @differentiable(
