@@ -120,12 +120,22 @@ of_nonzero(np.cbrt, lambda g, y, x: _over_slope(_over_slope(g / 3, y, y), y, y),
 def zero_at(x: Array, singular: Array) -> Array:
     """x, but 0 where singular, and its derivative is NaN there.
 
-    For gradients that are 0 by convention at a point where the function has a kink, and so no second derivative.
+    For gradients that are 0 by convention at a point where the function has a kink, and so no second derivative. The
+    gradients of x are NaN, or 0 where they do not count; so x is to be computed by finite numbers, with `or_one`.
     """
     return np.where(singular, x.dtype.type(0), x)
 
 
-binary(np.hypot, lambda g, y, a, b: g * zero_at(a / y, y == 0), lambda g, y, a, b: g * zero_at(b / y, y == 0))
+def or_one(x: Any) -> Any:
+    """x, but 1 where x is 0; unlike that of np.where its gradient is passed on everywhere, to be NaN if it is NaN."""
+    return x + (x == 0)
+
+
+binary(
+    np.hypot,
+    lambda g, y, a, b: g * zero_at(a / or_one(y), y == 0),
+    lambda g, y, a, b: g * zero_at(b / or_one(y), y == 0),
+)
 
 
 def within(x: Any, limit: Any) -> Any:
@@ -167,7 +177,7 @@ def _over_radius(y: Any, a: Any, b: Any) -> Any:
     finite = np.isfinite(a) & np.isfinite(b)
     a, b = _finite(a, y), _finite(b, y)
     radius = np.hypot(a, b)
-    return keep(zero_at(a / radius / radius, radius == 0), finite)
+    return keep(zero_at(a / or_one(radius) / or_one(radius), radius == 0), finite)
 
 
 binary(np.arctan2, lambda g, y, a, b: g * _over_radius(y, b, a), lambda g, y, a, b: -g * _over_radius(y, a, b))

@@ -25,7 +25,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import zero_at
+from .elementwise import or_one, zero_at
 from .reductions import restore
 
 
@@ -523,7 +523,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 def _direction(x: Any, norm: Any) -> Any:
     """x / norm, but 0 where the norm is 0, and has no second derivative."""
-    return zero_at(x / norm, norm == 0)
+    return zero_at(x / or_one(norm), norm == 0)
 
 
 @differentiable(
@@ -552,7 +552,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
-    return g * zero_at(np.sign(x) * np.power(np.abs(x) / y, order - 1), y == 0)
+    return g * zero_at(np.sign(x) * np.power(np.abs(x) / or_one(y) + (y == 0), order - 1), y == 0)
 
 
 @differentiable(_p_norm_vjp, cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)))

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tensor import Array, composite, constant, differentiable, primitive
 from .cases import REAL, Case, Domain, each
-from .elementwise import keep, zero_at
+from .elementwise import keep, or_one, zero_at
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
@@ -136,7 +136,7 @@ def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any)
 
 def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     """That of the variance, with g / (2 y) for g. It is 0 where y is, as is every deviation from the mean there."""
-    return zero_at(_deviation(0.5 * g / y, x, axis, ddof, keepdims, where), restore(y, x, axis, keepdims) == 0)
+    return zero_at(_deviation(0.5 * g / or_one(y), x, axis, ddof, keepdims, where), restore(y, x, axis, keepdims) == 0)
 
 
 VARIANCES = [
