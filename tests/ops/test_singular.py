@@ -1,6 +1,7 @@
 """Where matrices are singular, values equal and factors 0: gradients are right, or NaN where there is none."""
 
 import itertools
+import math
 import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
@@ -153,10 +154,8 @@ def exact_products(x: list[float], left_out: tuple[int, ...], length: int) -> Fr
 def test_derivatives_of_products_are_exact_to_rounding(name: str, x: list[float]) -> None:
     n = len(x)
     lengths = [n] if name == "prod" else range(1, n + 1)
-    products = [
-        abs(np.prod(part)) for k in range(n) for part in itertools.combinations([abs(v) for v in x if v], k + 1)
-    ]
-    if max(products, default=0) > 1e300 or min(products, default=1) < 1e-300:
+    sizes = [math.log10(abs(v)) for v in x if v]
+    if sum(s for s in sizes if s > 0) > 300 or sum(s for s in sizes if s < 0) < -300:
         return  # a partial product leaves the range of float64, in the forward pass or on the way
     function = lambda t: np.sum(getattr(np, name)(t))  # noqa: E731
     found = func.grad(function)(np.array(x)).data
@@ -326,18 +325,17 @@ def test_singular_vectors_of_singular_matrices() -> None:
 @pytest.mark.parametrize(
     "matrix", [np.outer([1.0, 2, 3], [1, 2]), np.zeros((3, 2)), np.array([[1.0, 1], [1, 1], [1, 1]])]
 )
-def test_gradients_are_nan_where_the_rank_is_not_full(matrix: Any) -> None:
+def test_gradients_of_qr_are_nan_where_the_rank_is_not_full(matrix: Any) -> None:
     def of_q(x: Any) -> Any:
         q, r = np.linalg.qr(x)
         return np.sum(q**3) + np.sum(r)
 
-    of_batches = [of_q, lambda x: np.sum(np.linalg.qr(x, mode="r")), lambda x: np.sum(np.linalg.pinv(x))]
+    of_batches = [of_q, lambda x: np.sum(np.linalg.qr(x, mode="r"))]
     for function in of_batches:
         assert np.isnan(func.grad(function)(matrix).data).all()
         found = func.grad(function)(np.stack([matrix, matrix + np.eye(3, 2)])).data
         assert np.isnan(found[0]).all()
         assert np.isfinite(found[1]).all()
-    assert np.isnan(func.grad(lambda x: np.sum(np.linalg.lstsq(x, np.ones(3))[0]))(matrix).data).all()
 
 
 @pytest.mark.parametrize("scale", [[1.0, 1e-30, 1e30], [1.0, 1.0, 1.0]])
@@ -346,6 +344,17 @@ def test_qr_of_columns_of_different_sizes_is_not_singular(scale: list[float]) ->
     found = func.grad(lambda x: np.sum(np.linalg.qr(x).Q ** 3))(matrix * scale).data * scale
     expected = func.grad(lambda x: np.sum(np.linalg.qr(x).Q ** 3))(matrix).data
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@given(seed=SEEDS, rank=st.integers(1, 3), rows=st.integers(1, 4), columns=st.integers(1, 4))
+def test_pseudo_inverses_along_matrices_of_the_same_rank(seed: int, rank: int, rows: int, columns: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.normal(size=(rows, rank)), rng.normal(size=(rank, columns)), rng.normal(size=(columns, rows))
+    if np.linalg.cond(a @ a.T + np.eye(rows)) * np.linalg.cond(b.T @ b + np.eye(columns)) < 1e4:
+        largest, *_ = values = np.linalg.svd(a @ b, compute_uv=False)
+        if values[min(rank, rows, columns) - 1] > 0.1 * largest:
+            check_gradients(lambda a, b: np.linalg.pinv(a @ b) * c, a, b)
+            check_gradients(lambda a, b: np.linalg.lstsq(a @ b, c.T)[0], a, b)
 
 
 def test_inverses_of_singular_matrices_are_refused() -> None:

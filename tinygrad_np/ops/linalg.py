@@ -13,7 +13,8 @@ equal to rounding, the gradient is
   gets no gradient does not count: functions of the largest values and their vectors may have others that are equal.
 
 The same holds for singular values of 0 of a matrix that is not square. QR is differentiable where the columns are
-independent; elsewhere its gradient is NaN.
+independent; elsewhere its gradient is NaN. A pseudo-inverse jumps where the rank changes: where the rank is not full,
+its gradient is that along matrices of the same rank.
 """
 
 import math
@@ -105,14 +106,9 @@ def solve(a: Any, b: Any) -> Any:
 
 
 def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
-    """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12).
-
-    Where the rank is not full, the pseudo-inverse jumps, and the gradient is NaN.
-    """
+    """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12), for constant rank."""
     across = _t(g)
-    gx = (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ y @ (across - across @ y @ x) - _t(y) @ g @ _t(y)
-    rank = np.sum(_array(x) * _t(_array(y)), axis=(-2, -1), keepdims=True)  # the trace of a projection
-    return np.where(rank > min(x.shape[-2:]) - 0.5, gx, np.nan)
+    return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ y @ (across - across @ y @ x) - _t(y) @ g @ _t(y)
 
 
 primitive(
@@ -127,7 +123,7 @@ primitive(
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     """`np.linalg.lstsq`: solution, squared residuals, rank and singular values.
 
-    Where the rank is not full, the solution jumps, and its gradient is NaN.
+    Where the rank is not full, the solution jumps in other directions than along matrices of this rank.
     """
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")

@@ -15,8 +15,8 @@ from .reductions import restore
 
 
 def _saturated(y: Any) -> bool:
-    """Whether 1 - y for a y up to 1 loses more than half of the digits, or is to be differentiated again."""
-    return not (isinstance(y, np.ndarray) and np.max(y, initial=0) < 1 - np.sqrt(np.finfo(y.dtype).eps))
+    """Whether 1 - y for a y up to 1 loses 4 digits, of float16 half of them, or is to be differentiated again."""
+    return not (isinstance(y, np.ndarray) and np.max(y, initial=0) < 1 - max(1e-4, np.finfo(y.dtype).eps ** 0.5))
 
 
 @differentiable(lambda g, y, x: -g * y * np.tanh(x), cases=[Case("*")])
