@@ -141,14 +141,14 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
 def _accurate_inverse(x: Any) -> Any:
     """The inverses, or None if one has lost more than half of its digits.
 
-    This is measured by the condition number of R. Skeel, "Scaling for numerical stability in Gaussian elimination"
-    (1979), which does not depend on the scale of the rows.
+    They lose those of the condition number; this is that of R. Skeel, "Scaling for numerical stability in Gaussian
+    elimination" (1979), which does not depend on the scale of the rows.
     """
     try:
         inverse = np.linalg.inv(x)
     except ValueError:  # a LinAlgError: singular
         return None
-    limit = 1 / np.sqrt(np.finfo(x.dtype).eps)
+    limit = np.finfo(x.dtype).eps ** -0.5
     return inverse if np.all(np.abs(inverse) @ np.abs(x) < limit) else None
 
 
@@ -192,7 +192,7 @@ def _third_derivative(g: Any, h: Any, x: Any) -> Any:
     """The gradient of the second derivative of det(x) along g and h."""
     inverse = _accurate_inverse(x)
     if inverse is None:
-        raise ValueError("third derivatives of det need matrices that are not singular, or have up to 4 rows")
+        raise ValueError("third derivatives of det need matrices far from singular, or of up to 4 rows")
     a, b = inverse @ h @ inverse, inverse @ g @ inverse
     of_g, of_h, of_both = (
         np.sum(left * _t(right), axis=(-2, -1), keepdims=True) for left, right in ((inverse, g), (inverse, h), (a, g))

@@ -317,7 +317,7 @@ REFUSED = [
         ValueError, "Singular",
     ),
     Refused(
-        "third derivatives of det of a singular matrix, 5 x 5",
+        "third derivatives of det near a singular matrix of 5 rows",
         lambda: _gradient(_slope(_slope(np.linalg.det)), np.ones((5, 5))),
         ValueError,
         "third derivatives of det",
