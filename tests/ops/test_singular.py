@@ -128,9 +128,10 @@ def test_rows_of_very_different_sizes() -> None:
 def test_determinants_of_batches_with_singular_matrices_and_of_no_matrices() -> None:
     rng = np.random.default_rng(0)
     for n in (1, 2, 3, 5):
-        batch = rng.normal(size=(4, n, n))
+        batch = rng.normal(size=(12, n, n))  # with U and V of either orientation
         batch[1] = 0
         batch[2, -1] = batch[2, 0]
+        batch[4:, 0] = np.sum(batch[4:, 1:], axis=1)
         found = func.grad(lambda x: np.sum(np.linalg.det(x)))(batch).data
         for one, matrix in zip(found, batch, strict=True):
             np.testing.assert_allclose(one, minors(matrix), rtol=1e-9, atol=1e-13)
@@ -201,6 +202,9 @@ def test_derivatives_of_products_are_exact_to_rounding(name: str, x: list[float]
 def test_products_beyond_the_range_of_float64() -> None:
     x = leaf([1e-200, 1e-200, 1e200, 1e100])
     np.testing.assert_allclose(grad(np.cumprod(x)[1], x).data, [1e-200, 1e-200, 0, 0], rtol=1e-14)
+    small = np.array([1e-170, 2.0, 3e-170])  # whose product is 0 in float64
+    np.testing.assert_allclose(func.grad(np.prod)(small).data, [6e-170, 0, 2e-170], rtol=1e-14)
+    np.testing.assert_allclose(func.grad(lambda x: np.cumprod(x)[-1])(small).data, [6e-170, 0, 2e-170], rtol=1e-14)
     assert func.hessian(np.prod)(np.array([1e-170, 2.0, 3e-170])).data.tolist() == [
         [0, 3e-170, 2],
         [3e-170, 0, 1e-170],
@@ -350,6 +354,8 @@ def test_singular_vectors_of_singular_matrices() -> None:
         u, _, vh = np.linalg.svd(matrix)
         found = func.grad(lambda x: np.sum(np.linalg.svdvals(x)))(matrix).data
         np.testing.assert_allclose(found, np.outer(u[:, 0], vh[0]), atol=1e-12)  # the others have a kink, as abs at 0
+        same = func.grad(lambda x: np.sum(np.linalg.svd(x, full_matrices=False).S))(matrix).data
+        np.testing.assert_allclose(same, found, atol=1e-12)
 
 
 @pytest.mark.parametrize(
