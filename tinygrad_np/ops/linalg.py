@@ -6,7 +6,8 @@ other triangle.
 Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
 equal to rounding, the gradient is
 
-- finite for functions of the values alone;
+- finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is the subgradient
+  u @ v.T of the vectors that NumPy has chosen);
 - right for functions of the vectors alone that do not depend on their choice, such as projections on all vectors of a
   value, and NaN if they do;
 - NaN for functions of both, since the derivatives with respect to either do not tell how the two change together. What
@@ -418,14 +419,6 @@ def _svd_parts(packed: Any, m: int, values: Any = BOTH, vectors: Any = BOTH) -> 
     )
 
 
-def _is_zero(s: Any) -> Any:
-    """Which singular values (..., 1, k) are 0 to rounding. There they have a kink, as abs has, and a gradient of 0.
-
-    With the vectors it is different: where their signs change, the product of all three is smooth.
-    """
-    return _array(s) <= _tolerance(_array(s), 10 * math.sqrt(s.shape[-1]))
-
-
 def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     """J. Townsend, "Differentiating the singular value decomposition" (2016).
 
@@ -437,7 +430,6 @@ def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     left, right = _t(u) @ gu, _t(v) @ gv
     of_u, of_v = left - _t(left), right - _t(right)
     inner = _divided(of_u + of_v, s - _t(s), s, g, [gs, gu, gv]) + _divided(of_u - of_v, s + _t(s), s, g, [gs, gu, gv])
-    gs = np.where(_is_zero(s) & ~_used(_array(g))[..., 1:, :], 0, gs)
     gx = (u * gs + u @ (inner / 2)) @ _t(v)
     if m > n:  # what of gu is outside the span of u
         gx = gx + _divided(gu - u @ left, s, s, g, [gs, gu, gv], of_pairs=False) @ _t(v)
@@ -477,8 +469,8 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 
 def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
-    u, s, v = _svd_parts(_svd(x), x.shape[-2])
-    return u * np.where(_is_zero(s), 0, g[..., np.newaxis, :]) @ _t(v)
+    u, _, v = _svd_parts(_svd(x), x.shape[-2])
+    return u * g[..., np.newaxis, :] @ _t(v)
 
 
 primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"))

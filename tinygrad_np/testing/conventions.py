@@ -263,7 +263,7 @@ CONVENTIONS = [
     Convention("cumprod of [1e-200,1e-200,1]", np.cumprod, ([1e-200, 1e-200, 1],), ([1, 2e-200, 0],), True),
     Convention("det of a 3 x 3 matrix of ones", np.linalg.det, (np.ones((3, 3)),), (np.zeros((3, 3)),), True),
     Convention(
-        "nuclear norm of diag(1, 0)", lambda x: np.linalg.norm(x, "nuc"), ([[1, 0], [0, 0]],), ([[1, 0], [0, 0]],), True
+        "nuclear norm of diag(1, 0)", lambda x: np.linalg.norm(x, "nuc"), ([[1, 0], [0, 0]],), ([[1, 0], [0, 1]],)
     ),
     Convention(
         "projection on the eigenvectors of 1, element [2,0]",
