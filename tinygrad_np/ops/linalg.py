@@ -6,8 +6,8 @@ other triangle.
 Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
 equal to rounding, the gradient is
 
-- finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is the subgradient
-  u @ v.T of the vectors that NumPy has chosen);
+- finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is u @ v.T, for
+  the vectors that NumPy has chosen);
 - right for functions of the vectors alone that do not depend on their choice, such as projections on all vectors of a
   value, and NaN if they do;
 - NaN for functions of both, since the derivatives with respect to either do not tell how the two change together. What
