@@ -1,9 +1,10 @@
 """The values of gradients where they are a convention or a trap: the published table, and what does not fit into it."""
 
+import re
 from collections.abc import Callable
 
 from tinygrad_np import Tensor, cross_entropy, grad, sigmoid, softmax
-from tinygrad_np.testing.conventions import CONVENTIONS, Convention
+from tinygrad_np.testing.conventions import CONVENTIONS, REFUSED, TRAPS, Convention, Refused, Trap
 
 import numpy as np
 import pytest
@@ -11,11 +12,31 @@ import pytest
 
 @pytest.mark.parametrize("row", CONVENTIONS, ids=lambda row: row.name)
 def test_gradient(row: Convention) -> None:
-    tensors = [Tensor(np.array(x, np.float64), requires_grad=True) for x in row.inputs]
+    tensors = [Tensor(np.array(x, row.dtype), requires_grad=True) for x in row.inputs]
     y = row.function(*tensors)
+    assert y.dtype == row.dtype
     for found, expected in zip(grad(y, tensors, np.ones(y.shape)), row.gradients, strict=True):
         assert found.shape == np.shape(expected)
+        assert found.dtype == row.dtype
         np.testing.assert_allclose(found.data, np.asarray(expected, float), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
+def test_what_is_refused(row: Refused) -> None:
+    with pytest.raises(row.error, match=re.escape(row.message)):
+        row.function()
+
+
+@pytest.mark.parametrize("row", TRAPS, ids=lambda row: row.name)
+def test_traps_and_what_to_write_instead(row: Trap) -> None:
+    x = Tensor(np.array(row.input, np.float64), requires_grad=True)
+    with np.errstate(all="ignore"):  # NumPy warns of most of them
+        y = row.function(x)
+        found = grad(y, x, np.ones(y.shape)).data
+    np.testing.assert_allclose(found, np.asarray(row.gradient, float), rtol=1e-15, atol=0)
+    y = row.replacement(x)
+    found = grad(y, x, np.ones(y.shape)).data
+    np.testing.assert_allclose(found, np.asarray(row.right, float), rtol=1e-15, atol=0)
 
 
 def test_higher_derivatives_of_sinc_at_zero() -> None:

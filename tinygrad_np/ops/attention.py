@@ -12,6 +12,7 @@ import numpy as np
 from .. import _validation as check
 from ..tensor import Array, differentiable, in_float32
 from .cases import CONDITION, REAL, Case, Domain
+from .special import below
 
 # --- attention -------------------------------------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@ def _masked_softmax(scores: Array, mask: Any) -> Array:
     e = scores.copy() if mask is None else np.where(mask, scores.dtype.type(-np.inf), scores)
     top = np.max(e, axis=-1, keepdims=True, initial=-np.inf)
     top[top == -np.inf] = 0
-    e -= top
+    e = below(e, top, out=e)
     np.exp(e, out=e)
     total = np.sum(e, axis=-1, keepdims=True)
     total[total == 0] = 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Array, composite, constant, differentiable, primitive
+from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import CONDITION, NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 
 unary = partial(primitive, cases=[Case("*")])
@@ -103,69 +103,94 @@ def _over_slope(g: Any, root: Any, slope: Any) -> Any:
 
 unary(np.exp, lambda g, y, x: g * y, reads=("y",))
 unary(np.exp2, lambda g, y, x: g * y * math.log(2), reads=("y",))
-unary(np.expm1, lambda g, y, x: g * (y + 1), reads=("y",))
+unary(np.expm1, lambda g, y, x: g * np.exp(x), reads=("x",))  # y + 1 is 0 far below 0
 of_positive(np.log, lambda g, y, x: g / x)
 of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)))
 of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)))
 of_positive(np.log1p, lambda g, y, x: g / (1 + x))
 of_positive(np.sqrt, lambda g, y, x: _over_slope(g, y, 2 * y), reads=("y",))
-of_nonzero(np.cbrt, lambda g, y, x: _over_slope(g, y, 3 * y * y), reads=("y",), wide=True)
-binary(np.hypot, lambda g, y, a, b: g * (a / _or_one(y)), lambda g, y, a, b: g * (b / _or_one(y)))
+of_nonzero(np.cbrt, lambda g, y, x: _over_slope(_over_slope(g / 3, y, y), y, y), reads=("y",), wide=True)
 
 
-def _or_one(x: Any) -> Any:
-    """x, but 1 where x is 0: a denominator whose numerator is 0 there as well."""
-    return np.where(x == 0, 1, x)
+@differentiable(
+    lambda g, y, x, singular: np.where(singular & (g != 0), np.nan, g),
+    None,
+    cases=[Case("*", (False,)), Case("N M, M", domains=(REAL, CONDITION), prepare=lambda x, c: (x, c & False))],
+)
+def zero_at(x: Array, singular: Array) -> Array:
+    """x, but 0 where singular, and its derivative is NaN there.
+
+    For gradients that are 0 by convention at a point where the function has a kink, and so no second derivative. The
+    gradients of x are NaN, or 0 where they do not count; so x is to be computed by finite numbers, with `or_one`.
+    """
+    return np.where(singular, x.dtype.type(0), x)
 
 
-def _radius(a: Any, b: Any) -> Any:
-    """The distance from the origin, but 1 at the origin; a**2 + b**2 could overflow or underflow."""
-    return _or_one(np.hypot(a, b))
+def array_of(x: Any) -> Array:
+    """The elements of an array or Tensor, for what is decided by them and has no derivative."""
+    return x._data if type(x) is Tensor else np.asarray(x)
 
 
-def _difference(a: Any, b: Any) -> Any:
-    """a - b, but 0 where a and b are the same infinity."""
-    return np.where(np.isinf(a) & (a == b), 0, a - b)
-
-
-def _logistic(x: Any) -> Any:
-    return 0.5 + 0.5 * np.tanh(x / 2)
+def or_one(x: Any) -> Any:
+    """x, but 1 where x is 0; unlike that of np.where its gradient is passed on everywhere, to be NaN if it is NaN."""
+    return x + (x == 0)
 
 
 binary(
-    np.logaddexp,
-    lambda g, y, a, b: g * _logistic(_difference(a, b)),
-    lambda g, y, a, b: g * _logistic(_difference(b, a)),
+    np.hypot,
+    lambda g, y, a, b: g * zero_at(a / or_one(y), y == 0),
+    lambda g, y, a, b: g * zero_at(b / or_one(y), y == 0),
 )
-binary(
-    np.logaddexp2,
-    lambda g, y, a, b: g * _logistic(_difference(a, b) * math.log(2)),
-    lambda g, y, a, b: g * _logistic(_difference(b, a) * math.log(2)),
-)
+
+
+def within(x: Any, limit: Any) -> Any:
+    """x, moved to limit or -limit where it is larger: where only the limit of a gradient is right, as at infinity."""
+    return np.clip(x, -float(limit), float(limit))
+
+
+def _finite(x: Any, like: Any) -> Any:
+    """x, with the largest number in place of infinity."""
+    return within(x, np.finfo(like.dtype).max)
+
 
 # --- trigonometry ----------------------------------------------------------------------------------------------------
 
 unary(np.sin, lambda g, y, x: g * np.cos(x))
 unary(np.cos, lambda g, y, x: -g * np.sin(x))
 of_unit(np.tan, lambda g, y, x: g * (1 + y * y), reads=("y",))
-of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(1 - x * x))
-of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(1 - x * x))
-unary(np.arctan, lambda g, y, x: g / (1 + x * x), wide=True)
-binary(
-    np.arctan2,
-    lambda g, y, a, b: g * (b / _radius(a, b)) / _radius(a, b),
-    lambda g, y, a, b: -g * (a / _radius(a, b)) / _radius(a, b),
-)
+
+
+@differentiable(lambda g, y, x: -2 * g * x, cases=[Case("*")])
+def _one_minus_square(x: Array) -> Array:
+    """1 - x * x, without the cancellation near 1 and -1."""
+    return np.asarray((1 - x) * (1 + x))
+
+
+of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(_one_minus_square(x)))
+of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(_one_minus_square(x)))
+unary(np.arctan, lambda g, y, x: g * _arctan_slope(x), wide=True)
+
+
+@differentiable(lambda g, y, x: -2 * g * y * (y * _finite(x, x)), cases=[Case("*")])
+def _arctan_slope(x: Array) -> Array:
+    """1 / (1 + x * x)."""
+    return np.asarray(1 / (1 + x * x))
+
+
+def _over_radius(y: Any, a: Any, b: Any) -> Any:
+    """a / (a**2 + b**2), which could overflow or underflow; 0 at the origin, and without a derivative there."""
+    finite = np.isfinite(a) & np.isfinite(b)
+    a, b = _finite(a, y), _finite(b, y)
+    radius = np.hypot(a, b)
+    return keep(zero_at(a / or_one(radius) / or_one(radius), radius == 0), finite)
+
+
+binary(np.arctan2, lambda g, y, a, b: g * _over_radius(y, b, a), lambda g, y, a, b: -g * _over_radius(y, a, b))
 unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
-unary(np.tanh, lambda g, y, x: g * (1 - y * y), reads=("y",))
-unary(np.arcsinh, lambda g, y, x: g / np.hypot(x, 1))
-primitive(
-    np.arccosh,
-    lambda g, y, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)),
-    cases=[Case("*", domains=(Domain(1.2, 4),))],
-)
-of_unit(np.arctanh, lambda g, y, x: g / (1 - x * x))
+unary(np.arcsinh, lambda g, y, x: keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)))
+primitive(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
+of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x))
 primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, wide=True, cases=[Case("N"), *each("N M", axis=(0, -1))])
 
 # --- selection: gradients at ties and bounds are conventions ---------------------------------------------------------

@@ -1,10 +1,24 @@
 """Linear algebra: inverses, determinants, decompositions, norms; over the last two axes, batched.
 
 A symmetric matrix is read by NumPy from one triangle only; the gradient is that of the numbers read, so it is 0 in the
-other triangle. Decompositions are unique only where eigenvalues (singular values) differ: there the gradients of
-eigenvectors are right, where two are equal they are infinite or NaN, and those of the values alone are finite.
+other triangle.
+
+Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
+equal to rounding, the gradient is
+
+- finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is u @ v.T, for
+  the vectors that NumPy has chosen);
+- right for functions of the vectors alone that do not depend on their choice, such as projections on all vectors of a
+  value, and NaN if they do;
+- NaN for functions of both, since the derivatives with respect to either do not tell how the two change together. What
+  gets no gradient does not count: functions of the largest values and their vectors may have others that are equal.
+
+The same holds for singular values of 0 of a matrix that is not square. QR is differentiable where the columns are
+independent; elsewhere its gradient is NaN. A pseudo-inverse jumps where the rank changes: where the rank is not full,
+its gradient is that along matrices of the same rank.
 """
 
+import math
 from functools import cache
 from typing import Any
 
@@ -12,8 +26,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, Tensor, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, composite, constant, differentiable, in_float32, primitive
 from .cases import NONZERO, Case, each
+from .elementwise import array_of, or_one, zero_at
 from .reductions import restore
 
 
@@ -104,7 +119,10 @@ primitive(
     cases=[Case(shapes, prepare=lambda a, b: (_regular(a), b)) for shapes in ("3 2, 3 m", "3 2, 3", "2 2, 2")],
 )
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
-    """`np.linalg.lstsq`: solution, squared residuals, rank and singular values, for matrices of full rank."""
+    """`np.linalg.lstsq`: solution, squared residuals, rank and singular values.
+
+    Where the rank is not full, the solution jumps in other directions than along matrices of this rank.
+    """
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")
     x = np.linalg.pinv(a) @ b
@@ -118,15 +136,101 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
 # --- determinants ----------------------------------------------------------------------------------------------------
 
 
+def _accurate_inverse(x: Any) -> Any:
+    """The inverses, or None if one has lost more than half of its digits.
+
+    They lose those of the condition number; this is that of R. Skeel, "Scaling for numerical stability in Gaussian
+    elimination" (1979), which does not depend on the scale of the rows.
+    """
+    try:
+        inverse = np.linalg.inv(x)
+    except ValueError:  # a LinAlgError: singular
+        return None
+    limit = np.finfo(x.dtype).eps ** -0.5
+    return inverse if np.all(np.abs(inverse) @ np.abs(x) < limit) else None
+
+
 def _cofactors(y: Any, x: Any) -> Any:
-    """The gradient of det(x) = y: y * inv(x).T, or, near singular matrices, the determinants of the minors."""
+    """The gradient of det(x) = y: y * inv(x).T, and near singular matrices what that tends to."""
     n = x.shape[-1]
-    if np.all(np.abs(y) > 1e-6 * np.prod(np.sqrt(np.sum(np.square(x), axis=-1)), axis=-1)):  # Hadamard's bound
-        return np.reshape(y, (*y.shape, 1, 1)) * _t(np.linalg.inv(x))
+    inverse = _accurate_inverse(x)
+    if inverse is not None and np.all(np.isfinite(y)):
+        return np.reshape(y, (*y.shape, 1, 1)) * _t(inverse)
+    if n > 4:
+        return _adjugate(x)
+    # The determinants of the minors, which are exact for small integers, and can be differentiated any number of times.
     others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, n - 1)
     minors = x[..., others[:, np.newaxis, :, np.newaxis], others[np.newaxis, :, np.newaxis, :]]
     signs = (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
     return np.linalg.det(minors) * signs.astype(x.dtype)
+
+
+def _decomposed(x: Array) -> tuple[Array, Array, Array]:
+    """U, S and V with x = U @ diag(S) @ V.T and det(U) * det(V) = 1.
+
+    The singular values are large and small in turn, so that their products do not overflow before the determinant does.
+    """
+    u, s, vh = np.linalg.svd(x)
+    n = s.shape[-1]
+    order = np.stack([np.arange(n), np.arange(n)[::-1]], axis=-1).ravel()[:n]
+    u, s, v = u[..., order], s[..., order], _t(vh)[..., order]
+    sign = np.rint(np.linalg.det(u) * np.linalg.det(v))[..., np.newaxis]
+    return u * np.where(np.arange(n) == 0, sign, 1)[..., np.newaxis, :], s * np.where(np.arange(n) == 0, sign, 1), v
+
+
+def _around(s: Array) -> tuple[Array, Array]:
+    """The products of all elements before, and of all after each element of the last axis."""
+    ones = np.ones_like(s[..., :1])
+    before = np.cumprod(np.concatenate([ones, s[..., :-1]], axis=-1), axis=-1)
+    after = np.cumprod(np.concatenate([ones, s[..., :0:-1]], axis=-1), axis=-1)
+    return before, after[..., ::-1]
+
+
+def _third_derivative(g: Any, h: Any, x: Any) -> Any:
+    """The gradient of the second derivative of det(x) along g and h."""
+    inverse = _accurate_inverse(x)
+    if inverse is None:
+        raise ValueError("third derivatives of det need matrices far from singular, or of up to 4 rows")
+    a, b = inverse @ h @ inverse, inverse @ g @ inverse
+    of_g, of_h, of_both = (
+        np.sum(left * _t(right), axis=(-2, -1), keepdims=True) for left, right in ((inverse, g), (inverse, h), (a, g))
+    )
+    inner = (of_g * of_h - of_both) * inverse - of_g * a - of_h * b + a @ g @ inverse + b @ h @ inverse
+    return np.linalg.det(x)[..., np.newaxis, np.newaxis] * _t(inner)
+
+
+@differentiable(
+    lambda g, y, h, x: _adjugate_slope(g, x),  # the second derivative of det is symmetric
+    lambda g, y, h, x: _third_derivative(g, h, x),
+    cases=[Case(shapes, prepare=lambda h, x: (h, _regular(x))) for shapes in ("3 3, 3 3", "b 2 2, b 2 2")],
+)
+def _adjugate_slope(h: Array, x: Array) -> Array:
+    """The derivative of the cofactors of x along h, in cubic time and quadratic memory.
+
+    With U.T @ h @ V = k and the products p[i, j] of all singular values but two, it is U @ m @ V.T, where m[i, i] is
+    the sum of p[i, j] * k[j, j], and m[i, j] is -p[i, j] * k[j, i].
+    """
+    u, s, v = _decomposed(x)
+    n = s.shape[-1]
+    i, j = np.arange(n)[:, np.newaxis], np.arange(n)
+    before, after = _around(s)
+    between = np.cumprod(np.where(j > i, s[..., np.newaxis, :], 1), axis=-1)
+    between = np.concatenate([np.ones_like(between[..., :1]), between[..., :-1]], axis=-1)  # of i and j, exclusive
+    p = np.triu(before[..., :, np.newaxis] * between * after[..., np.newaxis, :], 1)
+    p = p + _t(p)
+    k = _t(u) @ h @ v
+    diagonal = p @ np.diagonal(k, axis1=-2, axis2=-1)[..., np.newaxis]
+    return np.asarray(u @ (diagonal * np.eye(n, dtype=x.dtype) - p * _t(k)) @ _t(v))
+
+
+@differentiable(
+    lambda g, y, x: _adjugate_slope(g, x), cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)]
+)
+def _adjugate(x: Array) -> Array:
+    """The cofactors of a matrix that may be singular, from its singular values."""
+    u, s, v = _decomposed(x)
+    before, after = _around(s)
+    return np.asarray(u * (before * after)[..., np.newaxis, :] @ _t(v))
 
 
 def _singular(x: Any) -> Any:
@@ -195,24 +299,86 @@ primitive(
 )
 
 
-def _divided(x: Any, by: Any) -> Any:
-    """x / by, and 0 where both are 0, as at equal eigenvalues whose vectors get no gradient."""
-    return x / np.where((x == 0) & (by == 0), 1, by)
+VALUES, VECTORS, BOTH = (1, 0), (0, 1), (1, 1)
+
+
+@differentiable(
+    lambda g, y, x, *, start, stop, uses: np.concatenate(
+        [
+            np.zeros_like(x[..., :start, :]),
+            g,
+            np.zeros_like(x[..., stop:-2, :]),
+            np.broadcast_to(np.array(uses, x.dtype)[:, np.newaxis], x[..., -2:, :].shape),
+        ],
+        axis=-2,
+    ),
+    cases=[Case("b 4 2", kwargs={"start": 1, "stop": 2, "uses": (0, 0)})],  # which makes it a gradient like any other
+)
+def _part(x: Array, start: int, stop: int, uses: tuple[int, int]) -> Array:
+    """Rows of a packed decomposition. The gradient of its last two rows says whether values, and vectors, are used."""
+    return x[..., start:stop, :]
+
+
+def _packed(*parts: Array) -> Array:
+    """The parts of a decomposition one above the other, and two rows whose gradient `_part` writes."""
+    return np.concatenate(
+        [*parts, np.zeros_like(parts[0], shape=(*parts[0].shape[:-2], 2, parts[0].shape[-1]))], axis=-2
+    )
+
+
+def _used(g: Array) -> Array:
+    """Whether the values, and whether the vectors are used, from the gradient of the packed parts: (..., 2, 1)."""
+    return np.asarray(np.any(g[..., -2:, :] != 0, axis=-1, keepdims=True))
+
+
+def _tolerance(x: Any, digits: float) -> Any:
+    """What is 0 to rounding beside the largest element of each matrix."""
+    return digits * np.finfo(x.dtype).eps * np.max(np.abs(x), axis=(-2, -1), keepdims=True, initial=0)
+
+
+def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pairs: bool = True) -> Any:
+    """x / by; where `by` is 0 to rounding, it is 0 or NaN, as the head of this file says.
+
+    Args:
+        x: the gradient of the rotation of two vectors into each other, or of one out of their span.
+        by: what it is divided by, such as the difference of their values.
+        values: all of the values.
+        g: the gradient of the packed decomposition.
+        gradients: those of the values and of the vectors, which stand in columns.
+        of_pairs: whether an element belongs to two vectors, that of its row and that of its column.
+    """
+    n = by.shape[-1]
+    by_, values_, g_, *parts = map(array_of, (by, values, g, *gradients))
+    equal = np.abs(by_) <= _tolerance(values_, 10 * math.sqrt(n))
+    if of_pairs:
+        equal &= ~np.eye(n, dtype=bool)
+        by = by + np.eye(n, dtype=by.dtype)  # a vector does not rotate into itself: there x is 0
+    if not np.any(equal):
+        return x / by
+    unused = np.all([np.all(part == 0, axis=-2, keepdims=True) for part in parts], axis=0)
+    is_small = np.abs(x) <= np.max([_tolerance(part, 100 * n) for part in parts[1:]], axis=0)
+    is_zero = np.where(np.all(_used(g_), axis=-2, keepdims=True), unused & _t(unused) if of_pairs else unused, is_small)
+    return np.where(equal, np.where(is_zero, 0, np.nan).astype(x.dtype), x / np.where(equal, 1, by))
 
 
 def _eigh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
     """M. Giles, "An extended collection of matrix derivative results" (2008), for an orthogonal V."""
-    w, v, gw, gv = y[..., :1, :], y[..., 1:, :], g[..., :1, :], g[..., 1:, :]
+    (w, v), (gw, gv) = _eigh_parts(y, BOTH), _eigh_parts(g, BOTH)
     inner = _t(v) @ gv
-    rotation = _divided(inner - _t(inner), w - _t(w)) / 2
+    rotation = _divided(inner - _t(inner), w - _t(w), w, g, [gw, gv]) / 2
     return _of_triangle((v * gw + v @ rotation) @ _t(v), UPLO.upper() == "L")
+
+
+def _eigh_parts(packed: Any, *uses: Any) -> tuple[Any, Any]:
+    """The eigenvalues (..., 1, n), and the eigenvectors (..., n, n)."""
+    return _part(packed, start=0, stop=1, uses=uses[0]), _part(packed, start=1, stop=-2, uses=uses[-1])
 
 
 @differentiable(_eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")])
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
-    """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
+    """The eigenvalues above the eigenvectors, (..., 1 + n + 2, n)."""
     w, v = np.linalg.eigh(x, UPLO)
-    return np.concatenate([w[..., np.newaxis, :], v], axis=-2)
+    return _packed(w[..., np.newaxis, :], v)
 
 
 @composite(
@@ -225,12 +391,12 @@ def _eigh(x: Array, UPLO: Any = "L") -> Array:
 )
 def eigh(a: Any, UPLO: Any = "L") -> Any:
     """`np.linalg.eigh`: eigenvalues, rising, and eigenvectors, whose sign is not determined."""
-    packed = _eigh(a, UPLO=UPLO)
-    return _result_type(np.linalg.eigh)(packed[..., 0, :], packed[..., 1:, :])
+    w, v = _eigh_parts(_eigh(a, UPLO=UPLO), VALUES, VECTORS)
+    return _result_type(np.linalg.eigh)(w[..., 0, :], v)
 
 
 def _eigvalsh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
-    v = np.linalg.eigh(x, UPLO).eigenvectors
+    _, v = _eigh_parts(_eigh(x, UPLO=UPLO), BOTH)
     return _of_triangle(v * g[..., np.newaxis, :] @ _t(v), UPLO.upper() == "L")
 
 
@@ -241,30 +407,39 @@ primitive(
 )
 
 
-def _svd_parts(packed: Any, m: int) -> tuple[Any, Any, Any]:
+def _svd_parts(packed: Any, m: int, values: Any = BOTH, vectors: Any = BOTH) -> tuple[Any, Any, Any]:
     """U (..., m, k), S (..., 1, k) and V (..., n, k), or their gradients."""
-    return packed[..., :m, :], packed[..., m : m + 1, :], packed[..., m + 1 :, :]
+    return (
+        _part(packed, start=0, stop=m, uses=vectors),
+        _part(packed, start=m, stop=m + 1, uses=values),
+        _part(packed, start=m + 1, stop=-2, uses=vectors),
+    )
 
 
 def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
-    """J. Townsend, "Differentiating the singular value decomposition" (2016)."""
+    """J. Townsend, "Differentiating the singular value decomposition" (2016).
+
+    The rotations of U and V are taken as their sum and their difference, because only the sum is arbitrary where two
+    singular values are equal: the other is divided by the sum of the values.
+    """
     m, n = x.shape[-2:]
     (u, s, v), (gu, gs, gv) = _svd_parts(y, m), _svd_parts(g, m)
-    left, right, gaps = _t(u) @ gu, _t(v) @ gv, s * s - _t(s * s)
-    inner = _divided(left - _t(left), gaps) * s + _t(s) * _divided(right - _t(right), gaps)
-    gx = (u * gs + u @ inner) @ _t(v)
+    left, right = _t(u) @ gu, _t(v) @ gv
+    of_u, of_v = left - _t(left), right - _t(right)
+    inner = _divided(of_u + of_v, s - _t(s), s, g, [gs, gu, gv]) + _divided(of_u - of_v, s + _t(s), s, g, [gs, gu, gv])
+    gx = (u * gs + u @ (inner / 2)) @ _t(v)
     if m > n:  # what of gu is outside the span of u
-        gx = gx + _divided(gu - u @ left, s) @ _t(v)
+        gx = gx + _divided(gu - u @ left, s, s, g, [gs, gu, gv], of_pairs=False) @ _t(v)
     if m < n:
-        gx = gx + u @ _t(_divided(gv - v @ right, s))
+        gx = gx + u @ _t(_divided(gv - v @ right, s, s, g, [gs, gu, gv], of_pairs=False))
     return gx
 
 
 @differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square))
 def _svd(x: Array) -> Array:
-    """U, S and V, one above the other, (..., m + 1 + n, k), where k is the smaller of m and n."""
+    """U, S and V, one above the other, (..., m + 1 + n + 2, k), where k is the smaller of m and n."""
     u, s, vh = np.linalg.svd(x, full_matrices=False)
-    return np.concatenate([u, s[..., np.newaxis, :], _t(vh)], axis=-2)
+    return _packed(u, s[..., np.newaxis, :], _t(vh))
 
 
 def _signless(parts: Any) -> Any:
@@ -286,13 +461,13 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
         return np.linalg.svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise ValueError(f"svd of a Tensor of shape {a.shape} needs full_matrices=False")
-    u, s, v = _svd_parts(_svd(a), a.shape[-2])
+    u, s, v = _svd_parts(_svd(a), a.shape[-2], VALUES, VECTORS)
     return _result_type(np.linalg.svd)(u, s[..., 0, :], _t(v))
 
 
 def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
-    u, _, vh = np.linalg.svd(x, full_matrices=False)
-    return u * g[..., np.newaxis, :] @ vh
+    u, _, v = _svd_parts(_svd(x), x.shape[-2])
+    return u * g[..., np.newaxis, :] @ _t(v)
 
 
 primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"))
@@ -304,7 +479,13 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
     inner = r @ _t(gr) - _t(gq) @ q
     symmetric = np.tril(inner) + _t(np.tril(inner, -1))
-    return _t(np.linalg.solve(r, _t(gq + q @ symmetric)))
+    size = np.sqrt(np.sum(np.square(array_of(r)), axis=-2))  # of each column
+    distance = np.abs(np.diagonal(array_of(r), axis1=-2, axis2=-1))  # from the span of those before
+    limit = 10 * math.sqrt(m) * np.finfo(x.dtype).eps
+    singular = np.any(distance <= limit * size, axis=-1)[..., np.newaxis, np.newaxis]
+    if np.any(singular):
+        r = np.where(singular, np.eye(r.shape[-1], dtype=r.dtype), r)
+    return np.where(singular, np.nan, _t(np.linalg.solve(r, _t(gq + q @ symmetric))))
 
 
 @differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"))
@@ -325,9 +506,14 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 # --- norms -----------------------------------------------------------------------------------------------------------
 
 
+def _direction(x: Any, norm: Any) -> Any:
+    """x / norm, but 0 where the norm is 0, and has no second derivative."""
+    return zero_at(x / or_one(norm), norm == 0)
+
+
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * (x / restore(np.where(y == 0, 1, y), x, axis, keepdims))
+        restore(g, x, axis, keepdims) * _direction(x, restore(y, x, axis, keepdims))
     ),
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
@@ -360,18 +546,24 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
         return np.sum(np.sign(np.abs(x)), axis=axis, keepdims=keepdims)
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
-    # In units of the element that counts most, since powers, and those in derivatives, overflow and underflow early.
-    sizes = np.abs(x._data if type(x) is Tensor else x)
-    most = (
-        np.max(sizes, axis, keepdims=True, initial=0)
-        if order > 0
-        else np.min(sizes, axis, keepdims=True, initial=np.inf)
-    )
-    unit = power_of_two(most)
-    total = np.sum(np.power(np.abs(x) / unit, float(order)), axis=axis, keepdims=True)
-    root = np.power(np.where(total == 0, 1, total), 1 / order)
-    norm = np.where(total == 0, 0 if order > 0 else np.inf, root * unit)  # infinite for no elements, as in NumPy
-    return norm if keepdims else np.squeeze(norm, axis)
+    return _p_norm(x, order=float(order), axis=axis, keepdims=keepdims)
+
+
+def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
+    g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
+    return g * zero_at(np.sign(x) * np.power(np.abs(x) / or_one(y) + (y == 0), order - 1), y == 0)
+
+
+@differentiable(_p_norm_vjp, wide=True, cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)))
+def _p_norm(x: Array, order: float, axis: Any = None, keepdims: bool = False) -> Array:
+    # In units of the element that counts most, since powers overflow and underflow early.
+    sizes = np.abs(x)
+    largest, none = (np.max, 0) if order > 0 else (np.min, np.inf)
+    unit = power_of_two(largest(sizes, axis, keepdims=True, initial=none))
+    with np.errstate(divide="ignore"):  # at 0, of negative orders
+        total = np.sum(np.power(sizes / unit, order), axis=axis, keepdims=True)
+        norm = np.power(total, 1 / order) * unit
+    return np.asarray(norm if keepdims else np.squeeze(norm, axis))
 
 
 def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:

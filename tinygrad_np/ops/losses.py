@@ -142,15 +142,18 @@ def cross_entropy(
     labels = check.integers("cross_entropy", "labels", np.asarray(labels))
     _check_shapes("logits", logits, labels)
     plain = logits.ndim == 2 and reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
+    if plain:
+        # A few long columns are faster to process than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for
+        # 512 x 10. With more than a hundred columns, rows are faster.
+        columns = np.array(logits.T, order="C" if logits.shape[1] <= min(len(labels), 100) else "F")
+        top = np.maximum.reduce(columns)
+        plain = b"\0" not in np.isfinite(top).tobytes()  # as .all(), which takes 2.3 us instead of 0.8
     # Viewed as unsigned integers, negative labels are larger than any class: one comparison checks both bounds.
     if not plain or labels.view(labels.dtype.str.replace("i", "u")).max() >= logits.shape[1]:
         check.labels("cross_entropy", "labels", np.where(labels == ignore_index, 0, labels), logits.shape[1])
         coefficients = _loss_weights(logits, labels, weight, ignore_index, reduction, label_smoothing)
         return _loss(log_softmax(logits, axis=1), coefficients, reduction), None
-    # A few long columns are faster to process than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for
-    # 512 x 10. With more than a hundred columns, rows are faster.
-    columns = np.array(logits.T, order="C" if logits.shape[1] <= min(len(labels), 100) else "F")
-    columns -= np.maximum.reduce(columns)
+    columns -= top
     right = columns[labels, np.arange(len(labels))]
     exponentials = np.exp(columns, out=columns)
     sums = np.add.reduce(exponentials)
@@ -296,7 +299,7 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
 
 
 @differentiable(
-    lambda g, y, x, positive, negative: g * ((positive + negative) * sigmoid(x) - positive),
+    lambda g, y, x, positive, negative: g * (negative * sigmoid(x) - positive * sigmoid(-x)),
     lambda g, y, x, positive, negative: g * softplus(-x),
     lambda g, y, x, positive, negative: g * softplus(x),
     cases=[Case("*, *, *")],
@@ -304,7 +307,12 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
 def _binary_cross_entropy(x: Array, positive: Array, negative: Array) -> Array:
     """-positive * log(sigmoid(x)) - negative * log(1 - sigmoid(x)), without overflow or cancellation."""
     both = np.log1p(np.exp(-np.abs(x)))
-    return np.asarray(positive * (np.maximum(-x, 0) + both) + negative * (np.maximum(x, 0) + both))
+    losses = [np.maximum(-x, 0) + both, np.maximum(x, 0) + both]
+    if not np.isfinite(x).all():  # a loss without weight is 0, but 0 * inf would be NaN
+        losses = [
+            keep(*np.broadcast_arrays(part, w != 0)) for part, w in zip(losses, (positive, negative), strict=True)
+        ]
+    return np.asarray(positive * losses[0] + negative * losses[1])
 
 
 def binary_cross_entropy_with_logits(

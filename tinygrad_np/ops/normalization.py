@@ -8,8 +8,9 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import _validation as check
 from .._machine.arrays import FEW_ROWS, FOLDS, power_of_two, summed
-from ..tensor import Array, Tensor, _fit, differentiable
+from ..tensor import Array, _fit, differentiable
 from .cases import Case
+from .elementwise import array_of
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -34,17 +35,13 @@ def _mean_product(a: Any, b: Any, axis: tuple[int, ...]) -> Any:
     return np.expand_dims(rest if total is None else total + rest, axis) / count
 
 
-def _array(x: Any) -> Array:
-    return np.asarray(x._data if type(x) is Tensor else x)
-
-
 def _standardized(x: Any, axis: tuple[int, ...], eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:
     """Standardised x, the scale 1 / sqrt(variance + eps), and the mean and variance of x."""
     with np.errstate(over="ignore", invalid="ignore"):
         mean = _mean(x, axis) if centre else 0.0
         standard = x - mean if centre else np.positive(x)  # a new array, which may be written to
         variance = _mean_product(standard, standard, axis)
-        m, v = _array(mean), _array(variance)
+        m, v = array_of(mean), array_of(variance)
         ordinary = ((m * m <= 100 * v) & (v < np.inf)).all() and (eps > 1e-20 or np.min(v, initial=1) > 1e-30)
     if not ordinary:
         return _standardized_with_care(x, axis, eps, centre)
@@ -58,7 +55,7 @@ def _standardized_with_care(x: Any, axis: tuple[int, ...], eps: float, centre: b
 
     It takes twice as long.
     """
-    largest = np.max(np.abs(_array(x)), axis=axis, keepdims=True, initial=0)
+    largest = np.max(np.abs(array_of(x)), axis=axis, keepdims=True, initial=0)
     unit = power_of_two(np.maximum(largest, largest.dtype.type(math.sqrt(eps))))
     x = x / unit
     mean = _mean(x, axis) if centre else 0.0

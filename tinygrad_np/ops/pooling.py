@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, Tensor, differentiable
+from ..tensor import Array, differentiable
 from .cases import CONDITION, REAL, Case
-from .elementwise import keep
+from .elementwise import array_of, keep
 from .windows import Pair, Window, as_images, check_room, sliding
 
 
@@ -77,7 +77,7 @@ def _scatter(x: Array, weights: Array, window: Window, sizes: Pair) -> Array:
 def _to_largest(g: Any, y: Any, x: Any, window: Window) -> Any:
     """The gradient of max pooling: g goes to the largest element of each window, split evenly among ties."""
     sizes = x.shape[2:]
-    x, y = (a._data if type(a) is Tensor else a for a in (x, y))
+    x, y = array_of(x), array_of(y)
     padded = _padded(x, window, -np.inf)
     largest = np.stack([padded[part] == y for _, part in window.parts(y.shape[2:])])
     return _scatter(g / np.add.reduce(largest, dtype=x.dtype), largest, window=window, sizes=sizes)

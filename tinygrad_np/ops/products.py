@@ -9,6 +9,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.fused import product
 from ..tensor import Array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
+from .elementwise import keep
 
 
 def _column(x: Any) -> Any:
@@ -244,13 +245,15 @@ def multi_dot(arrays: Any) -> Any:
 def matrix_power(a: Any, n: int) -> Any:
     """`np.linalg.matrix_power`, by repeated squaring."""
     if n == 0:
-        return a * 0 + np.eye(a.shape[-1], dtype=a.dtype)
+        return keep(a, np.False_) + np.eye(a.shape[-1], dtype=a.dtype)
     power: Any = np.linalg.inv(a) if n < 0 else a
     result: Any = None
-    for bit in reversed(bin(abs(n))[2:]):
+    bits = bin(abs(n))[2:]
+    for i, bit in enumerate(reversed(bits)):
         if bit == "1":
             result = power if result is None else result @ power
-        power = power @ power
+        if i < len(bits) - 1:  # one square more could overflow
+            power = power @ power
     return np.positive(result)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tensor import composite, constant, in_float32, primitive
+from ..tensor import Array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
-from .elementwise import keep
+from .elementwise import keep, or_one, zero_at
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
@@ -138,12 +138,9 @@ def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any)
     return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
-def _by_std(g: Any, y: Any) -> Any:
-    """The gradient of a variance from that of its square root y: g / (2 y), but g / 2 where y is 0.
-
-    There every deviation from the mean is 0, and so is the gradient of x.
-    """
-    return 0.5 * g / np.where(y == 0, 1, y)
+def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
+    """That of the variance, with g / (2 y) for g. It is 0 where y is, as is every deviation from the mean there."""
+    return zero_at(_deviation(0.5 * g / or_one(y), x, axis, ddof, keepdims, where), restore(y, x, axis, keepdims) == 0)
 
 
 VARIANCES = [
@@ -160,8 +157,8 @@ primitive(
 )
 primitive(
     np.std,
-    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
-        _by_std(g, y), x, axis, ddof, keepdims, where
+    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
+        g, y, x, axis, ddof, keepdims, where
     ),
     wide=True,
     cases=DEVIATIONS,
@@ -176,8 +173,8 @@ primitive(
 )
 primitive(
     np.nanstd,
-    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
-        _by_std(g, y), x, axis, ddof, keepdims, _not_nan(x) & where
+    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
+        g, y, x, axis, ddof, keepdims, _not_nan(x) & where
     ),
     wide=True,
     cases=DEVIATIONS,
@@ -231,6 +228,19 @@ def _back_from_last(rows: Any, x: Any, axis: Any) -> Any:
     return np.transpose(np.reshape(rows, [x.shape[i] for i in order]), np.argsort(order))
 
 
+def _is_normal(x: Array) -> Array:
+    """Where x is neither 0 nor subnormal, which has fewer digits, nor infinite nor NaN."""
+    return np.asarray((np.abs(x) >= np.finfo(x.dtype).tiny) & np.isfinite(x))
+
+
+def _can_divide(y: Any, x: Any) -> bool:
+    """Whether y / x is the product without x to the last digits: no 0, nothing lost to underflow, no graph to record.
+
+    The derivative of y / x is a difference that loses all digits near 0.
+    """
+    return isinstance(y, np.ndarray) and bool(np.all(x != 0) and np.all(_is_normal(y)))
+
+
 def _products_of_others(x: Any) -> Any:
     """For each element, the product of all others along the last axis; exact even if some are 0."""
     one = np.ones_like(x[..., :1])
@@ -241,8 +251,8 @@ def _products_of_others(x: Any) -> Any:
 
 def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1, where: Any = True) -> Any:
     factors = x if where is True else np.where(where, x, 1)
-    if np.all(factors != 0) and np.all(y != 0) and np.all(np.isfinite(y)):
-        return keep(restore(g, x, axis, keepdims) * restore(y, x, axis, keepdims) / factors, where)
+    if _can_divide(y, factors):
+        return keep(restore(g, x, axis, keepdims) * (restore(y, x, axis, keepdims) / factors), where)
     if x.ndim == 0:
         return g * initial
     others = _back_from_last(_products_of_others(_along_last(factors, axis)), x, axis)
@@ -356,17 +366,43 @@ def _cumsum_gradient(g: Any, x: Any, axis: Any) -> Any:
     return np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis)
 
 
+def _shifted(x: Any, end: Any) -> Any:
+    """x moved by one along axis 0, so that element i has the place of i - 1; then an end in its shape, or a number."""
+    return np.concatenate([x[1:], x[:1] * 0 + end], axis=0)
+
+
+@differentiable(
+    joint=lambda g, y, a, b, *, needed: _linear_recurrence_back(g, y, a),
+    wide=True,
+    cases=[Case("n m, n m"), Case("N, N")],
+)
+def _linear_recurrence(a: Array, b: Array) -> Array:
+    """y with y[i] = b[i] + a[i] * y[i + 1], from the last to the first element of axis 0."""
+    y = np.array(b)
+    for i in range(len(y) - 2, -1, -1):
+        y[i] += a[i] * y[i + 1]
+    return y
+
+
+def _linear_recurrence_back(g: Any, y: Any, a: Any) -> tuple[Any, Any]:
+    before = np.concatenate([a[:1] * 0, a[:-1]], axis=0)
+    to_b = np.flip(_linear_recurrence(np.flip(before, 0), np.flip(g, 0)), 0)
+    return to_b * _shifted(y, 0), to_b
+
+
 def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
-    if np.all(x != 0) and np.all(y != 0) and np.all(np.isfinite(y)):
-        return _cumsum_gradient(g * y, x, axis) / x
-    axis = None if x.ndim == 0 else axis
-    rows = np.reshape(x, (-1,)) if axis is None else np.moveaxis(x, axis, -1)
-    n = rows.shape[-1]
-    # Row k holds the cumulative product without element k. It takes n times the memory, but is exact where x is 0.
-    products = np.cumprod(np.where(np.eye(n, dtype=bool), 1, rows[..., np.newaxis, :]), axis=-1)
-    along = np.ravel(g) if axis is None else np.moveaxis(g, axis, -1)
-    back = np.sum(np.triu(products) * along[..., np.newaxis, :], axis=-1)
-    return np.reshape(back, x.shape) if axis is None else np.moveaxis(back, -1, axis)
+    if _can_divide(y, x) and np.all(_is_normal(terms := g * y) | (g == 0)):
+        return _cumsum_gradient(terms, x, axis) / x
+    if x.size == 0:
+        return np.reshape(g, x.shape)
+    if axis is None or x.ndim == 0:
+        g, y, rows = np.ravel(g), np.ravel(y), np.ravel(x)
+    else:
+        g, y, rows = (np.moveaxis(a, axis, 0) for a in (g, y, x))
+    # The product of all before element i, times that of all after it weighted by g: exact where x is 0.
+    before = np.concatenate([np.ones_like(rows[:1]), y[:-1]], axis=0)
+    back = before * _linear_recurrence(_shifted(rows, 0), g)
+    return np.reshape(back, x.shape) if axis is None or x.ndim == 0 else np.moveaxis(back, 0, axis)
 
 
 CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]

@@ -8,13 +8,29 @@ import numpy as np
 from .. import _validation as check
 from ..tensor import Array, differentiable, primitive
 from .cases import Case, each
-from .elementwise import keep
+from .elementwise import array_of, binary, keep, unary, within
 from .reductions import restore
 
 # --- the logistic function and its relatives -------------------------------------------------------------------------
 
 
-@differentiable(lambda g, y, x: g * y * (1 - y), reads=("y",), wide=True, cases=[Case("*")])
+def _saturated(y: Any) -> bool:
+    """Whether 1 - y for a y up to 1 loses 4 digits, of float16 half of them, or is to be differentiated again."""
+    return not (isinstance(y, np.ndarray) and np.max(y, initial=0) < 1 - max(1e-4, np.finfo(y.dtype).eps ** 0.5))
+
+
+@differentiable(lambda g, y, x: -g * y * np.tanh(x), cases=[Case("*")])
+def _sech(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / np.cosh(x))
+
+
+def _sigmoid_slope(y: Any, x: Any) -> Any:
+    """y * (1 - y), also where y rounds to 1, and with derivatives that lose nothing near 0 either."""
+    return np.square(0.5 * _sech(0.5 * x)) if _saturated(y) else y * (1 - y)
+
+
+@differentiable(lambda g, y, x: g * _sigmoid_slope(y, x), wide=True, cases=[Case("*")])
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise; it does not overflow.
 
@@ -42,13 +58,50 @@ def softplus(x: Array, beta: float = 1.0) -> Array:
     return np.asarray((np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))) / beta)  # np.logaddexp: 12 times as long
 
 
-def _silu_slope(y: Any, x: Any, saved: Any) -> Any:
-    """sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x))."""
+def _tanh_slope(y: Any, x: Any) -> Any:
+    """1 - y * y, also where y rounds to 1 or -1."""
+    square = y * y
+    return np.square(_sech(x)) if _saturated(square) else 1 - square
+
+
+unary(np.tanh, lambda g, y, x: g * _tanh_slope(y, x))
+
+
+def _difference(a: Any, b: Any) -> Any:
+    """a - b, but 0 where a and b are the same infinity."""
+    return np.where(np.isinf(a) & (a == b), 0, a - b)
+
+
+binary(
+    np.logaddexp,
+    lambda g, y, a, b: g * sigmoid(_difference(a, b)),
+    lambda g, y, a, b: g * sigmoid(_difference(b, a)),
+)
+binary(
+    np.logaddexp2,
+    lambda g, y, a, b: g * sigmoid(_difference(a, b) * math.log(2)),
+    lambda g, y, a, b: g * sigmoid(_difference(b, a) * math.log(2)),
+)
+
+
+def _bounded(x: Any) -> Any:
+    """x within the numbers whose cube is finite. Beyond, sigmoid, erf and exp(-x * x) have their limits."""
+    return within(x, np.cbrt(np.finfo(x.dtype).max))
+
+
+def _times_probability(x: Any, p: Any) -> Any:
+    """x * p for a p that is 0 far below 0, at minus infinity as well."""
+    return np.maximum(x, np.finfo(x.dtype).min) * p
+
+
+def _silu_slope(x: Any, saved: Any) -> Any:
+    """sigmoid(x) * (1 + x * sigmoid(-x))."""
+    x = _bounded(x)
     s = sigmoid(x) if saved is None else saved
-    return s + y * (1 - s)
+    return s * (1 + x * (sigmoid(-x) if _saturated(s) else 1 - s))
 
 
-@differentiable(lambda g, y, x, *, saved: g * _silu_slope(y, x, saved), wide=True, cases=[Case("*")])
+@differentiable(lambda g, y, x, *, saved: g * _silu_slope(x, saved), wide=True, cases=[Case("*")])
 def silu(x: Array) -> tuple[Array, Array]:
     """x * sigmoid(x), elementwise; also known as swish.
 
@@ -60,7 +113,7 @@ def silu(x: Array) -> tuple[Array, Array]:
     Tensor([-0.2689414,  0.       ,  0.7310586], dtype=float32)
     """
     s = sigmoid(x)
-    return x * s, s
+    return _times_probability(x, s), s
 
 
 @differentiable(
@@ -77,6 +130,8 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
     >>> leaky_relu(Tensor([-1.0, 2.0]))
     Tensor([-0.01,  2.  ], dtype=float32)
     """
+    if negative_slope == 0:  # 0 * inf would be NaN
+        return np.maximum(x, 0)
     larger = np.maximum if negative_slope <= 1 else np.minimum
     return np.asarray(larger(x, negative_slope * x))
 
@@ -99,7 +154,10 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
     return y
 
 
-@differentiable(lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x), cases=[Case("*")])
+@differentiable(
+    lambda g, y, x: g * (2 / math.sqrt(math.pi)) * np.exp(-np.square(_bounded(x))),
+    cases=[Case("*")],
+)
 def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) * integral of exp(-t**2) from 0 to x, elementwise.
 
@@ -112,7 +170,7 @@ def erf(x: Array) -> Array:
     """
     check.floating("erf", "x", x)
     if x.dtype != np.float32:
-        return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+        return _each(math.erf, x)
     flat, y = x.reshape(-1), np.empty(x.size, x.dtype)
     for start in range(0, x.size, BLOCK):
         u = np.clip(flat[start : start + BLOCK], -4, 4)  # beyond, erf is 1 or -1 in float32
@@ -123,18 +181,40 @@ def erf(x: Array) -> Array:
     return y.reshape(x.shape)
 
 
-def _normal_probability(x: Any, approximate: str) -> Any:
-    """Standard normal CDF, exact (by erf) or approximated by tanh."""
+def _each(function: Any, x: Array) -> Array:
+    """A function of Python floats, for each element."""
+    return np.fromiter(map(function, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+
+
+def _normal_density(x: Any) -> Any:
+    return np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi)
+
+
+@differentiable(lambda g, y, x: g * _normal_density(_bounded(x)), cases=[Case("*")])
+def _normal_probability(x: Array) -> Array:
+    """Standard normal CDF; except in float32 without the cancellation below 0."""
+    if x.dtype != np.float32:
+        return 0.5 * _each(math.erfc, x * -math.sqrt(0.5))
+    return np.asarray(0.5 * (1 + erf(x / math.sqrt(2))))
+
+
+SCALE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # (1 + tanh(u)) / 2 is sigmoid(2 * u)
+
+
+def _probability(x: Any, approximate: str) -> Any:
+    """Standard normal CDF, exact or approximated by tanh."""
     if approximate == "none":
-        return 0.5 * (1 + erf(x / math.sqrt(2)))
-    return 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        return _normal_probability(x)
+    with np.errstate(over="ignore"):
+        return sigmoid(SCALE * (x + CUBIC * x * x * x))
 
 
 def _gelu_slope(x: Any, approximate: str, saved: Any) -> Any:
-    p = _normal_probability(x, approximate) if saved is None else saved
+    x = _bounded(x)
+    p = _probability(x, approximate) if saved is None else saved
     if approximate == "none":
-        return p + x * (np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
-    return p + x * (2 * p * (1 - p)) * (math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x))
+        return p + x * _normal_density(x)
+    return p + x * p * _probability(-x, approximate) * (SCALE * (1 + 3 * CUBIC * np.square(x)))
 
 
 @differentiable(
@@ -158,11 +238,33 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     check.floating("gelu", "x", x)
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r}")
-    p = _normal_probability(x, approximate)
-    return x * p, p
+    p = _probability(x, approximate)
+    return _times_probability(x, p), p
 
 
 # --- softmax and its relatives ---------------------------------------------------------------------------------------
+
+
+def below(x: Array, top: Array, out: Array | None = None) -> Array:
+    """x - top for the maximum of x. Where both are inf, it is 0; where all are -inf, NaN, as 0 / 0."""
+    if np.isfinite(top).all():
+        return np.asarray(np.subtract(x, top, out=out))
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isposinf(x), x.dtype.type(0), x - top)
+
+
+def _shares(x: Any, y: Any, axis: Any) -> Any:
+    """The softmax of x from y = logsumexp(x); where y is infinite, even shares of the x that are equal to it.
+
+    exp(x - y) is divided by its sum, since y may have been rounded by more than 1.
+    """
+    y = array_of(y)
+    infinite = np.isinf(y)
+    if not np.any(infinite):
+        e = np.exp(x - y)
+        return e / np.sum(e, axis=axis, keepdims=True)
+    e = np.where(infinite, x == y, np.exp(np.where(infinite, 0, x - y)))
+    return e / np.sum(e, axis=axis, keepdims=True)
 
 
 @differentiable(
@@ -180,7 +282,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
             [1. , 0. ]], dtype=float32)
     """
     check.floating("softmax", "x", x)
-    e: Array = x - np.maximum.reduce(x, axis, keepdims=True)
+    e: Array = below(x, np.maximum.reduce(x, axis, keepdims=True))
     np.exp(e, out=e)
     e /= np.add.reduce(e, axis, keepdims=True)
     return e
@@ -188,7 +290,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
 
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * np.exp(x - _finite(restore(y, x, axis, keepdims)))
+        restore(g, x, axis, keepdims) * _shares(x, restore(y, x, axis, keepdims), axis)
     ),
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
@@ -201,15 +303,11 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     Tensor(1000.6932, dtype=float32)
     """
     check.floating("logsumexp", "x", x)
-    top = _finite(np.max(x, axis=axis, keepdims=True))
+    top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)  # inf - inf would be NaN
     with np.errstate(divide="ignore"):  # log(0) = -inf is right where every x is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
-
-
-def _finite(x: Any) -> Any:
-    """x, with 0 in place of infinities and NaN, so that inf - inf does not occur."""
-    return np.where(np.isfinite(x), x, 0)
 
 
 @differentiable(
@@ -226,7 +324,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     Tensor([-1000.,     0.], dtype=float32)
     """
     check.floating("log_softmax", "x", x)
-    y: Array = x - np.maximum.reduce(x, axis, keepdims=True)
+    y: Array = below(x, np.maximum.reduce(x, axis, keepdims=True))
     y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
     return y
 

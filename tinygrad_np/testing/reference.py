@@ -9,7 +9,7 @@ import numpy as np
 from .._functions import name_of
 from ..ops import convolution, pooling
 from ..tensor import Composite, Constant, Primitive, Tensor, registry
-from .conventions import CONVENTIONS
+from .conventions import CONVENTIONS, REFUSED, TRAPS
 
 PATH = Path(__file__).parent.parent / "OPERATIONS.md"
 # Required arguments of composites that are not differentiable.
@@ -58,7 +58,7 @@ def _signature(entry: "Primitive | Composite") -> tuple[str, str]:
     return ", ".join(chosen), ", ".join(sorted(entry.keywords))
 
 
-def _shown(values: tuple[Any, ...]) -> str:
+def _shown(*values: Any) -> str:
     return ", ".join(str(np.asarray(value).tolist()) for value in values)
 
 
@@ -73,8 +73,14 @@ def text() -> str:
     constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
     conventions = "\n".join(
-        f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(row.inputs)} | {_shown(row.gradients)} |"
+        f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(*row.inputs)} | {_shown(*row.gradients)} |"
         for row in CONVENTIONS
+    )
+
+    refused = "\n".join(f"| {row.name} | {row.error.__name__}: {row.message} |" for row in REFUSED)
+    traps = "\n".join(
+        f"| `{row.name}` | {_shown(row.input)} | {_shown(row.gradient)} | `{row.instead}` | {_shown(row.right)} |"
+        for row in TRAPS
     )
 
     def listed(names: list[str]) -> str:
@@ -101,12 +107,34 @@ operators `+ - * / ** @ abs`, indexing, `x.at[index].set(value)` and `x.at[index
 
 # Gradients that are a convention or easy to get wrong
 
-The tests are generated from this table: float64, an output gradient of ones, exact to the last digit, no warning. At †
-the peers (PyTorch, JAX, HIPS autograd, MyGrad) disagree with one another, or one of them gives a wrong value.
+The tests are generated from this table: float64, an output gradient of ones, exact to the last digit, no warning. A
+derivative that does not exist is NaN, unless a convention gives it a number. The slope of a function is its gradient;
+the gradient of that is the sum over the rows of the Hessian. At † PyTorch, JAX, HIPS autograd or MyGrad gives something
+else: another convention, NaN, an error, or a wrong value.
 
 | function | input | gradient |
 | --- | --- | --- |
 {conventions}
+
+Where eigenvalues or singular values are equal, or a matrix does not have full rank, see the head of
+[linalg.py](ops/linalg.py).
+
+## Refused
+
+These raise an error whose message contains the text.
+
+| what | error and text |
+| --- | --- |
+{refused}
+
+## Traps
+
+No framework gives a useful gradient for these, which are right by the rules of NumPy's numbers (0 * inf is NaN). Most
+of them give another value than meant as well.
+
+| written | at | gradient | write instead | gradient |
+| --- | --- | --- | --- | --- |
+{traps}
 
 The engine also guarantees the following, each with a test:
 

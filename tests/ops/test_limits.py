@@ -1,0 +1,378 @@
+"""Smooth functions over the whole range of float64, infinity included: first and second derivatives, without a warning.
+
+The expected values are those of mpmath with so many digits that 1 + exp(-700) differs from 1.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from tinygrad_np import Tensor, grad, log_softmax, logsumexp, softmax
+from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, kl_div, nll_loss
+from tinygrad_np.ops.special import leaky_relu, sigmoid, softplus
+from tinygrad_np.tensor import Primitive, registry
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mpmath import mp, mpf
+
+INF = np.inf
+DIGITS = 340  # of 1 + exp(-700), differences lose 305
+
+
+def tensor(values: Any, dtype: type = np.float64) -> Tensor:
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def derivatives(function: Callable[..., Tensor], *arguments: Any, dtype: type = np.float64) -> list[Any]:
+    """The value, then for each argument the gradient and the gradient of that, for output gradients of ones."""
+    inputs = [tensor(x, dtype) for x in arguments]
+    y = function(*inputs)
+    first = grad(y, inputs, np.ones(y.shape), create_graph=True)
+    second = [grad(slope, x, np.ones(x.shape), retain_graph=True) for slope, x in zip(first, inputs, strict=True)]
+    return [y.data, *(d.data for d in (*first, *second))]
+
+
+# --- functions of one variable ---------------------------------------------------------------------------------------
+
+FAR = [
+    1e-200,
+    1e-10,
+    0.1,
+    0.7,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    17.0,
+    20.0,
+    37.42994775023705,
+    50.0,
+    300.0,
+    700.0,
+    1e3,
+    1e10,
+    1e100,
+]
+EVERYWHERE = [*(-x for x in FAR), 0.0, *FAR, -INF, INF]
+UNIT = [s * x for s in (-1, 1) for x in (1e-200, 1e-10, 0.1, 0.9, 1 - 1e-6, 1 - 1e-12, 1 - 2**-50)]
+PERIODIC = [x for x in EVERYWHERE if abs(x) <= 10]
+POSITIVE = [x for x in EVERYWHERE if x > 0]
+
+
+def _gelu_by_tanh(x: mpf) -> mpf:
+    u = mp.sqrt(2 / mp.pi) * (x + mpf(0.044715) * x**3)
+    return x / (1 + mp.exp(-2 * u))
+
+
+def _density(x: mpf) -> mpf:
+    return mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)
+
+
+def _probability(x: mpf) -> mpf:
+    return mp.erfc(-x / mp.sqrt(2)) / 2 if abs(x) < 1e3 else mpf(x > 0)
+
+
+def _softplus(x: mpf, beta: float = 1.0) -> mpf:
+    return mp.log(1 + mp.exp(beta * x)) / beta if x < 0 else x + mp.log(1 + mp.exp(-beta * x)) / beta
+
+
+def _sigmoid(x: mpf) -> mpf:
+    return 1 / (1 + mp.exp(-x))
+
+
+def _cbrt(x: mpf) -> mpf:
+    return mp.cbrt(x) if x >= 0 else -mp.cbrt(-x)
+
+
+# By the name of the operation: the function in mpmath, or its two derivatives; and where it is differentiated.
+SMOOTH: dict[str, tuple[Any, list[float]]] = {
+    "square": (lambda x: x * x, EVERYWHERE),
+    "reciprocal": (lambda x: 1 / x, [x for x in EVERYWHERE if x]),
+    "exp": (mp.exp, EVERYWHERE),
+    "exp2": (lambda x: mpf(2) ** x, EVERYWHERE),
+    "expm1": (lambda x: mp.exp(x) - 1, EVERYWHERE),
+    "log": (mp.log, POSITIVE),
+    "log2": (lambda x: mp.log(x) / mp.log(2), POSITIVE),
+    "log10": (mp.log10, POSITIVE),
+    "log1p": (lambda x: mp.log(1 + x), [*POSITIVE, *(x for x in UNIT if x < 0)]),
+    "sqrt": (mp.sqrt, POSITIVE),
+    "cbrt": (_cbrt, [x for x in EVERYWHERE if x]),
+    "sin": (mp.sin, PERIODIC),
+    "cos": (mp.cos, PERIODIC),
+    "tan": (mp.tan, PERIODIC),
+    "arcsin": (mp.asin, UNIT),
+    "arccos": (mp.acos, UNIT),
+    "arctan": (mp.atan, EVERYWHERE),
+    "sinh": (mp.sinh, EVERYWHERE),
+    "cosh": (mp.cosh, EVERYWHERE),
+    "tanh": (mp.tanh, EVERYWHERE),
+    "arcsinh": (mp.asinh, EVERYWHERE),
+    "arccosh": (mp.acosh, [1 + 1e-12, 1 + 1e-6, *(x for x in POSITIVE if x > 1)]),
+    "arctanh": (mp.atanh, UNIT),
+    "sigmoid": (_sigmoid, EVERYWHERE),
+    "softplus": (_softplus, EVERYWHERE),
+    "softplus, beta=2.5": (lambda x: _softplus(x, 2.5), EVERYWHERE),
+    "silu": (lambda x: x * _sigmoid(x), EVERYWHERE),
+    "erf": ([lambda x: mp.npdf(x, 0, mp.sqrt(0.5)) * 2, lambda x: mp.npdf(x, 0, mp.sqrt(0.5)) * -4 * x], EVERYWHERE),
+    "_normal_probability": ([_density, lambda x: -x * _density(x)], EVERYWHERE),
+    "gelu": ([lambda x: _probability(x) + x * _density(x), lambda x: (2 - x * x) * _density(x)], EVERYWHERE),
+    "gelu, approximate='tanh'": (_gelu_by_tanh, EVERYWHERE),
+    "_one_minus_square": (lambda x: 1 - x * x, UNIT),
+    "_arctan_slope": (lambda x: 1 / (1 + x * x), EVERYWHERE),
+    "_sech": (lambda x: 1 / mp.cosh(x), EVERYWHERE),
+    "sinc": (lambda x: mp.sinc(mp.pi * x), [x for x in PERIODIC if x not in (0, 1e-200, -1e-200)]),
+    "_times_log": (lambda x: x * mp.log(x), [x for x in POSITIVE if x < INF]),
+}
+NOT_SMOOTH = {"absolute", "fabs", "sign", "relu", "leaky_relu", "nan_to_num", "keep", "zero_at", "_huber"}
+LINEAR = {"negative", "positive", "conjugate", "real", "deg2rad", "radians", "rad2deg", "degrees", "copy"}
+OPERATIONS = {
+    entry.name: entry
+    for entry in registry.values()
+    if isinstance(entry, Primitive) and entry.arity == 1 and any(case.shapes == "*" for case in entry.cases)
+}
+
+
+def _as_float(x: mpf) -> float:
+    try:
+        return float(x)
+    except OverflowError:
+        return float(np.sign(x) * INF)
+
+
+def _expected(exact: Any, x: float, order: int) -> float:
+    """The derivative. At infinity it is what the derivative at 1e100 tends to."""
+    at = mpf(x if np.isfinite(x) else 1e100 * np.sign(x))
+    near = _as_float(exact[order - 1](at) if isinstance(exact, list) else mp.diff(exact, at, order))
+    if np.isfinite(x):
+        return near
+    return 0.0 if abs(near) < 1e-50 else float(np.sign(near)) * INF if abs(near) > 1e50 else near
+
+
+def test_every_function_of_one_variable_is_known_to_be_smooth_or_not() -> None:
+    known = {name.partition(",")[0] for name in SMOOTH} | NOT_SMOOTH | LINEAR
+    assert set(OPERATIONS) - known - {"_sinc"} == set()
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_over_the_whole_range(name: str) -> None:
+    exact, points = SMOOTH[name]
+    operation, _, option = name.partition(", ")
+    keyword, _, value = option.partition("=")
+    options = {keyword: float(value) if value[0].isdigit() else value.strip("'")} if option else {}
+    with mp.workdps(DIGITS):
+        for x in points:
+            if callable(exact) and np.isfinite(x) and abs(exact(mpf(x))) > 1e300:
+                continue  # NumPy's own function overflows, and says so
+            _, first, second = derivatives(lambda t: OPERATIONS[operation](t, **options), x)
+            for order, found in ((1, first), (2, second)):
+                expected = _expected(exact, x, order)
+                if abs(expected) < 1e-300:
+                    assert abs(found) < 2e-300, (x, order, found, expected)
+                elif abs(expected) > 1e300:
+                    assert found == pytest.approx(expected, rel=1e-6) or np.isinf(found), (x, order, found, expected)
+                else:
+                    assert found == pytest.approx(expected, rel=1e-6, abs=0), (x, order, found, expected)
+
+
+def test_functions_of_one_variable_in_the_other_dtypes_are_finite_or_infinite_but_never_nan() -> None:
+    """Infinity has to be treated apart in every dtype, and float16 ends at 65504."""
+    for name, (_, points) in SMOOTH.items():
+        operation, _, option = name.partition(", ")
+        options = {"approximate": "tanh"} if "tanh" in option else {}
+        for dtype in (np.float16, np.float32):
+            ends = [x for x in points if np.isinf(x)]
+            if ends:
+                function = partial(OPERATIONS[operation], **options)
+                found = derivatives(function, ends, dtype=dtype)
+                assert not np.isnan(found).any(), (name, dtype, found)
+                assert {d.dtype for d in found} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 2.0])
+def test_leaky_relu_at_infinity(slope: float) -> None:
+    y, first, second = derivatives(lambda x: leaky_relu(x, negative_slope=slope), [-INF, INF])
+    assert y.tolist() == [-INF if slope else 0, INF]
+    assert [first.tolist(), second.tolist()] == [[slope, 1], [0, 0]]
+
+
+def test_sigmoid_in_float32_keeps_its_digits_where_it_rounds_to_1() -> None:
+    x = tensor([5.0, 10.0, 20.0, 40.0, 80.0], np.float32)
+    for function, exact in (
+        (sigmoid, lambda t: np.exp(-t) / (1 + np.exp(-t)) ** 2),
+        (np.tanh, lambda t: np.cosh(t) ** -2),
+    ):
+        np.testing.assert_allclose(
+            grad(function(x), x, np.ones(5)).data, exact(x.data.astype(float)), rtol=1e-5, atol=1e-38
+        )
+
+
+# --- of two variables ------------------------------------------------------------------------------------------------
+
+
+@given(distance=st.floats(0, 700), place=st.floats(-100, 100), swap=st.booleans())
+def test_logaddexp_far_apart(distance: float, place: float, swap: bool) -> None:
+    low, high = place, place + distance
+    exact = [1 / (1 + mp.exp(mpf(high) - low)), 1 / (1 + mp.exp(mpf(low) - high))]
+    exact2 = [1 / (1 + mpf(2) ** (mpf(high) - low)), 1 / (1 + mpf(2) ** (mpf(low) - high))]
+    for function, (of_low, of_high), scale in ((np.logaddexp, exact, 1), (np.logaddexp2, exact2, mp.log(2))):
+        arguments = (high, low) if swap else (low, high)
+        _, *first, a, b = derivatives(function, *arguments)
+        first = first[::-1] if swap else first
+        np.testing.assert_allclose(first, [float(of_low), float(of_high)], rtol=1e-9)
+        np.testing.assert_allclose([a, b], float(scale * of_low * of_high), rtol=1e-9)
+
+
+@pytest.mark.parametrize("function", [np.logaddexp, np.logaddexp2])
+def test_logaddexp_of_infinities(function: Callable[..., Any]) -> None:
+    for a, b, expected in [
+        (-INF, -INF, [0.5, 0.5]),
+        (INF, INF, [0.5, 0.5]),
+        (INF, -INF, [1, 0]),
+        (-INF, 3.0, [0, 1]),
+        (INF, 3.0, [1, 0]),
+    ]:
+        _, *found = derivatives(function, a, b)
+        assert found == [*expected, 0, 0]
+
+
+def test_arctan2_of_infinities() -> None:
+    for a, b in [(INF, 1.0), (1.0, INF), (-INF, 0.0), (0.0, -INF), (INF, INF)]:
+        _, *found = derivatives(np.arctan2, a, b)
+        assert not np.any(found)
+
+
+@pytest.mark.parametrize("function", [np.hypot, np.arctan2])
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_functions_of_a_point_in_the_plane_at_any_scale(function: Callable[..., Any], scale: float) -> None:
+    _, *found = derivatives(function, 3 * scale, 4 * scale)
+    _, *at_one = derivatives(function, 3.0, 4.0)
+    power = 0 if function is np.hypot else -1
+    with np.errstate(over="ignore", under="ignore"):
+        expected = [value * scale**power for value in at_one[:2]]
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-14)
+
+
+# --- of several ------------------------------------------------------------------------------------------------------
+
+ROWS = {  # the logits, their softmax
+    "inf beside finite": ([INF, 2.0, 3.0], [1, 0, 0]),
+    "two inf": ([INF, 1.0, INF], [0.5, 0, 0.5]),
+    "inf and -inf": ([-INF, INF, 0.0], [0, 1, 0]),
+    "far apart": ([1e300, -1e300, 1e300], [0.5, 0, 0.5]),
+    "-inf beside finite": ([-INF, 2.0, 2.0], [0, 0.5, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_softmax_and_its_relatives(name: str) -> None:
+    x, p = ROWS[name][0], np.array(ROWS[name][1])
+    with np.errstate(divide="ignore"):
+        log_p = np.log(p)
+    _, first, of_sum = derivatives(logsumexp, x)
+    np.testing.assert_array_equal(first, p)
+    np.testing.assert_allclose(of_sum, 0, atol=1e-15)
+    t = tensor(x)
+    np.testing.assert_array_equal(softmax(t).data, p)
+    np.testing.assert_allclose(grad(softmax(t)[0], t).data, p[0] * (np.eye(3)[0] - p), atol=1e-16)
+    if np.isfinite(x).all():
+        np.testing.assert_array_equal(log_softmax(t).data[p > 0], log_p[p > 0])
+    else:
+        np.testing.assert_array_equal(log_softmax(t).data, log_p)
+    for label in range(3):
+        for options in ({}, {"reduction": "sum"}, {"reduction": "none"}, {"weight": np.ones(3)}):
+            loss = cross_entropy(tensor([x]), [label], **options)
+            assert loss.data == -log_softmax(t).data[label]
+        loss = nll_loss(log_softmax(tensor([x])), [label])
+        assert loss.data == -log_softmax(t).data[label]
+        logits = tensor([x, [0.0, 0.0, 0.0]])
+        found = grad(cross_entropy(logits, [label, 0]), logits, create_graph=True)
+        np.testing.assert_array_equal(found.data[0], (p - np.eye(3)[label]) / 2)
+        curvature = grad(found[0, label], logits).data[0, label]
+        assert curvature == pytest.approx(p[label] * (1 - p[label]) / 2, abs=1e-16)
+
+
+def test_where_nothing_is_possible_logsumexp_shares_its_gradient_and_softmax_is_nan() -> None:
+    value, first, second = derivatives(logsumexp, [-INF, -INF])
+    assert (value, first.tolist(), second.tolist()) == (-INF, [0.5, 0.5], [0, 0])
+    for function in (softmax, log_softmax, lambda x: cross_entropy(x[np.newaxis], [0])):
+        y, *_ = derivatives(function, [-INF, -INF])
+        assert np.isnan(y).all()
+    rows = tensor([[-INF, -INF], [1.0, 1.0]])
+    assert grad(logsumexp(rows, axis=1).sum(), rows).data.tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert softmax(rows).data[1].tolist() == [0.5, 0.5]
+
+
+def test_masked_softmax_of_infinities() -> None:
+    masked = next(entry for entry in registry.values() if entry.name == "_masked_softmax")
+    for x, mask, expected in [
+        ([INF, 1.0, 1.0], None, [1, 0, 0]),
+        ([INF, 1.0, 1.0], [True, False, False], [0, 0.5, 0.5]),
+        ([-INF, -INF, 1.0], [False, False, True], [0, 0, 0]),
+        ([-INF, 1.0, 1.0], [False, False, False], [0, 0.5, 0.5]),
+        ([INF, INF, INF], [True, True, True], [0, 0, 0]),
+    ]:
+        y, first, second = derivatives(lambda t, m=mask: masked(t, None if m is None else np.array(m)), x)
+        assert y.tolist() == expected
+        np.testing.assert_allclose([first, second], 0, atol=1e-16)
+
+
+# --- losses ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_binary_cross_entropy_of_infinite_logits(dtype: type) -> None:
+    for target, losses, slopes in [(0, [0, INF], [0, 1]), (1, [INF, 0], [-1, 0]), (0.5, [INF, INF], [-0.5, 0.5])]:
+        y, first, second = derivatives(
+            lambda x, t=target: binary_cross_entropy_with_logits(x, np.full(2, t, dtype), reduction="none"),
+            [-INF, INF],
+            dtype=dtype,
+        )
+        assert [y.tolist(), first.tolist(), second.tolist()] == [losses, slopes, [0, 0]]
+    x = tensor([-INF, INF, 1.0], dtype)
+    weighted = binary_cross_entropy_with_logits(x, [1.0, 0.0, 1.0], weight=[0.0, 0.0, 1.0], reduction="none")
+    assert weighted.data[:2].tolist() == [0, 0]
+    assert grad(weighted, x, np.ones(3)).data[:2].tolist() == [0, 0]
+
+
+@given(x=st.floats(-700, 700), target=st.sampled_from([0.0, 1.0]))
+def test_the_gradient_of_a_certain_and_right_answer_is_not_lost(x: float, target: float) -> None:
+    _, first, second = derivatives(lambda t: binary_cross_entropy_with_logits(t, np.array(target), reduction="none"), x)
+    p = 1 / (1 + mp.exp(-mpf(x)))
+    q = 1 / (1 + mp.exp(mpf(x)))
+    assert float(first) == pytest.approx(float(-q if target else p), rel=1e-12, abs=0)
+    assert float(second) == pytest.approx(float(p * q), rel=1e-12, abs=0)
+
+
+def test_kl_div_of_impossible_events() -> None:
+    for logs, target, expected, slope in [
+        (-INF, 0.0, 0, 0),
+        (-INF, 1.0, INF, -1),
+        (0.0, 0.0, 0, 0),
+        (-1.0, 1.0, 1, -1),
+    ]:
+        y, first, second = derivatives(lambda x, t=target: kl_div(x, np.array([t]), reduction="none"), [logs])
+        assert [y.item(), first.item(), second.item()] == [expected, slope, 0]
+        with np.errstate(divide="ignore"):
+            log_target = np.log([target])
+        y, *_ = derivatives(lambda x, t=log_target: kl_div(x, t, reduction="none", log_target=True), [logs])
+        assert y.item() == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: x * np.tanh(softplus(x)), ([0, INF], [0, 1])),  # mish
+        (lambda x: -softplus(-x), ([-INF, 0], [1, 0])),  # log(sigmoid(x))
+        (lambda x: np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0), ([0, INF], [0, 1])),
+        (lambda x: np.exp(-softplus(-x)), ([0, 1], [0, 0])),  # sigmoid again
+    ],
+)
+def test_compositions_far_out(function: Callable[..., Any], expected: tuple[list[float], list[float]]) -> None:
+    for far, tolerance in ((600.0, 1e-200), (1e4, 0)):
+        y, first, second = derivatives(function, [-far, far])
+        limits = [np.clip(np.array(part, float), -far, far) for part in expected]
+        np.testing.assert_allclose(y, limits[0], atol=tolerance)
+        np.testing.assert_allclose([first, second], [limits[1], [0, 0]], atol=tolerance)
