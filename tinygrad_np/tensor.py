@@ -431,6 +431,7 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
                 f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1"
             )
         return np.ones(output.shape, output.dtype)
+    gradient = _plain(gradient, "backward")
     if np.shape(gradient) != output.shape:
         raise ValueError(f"the output has shape {output.shape}, its gradient {np.shape(gradient)}; they must be equal")
     if type(gradient) is Tensor:
@@ -574,11 +575,15 @@ def differentiable(
     return lambda function: primitive(function, *vjps, joint=joint, reads=reads, cases=cases)
 
 
-def composite(function: Function, cases: Any = ()) -> Callable[[Function], Function]:
-    """A decorator: the NumPy `function`, given Tensors, is what the decorated function of Tensors computes."""
+def composite(function: Function, cases: Any = (), constants: Sequence[int] = ()) -> Callable[[Function], Function]:
+    """A decorator: the NumPy `function`, given Tensors, is what the decorated function of Tensors computes.
+
+    Where all Tensors hold integers or booleans, nothing is differentiable, and NumPy's function itself is called. Those
+    of its results that are numbered in `constants` stay arrays, as they do in the decorated function.
+    """
 
     def register(implementation: Function) -> Function:
-        _register(Composite(function, implementation, cases))
+        _register(Composite(function, implementation, cases, constants))
         return implementation
 
     return register
@@ -671,8 +676,8 @@ class Primitive:
 class Composite:
     """A function made of other operations: its implementation runs on Tensors as it stands and needs no vjp."""
 
-    def __init__(self, function: Function, implementation: Function, cases: Any) -> None:
-        self.function, self.implementation, self.cases = function, implementation, cases
+    def __init__(self, function: Function, implementation: Function, cases: Any, constants: Sequence[int]) -> None:
+        self.function, self.implementation, self.cases, self.constants = function, implementation, cases, constants
         self.name = name_of(function)
 
     @cached_property
@@ -683,7 +688,17 @@ class Composite:
         if unsupported := sorted(kwargs.keys() - self.keywords):
             supported = ", ".join(sorted(self.keywords))
             raise TypeError(f"{self.name} of a Tensor does not support {unsupported[0]}=; supported: {supported}")
+        if self.function is not self.implementation and not _has_floating_tensor([*args, *kwargs.values()]):
+            result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
+            return self._as_results(result)
         return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
+
+    def _as_results(self, result: Any) -> Any:
+        """What NumPy's function returned, one array or several, as the decorated function returns it."""
+        if not isinstance(result, list | tuple):
+            return Tensor(result)
+        parts = [part if i in self.constants else Tensor(part) for i, part in enumerate(result)]
+        return type(result)(parts) if type(result) in (list, tuple) else type(result)(*parts)
 
 
 class Constant:
@@ -736,11 +751,24 @@ def _dispatch(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -
 
 def _is_nested_numbers(value: Any) -> bool:
     """Whether the value is a list of numbers, or of such lists; an empty one may be of anything."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value:
         return False
-    while isinstance(value, list) and value:
-        value = value[0]
-    return isinstance(value, int | float | np.generic)
+    return all(isinstance(part, int | float | np.generic) or _is_nested_numbers(part) for part in value)
+
+
+def _has_floating_tensor(values: Iterable[Any]) -> bool:
+    """Whether a Tensor of floating point is among the values, or in lists and tuples among them."""
+    return any(
+        value._data.dtype.kind == "f"
+        if type(value) is Tensor
+        else isinstance(value, list | tuple) and _has_floating_tensor(value)
+        for value in values
+    )
+
+
+def as_array(value: Any) -> Any:
+    """A Tensor as it is, anything else as an array."""
+    return value if type(value) is Tensor else np.asarray(value)
 
 
 def _arrays(value: Any) -> Any:
@@ -765,6 +793,14 @@ def _method(function: Function) -> Function:
         return _dispatch(function, (self, *args), kwargs)
 
     return method
+
+
+def _operator(function: np.ufunc) -> tuple[Function, Function]:
+    """The function as an operator of a Tensor and something else, and with the Tensor on the right."""
+    return (
+        lambda self, other: _dispatch(function, (self, other), {}),
+        lambda self, other: _dispatch(function, (other, self), {}),
+    )
 
 
 def _in_place(function: np.ufunc, sign: str) -> Any:
@@ -792,13 +828,17 @@ def _in_place(function: np.ufunc, sign: str) -> Any:
     return operator
 
 
+# The powers that ndarray's `**` computes by other functions: np.power(x, 2) takes 4 times as long.
+_POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+
+
 @final
 class Tensor:
     """An ndarray, in `.data`, with respect to which functions of it can be differentiated.
 
     Args:
-        data: an ndarray or NumPy scalar, which keeps its dtype (and shares its memory), or Python numbers in nested
-            lists, which become float32 (booleans stay so). Floating point, integer or boolean.
+        data: an ndarray or NumPy scalar, which keeps its dtype (and shares its memory, unless bytes are swapped), or
+            Python numbers in nested lists, which become float32 (booleans stay so). Floating point, integer or boolean.
         requires_grad: record what is computed from it, so that `backward()` stores its gradient in `.grad`.
         dtype: overrides the dtype that the data would have.
 
@@ -839,6 +879,8 @@ class Tensor:
             array = array.astype(np.float32)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"a Tensor holds real numbers or booleans, not {array.dtype}: {data!r:.80}")
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
         self._data = array
         self.grad = None
         self._serial = next(_serials)
@@ -993,12 +1035,24 @@ class Tensor:
         return apply(np.divide, other, self)
 
     def __pow__(self, other: Any) -> "Tensor":
-        if type(other) in (int, float) and other == 2:  # as ndarray does: np.power(x, 2) takes 4 times as long
-            return apply(np.square, self)
+        if type(other) in (int, float) and other in _POWERS:
+            kind = self._data.dtype.kind
+            if kind == "f" or (kind == "b" and type(other) is int and other == 2):
+                return apply(_POWERS[other], self)
         return apply(np.power, self, other)
 
     def __rpow__(self, other: Any) -> "Tensor":
         return apply(np.power, other, self)
+
+    __mod__, __rmod__ = _operator(np.remainder)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide)
+    __divmod__, __rdivmod__ = _operator(np.divmod)
+    __and__, __rand__ = _operator(np.bitwise_and)
+    __or__, __ror__ = _operator(np.bitwise_or)
+    __xor__, __rxor__ = _operator(np.bitwise_xor)
+    __lshift__, __rlshift__ = _operator(np.left_shift)
+    __rshift__, __rrshift__ = _operator(np.right_shift)
+    __invert__ = _method(np.invert)
 
     def __matmul__(self, other: Any) -> "Tensor":
         return apply(np.matmul, self, other)
@@ -1011,6 +1065,8 @@ class Tensor:
     __imul__ = _in_place(np.multiply, "*")
     __itruediv__ = _in_place(np.divide, "/")
     __ipow__ = _in_place(np.power, "**")
+    __imod__ = _in_place(np.remainder, "%")
+    __ifloordiv__ = _in_place(np.floor_divide, "//")
     __imatmul__ = _in_place(np.matmul, "@")
 
     def __neg__(self) -> "Tensor":

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, composite, differentiable, primitive, registry
+from ..tensor import Array, as_array, composite, differentiable, primitive, registry
 from .cases import Case, each
 
 # For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
@@ -98,15 +98,25 @@ def _overwrite(x: Array, value: Array, index: Any) -> Array:
     return y
 
 
+_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2}  # of the kinds of dtypes: an element holds none of a later kind
+
+
 def set_at(x: Any, index: Any, value: Any) -> Any:
     """A copy of x with the elements at the index set to the value, as in `x.at[index].set(value)`."""
+    value = value if isinstance(value, int | float) else as_array(value)
+    given = np.result_type(value)
+    if _ORDER.get(given.kind, 0) > _ORDER[x.dtype.kind]:
+        raise TypeError(f"elements of {x.dtype} cannot be set to {given}: write x.astype(np.{given}).at[...].set(...)")
+    rank = np.broadcast_to(False, x.shape)[index].ndim
+    if np.ndim(value) > rank and set(value.shape[: np.ndim(value) - rank]) == {1}:  # NumPy drops these axes, too
+        value = np.reshape(value, value.shape[np.ndim(value) - rank :])
     return _overwrite(x, value, index=index)
 
 
 def add_at(x: Any, index: Any, value: Any) -> Any:
     """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
-    value = np.asarray(value, x.dtype) if isinstance(value, int | float) else value
+    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else value
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 

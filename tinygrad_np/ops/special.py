@@ -176,7 +176,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
             [1. , 0. ]], dtype=float32)
     """
     check.floating("softmax", "x", x)
-    e: Array = x - np.maximum.reduce(x, axis, keepdims=True)
+    e: Array = np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
     np.exp(e, out=e)
     e /= np.add.reduce(e, axis, keepdims=True)
     return e
@@ -196,7 +196,7 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     Tensor(1000.6932, dtype=float32)
     """
     check.floating("logsumexp", "x", x)
-    top = _finite(np.max(x, axis=axis, keepdims=True))
+    top = _finite(np.max(x, axis=axis, keepdims=True, initial=-np.inf))
     with np.errstate(divide="ignore"):  # log(0) = -inf is right where every x is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
@@ -220,8 +220,9 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     Tensor([-1000.,     0.], dtype=float32)
     """
     check.floating("log_softmax", "x", x)
-    y: Array = x - np.maximum.reduce(x, axis, keepdims=True)
-    y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
+    y: Array = np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
+    if y.size:  # the log of an empty sum would warn
+        y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
     return y
 
 

@@ -1,0 +1,259 @@
+"""Integers, booleans, empty axes, NaN and infinities: values, dtypes and errors are NumPy's, gradients are right."""
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from tinygrad_np import Tensor, grad
+from tinygrad_np.ops import losses
+from tinygrad_np.ops.indexing import set_at
+from tinygrad_np.tensor import Constant, registry
+from tinygrad_np.testing import check_gradients
+
+import degenerate
+import numpy as np
+import pytest
+from degenerate import CONSTANTS, FLOATS, INTEGERS, NUMPYS, OPERATIONS, Call, Operation, as_tensor, as_used, cast
+
+DTYPES = ("bool", *INTEGERS, *FLOATS)
+MIXTURES = (
+    ("float32", "int8"),
+    ("int8", "float32"),
+    ("float32", "bool"),
+    ("bool", "float32"),
+    ("float16", "int64"),
+    ("int64", "float16"),
+    ("float32", "float64"),
+    ("float64", "float32"),
+    ("float32", "uint64"),
+    ("uint8", "float64"),
+)
+SCALARS = (2, 1.5, True, np.float64(1.5), np.float32(1.5), np.int8(2), np.int64(2))
+every_numpy_function = pytest.mark.parametrize("entry", NUMPYS, ids=lambda entry: entry.name)
+quietly = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+class Difference(NamedTuple):
+    """Where only NumPy, or only this package, raises an error, or where both do, but of different kinds."""
+
+    who: str
+    when: Callable[[Call, tuple[str, ...]], bool]
+    why: str
+
+
+def _empty(call: Call, dtypes: tuple[str, ...]) -> bool:
+    return any(0 in shape for shape in call.shapes)
+
+
+def _zero_dimensional(call: Call, dtypes: tuple[str, ...]) -> bool:
+    return any(np.ndim(a) == 0 for a in call.arguments)
+
+
+DIFFERENCES = {
+    "linalg.svd": Difference("we", _empty, "not square, and so without full matrices; also in float16"),
+    "linalg.qr": Difference("we", _empty, "fewer rows than columns; also in float16"),
+    "einsum": Difference("we", _empty, "NumPy takes the diagonal of a matrix of 0 x 2"),
+    "quantile": Difference("NumPy", _empty, "it reshapes an empty array with -1"),
+    "percentile": Difference("NumPy", _empty, "it reshapes an empty array with -1"),
+    "average": Difference("NumPy", _empty, "it divides by the size of an empty result"),
+    "trapezoid": Difference("both", _zero_dimensional, "NumPy's IndexError comes from a list"),
+    "gradient": Difference("we", lambda call, dtypes: "bool" in dtypes, "booleans are no coordinates, nor have steps"),
+}
+ANY_ORDER = {"partition"}  # on either side of the elements that are asked for
+
+
+def compare(entry: Operation, call: Call, arguments: list[Any], given: list[Any], dtypes: tuple[str, ...]) -> str:
+    """How the results for the `given` arguments, some of them Tensors, differ from NumPy's for arrays."""
+    expected, found = call.outcome(entry.function, arguments), call.outcome(entry, given)
+    if entry.name in ANY_ORDER and isinstance(found, list) and isinstance(expected, list):
+        found, expected = ([np.sort(np.asarray(y), axis=None)] for y in (found[0].data, expected[0]))
+    text = degenerate.difference(found, expected, degenerate.tolerance(*dtypes))
+    known = DIFFERENCES.get(entry.name)
+    if text and known and known.when(call, dtypes):
+        refused = [who for who, results in (("NumPy", expected), ("we", found)) if isinstance(results, Exception)]
+        clear = isinstance(found, list) or type(found) in (TypeError, ValueError)
+        if clear and (known.who in refused if len(refused) == 1 else refused):
+            return ""
+    return text and f"{entry.name}({call.case}) of {call.shapes}, {dtypes}: {text}"
+
+
+@quietly
+@every_numpy_function
+def test_values_dtypes_and_errors_are_numpys(entry: Operation) -> None:
+    for case in entry.cases:
+        for i, call in enumerate(degenerate.calls(case)):
+            for dtype in DTYPES if i == 0 else ("bool", "int32", "float32"):
+                for special in degenerate.specials(dtype) if i == 0 else (None,):
+                    arguments = [cast(value, dtype, special) for value in call.arguments]
+                    text = compare(entry, call, arguments, [as_tensor(value) for value in arguments], (dtype,))
+                    assert not text, text
+
+
+def floating_places(call: Call) -> list[int]:
+    return [i for i, value in enumerate(call.arguments) if degenerate.floating(value)]
+
+
+@quietly
+@every_numpy_function
+def test_dtypes_are_promoted_as_numpy_promotes_them(entry: Operation) -> None:
+    """Of arrays of two dtypes, and of arrays with numbers, NumPy's scalars and lists, whichever is the Tensor."""
+    for case in entry.cases:
+        for call in degenerate.calls(case, full_only=True):
+            places = floating_places(call)
+            if len(places) < 2:
+                continue
+            for first, others in MIXTURES:
+                arguments = [cast(a, first if i == places[0] else others) for i, a in enumerate(call.arguments)]
+                for tensors in (places, places[:1], places[-1:]):
+                    given = [as_tensor(a, True) if i in tensors else a for i, a in enumerate(arguments)]
+                    text = compare(entry, call, arguments, given, (first, others))
+                    assert not text, text
+            for dtype in ("float32", "float16", "int8"):
+                arrays = [cast(a, dtype) for a in call.arguments]
+                for place in {places[0], places[-1]}:
+                    for other in (*SCALARS, arrays[place].tolist()):
+                        arguments = [*arrays[:place], other, *arrays[place + 1 :]]
+                        changed = Call(case, call.shapes, arguments)
+                        text = compare(entry, changed, arguments, [as_tensor(a, True) for a in arguments], (dtype,))
+                        assert not text, text
+
+
+@quietly
+@pytest.mark.parametrize("entry", CONSTANTS, ids=lambda entry: entry.name)
+def test_functions_without_a_gradient_are_numpys(entry: Constant) -> None:
+    for dtype in DTYPES:
+        for shape in ((2, 3), (0, 3), ()):
+            x, y = (cast(np.linspace(-2, 2, int(np.prod(shape))).reshape(shape) + end, dtype) for end in (0, 0.5))
+            for arguments in ([x], [x, y], [x, 1], [[x, y]]):
+                call = Call(degenerate.Case(""), [shape], arguments)
+                given = [[*map(Tensor, a)] if isinstance(a, list) else as_tensor(a) for a in arguments]
+                expected, found = call.outcome(entry.function, arguments), call.outcome(entry, given)
+                if entry.name == "empty_like" and isinstance(found, list) and isinstance(expected, list):
+                    found, expected = ([(y.shape, y.dtype) for y in results] for results in (found, expected))
+                    assert found == expected
+                elif entry.name in ("result_type", "min_scalar_type"):
+                    assert isinstance(found, Exception) or found == expected
+                else:
+                    assert not (text := degenerate.difference(found, expected, 0.0)), (dtype, arguments, text)
+
+
+UNARY = (operator.neg, operator.pos, operator.abs, operator.invert)
+BINARY = (
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, divmod, operator.pow,
+    operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift, operator.matmul,
+    operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
+    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.imod, operator.ipow,
+)  # fmt: skip
+
+
+@quietly
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_operators_are_those_of_arrays(dtype: str) -> None:
+    x = cast(np.array([3.0, -1.0, 0.0, 2.5]), dtype)
+    others = [-2, -1, 0, 0.5, 2, 2.0, 3, 300, True, *SCALARS, x, x[::-1], cast(x * 1.0, "float32"), x > 0]
+    pairs = [(x, None, function) for function in UNARY]
+    for function in BINARY:
+        out_of_place = getattr(operator, function.__name__.removeprefix("i"), function)  # a Tensor becomes a new one
+        function = out_of_place if function.__name__.startswith("i") else function
+        pairs += [(x, other, function) for other in others]
+        pairs += [(other, x, function) for other in others]
+    for a, b, function in pairs:
+        arguments = [a] if b is None else [a, b]
+        call = Call(degenerate.Case(""), [x.shape], arguments)
+        expected = call.outcome(function, arguments)
+        for tensors in ([0], [1], [0, 1]):
+            given = [
+                Tensor(value) if i in tensors and isinstance(value, np.ndarray) else value
+                for i, value in enumerate(arguments)
+            ]
+            text = degenerate.difference(call.outcome(function, given), expected, degenerate.tolerance(dtype))
+            assert not text, (function, arguments, text)
+
+
+CHECKED_BEFORE = {"_correlate", "_input_gradient", "_weight_gradient"}  # by conv2d: see test_empty.py
+
+
+@quietly
+@pytest.mark.parametrize(
+    "entry", [entry for entry in OPERATIONS if entry.name not in CHECKED_BEFORE], ids=lambda entry: entry.name
+)
+def test_gradients_of_empty_arrays_have_their_shape(entry: Operation) -> None:
+    """To second order; where an argument is not empty, finite differences say what its gradient is."""
+    for case in entry.cases:
+        for call in degenerate.calls(case):
+            places = floating_places(call)
+            if not any(0 in shape for shape in call.shapes) or not places:
+                continue
+            if entry in NUMPYS and isinstance(call.outcome(entry.function, call.arguments), Exception):
+                continue
+            tensors = [as_tensor(a, requires_grad=True) for a in call.arguments]
+            try:
+                found = [y for y in call.outputs(as_used(entry), *tensors) if y.requires_grad]
+            except (ValueError, IndexError, TypeError):
+                continue  # what is refused is compared with NumPy above
+            sources = [tensors[i] for i in places]
+            if any(x.size for x in sources) and all(np.isfinite(y.data).all() for y in found):
+                if found:
+                    label = f"{entry.name}({case}) of {call.shapes}"
+                    outputs = partial(call.outputs, as_used(entry))
+                    check_gradients(outputs, *call.arguments, order=2, rtol=1e-5, name=label)
+                continue
+            slopes = grad(found, sources, [np.ones(y.shape) for y in found], create_graph=True)
+            assert [g.shape for g in slopes] == [x.shape for x in sources]
+            grad(slopes, sources, [np.ones(g.shape) for g in slopes])
+
+
+# What takes one floating point type only, or has internal arguments that are always of one.
+ONE_DTYPE = {
+    "_correlate", "_input_gradient", "_weight_gradient", "_gather", "_scatter", "_binary_cross_entropy", "_overwrite",
+    "_solve", "standardize", "recurrence", "linear",
+}  # fmt: skip
+REFUSE_INTEGERS = [  # as predictions or as what floats are written to; gradient: as values at uneven places
+    *map(registry.get, (losses.mse_loss, losses.l1_loss, losses.huber_loss, losses.kl_div, set_at)),
+    registry[losses.binary_cross_entropy_with_logits],
+    np.gradient,
+]
+
+
+@quietly
+@pytest.mark.parametrize(
+    "entry", [entry for entry in OPERATIONS if entry.name not in ONE_DTYPE], ids=lambda entry: entry.name
+)
+@pytest.mark.parametrize(("others", "as_tensors"), [("int8", False), ("bool", True)])
+def test_gradients_beside_integers(entry: Operation, others: str, as_tensors: bool) -> None:
+    """One argument is floating point; its gradient is right, and has its dtype, whatever the others are."""
+    for case in entry.cases:
+        for call in degenerate.calls(case, full_only=True):
+            places = floating_places(call)
+            for place in places if len(places) > 1 else []:
+                arguments = [a if i == place else cast(a, others) for i, a in enumerate(call.arguments)]
+                if entry is registry[np.trapezoid]:  # differences of unsigned coordinates wrap around unless they rise
+                    arguments = [np.sort(a, axis=None).reshape(a.shape) if np.ndim(a) else a for a in arguments]
+                if isinstance(call.outcome(entry.function, arguments), Exception):
+                    continue
+                given = [Tensor(a) if as_tensors and i in places else a for i, a in enumerate(arguments)]
+                given[place] = arguments[place]
+                label = f"{entry.name}({case}), argument {place} beside {others}"
+                _check_beside_integers(as_used(entry), call, given, place, label)
+
+
+def _check_beside_integers(function: Callable[..., Any], call: Call, given: list[Any], place: int, label: str) -> None:
+    def outputs(x: Any) -> tuple[Tensor, ...]:
+        return call.outputs(function, *given[:place], x, *given[place + 1 :])
+
+    x = Tensor(given[place], requires_grad=True)
+    try:
+        found = [y for y in outputs(x) if y.requires_grad]
+    except TypeError:
+        if function in REFUSE_INTEGERS:
+            return
+        raise
+    if not found or not all(np.isfinite(y.data).all() for y in found):
+        return
+    check_gradients(outputs, x, order=2, rtol=1e-4, atol=1e-6, name=label)
+    x = x.astype(np.float32).detach()
+    x.requires_grad = True
+    found = [y for y in outputs(x) if y.requires_grad]
+    slope = grad(found, x, [np.ones(y.shape) for y in found])
+    assert (slope.shape, slope.dtype) == (x.shape, np.float32), label
