@@ -39,10 +39,9 @@ def _loss_weights(
         if total == 0:
             raise ValueError("the mean is undefined: every label is ignored or has weight 0")
         own, scale = own / total, scale / total
-    coefficients = np.multiply.outer(scale, weights * (label_smoothing / max(1, classes)))
-    rows = coefficients.reshape(labels.size, classes)
-    rows[np.arange(labels.size), chosen.ravel()] += ((1 - label_smoothing) * own).ravel()
-    return np.moveaxis(coefficients, -1, 1)
+    coefficients = np.multiply.outer(scale.ravel(), weights * (label_smoothing / max(1, classes)))
+    coefficients[np.arange(labels.size), chosen.ravel()] += ((1 - label_smoothing) * own).ravel()
+    return np.moveaxis(coefficients.reshape(*labels.shape, classes), -1, 1)
 
 
 def _loss(log_probabilities: Array, coefficients: Array, reduction: str) -> Array:
