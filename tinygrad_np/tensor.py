@@ -382,7 +382,7 @@ def _as_tensor(g: Any) -> "Tensor":
 
 def _fit(g: Any, x: Array, lazy: bool = False) -> Any:
     """The gradient in the shape and dtype of its argument: what broadcasting repeated is summed."""
-    if type(g) is Product and not lazy:
+    if type(g) is Product and not (lazy and g.dtype == x.dtype):
         g = g.computed()
     shape = getattr(g, "shape", None)
     if shape != x.shape:
@@ -688,7 +688,7 @@ class Composite:
         if unsupported := sorted(kwargs.keys() - self.keywords):
             supported = ", ".join(sorted(self.keywords))
             raise TypeError(f"{self.name} of a Tensor does not support {unsupported[0]}=; supported: {supported}")
-        if self.function is not self.implementation and not _has_floating_tensor([*args, *kwargs.values()]):
+        if self.function is not self.implementation and _are_integers([*args, *kwargs.values()]):
             result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
             return self._as_results(result)
         return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
@@ -756,19 +756,23 @@ def _is_nested_numbers(value: Any) -> bool:
     return all(isinstance(part, int | float | np.generic) or _is_nested_numbers(part) for part in value)
 
 
-def _has_floating_tensor(values: Iterable[Any]) -> bool:
-    """Whether a Tensor of floating point is among the values, or in lists and tuples among them."""
-    return any(
-        value._data.dtype.kind == "f"
-        if type(value) is Tensor
-        else isinstance(value, list | tuple) and _has_floating_tensor(value)
-        for value in values
-    )
+def _are_integers(values: Iterable[Any]) -> bool:
+    """Whether all Tensors among the values hold integers or booleans, and all arrays are such as `_plain` accepts."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            if not _are_integers(value):
+                return False
+        elif type(value) is Tensor:
+            if value._data.dtype.kind == "f":
+                return False
+        elif isinstance(value, np.ndarray) and (type(value) is not _ndarray or value.dtype.kind not in "fiub"):
+            return False
+    return True
 
 
 def as_array(value: Any) -> Any:
-    """A Tensor as it is, anything else as an array."""
-    return value if type(value) is Tensor else np.asarray(value)
+    """A Tensor as it is, numbers and lists of them as an array."""
+    return value if type(value) is Tensor else np.asarray(_plain(value, "a function"))
 
 
 def _arrays(value: Any) -> Any:
@@ -1099,24 +1103,12 @@ class Tensor:
         """
         return _At(self)
 
-    def __eq__(self, other: object) -> Any:
-        return _dispatch(np.equal, (self, other), {})
-
-    def __ne__(self, other: object) -> Any:
-        return _dispatch(np.not_equal, (self, other), {})
-
-    def __lt__(self, other: Any) -> Any:
-        return _dispatch(np.less, (self, other), {})
-
-    def __le__(self, other: Any) -> Any:
-        return _dispatch(np.less_equal, (self, other), {})
-
-    def __gt__(self, other: Any) -> Any:
-        return _dispatch(np.greater, (self, other), {})
-
-    def __ge__(self, other: Any) -> Any:
-        return _dispatch(np.greater_equal, (self, other), {})
-
+    __eq__ = _method(np.equal)
+    __ne__ = _method(np.not_equal)
+    __lt__ = _method(np.less)
+    __le__ = _method(np.less_equal)
+    __gt__ = _method(np.greater)
+    __ge__ = _method(np.greater_equal)
     __hash__ = object.__hash__
 
     def __len__(self) -> int:

@@ -83,7 +83,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]], tuple[int,
     "sums of losses of an empty batch": (
         lambda x: sum(f(x, np.zeros((0, 3)), reduction="sum") for f in LOSSES), [(0, 3)], ()
     ),
-    "losses of an empty batch": (lambda x: sum(f(x, np.zeros((0, 3)), reduction="none") for f in LOSSES), [(0, 3)], (0, 3)),
+    "losses of an empty batch": (
+        lambda x: sum(f(x, np.zeros((0, 3)), reduction="none") for f in LOSSES), [(0, 3)], (0, 3)
+    ),
     "sum of cross-entropy": (lambda x: cross_entropy(x, np.zeros(0, int), reduction="sum"), [(0, 3)], ()),
     "cross-entropy of each": (lambda x: cross_entropy(x, np.zeros((2, 0), int), reduction="none"), [(2, 3, 0)], (2, 0)),
     "cross-entropy of no classes": (lambda x: cross_entropy(x, np.zeros(0, int), reduction="sum"), [(0, 0)], ()),

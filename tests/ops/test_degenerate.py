@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from tinygrad_np import Tensor, grad
+from tinygrad_np import Tensor, grad, nn, optim
 from tinygrad_np.ops import losses
-from tinygrad_np.ops.indexing import set_at
+from tinygrad_np.ops.indexing import INDICES, set_at
 from tinygrad_np.tensor import Constant, registry
 from tinygrad_np.testing import check_gradients
 
@@ -257,3 +257,79 @@ def _check_beside_integers(function: Callable[..., Any], call: Call, given: list
     found = [y for y in outputs(x) if y.requires_grad]
     slope = grad(found, x, [np.ones(y.shape) for y in found])
     assert (slope.shape, slope.dtype) == (x.shape, np.float32), label
+
+
+VALUES = {"number": 7, "list": [7.5], "0-d": np.array(7.0), "1": np.full(1, 7.0), "1 1 1": np.full((1, 1, 1), 7.0)}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_elements_are_set_as_numpy_sets_them(value: Any, dtype: str) -> None:
+    """At every index of the registry's cases, to values that broadcast; also to a value of the selection's shape."""
+    for index in (index for index in INDICES if not _selects_twice(index)):
+        expected, start = (np.arange(20, dtype=dtype).reshape(4, 5) for _ in range(2))
+        full = np.arange(start[index].size, dtype=dtype).reshape(1, *start[index].shape)
+        for new in (value, full, full[0]):
+            try:
+                expected[index] = new
+            except (ValueError, TypeError) as error:
+                with pytest.raises(type(error), match="_overwrite"):
+                    Tensor(start).at[index].set(new)
+                continue
+            x = Tensor(start, requires_grad=True)
+            v = Tensor(np.array(new, dtype), requires_grad=True) if isinstance(new, np.ndarray) else new
+            y = x.at[index].set(v)
+            np.testing.assert_array_equal(y.data, expected)
+            assert y.dtype == expected.dtype
+            slope = grad(y, x, np.ones(y.shape), retain_graph=True).data
+            np.testing.assert_array_equal(slope[index], 0)
+            assert slope.sum() == 20 - start[index].size
+            if type(v) is Tensor:
+                g = grad(y, v, np.ones(y.shape)).data
+                np.testing.assert_array_equal(g, np.full(v.shape, start[index].size / max(1, v.size)))
+
+
+def _selects_twice(index: Any) -> bool:
+    chosen = np.arange(20).reshape(4, 5)[index]
+    return np.unique(chosen).size != chosen.size
+
+
+@pytest.mark.parametrize("value", [0.5, [0.5], np.array(0.5), np.float32(0.5), Tensor([0.5], requires_grad=True)])
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_integers_are_not_set_to_fractions(value: Any, dtype: str) -> None:
+    x = Tensor(np.ones(3, dtype))
+    with pytest.raises(TypeError, match=f"elements of {dtype} cannot be set to float"):
+        x.at[[0]].set(value)
+    assert x.at[[0, 0]].add(value).data.tolist() == [2, 1, 1]
+
+
+MASKED = np.ma.masked_array([1.0, 1.0, 1.0], [False, True, False])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: (x * 2).backward(MASKED),
+        lambda x: grad(x * 2, x, MASKED),
+        lambda x: np.average(x, weights=MASKED),
+        lambda x: np.dot(x, MASKED),
+        lambda x: np.average(Tensor(np.ones(3, int)), weights=MASKED),
+        lambda x: np.append(Tensor(np.ones(3, int)), MASKED),
+        lambda x: np.kron(Tensor(np.ones(3, int)), MASKED),
+        lambda x: x.at[:].set(MASKED),
+        lambda x: (x * 2).backward(np.ones(3, complex)),
+        lambda x: np.outer(Tensor(np.ones(3, int)), np.ones(3, complex)),
+    ],
+)
+def test_masks_and_complex_numbers_are_not_dropped(call: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(TypeError, match="MaskedArray|complex128"):
+        call(Tensor(np.ones(3), requires_grad=True))
+
+
+def test_a_layer_in_float32_learns_from_float64() -> None:
+    """The gradient of its weight, which the optimiser takes as a product to be computed, is float32 as well."""
+    model = nn.Linear(100, 100, rng=np.random.default_rng(0))
+    before = model.weight.data.copy()
+    optim.SGD(model.parameters(), lr=0.1).minimize(model(np.ones((8, 100))).sum())
+    assert model.weight.dtype == np.float32
+    np.testing.assert_allclose(model.weight.data, before - 0.8, rtol=1e-5, atol=1e-6)

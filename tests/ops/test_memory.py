@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from tinygrad_np import Tensor, grad, optim
+from tinygrad_np.tensor import Primitive
 
 import degenerate
 import numpy as np
@@ -71,9 +72,9 @@ def copied(layout: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndar
 
 def derivatives(entry: Operation, call: Call, arguments: list[Any], layout: Callable[[np.ndarray], np.ndarray]) -> Any:
     """The outputs, and the gradients of all floating point arguments, for output gradients in a layout."""
-    fixed = (
-        [i for i, vjp in enumerate(entry.vjps) if vjp is None] if getattr(entry, "has_fixed_arguments", False) else []
-    )
+    fixed = []
+    if isinstance(entry, Primitive) and entry.has_fixed_arguments:
+        fixed = [i for i, vjp in enumerate(entry.vjps) if vjp is None]
     given = [a if i in fixed else degenerate.as_tensor(a, requires_grad=True) for i, a in enumerate(arguments)]
     outputs = call.results(as_used(entry), given)
     found = [y for y in outputs if type(y) is Tensor and y.requires_grad]

@@ -78,10 +78,16 @@ primitive(
 # --- functional updates: x.at[index].set(value) and .add(value) ------------------------------------------------------
 
 
+def _with_rank(x: Any, rank: int) -> Any:
+    """x with axes of length 1 in front: NumPy drops them from a value with more axes than the elements it is set to."""
+    return np.reshape(x, (*[1] * (rank - x.ndim), *x.shape)) if x.ndim < rank else x
+
+
 @differentiable(
     lambda g, y, x, value, *, index: _overwrite(g, np.zeros((), g.dtype), index=index),
-    lambda g, y, x, value, *, index: g[index],
+    lambda g, y, x, value, *, index: _with_rank(g[index], np.ndim(value)),
     cases=[
+        Case("4 5, 1 2 5", kwargs={"index": slice(1, 3)}),
         Case("4 5, 5", kwargs={"index": 1}),
         Case("4 5, ", kwargs={"index": (slice(None), -1)}),
         Case("4 5, 2 1", kwargs={"index": np.array([0, 3])}),
@@ -107,9 +113,6 @@ def set_at(x: Any, index: Any, value: Any) -> Any:
     given = np.result_type(value)
     if _ORDER.get(given.kind, 0) > _ORDER[x.dtype.kind]:
         raise TypeError(f"elements of {x.dtype} cannot be set to {given}: write x.astype(np.{given}).at[...].set(...)")
-    rank = np.broadcast_to(False, x.shape)[index].ndim
-    if np.ndim(value) > rank and set(value.shape[: np.ndim(value) - rank]) == {1}:  # NumPy drops these axes, too
-        value = np.reshape(value, value.shape[np.ndim(value) - rank :])
     return _overwrite(x, value, index=index)
 
 
