@@ -786,6 +786,11 @@ def _arrays(value: Any) -> Any:
     return value
 
 
+def _as_index(index: Any) -> Any:
+    """An index with its Tensors replaced by their arrays; an empty list selects nothing, as in NumPy."""
+    return _arrays(index) if type(index) is not list or index else np.array([], int)
+
+
 # --- the surface -----------------------------------------------------------------------------------------------------
 
 
@@ -1083,7 +1088,7 @@ class Tensor:
         return apply(np.absolute, self)
 
     def __getitem__(self, index: Any) -> "Tensor":
-        return apply(getitem, self, _arrays(index) if type(index) is not list or index else np.array([], int))
+        return apply(getitem, self, _as_index(index))
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise TypeError(
@@ -1206,10 +1211,10 @@ class _At:
         self._tensor, self._index = tensor, index
 
     def __getitem__(self, index: Any) -> "_At":
-        return _At(self._tensor, _arrays(index))
+        return _At(self._tensor, _as_index(index))
 
     def set(self, value: Any) -> Tensor:
-        """The Tensor with these elements replaced."""
+        """The Tensor with these elements replaced. Raises TypeError if its dtype cannot hold the value."""
         return _dispatch(setitem, (self._tensor, self._index, value), {})  # type: ignore[no-any-return]
 
     def add(self, value: Any) -> Tensor:

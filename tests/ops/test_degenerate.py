@@ -303,6 +303,14 @@ def test_integers_are_not_set_to_fractions(value: Any, dtype: str) -> None:
     assert x.at[[0, 0]].add(value).data.tolist() == [2, 1, 1]
 
 
+def test_an_empty_list_selects_nothing() -> None:
+    x = Tensor(np.ones((3, 2)), requires_grad=True)
+    assert x[[]].shape == (0, 2)
+    for y in (x.at[[]].set(5.0), x.at[[]].add(5.0)):
+        assert (y.data == 1).all()
+        assert (grad(y, x, np.ones((3, 2)), retain_graph=True).data == 1).all()
+
+
 MASKED = np.ma.masked_array([1.0, 1.0, 1.0], [False, True, False])
 
 
@@ -333,3 +341,120 @@ def test_a_layer_in_float32_learns_from_float64() -> None:
     optim.SGD(model.parameters(), lr=0.1).minimize(model(np.ones((8, 100))).sum())
     assert model.weight.dtype == np.float32
     np.testing.assert_allclose(model.weight.data, before - 0.8, rtol=1e-5, atol=1e-6)
+
+
+# A scalar s, vectors v of 5 elements and e of none, a matrix m of 3 x 4, and t of 2 x 3 x 4; T makes Tensors of them.
+CORNERS: dict[str, Callable[..., Any]] = {
+    "percentile of whole numbers": lambda T, s, v, e, m, t: np.percentile(T(v), [0, 10, 30, 100]),
+    "percentile by a number": lambda T, s, v, e, m, t: np.percentile(T(v), 30),
+    "percentile in float16": lambda T, s, v, e, m, t: np.percentile(T(v), np.float16(30)),
+    "quantile by whole numbers": lambda T, s, v, e, m, t: np.quantile(T(v), [0, 1]),
+    "quantile in float32": lambda T, s, v, e, m, t: np.quantile(T(m), np.float32(0.3), axis=0),
+    "no quantiles": lambda T, s, v, e, m, t: np.quantile(T(v), []),
+    "quantile of nothing": lambda T, s, v, e, m, t: np.quantile(T(e), 0.5),
+    "quantile above 1": lambda T, s, v, e, m, t: np.quantile(T(v), 1.5),
+    "average by whole weights": lambda T, s, v, e, m, t: np.average(T(v), weights=[1, 2, 3, 4, 5]),
+    "average over two axes": lambda T, s, v, e, m, t: np.average(T(t), (2, 0), weights=np.arange(8.0).reshape(4, 2)),
+    "average over an axis": lambda T, s, v, e, m, t: np.average(T(m), axis=-1, weights=np.arange(1, 5)),
+    "too many differences": lambda T, s, v, e, m, t: np.diff(T(v), n=7),
+    "differences from a number": lambda T, s, v, e, m, t: np.diff(T(v), prepend=0.5),
+    "differences of nothing": lambda T, s, v, e, m, t: np.diff(T(e)),
+    "gradient by a NumPy number": lambda T, s, v, e, m, t: np.gradient(T(v), np.float32(2)),
+    "gradient at whole numbers": lambda T, s, v, e, m, t: np.gradient(T(v), [0, 1, 3, 4, 6]),
+    "gradient of third order": lambda T, s, v, e, m, t: np.gradient(T(v), edge_order=3),
+    "gradient of one element": lambda T, s, v, e, m, t: np.gradient(T(v[:1])),
+    "trapezoid at whole numbers": lambda T, s, v, e, m, t: np.trapezoid(T(v), [0, 1, 2, 4, 8]),
+    "trapezoid of nothing": lambda T, s, v, e, m, t: np.trapezoid(T(e)),
+    "median of nothing": lambda T, s, v, e, m, t: np.median(T(e)),
+    "ptp of nothing": lambda T, s, v, e, m, t: np.ptp(T(e)),
+    "maximum of nothing, from 0": lambda T, s, v, e, m, t: np.max(T(e), initial=0),
+    "variance of too few": lambda T, s, v, e, m, t: np.var(T(v), ddof=7),
+    "covariance of a number": lambda T, s, v, e, m, t: np.cov(T(s)),
+    "covariance of one column": lambda T, s, v, e, m, t: np.cov(T(m[:, :1])),
+    "covariance, too large ddof": lambda T, s, v, e, m, t: np.cov(T(m), ddof=5),
+    "cumulative sum from 0": lambda T, s, v, e, m, t: np.cumulative_sum(T(m), axis=0, include_initial=True),
+    "clip by fractions": lambda T, s, v, e, m, t: np.clip(T(v), -0.5, 1.5),
+    "clip by no bounds": lambda T, s, v, e, m, t: np.clip(T(v), None, None),
+    "clip by small integers": lambda T, s, v, e, m, t: np.clip(T(v), np.zeros(5, np.int8), np.ones(5, np.int8)),
+    "clip by float64": lambda T, s, v, e, m, t: np.clip(T(v), np.float64(-1), np.float64(1)),
+    "linspace to a number": lambda T, s, v, e, m, t: np.linspace(T(s), 5, 3),
+    "linspace to float64": lambda T, s, v, e, m, t: np.linspace(T(s), np.float64(2), 4),
+    "linspace of no points": lambda T, s, v, e, m, t: np.linspace(T(s), 5, 0),
+    "linspace from an array": lambda T, s, v, e, m, t: np.linspace(T(v), np.arange(5), 3, axis=-1),
+    "convolve by nothing": lambda T, s, v, e, m, t: np.convolve(T(v), T(e)),
+    "convolve by a list": lambda T, s, v, e, m, t: np.convolve(T(v), [1, 2]),
+    "convolve a matrix": lambda T, s, v, e, m, t: np.convolve(T(m), T(v)),
+    "correlate in the middle": lambda T, s, v, e, m, t: np.correlate(T(v), [1, 2, 0.5], "same"),
+    "kron by a number": lambda T, s, v, e, m, t: np.kron(2.0, T(m)),
+    "dot by a number": lambda T, s, v, e, m, t: np.dot(T(m), 2),
+    "einsum with a number": lambda T, s, v, e, m, t: np.einsum("i,->i", T(v), 2.0),
+    "einsum with an unknown letter": lambda T, s, v, e, m, t: np.einsum("ij->k", T(m)),
+    "polynomial at a number": lambda T, s, v, e, m, t: np.polyval(T(v), 2),
+    "polynomial of no degree": lambda T, s, v, e, m, t: np.polyval(T(e), [1.0]),
+    "vander of nothing": lambda T, s, v, e, m, t: np.vander(T(e)),
+    "power of a matrix that is not square": lambda T, s, v, e, m, t: np.linalg.matrix_power(T(m), 2),
+    "power of a matrix by a fraction": lambda T, s, v, e, m, t: np.linalg.matrix_power(T(m[:, :3]), 2.0),
+    "norm of order -2": lambda T, s, v, e, m, t: np.linalg.norm(T(v), -2),
+    "norm of order 0": lambda T, s, v, e, m, t: np.linalg.norm(T(v), 0),
+    "Frobenius norm of a vector": lambda T, s, v, e, m, t: np.linalg.norm(T(v), "fro"),
+    "third norm of a matrix": lambda T, s, v, e, m, t: np.linalg.norm(T(m), 3),
+    "norm over one axis twice": lambda T, s, v, e, m, t: np.linalg.norm(T(t), axis=(0, 0)),
+    "take nothing": lambda T, s, v, e, m, t: np.take(T(v), []),
+    "take what is not there": lambda T, s, v, e, m, t: np.take(T(v), 9),
+    "compress by numbers": lambda T, s, v, e, m, t: np.compress([1, 0, 1], T(m), axis=0),
+    "compress by a matrix": lambda T, s, v, e, m, t: np.compress([[1, 0]], T(v)),
+    "compress beyond the end": lambda T, s, v, e, m, t: np.compress([0, 0, 0, 0, 0, 1], T(v)),
+    "select by numbers": lambda T, s, v, e, m, t: np.select([np.ones(5, int)], [T(v)]),
+    "select with a fraction": lambda T, s, v, e, m, t: np.select([v > 0], [T(v)], 0.5),
+    "delete by booleans": lambda T, s, v, e, m, t: np.delete(T(v), [True, False, True, False, False]),
+    "delete nothing": lambda T, s, v, e, m, t: np.delete(T(v), []),
+    "sort a number": lambda T, s, v, e, m, t: np.sort(T(s)),
+    "partition beyond the end": lambda T, s, v, e, m, t: np.partition(T(v), 9),
+    "append a number": lambda T, s, v, e, m, t: np.append(T(v), 2),
+    "concatenate lists": lambda T, s, v, e, m, t: np.concatenate([[1], T(v), [2.5]]),
+    "concatenate nothing": lambda T, s, v, e, m, t: np.concatenate([T(v), []]),
+    "concatenate ranks": lambda T, s, v, e, m, t: np.concatenate([T(v), T(m)]),
+    "concatenate with a number": lambda T, s, v, e, m, t: np.concatenate([T(v), 2], axis=None),
+    "concatenate rows": lambda T, s, v, e, m, t: np.concatenate(T(m)),
+    "hstack of a list and numbers": lambda T, s, v, e, m, t: np.hstack([[1, 2], T(s), 2, T(v)]),
+    "stack with a list": lambda T, s, v, e, m, t: np.stack([T(v), [1, 2, 3, 4, 5]]),
+    "columns of numbers": lambda T, s, v, e, m, t: np.column_stack([T(s), 1]),
+    "tile by nothing": lambda T, s, v, e, m, t: np.tile(T(v), ()),
+    "tile by less than nothing": lambda T, s, v, e, m, t: np.tile(T(v), -1),
+    "repeat by a fraction": lambda T, s, v, e, m, t: np.repeat(T(v), 2.0),
+    "repeat a number": lambda T, s, v, e, m, t: np.repeat(T(s), 2, axis=0),
+    "split at indices out of order": lambda T, s, v, e, m, t: np.split(T(v), [3, 1]),
+    "split into too many": lambda T, s, v, e, m, t: np.array_split(T(v), 7),
+    "vsplit of a vector": lambda T, s, v, e, m, t: np.vsplit(T(v), 5),
+    "pad nothing": lambda T, s, v, e, m, t: np.pad(T(e), 1),
+    "pad nothing by its edge": lambda T, s, v, e, m, t: np.pad(T(e), 1, "edge"),
+    "pad a number": lambda T, s, v, e, m, t: np.pad(T(s), 2),
+    "pad by a fraction": lambda T, s, v, e, m, t: np.pad(T(v), 1, constant_values=2.5),
+    "diagonal of three axes": lambda T, s, v, e, m, t: np.diag(T(t)),
+    "diagonal of nothing": lambda T, s, v, e, m, t: np.diag(T(e)),
+    "trace of a vector": lambda T, s, v, e, m, t: np.trace(T(v)),
+    "rollaxis out of bounds": lambda T, s, v, e, m, t: np.rollaxis(T(t), 2, 9),
+    "rollaxis below": lambda T, s, v, e, m, t: np.rollaxis(T(t), 2, -4),
+    "meshgrid of numbers": lambda T, s, v, e, m, t: np.meshgrid(T(s), T(v), 2),
+    "broadcast to nothing": lambda T, s, v, e, m, t: np.broadcast_arrays(T(v), np.ones((0, 5))),
+    "divmod by 0": lambda T, s, v, e, m, t: np.divmod(T(v), 0),
+    "modf": lambda T, s, v, e, m, t: np.modf(T(v)),
+    "reduce a number": lambda T, s, v, e, m, t: np.add.reduce(T(s)),
+    "where by numbers": lambda T, s, v, e, m, t: np.where(np.arange(5), T(v), np.float64(1)),
+}  # fmt: skip
+
+
+@quietly
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners_beyond_the_cases_of_the_registry(name: str) -> None:
+    for dtype in DTYPES:
+        arrays = [cast(np.array(np.sin(np.arange(np.prod(n)) * 7 + 1) * 4).reshape(n), dtype) for n in SHAPES]
+        call = Call(degenerate.Case(""), [], [])
+        expected = call.outcome(CORNERS[name], [lambda x: x, *arrays])
+        for requires_grad in (False, True):
+            found = call.outcome(CORNERS[name], [partial(as_tensor, requires_grad=requires_grad), *arrays])
+            text = degenerate.difference(found, expected, degenerate.tolerance(dtype))
+            assert not text, (dtype, text)
+
+
+SHAPES: tuple[tuple[int, ...], ...] = ((), (5,), (0,), (3, 4), (2, 3, 4))

@@ -137,7 +137,7 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     """`np.take`."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     indices = np.asarray(indices)
-    if indices.dtype == bool:
+    if indices.dtype == bool or indices.size == 0:
         indices = indices.astype(np.intp)  # np.take treats booleans as 0 and 1, not as a mask
     return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
 
@@ -174,6 +174,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 )
 def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
     """`np.compress`."""
+    if np.ndim(condition) != 1:
+        raise ValueError(f"compress: the condition must have one dimension, not {np.ndim(condition)}")
     return np.take(a, np.flatnonzero(condition), axis)
 
 
@@ -194,6 +196,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """`np.select`."""
     if len(condlist) != len(choicelist):
         raise ValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
+    for i, condition in enumerate(condlist):
+        if (dtype := as_array(condition).dtype) != np.bool_:
+            raise TypeError(f"select: condition {i} must be boolean, not {dtype}")
     result = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = np.where(condition, choice, result)

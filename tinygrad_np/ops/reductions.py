@@ -105,6 +105,7 @@ primitive(
         Case("N M, N M", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, None, w)),
         Case("2 M, 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 0, w)),
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
+        Case("2 M 3, 3 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, (2, 0), w)),
     ],
 )
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
@@ -312,7 +313,7 @@ def _quantile(name: str, percent: float) -> Any:
     def implementation(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
         if method != "linear":
             raise ValueError(f"{name} of a Tensor: method must be 'linear', not {method!r}")
-        dtype = a.dtype if type(q) in (int, float) else np.asarray(q).dtype
+        is_number = type(q) in (int, float)
         q = np.asarray(q) if percent == 1 else np.asarray(q) / percent
         if not np.all((q >= 0) & (q <= 1)):
             raise ValueError(f"{name}: q must be from 0 to {percent:g}")
@@ -320,8 +321,9 @@ def _quantile(name: str, percent: float) -> Any:
         place = q.reshape(-1) * (rows.shape[-1] - 1)
         low = np.floor(place).astype(int)
         found = rows[..., low]
-        if dtype.kind == "f":  # integers are the minimum and the maximum themselves
-            high, weight = rows[..., np.minimum(low + 1, rows.shape[-1] - 1)], (place - low).astype(dtype)
+        if q.dtype.kind == "f":  # the integers 0 and 1 are the minimum and the maximum themselves
+            high = rows[..., np.minimum(low + 1, rows.shape[-1] - 1)]
+            weight = (place - low).astype(a.dtype if is_number else q.dtype)
             step = high - found
             found = np.where(weight < 0.5, found + step * weight, high - step * (1 - weight))
         found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as in NumPy; NaN sorts last
@@ -487,8 +489,10 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
     one = len(varargs) == 1 and np.ndim(varargs[0]) == 0  # one spacing for all axes
     spacings = [1.0] * len(axes) if not varargs else list(varargs) * (len(axes) if one else 1)
-    if len(spacings) != len(axes) or edge_order not in (1, 2):
-        raise TypeError("gradient: expected one spacing, or one for each axis, and an edge_order of 1 or 2")
+    if len(spacings) != len(axes):
+        raise TypeError("gradient: expected one spacing, or one for each axis")
+    if edge_order not in (1, 2):
+        raise ValueError(f"gradient: edge_order must be 1 or 2, not {edge_order!r}")
     found = [_slope(f, spacing, a, edge_order) for spacing, a in zip(spacings, axes, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
 

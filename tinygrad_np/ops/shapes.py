@@ -150,6 +150,8 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """`np.rollaxis`: move the axis to just before position `start`."""
     order = list(range(a.ndim))
     axis = normalize_axis_index(axis, a.ndim)
+    if not -a.ndim <= start <= a.ndim:
+        raise np.exceptions.AxisError(f"rollaxis: start must be from {-a.ndim} to {a.ndim}, not {start}")
     start = start + a.ndim if start < 0 else start
     order.remove(axis)
     order.insert(start - (axis < start), axis)
