@@ -688,7 +688,7 @@ class Composite:
         if unsupported := sorted(kwargs.keys() - self.keywords):
             supported = ", ".join(sorted(self.keywords))
             raise TypeError(f"{self.name} of a Tensor does not support {unsupported[0]}=; supported: {supported}")
-        if self.function is not self.implementation and _are_integers([*args, *kwargs.values()]):
+        if self.function is not self.implementation and _are_integers(args) and _are_integers(kwargs.values()):
             result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
             return self._as_results(result)
         return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
@@ -753,17 +753,20 @@ def _is_nested_numbers(value: Any) -> bool:
     """Whether the value is a list of numbers, or of such lists; an empty one may be of anything."""
     if not isinstance(value, list) or not value:
         return False
-    return all(isinstance(part, int | float | np.generic) or _is_nested_numbers(part) for part in value)
+    for part in value:  # noqa: SIM110 - all() takes 0.4 us longer
+        if not (isinstance(part, (int, float, np.generic)) or _is_nested_numbers(part)):
+            return False
+    return True
 
 
 def _are_integers(values: Iterable[Any]) -> bool:
     """Whether all Tensors among the values hold integers or booleans, and all arrays are such as `_plain` accepts."""
     for value in values:
-        if isinstance(value, list | tuple):
-            if not _are_integers(value):
-                return False
-        elif type(value) is Tensor:
+        if type(value) is Tensor:
             if value._data.dtype.kind == "f":
+                return False
+        elif isinstance(value, (list, tuple)):
+            if not _are_integers(value):
                 return False
         elif isinstance(value, np.ndarray) and (type(value) is not _ndarray or value.dtype.kind not in "fiub"):
             return False

@@ -58,7 +58,7 @@ def divmod(a: Any, b: Any) -> Any:
 def modf(x: Any) -> Any:
     """`np.modf`; the integral part is piecewise constant and therefore a plain array."""
     whole = np.trunc(x)
-    return np.copysign(np.where(np.isinf(x), 0, np.fmod(x, 1)), x), whole
+    return np.copysign(np.fmod(np.where(np.isinf(x), 0, x), 1), x), whole
 
 
 @composite(  # no element of the case is a power of 2

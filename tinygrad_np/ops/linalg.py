@@ -339,12 +339,17 @@ def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.asarray(np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)))
 
 
+def _largest(x: Any, **options: Any) -> Any:
+    """The maximum of numbers of at least 0, and 0 for none."""
+    return np.max(x, **options) if x.size else np.max(x, initial=0, **options)
+
+
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     axis = None if axis is None else normalize_axis_tuple(axis, x.ndim)
     if order is None or order == 2:
         return _euclidean(x, axis=axis, keepdims=keepdims)
     if order == np.inf:
-        return np.max(np.abs(x), axis=axis, keepdims=keepdims, initial=0)
+        return _largest(np.abs(x), axis=axis, keepdims=keepdims)
     if order == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if order == 0:
@@ -355,10 +360,6 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order < 0:
         return np.power(total, 1 / order)
     return keep(np.power(np.where(total == 0, 1, total), 1 / order), total != 0)
-
-
-def _largest(x: Any, **options: Any) -> Any:
-    return np.max(x, initial=0, **options)
 
 
 def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:

@@ -283,10 +283,10 @@ def matrix_power(a: Any, n: int) -> Any:
     if abs(n) == 3:  # in NumPy's order
         return power @ power @ power
     result: Any = None
-    for bit in reversed(bin(abs(n))[2:]):
+    for i, bit in enumerate(reversed(bin(abs(n))[2:])):
+        power = power @ power if i else power
         if bit == "1":
             result = power if result is None else result @ power
-        power = power @ power
     return np.positive(result)
 
 

@@ -324,8 +324,8 @@ def _quantile(name: str, percent: float) -> Any:
         if q.dtype.kind == "f":  # the integers 0 and 1 are the minimum and the maximum themselves
             high = rows[..., np.minimum(low + 1, rows.shape[-1] - 1)]
             weight = (place - low).astype(a.dtype if is_number else q.dtype)
-            step = high - found
-            found = np.where(weight < 0.5, found + step * weight, high - step * (1 - weight))
+            low_is_near, step = weight < 0.5, high - found
+            found = np.where(low_is_near, found, high) + step * np.where(low_is_near, weight, weight - 1)
         found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as in NumPy; NaN sorts last
         found = np.moveaxis(found, -1, 0)
         if keepdims:
