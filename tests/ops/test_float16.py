@@ -131,9 +131,10 @@ def numpy_refuses(entry: Operation, case: Case) -> bool:
 
 @pytest.mark.parametrize("entry", SUMMING, ids=lambda entry: entry.name)
 def test_large_small_and_long_float16_are_right(entry: Operation) -> None:
-    if numpy_refuses(entry, entry.cases[0]):
+    cases = [case for case in entry.cases if not numpy_refuses(entry, case)]
+    if not cases:
         pytest.skip("NumPy refuses float16")
-    for case in entry.cases:
+    for case in cases:
         long = [] if entry.name in NEVER_LONG or case.kwargs.get("keepdims") else letters_of(case)
         for scale, letter in [(100.0, None), (1e-4, None), *((1.0, letter) for letter in long)]:
             if sum(map(math.prod, shapes_of(case, letter))) > 10 * LONG:
@@ -191,7 +192,7 @@ def test_other_dtypes_promote_as_in_numpy() -> None:
 
 def test_a_message_names_the_dtype_that_was_given() -> None:
     x = Tensor(np.ones(3, np.float16))
-    for call in (lambda: x.sum(axis=5), lambda: np.linalg.norm(x, axis=5)):
+    for call in (lambda: x.sum(axis=5), lambda: np.trapezoid(x, axis=5)):
         with pytest.raises(np.exceptions.AxisError, match=r"of float16\[3\]: axis 5 is out of bounds"):
             call()
 

@@ -109,7 +109,7 @@ class Embedding(Layer):
         self.weight = Tensor(weight, requires_grad=True)
 
     def forward(self, indices: Any) -> Any:
-        indices = np.asarray(indices)
+        indices = np.asarray(indices, int if type(indices) is list and not indices else None)
         if indices.dtype.kind not in "iu":
             raise TypeError(f"Embedding takes integers, not {indices.dtype}")
         if indices.size and not 0 <= indices.min() <= indices.max() < self.num_embeddings:

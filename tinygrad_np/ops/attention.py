@@ -96,6 +96,8 @@ def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is
     if min(len(of_q), len(of_k), len(of_v)) < 2 or of_q[-1] != of_k[-1] or of_k[-2] != of_v[-2]:
         expected = "q of shape (..., queries, features), k of (..., keys, features), v of (..., keys, value features)"
         raise ValueError(f"{name}: expected {expected}, not {of_q}, {of_k} and {of_v}")
+    if of_q[-1] == 0:
+        raise ValueError(f"{name}: q and k need at least one feature, not shapes {of_q} and {of_k}")
     queries, keys = of_q[-2], of_k[-2]
     masks = [causal(queries, keys)] if is_causal else []
     if mask is not None:

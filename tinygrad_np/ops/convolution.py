@@ -6,6 +6,7 @@ forward), `_input_gradient` and `_weight_gradient` are therefore each other's gr
 work on a few images at a time, on all cores.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,10 +65,11 @@ def _parts(x: Array, groups: int, layout: Layout, window: Window, outputs: Pair)
         (by_group, by_row, by_image, by_column * window.stride[1], by_column * window.dilation[1], by_channel),
         writeable=False,
     )
-    bands = np.ascontiguousarray(view).reshape(*view.shape[:4], -1)
+    bands = np.ascontiguousarray(view).reshape(*view.shape[:4], window.kernel[1] * laid.shape[4])
     last = window.stride[0] * (outputs[0] - 1) + 1
     starts = range(0, window.dilation[0] * window.kernel[0], window.dilation[0])
-    parts = [bands[:, i : i + last : window.stride[0]].reshape(groups, -1, bands.shape[-1]) for i in starts]
+    windows = outputs[0] * laid.shape[2] * outputs[1]
+    parts = [bands[:, i : i + last : window.stride[0]].reshape(groups, windows, bands.shape[-1]) for i in starts]
     if groups == 1 and bands.shape[-1] < NARROW:
         return [np.concatenate(parts, axis=-1)]
     return parts
@@ -92,18 +94,18 @@ def _correlated(
     x: Array, weight: Array, bias: Array, groups: int, layout: Layout, window: Window, outputs: Pair
 ) -> Array:
     """The correlation of laid out images with a weight of shape (out channels, in channels / groups, *kernel)."""
-    split = weight.reshape(groups, -1, *weight.shape[1:])
+    split = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
     matrix = split.transpose(3, 0, 4, 2, 1)  # kernel rows, groups, kernel width, channels in and out
     y = np.empty((len(x), groups, split.shape[1], *outputs), x.dtype)
 
     def work(block: slice) -> None:
         parts = _parts(x[block], groups, layout, window, outputs)
-        matrices = matrix.reshape(len(parts), groups, -1, split.shape[1])
+        matrices = matrix.reshape(len(parts), groups, parts[0].shape[2], split.shape[1])
         product = parts[0] @ matrices[0]
         for part, factor in zip(parts[1:], matrices[1:], strict=True):
             _add_product(product, part, factor)
         product += bias.reshape(groups, 1, -1)
-        shape = groups, outputs[0], -1, outputs[1], split.shape[1]
+        shape = groups, outputs[0], len(x[block]), outputs[1], split.shape[1]
         y[block] = product.reshape(shape).transpose(2, 0, 4, 1, 3)
 
     run(work, _blocks(x, layout, window, outputs, len(weight)))
@@ -137,8 +139,8 @@ def _correlate(x: Array, weight: Array, bias: Array, window: Window, groups: int
 
 def _flipped(weight: Array, groups: int) -> Array:
     """The weight of the transposed convolution, shape (in channels, out channels / groups, *kernel)."""
-    split = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
-    return split[..., ::-1, ::-1].reshape(-1, split.shape[2], *weight.shape[2:])
+    split = weight.reshape(groups, len(weight) // groups, *weight.shape[1:]).swapaxes(1, 2)
+    return split[..., ::-1, ::-1].reshape(groups * split.shape[1], *split.shape[2:])
 
 
 @differentiable(
@@ -173,7 +175,8 @@ def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Arr
     split = other.reshape(len(other), groups, other.shape[1] // groups, *outputs)
 
     def work(block: slice) -> Array:
-        matrix = split[block].transpose(1, 3, 0, 4, 2).reshape(groups, -1, split.shape[2])
+        matrix = split[block].transpose(1, 3, 0, 4, 2)
+        matrix = matrix.reshape(groups, math.prod(matrix.shape[1:4]), split.shape[2])
         parts = _parts(x[block], groups, layout, window, outputs)
         return np.stack([part.swapaxes(1, 2) @ matrix for part in parts])
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, composite, differentiable, primitive, registry
+from ..tensor import Array, as_array, composite, differentiable, primitive, registry
 from .cases import Case, each
 
 # For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
@@ -79,10 +79,16 @@ primitive(
 # --- functional updates: x.at[index].set(value) and .add(value) ------------------------------------------------------
 
 
+def _with_rank(x: Any, rank: int) -> Any:
+    """x with axes of length 1 in front: NumPy drops them from a value with more axes than the elements it is set to."""
+    return np.reshape(x, (*[1] * (rank - x.ndim), *x.shape)) if x.ndim < rank else x
+
+
 @differentiable(
     lambda g, y, x, value, *, index: _overwrite(g, np.zeros((), g.dtype), index=index),
-    lambda g, y, x, value, *, index: g[index],
+    lambda g, y, x, value, *, index: _with_rank(g[index], np.ndim(value)),
     cases=[
+        Case("4 5, 1 2 5", kwargs={"index": slice(1, 3)}),
         Case("4 5, 5", kwargs={"index": 1}),
         Case("4 5, ", kwargs={"index": (slice(None), -1)}),
         Case("4 5, 2 1", kwargs={"index": np.array([0, 3])}),
@@ -99,15 +105,22 @@ def _overwrite(x: Array, value: Array, index: Any) -> Array:
     return y
 
 
+_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2}  # of the kinds of dtypes: an element holds none of a later kind
+
+
 def set_at(x: Any, index: Any, value: Any) -> Any:
     """A copy of x with the elements at the index set to the value, as in `x.at[index].set(value)`."""
+    value = value if isinstance(value, int | float) else as_array(value)
+    given = np.result_type(value)
+    if _ORDER.get(given.kind, 0) > _ORDER[x.dtype.kind]:
+        raise TypeError(f"elements of {x.dtype} cannot be set to {given}: write x.astype(np.{given}).at[...].set(...)")
     return _overwrite(x, value, index=index)
 
 
 def add_at(x: Any, index: Any, value: Any) -> Any:
     """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
-    value = np.asarray(value, x.dtype) if isinstance(value, int | float) else value
+    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else value
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 
@@ -125,7 +138,7 @@ def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     """`np.take`."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
     indices = np.asarray(indices)
-    if indices.dtype == bool:
+    if indices.dtype == bool or indices.size == 0:
         indices = indices.astype(np.intp)  # np.take treats booleans as 0 and 1, not as a mask
     return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
 
@@ -162,6 +175,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
 )
 def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
     """`np.compress`."""
+    if np.ndim(condition) != 1:
+        raise ValueError(f"compress: the condition must have one dimension, not {np.ndim(condition)}")
     return np.take(a, np.flatnonzero(condition), axis)
 
 
@@ -182,6 +197,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """`np.select`."""
     if len(condlist) != len(choicelist):
         raise ValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
+    for i, condition in enumerate(condlist):
+        if (dtype := as_array(condition).dtype) != np.bool_:
+            raise TypeError(f"select: condition {i} must be boolean, not {dtype}")
     result = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         result = np.where(condition, choice, result)

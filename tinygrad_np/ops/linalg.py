@@ -26,7 +26,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
 from .elementwise import array_of, or_one, zero_at
 from .reductions import restore
@@ -98,7 +98,7 @@ def _solve(a: Array, b: Array) -> Array:
 )
 def solve(a: Any, b: Any) -> Any:
     """`np.linalg.solve`."""
-    if b.ndim == 1:
+    if np.ndim(b) == 1:
         return np.squeeze(_solve(a, np.expand_dims(b, -1)), -1)
     return _solve(a, b)
 
@@ -117,6 +117,7 @@ primitive(
 @composite(
     np.linalg.lstsq,
     cases=[Case(shapes, prepare=lambda a, b: (_regular(a), b)) for shapes in ("3 2, 3 m", "3 2, 3", "2 2, 2")],
+    constants=(2,),
 )
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     """`np.linalg.lstsq`: solution, squared residuals, rank and singular values.
@@ -125,12 +126,15 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     """
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")
+    a, b = as_array(a), as_array(b)
+    arrays: Any = [value.data if type(value) is Tensor else value for value in (a, b)]
+    rank = np.linalg.lstsq(arrays[0], arrays[1])[2]
+    dtype = np.result_type(a, b) if a.dtype.kind == b.dtype.kind else np.float64  # integers are solved in float64
+    a, b = np.astype(a, dtype, copy=False), np.astype(b, dtype, copy=False)
     x = np.linalg.pinv(a) @ b
-    s = np.linalg.svdvals(a)
-    rank = int(np.sum(s > np.max(s) * (max(a.shape) * np.finfo(s.dtype).eps)))  # as NumPy counts it
     over = a.shape[0] > a.shape[1] and rank == a.shape[1]
-    residuals = np.atleast_1d(np.sum(np.square(b - a @ x), axis=0)) if over else np.empty(0, a.dtype)
-    return x, residuals, np.asarray(rank, np.int32)[()], s
+    residuals = np.atleast_1d(np.sum(np.square(b - a @ x), axis=0)) if over else np.empty(0, x.dtype)
+    return x, residuals, rank, np.linalg.svdvals(a)
 
 
 # --- determinants ----------------------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ def _slogdet(x: Array) -> Array:
     return np.array(np.linalg.slogdet(x))
 
 
-@composite(np.linalg.slogdet, cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)])
+@composite(np.linalg.slogdet, cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)], constants=(0,))
 def slogdet(a: Any) -> Any:
     """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a)))."""
     packed = _slogdet(a)
@@ -316,6 +320,8 @@ VALUES, VECTORS, BOTH = (1, 0), (0, 1), (1, 1)
 )
 def _part(x: Array, start: int, stop: int, uses: tuple[int, int]) -> Array:
     """Rows of a packed decomposition. The gradient of its last two rows says whether values, and vectors, are used."""
+    if x.shape[-2] < stop + 2:
+        raise ValueError(f"expected two rows after row {stop}, not {x.shape[-2]} in all")
     return x[..., start:stop, :]
 
 
@@ -535,15 +541,21 @@ def _floating(x: Any) -> Any:
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
+def _largest(x: Any, **options: Any) -> Any:
+    """The maximum of numbers of at least 0, and 0 for none."""
+    return np.max(x, **options) if x.size else np.max(x, initial=0, **options)
+
+
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
+    axis = None if axis is None else normalize_axis_tuple(axis, x.ndim)
     if order is None or order == 2:
         return _euclidean(x, axis=axis, keepdims=keepdims)
     if order == np.inf:
-        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
+        return _largest(np.abs(x), axis=axis, keepdims=keepdims)
     if order == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if order == 0:
-        return np.sum(np.sign(np.abs(x)), axis=axis, keepdims=keepdims)
+        return np.sum(np.where(x == 0, 0, np.abs(np.copysign(1, x))), axis=axis, keepdims=keepdims)  # NaN counts, too
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
     return _p_norm(x, order=float(order), axis=axis, keepdims=keepdims)
@@ -573,10 +585,10 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
     if order in (1, -1, np.inf, -np.inf):
         summed, rest = (rows, columns) if abs(order) == 1 else (columns, rows)
         sums = np.sum(np.abs(x), axis=summed, keepdims=True)
-        norm = (np.max if order > 0 else np.min)(sums, axis=rest, keepdims=True)
+        norm = _largest(sums, axis=rest, keepdims=True) if order > 0 else np.min(sums, axis=rest, keepdims=True)
     elif order in (2, -2, "nuc"):
         s = np.linalg.svdvals(np.moveaxis(x, (rows, columns), (-2, -1)))
-        reduction: Any = {2: np.max, -2: np.min, "nuc": np.sum}[order]
+        reduction: Any = {2: _largest, -2: np.min, "nuc": np.sum}[order]
         norm = reduction(s, axis=-1)
         norm = np.expand_dims(norm, sorted((rows, columns)))
     else:
@@ -606,7 +618,6 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
         *each("3 2", prepare=_spaced, ord=("fro", "nuc", 2, -2, 1), keepdims=(False, True)),
     ],
 )
-@in_float32
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """`np.linalg.norm`, of vectors and matrices, all orders; its gradient is 0 where the norm is 0."""
     x = _floating(x)
@@ -614,7 +625,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         if ord is not None:
             raise ValueError(f"norm: order {ord!r} needs an axis for {x.ndim} dimensions")
         return _euclidean(x, axis=None, keepdims=keepdims)
-    axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis).tolist())
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     if len(axes) == 1:
         return _vector_norm(x, ord, axes[0], keepdims)
     if len(axes) == 2:
@@ -629,7 +640,6 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
     ],
 )
-@in_float32
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """`np.linalg.vector_norm`."""
     return _vector_norm(_floating(x), ord, axis, keepdims)
@@ -639,7 +649,6 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     np.linalg.matrix_norm,
     cases=[*each("b 3 2", prepare=_spaced, ord=("fro", "nuc", 2, 1, np.inf), keepdims=(False, True))],
 )
-@in_float32
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """`np.linalg.matrix_norm`, of the last two axes."""
     return _matrix_norm(_floating(x), ord, (-2, -1), keepdims)
@@ -648,10 +657,15 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 @composite(np.linalg.cond, cases=each("2 2", prepare=_spaced, p=(None, 2, -2, "fro", 1)))
 def cond(x: Any, p: Any = None) -> Any:
     """`np.linalg.cond`: the norm of a matrix times that of its inverse."""
+    if x.ndim < 2 or 0 in x.shape[-2:]:
+        raise np.linalg.LinAlgError(f"cond of shape {x.shape}: expected matrices that are not empty")
     if p in (None, 2, -2):
         s = np.linalg.svdvals(x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
+        number = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    else:
+        number = np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
+    undefined = np.isnan(number) & ~np.any(np.isnan(x), axis=(-2, -1))
+    return np.where(undefined, np.inf, number) if np.any(undefined) else number
 
 
 constant(np.linalg.matrix_rank)

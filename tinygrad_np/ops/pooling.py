@@ -155,6 +155,8 @@ def _pooling(name: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dil
     if x.ndim != 4:
         raise ValueError(f"{name}: expected x of shape (n, channels, height, width), not {x.shape}")
     check.floating(name, "x", x)
+    if 0 in x.shape[2:]:
+        raise ValueError(f"{name}: expected images of at least one pixel, not height and width {x.shape[2:]}")
     window = sliding(name, kernel_size, kernel_size if stride is None else stride, padding, dilation)
     if any(2 * before > kernel for (before, _), kernel in zip(window.padding, window.kernel, strict=True)):
         raise ValueError(f"{name}: padding must be at most half the kernel of {window.kernel}, not {padding!r}")

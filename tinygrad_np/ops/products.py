@@ -1,13 +1,15 @@
 """Products of vectors, matrices and tensors: matmul, dot, einsum, 1-D convolution and related functions."""
 
-from functools import reduce
+import math
+import operator
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.fused import product
-from ..tensor import Array, composite, differentiable, in_float32, primitive
+from ..tensor import Array, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 from .elementwise import keep
 
@@ -79,7 +81,7 @@ primitive(
 
 def rows(x: Any) -> Any:
     """x as a matrix, with all axes but the last merged into one."""
-    return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
+    return x if x.ndim == 2 else np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))  # -1 fails where size is 0
 
 
 def _times(x: Any, matrix: Any) -> Any:
@@ -135,6 +137,7 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
 )
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """`np.tensordot`."""
+    a, b = as_array(a), as_array(b)
     if np.ndim(axes) == 0:
         left: list[int] = [*range(a.ndim - axes, a.ndim)]
         right: list[int] = [*range(axes)]
@@ -156,7 +159,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 @composite(np.dot, cases=[Case(shapes) for shapes in ("k, k", "n k, k m", "n k, k", "n m k, l k j", ", n", "n, ")])
 def dot(a: Any, b: Any) -> Any:
     """`np.dot`, over the last axis of a and the second to last of b."""
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    a, b = as_array(a), as_array(b)
+    if a.ndim == 0 or b.ndim == 0:
         return np.multiply(a, b)
     if b.ndim <= 2:
         return np.matmul(a, b)
@@ -172,7 +176,8 @@ def vdot(a: Any, b: Any, /) -> Any:
 @composite(np.inner, cases=[Case(shapes) for shapes in ("k, k", "n k, m k", "n m k, k", ", n", "n, ")])
 def inner(a: Any, b: Any, /) -> Any:
     """`np.inner`, over the last axes."""
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    a, b = as_array(a), as_array(b)
+    if a.ndim == 0 or b.ndim == 0:
         return np.multiply(a, b)
     return np.tensordot(a, b, ((-1,), (-1,)))
 
@@ -188,8 +193,8 @@ def outer(a: Any, b: Any) -> Any:
 @in_float32
 def kron(a: Any, b: Any) -> Any:
     """`np.kron`."""
-    rank = max(a.ndim, b.ndim)
-    left, right = ([1] * (rank - x.ndim) + list(x.shape) for x in (a, b))
+    rank = max(np.ndim(a), np.ndim(b))
+    left, right = ([1] * (rank - np.ndim(x)) + list(np.shape(x)) for x in (a, b))
     wide = np.reshape(a, [size for n in left for size in (n, 1)]) * np.reshape(
         b, [size for n in right for size in (1, n)]
     )
@@ -218,7 +223,16 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 
 composite(np.linalg.matmul, cases=[Case("n k, k m")])(lambda x1, x2, /: np.matmul(x1, x2))
-composite(np.linalg.outer, cases=[Case("n, m")])(lambda x1, x2, /: np.outer(x1, x2))
+
+
+@composite(np.linalg.outer, cases=[Case("n, m")])
+def linalg_outer(x1: Any, x2: Any, /) -> Any:
+    """`np.linalg.outer`, of vectors."""
+    if np.ndim(x1) != 1 or np.ndim(x2) != 1:
+        raise ValueError(f"linalg.outer: expected two vectors, not shapes {np.shape(x1)} and {np.shape(x2)}")
+    return np.outer(x1, x2)
+
+
 composite(np.linalg.tensordot, cases=[Case("n k, k m", kwargs={"axes": 1})])(
     lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes)
 )
@@ -227,10 +241,35 @@ composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axi
 )
 
 
-@composite(np.linalg.multi_dot, cases=[Case("[n k, k m, m l]"), Case("[k, k m, m]"), Case("[n k, k m]")])
+@composite(
+    np.linalg.multi_dot,
+    cases=[*map(Case, ("[n k, k m, m l]", "[k, k m, m]", "[n k, k m]", "[3 1, 1 3, 3 1, 1 3]", "[1 3, 3 1, 1 3, 3]"))],
+)
 def multi_dot(arrays: Any) -> Any:
-    """`np.linalg.multi_dot`, from left to right."""
-    return in_float32(lambda *arrays: reduce(np.matmul, arrays))(*arrays)
+    """`np.linalg.multi_dot`, in the order that needs the fewest multiplications."""
+    ranks = [np.ndim(a) for a in arrays]
+    if len(ranks) == 2:
+        return np.dot(*arrays)
+    if len(ranks) < 2 or not {ranks[0], ranks[-1]} <= {1, 2} or any(rank != 2 for rank in ranks[1:-1]):
+        raise ValueError(f"multi_dot: expected matrices, or vectors at the ends, not arrays of {ranks} dimensions")
+    shapes = [np.shape(a) for a in arrays]
+    sizes = [shapes[0][0] if ranks[0] == 2 else 1, *(shape[0] for shape in shapes[1:])]
+    sizes.append(shapes[-1][1] if ranks[-1] == 2 else 1)
+
+    @cache
+    def cheapest(i: int, j: int) -> tuple[int, int]:
+        """The number of multiplications for arrays i to j, and the last one of the left factor."""
+        if i == j:
+            return 0, i
+        return min(
+            (cheapest(i, k)[0] + cheapest(k + 1, j)[0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+        )
+
+    def product(arrays: Any, i: int, j: int) -> Any:
+        k = cheapest(i, j)[1]
+        return arrays[i] if i == j else np.matmul(product(arrays, i, k), product(arrays, k + 1, j))
+
+    return in_float32(lambda *arrays: product(arrays, 0, len(arrays) - 1))(*arrays)
 
 
 @composite(
@@ -241,14 +280,22 @@ def multi_dot(arrays: Any) -> Any:
         Case("b 2 2", (3,)),
     ],
 )
-@in_float32
 def matrix_power(a: Any, n: int) -> Any:
     """`np.linalg.matrix_power`, by repeated squaring."""
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"matrix_power: expected square matrices, not shape {a.shape}")
+    n = operator.index(n)
     if n == 0:
         return keep(a, np.False_) + np.eye(a.shape[-1], dtype=a.dtype)
-    power: Any = np.linalg.inv(a) if n < 0 else a
+    return _power(np.linalg.inv(a) if n < 0 else a, abs(n))
+
+
+@in_float32
+def _power(power: Any, n: int) -> Any:
+    if n == 3:  # in NumPy's order
+        return power @ power @ power
     result: Any = None
-    bits = bin(abs(n))[2:]
+    bits = bin(n)[2:]
     for i, bit in enumerate(reversed(bits)):
         if bit == "1":
             result = power if result is None else result @ power
@@ -270,6 +317,8 @@ def polyval(p: Any, x: Any) -> Any:
 @composite(np.vander, cases=[Case("3"), Case("2", (4,)), Case("3", kwargs={"N": 2, "increasing": True})])
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """`np.vander`."""
+    if x.ndim != 1:
+        raise ValueError(f"vander: expected a vector, not shape {x.shape}")
     powers = np.arange(len(x) if N is None else N)
     return x[:, np.newaxis] ** (powers if increasing else powers[::-1])
 
@@ -348,6 +397,8 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
         raise ValueError(f"einsum: {subscripts!r} has {len(terms)} terms, but there are {len(operands)} operands")
     spare = [letter for letter in "ZYXWVUTSRQPONMLKJIHGFEDCBA" if letter not in subscripts]
     ranks = [np.ndim(a) - len(term.replace("...", "")) for term, a in zip(terms, operands, strict=True)]
+    if min(ranks, default=0) < 0:
+        raise ValueError(f"einsum: {subscripts!r} has more subscripts than an operand has dimensions")
     longest = max([rank for rank, term in zip(ranks, terms, strict=True) if "..." in term], default=0)
     broadcast = "".join(reversed(spare[:longest]))
     terms = [
@@ -411,6 +462,8 @@ def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
 )
 def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     """`np.correlate`, of two vectors: a convolution with the second reversed."""
+    if np.ndim(a) != 1 or np.ndim(v) != 1:
+        raise ValueError(f"correlate: expected two vectors, not shapes {np.shape(a)} and {np.shape(v)}")
     if np.size(a) >= np.size(v) or mode == "full":
         return np.convolve(a, np.flip(v), mode)
     return np.flip(np.convolve(v, np.flip(a), mode))

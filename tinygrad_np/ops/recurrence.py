@@ -149,6 +149,8 @@ def recurrence(a: Array, initial: Array, weight: Array, bias: Array, kind: str) 
         weight, bias: of the hidden state's part, shapes (hidden, gates * hidden) and (gates * hidden,).
         kind: which of `KINDS`.
     """
+    if len(a) == 0:
+        raise ValueError("expected at least one step")
     shape = (len(initial), len(a) + 1, *initial.shape[1:])
     y = np.empty(shape, np.result_type(a, initial, weight, bias))
     y[:, 0] = initial

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tensor import Array, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import keep, or_one, zero_at
 
@@ -105,21 +105,26 @@ primitive(
         Case("N M, N M", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, None, w)),
         Case("2 M, 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 0, w)),
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
+        Case("2 M 3, 3 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, (2, 0), w)),
     ],
 )
 @in_float32
 def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """`np.average`, differentiable in the weights too; they have the shape of `a`, or the length of a single axis."""
+    """`np.average`, differentiable in the weights too; they have the shape of `a`, or that of the averaged axes."""
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
-    shape = np.shape(weights)
-    if shape != a.shape:
-        axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
-        if not isinstance(axis, int | np.integer) or shape != (a.shape[axis],):
-            raise TypeError(f"average: weights of shape {shape} match neither the shape {a.shape} nor its axis {axis}")
-        weights = np.reshape(
-            weights, [-1 if i == normalize_axis_index(int(axis), a.ndim) else 1 for i in range(a.ndim)]
-        )
+    a, weights = (as_array(value) for value in (a, weights))
+    dtype = np.result_type(a, weights, *([] if a.dtype.kind == "f" else [np.float64]))
+    a, weights = (np.astype(value, dtype, copy=False) for value in (a, weights))
+    if weights.shape != a.shape:
+        given = f"average: weights of shape {weights.shape} do not match"
+        if axis is None:
+            raise TypeError(f"{given} the shape {a.shape}; give their axis=")
+        axes = normalize_axis_tuple(axis, a.ndim)
+        if weights.shape != tuple(a.shape[i] for i in axes):
+            raise ValueError(f"{given} axis {axis} of shape {a.shape}")
+        sizes = [n if i in axes else 1 for i, n in enumerate(a.shape)]
+        weights = np.reshape(np.transpose(weights, np.argsort(axes)), sizes)
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
     if np.any(total == 0):
         raise ZeroDivisionError("average: the weights sum to 0")
@@ -188,7 +193,7 @@ def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = N
     x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
     ddof = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
-    return np.squeeze(centred @ centred.T / (x.shape[1] - ddof))
+    return np.squeeze(centred @ centred.T / max(x.shape[1] - ddof, 0))
 
 
 SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from constant rows and columns
@@ -328,15 +333,19 @@ def _quantile(name: str, percent: float) -> Any:
     def implementation(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
         if method != "linear":
             raise ValueError(f"{name} of a Tensor: method must be 'linear', not {method!r}")
-        dtype = a.dtype if type(q) in (int, float) else np.result_type(a.dtype, np.asarray(q).dtype)
-        q = np.asarray(q) / percent
+        is_number = type(q) in (int, float)
+        q = np.asarray(q) if percent == 1 else np.asarray(q) / percent
         if not np.all((q >= 0) & (q <= 1)):
             raise ValueError(f"{name}: q must be from 0 to {percent:g}")
         rows = np.sort(_along_last(a, axis), axis=-1)
         place = q.reshape(-1) * (rows.shape[-1] - 1)
         low = np.floor(place).astype(int)
-        weight = (place - low).astype(dtype)
-        found = rows[..., low] * (1 - weight) + rows[..., np.minimum(low + 1, rows.shape[-1] - 1)] * weight
+        found = rows[..., low]
+        if q.dtype.kind == "f":  # the integers 0 and 1 are the minimum and the maximum themselves
+            high = rows[..., np.minimum(low + 1, rows.shape[-1] - 1)]
+            weight = (place - low).astype(a.dtype if is_number else q.dtype)
+            low_is_near, step = weight < 0.5, high - found
+            found = np.where(low_is_near, found, high) + step * np.where(low_is_near, weight, weight - 1)
         found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as in NumPy; NaN sorts last
         found = np.moveaxis(found, -1, 0)
         if keepdims:
@@ -378,7 +387,9 @@ def _shifted(x: Any, end: Any) -> Any:
 )
 def _linear_recurrence(a: Array, b: Array) -> Array:
     """y with y[i] = b[i] + a[i] * y[i + 1], from the last to the first element of axis 0."""
-    y = np.array(b)
+    if a.shape != b.shape:
+        raise ValueError(f"expected one shape, not {a.shape} and {b.shape}")
+    y = np.array(b, np.result_type(a, b))
     for i in range(len(y) - 2, -1, -1):
         y[i] += a[i] * y[i + 1]
     return y
@@ -430,6 +441,7 @@ primitive(
 
 
 def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_initial: bool) -> Any:
+    x = np.reshape(x, (1,)) if x.ndim == 0 else x
     if axis is None and x.ndim != 1:
         raise ValueError(f"axis must be given for an array of {x.ndim} dimensions")
     axis = 0 if axis is None else axis
@@ -499,6 +511,9 @@ def ediff1d(ary: Any) -> Any:
 @in_float32
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
     """`np.trapezoid`, differentiable in the sample points `x` too."""
+    y = as_array(y)
+    if y.ndim == 0:
+        raise ValueError("trapezoid: y needs at least one dimension")
     if x is None:
         width: Any = dx
     elif np.ndim(x) == 1:
@@ -528,11 +543,15 @@ def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
 @in_float32
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """`np.gradient`, differentiable in the coordinates too."""
+    f = as_array(f)
+    f = np.astype(f, np.float64) if f.dtype.kind in "iu" else f
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
     one = len(varargs) == 1 and np.ndim(varargs[0]) == 0  # one spacing for all axes
     spacings = [1.0] * len(axes) if not varargs else list(varargs) * (len(axes) if one else 1)
-    if len(spacings) != len(axes) or edge_order not in (1, 2):
-        raise TypeError("gradient: expected one spacing, or one for each axis, and an edge_order of 1 or 2")
+    if len(spacings) != len(axes):
+        raise TypeError("gradient: expected one spacing, or one for each axis")
+    if edge_order not in (1, 2):
+        raise ValueError(f"gradient: edge_order must be 1 or 2, not {edge_order!r}")
     found = [_slope(f, spacing, a, edge_order) for spacing, a in zip(spacings, axes, strict=True)]
     return found[0] if len(found) == 1 else tuple(found)
 
@@ -544,19 +563,26 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
         raise ValueError(f"gradient: axis {axis} has {n} elements, expected at least {edge_order + 1}")
     if np.ndim(spacing) > 1 or (np.ndim(spacing) == 1 and np.size(spacing) != n):
         raise ValueError(f"gradient: {np.shape(spacing)} coordinates for axis {axis} of length {n}")
-    spacing = float(spacing) if isinstance(spacing, np.generic) else spacing
+    spacing = as_array(spacing) if np.ndim(spacing) else float(spacing) if isinstance(spacing, np.generic) else spacing
+    if np.ndim(spacing) and spacing.dtype.kind != "f":
+        if spacing.dtype.kind == "b":
+            raise TypeError("gradient: the coordinates must be numbers, not booleans")
+        spacing = np.astype(spacing, np.float64)
     h = np.diff(spacing) if np.ndim(spacing) == 1 else np.ones(n - 1, f.dtype) * spacing
     h = np.reshape(h, [-1 if i == axis else 1 for i in range(f.ndim)])
     steps = (_part(f, axis, 1, None) - _part(f, axis, None, -1)) / h  # the slope of each interval
     left, right = _part(h, axis, None, -1), _part(h, axis, 1, None)
-    inside = (_part(steps, axis, None, -1) * right + _part(steps, axis, 1, None) * left) / (left + right)
+    if np.ndim(spacing) == 0:  # a NaN stays out of the slope in its own place, as in NumPy
+        inside = (_part(f, axis, 2, None) - _part(f, axis, None, -2)) / (left + right)
+    else:
+        inside = (_part(steps, axis, None, -1) * right + _part(steps, axis, 1, None) * left) / (left + right)
     first, last = _part(steps, axis, None, 1), _part(steps, axis, -1, None)
     if edge_order == 2:  # extrapolate the slopes to the edge
         h0, h1 = _part(h, axis, None, 1), _part(h, axis, 1, 2)
         first = first - (_part(steps, axis, 1, 2) - first) * h0 / (h0 + h1)
         h0, h1 = _part(h, axis, -1, None), _part(h, axis, n - 3, n - 2)
         last = last + (last - _part(steps, axis, n - 3, n - 2)) * h0 / (h0 + h1)
-    return np.concatenate([first, inside, last], axis=axis)
+    return np.astype(np.concatenate([first, inside, last], axis=axis), f.dtype, copy=False)
 
 
 # --- methods of ufuncs: reduce, outer, accumulate --------------------------------------------------------------------
@@ -575,14 +601,22 @@ for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, n
         _reduction(function)
     )
     composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
-        in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), b))
+        in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b)))
     )
-composite(np.add.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(
-    lambda array, axis=0: np.cumsum(array, axis=axis)
-)
-composite(np.multiply.accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(
-    lambda array, axis=0: np.cumprod(array, axis=axis)
-)
+
+
+def _accumulation(function: Any) -> Any:
+    def accumulate(array: Any, axis: int = 0) -> Any:
+        normalize_axis_index(axis, max(array.ndim, 1))
+        if array.ndim == 0:
+            raise TypeError("accumulate needs an array of at least one dimension")
+        return function(array, axis=axis)
+
+    return accumulate
+
+
+for accumulate, cumulative in ((np.add.accumulate, np.cumsum), (np.multiply.accumulate, np.cumprod)):
+    composite(accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(_accumulation(cumulative))
 
 # --- no gradient -----------------------------------------------------------------------------------------------------
 

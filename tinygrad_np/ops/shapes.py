@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, primitive
 from .cases import Case, each
 from .indexing import scatter_add
 
@@ -105,6 +105,9 @@ JOINED = [
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     """`np.concatenate` of Tensors and arrays; `axis=None` flattens them first."""
     if axis is None:
+        if any(type(a) in (int, float) for a in arrays):  # they take the dtype of the others, as in arithmetic
+            dtype = np.result_type(*(a if type(a) in (int, float) else as_array(a) for a in arrays))
+            arrays = [np.asarray(a, dtype) if type(a) in (int, float) else a for a in arrays]
         return _concatenate(*(np.ravel(a) for a in arrays), axis=0)
     return _concatenate(*arrays, axis=axis)
 
@@ -147,6 +150,8 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """`np.rollaxis`: move the axis to just before position `start`."""
     order = list(range(a.ndim))
     axis = normalize_axis_index(axis, a.ndim)
+    if not -a.ndim <= start <= a.ndim:
+        raise np.exceptions.AxisError(f"rollaxis: start must be from {-a.ndim} to {a.ndim}, not {start}")
     start = start + a.ndim if start < 0 else start
     order.remove(axis)
     order.insert(start - (axis < start), axis)
@@ -156,8 +161,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 def _at_least(dimensions: int, new_axes: Any) -> Any:
     def atleast(*arrays: Any) -> Any:
         results = tuple(
-            np.reshape(a, new_axes(a.shape)) if a.ndim < dimensions else np.positive(a)
-            for a in (a if type(a) is Tensor else np.asarray(a) for a in arrays)
+            np.reshape(a, new_axes(a.shape)) if a.ndim < dimensions else np.copy(a) for a in map(as_array, arrays)
         )
         return results[0] if len(results) == 1 else results
 
@@ -204,6 +208,8 @@ def column_stack(tup: Any) -> Any:
 @composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """`np.append`."""
+    if axis is None:
+        arr, values, axis = np.ravel(arr), np.ravel(values), 0
     return np.concatenate([arr, values], axis=axis)
 
 
@@ -235,11 +241,18 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return np.array_split(ary, indices_or_sections, axis)
 
 
-composite(np.vsplit, cases=[Case("4 n", (2,))])(lambda ary, indices_or_sections: split(ary, indices_or_sections, 0))
-composite(np.hsplit, cases=[Case("n 4", (2,)), Case("4", ([1],))])(
-    lambda ary, indices_or_sections: split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
-)
-composite(np.dsplit, cases=[Case("n m 4", (2,))])(lambda ary, indices_or_sections: split(ary, indices_or_sections, 2))
+def _splitter(name: str, axis: int, least: int) -> Any:
+    def splitter(ary: Any, indices_or_sections: Any) -> Any:
+        if ary.ndim < least:
+            raise ValueError(f"{name}: expected an array of at least {least} dimensions, not {ary.ndim}")
+        return split(ary, indices_or_sections, min(axis, ary.ndim - 1))
+
+    return splitter
+
+
+composite(np.vsplit, cases=[Case("4 n", (2,))])(_splitter("vsplit", 0, 2))
+composite(np.hsplit, cases=[Case("n 4", (2,)), Case("4", ([1],))])(_splitter("hsplit", 1, 1))
+composite(np.dsplit, cases=[Case("n m 4", (2,))])(_splitter("dsplit", 2, 3))
 
 
 @composite(np.unstack, cases=[Case("3 n"), Case("n 2", kwargs={"axis": -1})])
@@ -284,7 +297,9 @@ def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any,
 )
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """`np.repeat`."""
-    x, axis = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+    if axis is not None:
+        axis = normalize_axis_index(axis, max(a.ndim, 1))  # NumPy gives a 0-d array one axis
+    x, axis = (np.ravel(a), 0) if axis is None or a.ndim == 0 else (a, axis)
     if np.size(repeats) == 1:  # broadcast, whose gradient is a sum and cheaper than a scatter
         times = int(np.reshape(repeats, ()))
         wide = np.broadcast_to(np.expand_dims(x, axis + 1), (*x.shape[: axis + 1], times, *x.shape[axis + 1 :]))
@@ -336,7 +351,7 @@ primitive(
     cases=[Case("n 2", kwargs={"widths": ((1, 0), (2, 3)), "value": 1.5})],
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
-    return np.pad(x, widths, constant_values=value)
+    return np.pad(x, widths, constant_values=value) if widths else x.copy()
 
 
 _NO_VALUE = object()
@@ -403,6 +418,8 @@ def diag(v: Any, k: int = 0) -> Any:
     """`np.diag`: the diagonal of a matrix, or the matrix with a given diagonal."""
     if v.ndim == 2:
         return np.diagonal(v, k)
+    if v.ndim != 1:
+        raise ValueError(f"diag: expected one or two dimensions, not {v.ndim}")
     i = np.arange(v.size)
     n = v.size + abs(k)
     return scatter_add(v, (i - min(k, 0), i + max(k, 0)), shape=(n, n))
@@ -420,10 +437,13 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axi
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"linspace: num must be at least 0, not {num}")
+    dtype = np.result_type(start, stop, 1.0)
     start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
-    weights = np.arange(num) / max(1, num - 1 if endpoint else num)
-    weights = weights.astype(start.dtype).reshape(-1, *[1] * start.ndim)
-    points = start * (1 - weights) + stop * weights
+    steps = np.arange(num, dtype=dtype).reshape(-1, *[1] * start.ndim)
+    points = start + steps * ((stop - start) / max(1, num - 1 if endpoint else num))
+    if endpoint and num > 1:
+        points = np.concatenate([points[:-1], stop[np.newaxis]])
+    points = np.astype(points, dtype, copy=False)
     return np.moveaxis(points, 0, axis) if axis else points
 
 

@@ -282,7 +282,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
             [1. , 0. ]], dtype=float32)
     """
     check.floating("softmax", "x", x)
-    e: Array = below(x, np.maximum.reduce(x, axis, keepdims=True))
+    e: Array = below(x, np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
     np.exp(e, out=e)
     e /= np.add.reduce(e, axis, keepdims=True)
     return e
@@ -303,7 +303,7 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     Tensor(1000.6932, dtype=float32)
     """
     check.floating("logsumexp", "x", x)
-    top = np.max(x, axis=axis, keepdims=True)
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)  # inf - inf would be NaN
     with np.errstate(divide="ignore"):  # log(0) = -inf is right where every x is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
@@ -324,8 +324,9 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     Tensor([-1000.,     0.], dtype=float32)
     """
     check.floating("log_softmax", "x", x)
-    y: Array = below(x, np.maximum.reduce(x, axis, keepdims=True))
-    y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
+    y: Array = below(x, np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
+    if y.size:  # the log of an empty sum would warn
+        y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
     return y
 
 

@@ -90,6 +90,8 @@ class Muon(Optimizer):
         nesterov: bool,
         adjust_lr_fn: str,
     ) -> None:
+        if weights.size == 0:
+            return
         mean = state["momentum"]
         scale_and_add(mean, momentum, gradient, 1 - momentum)
         direction = (1 - momentum) * gradient + momentum * mean if nesterov else mean
