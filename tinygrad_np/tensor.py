@@ -13,7 +13,6 @@ import inspect
 import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cached_property, wraps
 from operator import attrgetter, getitem, iadd, setitem
@@ -21,8 +20,11 @@ from typing import Any, NoReturn, Protocol, TypeAlias, final
 
 import numpy as np
 
+from ._contexts import StepDecorator
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of
+from ._messages import Hints, add_note, of_keyword, raise_explained
+from ._messages import kind as _kind
 
 Function: TypeAlias = Callable[..., Any]
 registry: "dict[Function, Primitive | Composite | Constant]" = {}
@@ -52,8 +54,8 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
     observer = _observer
     try:
         data = function(*arrays, **kwargs) if observer is None else observer.run(function, args, arrays, kwargs)
-    except (ValueError, TypeError, IndexError) as error:
-        raise _explained(error, operation.name, arrays) from error
+    except Exception as error:
+        raise_explained(error, operation.name, arrays, {} if operation.is_internal else kwargs)
     if operation.saves:
         data, kwargs["saved"] = data
     if requires_grad is None:
@@ -107,10 +109,11 @@ _pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad t
 _serials = itertools.count()
 
 
-class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
-    """Record no graph in this thread: `with no_grad():`, or `@no_grad()` on a function.
+class no_grad(StepDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
+    """Record no graph in this thread or task: `with no_grad():`, or `@no_grad()` on a function, generator or coroutine.
 
-    Inside a generator it also holds for the caller's code until the generator goes on, as every `with` does.
+    As a decorator it holds for the steps of a generator or coroutine only. `with no_grad():` inside one also holds for
+    the caller's code until it goes on, as every `with` does.
 
     >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
@@ -118,11 +121,15 @@ class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named
     False
     """
 
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)  # @no_grad without parentheses
+
     def __enter__(self) -> None:
         _pauses.set(_pauses.get() + 1)
 
     def __exit__(self, *error: object) -> None:
-        _pauses.set(_pauses.get() - 1)  # counted, so that generators may leave in any order
+        # Counted, so that generators may leave in any order. One that another task closes was not entered here.
+        _pauses.set(max(0, _pauses.get() - 1))
 
 
 def _refuse_gradients(operation: "Primitive", args: Sequence[Any]) -> None:
@@ -155,22 +162,6 @@ def _plain(a: Any, name: str) -> Any:
             return array
     kind = f"array of {a.dtype}" if type(a) is _ndarray else type(a).__name__
     raise TypeError(f"{name} of a Tensor takes arrays of real numbers or booleans, and numbers, but no {kind}")
-
-
-def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
-    """An error of the same kind that names the operation and what it was given."""
-    given = ", ".join(_kind(a) if isinstance(a, np.ndarray) else f"{a!r:.60}" for a in arrays)
-    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
-    reason = str(error).removeprefix(f"{name}: ")  # the package's own checks name the operation, too
-    explained = next(kind for kind in kinds if isinstance(error, kind))(f"{name} of {given}: {reason}")
-    for note in getattr(error, "__notes__", ()):
-        explained.add_note(note)
-    return explained
-
-
-def _kind(array: Any) -> str:
-    """The dtype and the shape, as messages give them: `float32[2, 3]`."""
-    return f"{array.dtype}{list(array.shape)}"
 
 
 # --- writes: versions belong to memory -------------------------------------------------------------------------------
@@ -269,7 +260,7 @@ def _backward_pass(
                         gradients[key] = gradients[key] + part
                         summed.add(key)
         except Exception as error:
-            error.add_note(f"in the backward pass of {operation.name}, argument {i}")
+            add_note(error, f"in the backward pass of {operation.name}, argument {i}")
             raise
         if not retain_graph:
             output._node = operation.freed  # so activations are freed as the pass goes on
@@ -366,7 +357,7 @@ def _joint(
         if len(parts) != len(args):
             raise TypeError(f"the joint vjp returned {len(parts)} gradients, expected one for each of {len(args)}")
     except Exception as error:
-        error.add_note(f"in the backward pass of {operation.name}")
+        add_note(error, f"in the backward pass of {operation.name}")
         raise
     return parts
 
@@ -512,6 +503,7 @@ def primitive(
     *vjps: Function | None,
     joint: Function | None = None,
     reads: Sequence[str] | None = None,
+    name: str | None = None,
     cases: Any = (),
 ) -> Function:
     """Make a function on ndarrays differentiable, and return it as a function on Tensors.
@@ -531,6 +523,7 @@ def primitive(
         reads: for `debug.guard`, what the gradient of each argument reads: the names of those parameters among `y` and
             the inputs whose elements it depends on, separated by spaces, as `("b", "a")` for a * b. Arguments left out
             at the end read nothing. By default each may read all.
+        name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
     The backward pass sums the gradient over broadcast axes and gives it the argument's dtype, so a vjp need not.
@@ -551,7 +544,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, cases))
+    _register(Primitive(function, vjps, joint, reads, cases, name))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -560,10 +553,8 @@ def primitive(
     return call
 
 
-def differentiable(
-    *vjps: Function | None, joint: Function | None = None, reads: Sequence[str] | None = None, cases: Any = ()
-) -> Callable[[Function], Function]:
-    """`primitive` as a decorator: the gradient stands above the forward.
+def differentiable(*vjps: Function | None, **options: Any) -> Callable[[Function], Function]:
+    """`primitive` as a decorator, with the same options: the gradient stands above the forward.
 
     >>> @differentiable(lambda g, y, x: 3 * g * x * x)
     ... def cube(x):
@@ -571,14 +562,14 @@ def differentiable(
     >>> cube(Tensor([1.0, 2.0]))
     Tensor([1., 8.], dtype=float32)
     """
-    return lambda function: primitive(function, *vjps, joint=joint, reads=reads, cases=cases)
+    return lambda function: primitive(function, *vjps, **options)
 
 
-def composite(function: Function, cases: Any = ()) -> Callable[[Function], Function]:
+def composite(function: Function, cases: Any = (), name: str | None = None) -> Callable[[Function], Function]:
     """A decorator: the NumPy `function`, given Tensors, is what the decorated function of Tensors computes."""
 
     def register(implementation: Function) -> Function:
-        _register(Composite(function, implementation, cases))
+        _register(Composite(function, implementation, cases, name))
         return implementation
 
     return register
@@ -615,9 +606,11 @@ class Primitive:
         joint: Function | None,
         reads: Sequence[str] | None,
         cases: Any,
+        name: str | None,
     ) -> None:
         self.function, self.joint, self.cases = function, joint, cases
-        self.name = name = name_of(function)
+        self.is_internal = name is not None  # its keywords are not those that its user gave
+        self.name = name = name or name_of(function)
         given = [vjp for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):
             raise TypeError(f"{name} needs a vjp for each of its arguments, or one for all of them in joint=")
@@ -652,7 +645,11 @@ class Primitive:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
         countable = self.arity is not None and not isinstance(self.function, np.ufunc)
         if countable and (len(args) != self.arity or not kwargs.keys() <= self.keywords):
-            given = dict(self.signature.bind(*args, **kwargs).arguments)
+            try:
+                given = dict(self.signature.bind(*args, **kwargs).arguments)
+            except TypeError as error:
+                hints = [of_keyword(name, self.keywords) for name in kwargs.keys() - self.signature.parameters.keys()]
+                raise TypeError(f"{self.name} of a Tensor: {error}{''.join(hints)}") from None
             names = list(self.signature.parameters)[: self.arity]
             if missing := [name for name in names if name not in given]:
                 raise TypeError(f"{self.name} of a Tensor needs its argument {missing[0]!r}")
@@ -662,7 +659,10 @@ class Primitive:
         for name, value in kwargs.items():
             if name not in self.keywords:
                 supported = ", ".join(sorted(self.keywords)) or "none"
-                raise TypeError(f"{self.name} of a Tensor does not support {name}=; keywords supported: {supported}")
+                hint = of_keyword(name, self.keywords)
+                raise TypeError(
+                    f"{self.name} of a Tensor does not support {name}={hint}; keywords supported: {supported}"
+                )
             if type(value) is Tensor:
                 raise TypeError(f"{self.name} is not differentiable in {name}=: pass the Tensor's .data")
         return args, kwargs
@@ -671,9 +671,9 @@ class Primitive:
 class Composite:
     """A function made of other operations: its implementation runs on Tensors as it stands and needs no vjp."""
 
-    def __init__(self, function: Function, implementation: Function, cases: Any) -> None:
+    def __init__(self, function: Function, implementation: Function, cases: Any, name: str | None) -> None:
         self.function, self.implementation, self.cases = function, implementation, cases
-        self.name = name_of(function)
+        self.name = name or name_of(function)
 
     @cached_property
     def keywords(self) -> set[str]:
@@ -681,9 +681,16 @@ class Composite:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if unsupported := sorted(kwargs.keys() - self.keywords):
-            supported = ", ".join(sorted(self.keywords))
-            raise TypeError(f"{self.name} of a Tensor does not support {unsupported[0]}=; supported: {supported}")
-        return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
+            name, supported = unsupported[0], ", ".join(sorted(self.keywords))
+            hint = of_keyword(name, self.keywords)
+            raise TypeError(f"{self.name} of a Tensor does not support {name}={hint}; supported: {supported}")
+        try:
+            return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            reason = str(error).partition("() ")[2]  # Python's own: the call has too few or too many arguments
+            raise TypeError(f"{self.name} of a Tensor {reason}") from None
 
 
 class Constant:
@@ -703,7 +710,7 @@ def name_of(function: Function) -> str:
     """The name as it is written after `np.`: `sum`, `add.reduce`, `linalg.inv`."""
     ufunc = getattr(function, "__self__", None)
     name = f"{ufunc.__name__}.{function.__name__}" if isinstance(ufunc, np.ufunc) else function.__name__
-    module = function.__module__ or ""
+    module = getattr(function, "__module__", None) or ""  # ufuncs outside of NumPy have none
     return f"{module.removeprefix('numpy.')}.{name}" if module.startswith("numpy.") else name
 
 
@@ -784,8 +791,8 @@ def _in_place(function: np.ufunc, sign: str) -> Any:
         array = _arrays(other)
         try:
             function(self._data, array, out=self._data, casting="same_kind")
-        except (ValueError, TypeError) as error:
-            raise _explained(error, f"{function.__name__} in place", [self._data, array]) from error
+        except Exception as error:
+            raise_explained(error, f"{function.__name__} in place", [self._data, array], {})
         self._changed()
         return self
 
@@ -793,7 +800,7 @@ def _in_place(function: np.ufunc, sign: str) -> Any:
 
 
 @final
-class Tensor:
+class Tensor(Hints):
     """An ndarray, in `.data`, with respect to which functions of it can be differentiated.
 
     Args:
@@ -832,6 +839,11 @@ class Tensor:
     _node: Any
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: "np.typing.DTypeLike | None" = None) -> None:
+        if type(requires_grad) is not bool and not isinstance(requires_grad, np.bool_):
+            raise TypeError(
+                f"requires_grad must be True or False, not {requires_grad!r:.80};"
+                " several numbers are one list, as in Tensor([2, 3]), and a dtype is given by name, as dtype="
+            )
         if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
             raise TypeError(f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()")
         array = np.asarray(data, dtype)
@@ -1064,6 +1076,8 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a 0-d Tensor has no len() and no elements to iterate over; item() is its number")
         return len(self._data)
 
     def __iter__(self) -> "Iterator[Tensor]":
@@ -1073,10 +1087,18 @@ class Tensor:
         return bool(self._data)
 
     def __float__(self) -> float:
-        return float(self.__array__().item())  # refuses what requires a gradient; item() is the explicit way
+        return float(self._number("float"))
 
     def __int__(self) -> int:
-        return int(self.__array__().item())
+        return int(self._number("int"))
+
+    def _number(self, name: str) -> Any:
+        if self.size != 1:
+            raise TypeError(
+                f"{name}() and the functions of `math` take one number, not a Tensor of shape {self.shape};"
+                " NumPy's functions take Tensors: np.exp(x)"
+            )
+        return self.__array__().item()  # refuses what requires a gradient; item() is the explicit way
 
     def __reduce__(self) -> Any:
         """Copies and pickles are new leaves, without `.grad`: the order of creation means nothing elsewhere."""
@@ -1125,6 +1147,14 @@ class Tensor:
     trace = _method(np.trace)
     var = _method(np.var)
 
+    def flatten(self, order: str = "C") -> "Tensor":
+        """All elements along one axis, as `np.ravel`."""
+        return apply(np.ravel, self, order=order)
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers, in nested lists; of a Tensor of shape () the number."""
+        return self._data.tolist()
+
     def reshape(self, *shape: Any, **kwargs: Any) -> "Tensor":
         """`t.reshape(2, 3)` or `t.reshape((2, 3))`, as `np.reshape(t, (2, 3))`."""
         return apply(np.reshape, self, shape=shape[0] if len(shape) == 1 else shape, **kwargs)
@@ -1136,6 +1166,11 @@ class Tensor:
     # NumPy's protocols: np.exp(t), np.concatenate([t, u]), ndarray + t.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(out, np.ndarray) for out in kwargs.get("out", ())):
+            raise TypeError(
+                f"{ufunc.__name__} of a Tensor does not support out=, nor `array += tensor` and its like, which write"
+                " into an array: write array += tensor.data, or w.data -= lr * w.grad.data"
+            )
         return _dispatch(ufunc if method == "__call__" else getattr(ufunc, method), args, kwargs)
 
     def __array_function__(
@@ -1147,7 +1182,10 @@ class Tensor:
 
     def __array__(self, dtype: "np.typing.DTypeLike | None" = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
-            raise TypeError("a Tensor that requires a gradient becomes no array or number unasked: see .data, .item()")
+            raise TypeError(
+                "a Tensor that requires a gradient becomes no array or number unasked: see .data, .item(); with its"
+                " gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y])"
+            )
         return np.array(self._data, dtype, copy=copy)
 
 

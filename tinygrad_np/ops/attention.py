@@ -25,6 +25,7 @@ from .cases import CONDITION, REAL, Case, Domain
         Case("n M K, M K", domains=(REAL, CONDITION)),
         Case("M K, K", domains=(REAL, CONDITION)),
     ],
+    name="scaled_dot_product_attention",
 )
 def _masked_softmax(scores: Array, mask: Any) -> Array:
     """Softmax over the unmasked elements of the last axis; zeros where all are masked."""

@@ -238,6 +238,7 @@ primitive(
     lambda g, y, x, low, high: keep(g, (x < low) & (low <= high)),
     lambda g, y, x, low, high: keep(g, np.maximum(x, low) > high),
     cases=[Case("*, *, *"), Case("*", args=(-1, 1))],
+    name="clip",
 )
 def _clip(x: Array, low: Array, high: Array) -> Array:
     return np.clip(x, low, high)

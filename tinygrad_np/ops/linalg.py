@@ -69,6 +69,7 @@ def _solve_back(g: Any, y: Any, a: Any, needed: tuple[bool, ...]) -> tuple[Any, 
     joint=lambda g, y, a, b, *, needed: _solve_back(g, y, a, needed),
     reads=("y a", "a"),
     cases=[Case("3 3, 3 2", prepare=lambda a, b: (_regular(a), b))],
+    name="linalg.solve",
 )
 def _solve(a: Array, b: Array) -> Array:
     return np.linalg.solve(a, b)
@@ -151,6 +152,7 @@ primitive(
 @differentiable(
     lambda g, y, x: g[1, ..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x)),
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
+    name="linalg.slogdet",
 )
 def _slogdet(x: Array) -> Array:
     """The sign and log(abs(det(x))), (2, ...)."""
@@ -208,7 +210,9 @@ def _eigh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
     return _of_triangle((v * gw + v @ rotation) @ _t(v), UPLO.upper() == "L")
 
 
-@differentiable(_eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")])
+@differentiable(
+    _eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")], name="linalg.eigh"
+)
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
     w, v = np.linalg.eigh(x, UPLO)
@@ -260,7 +264,7 @@ def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     return gx
 
 
-@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square))
+@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square), name="linalg.svd")
 def _svd(x: Array) -> Array:
     """U, S and V, one above the other, (..., m + 1 + n, k), where k is the smaller of m and n."""
     u, s, vh = np.linalg.svd(x, full_matrices=False)
@@ -307,7 +311,7 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     return _t(np.linalg.solve(r, _t(gq + q @ symmetric)))
 
 
-@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"))
+@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"), name="linalg.qr")
 def _qr(x: Array) -> Array:
     """Q above R, (..., m + n, n)."""
     return np.concatenate(np.linalg.qr(x), axis=-2)
@@ -330,6 +334,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         restore(g, x, axis, keepdims) * x / restore(np.where(y == 0, 1, y), x, axis, keepdims)
     ),
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
+    name="linalg.norm",
 )
 def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.asarray(np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)))

@@ -266,7 +266,9 @@ def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
     return _reduced("l1_loss", np.abs(predictions - _checked_targets("l1_loss", predictions, targets)), reduction)
 
 
-@differentiable(lambda g, y, x, *, delta: g * np.clip(x, -delta, delta), cases=each("*", delta=(0.5, 2.0)))
+@differentiable(
+    lambda g, y, x, *, delta: g * np.clip(x, -delta, delta), cases=each("*", delta=(0.5, 2.0)), name="huber_loss"
+)
 def _huber(x: Array, delta: float) -> Array:
     within = np.clip(x, -delta, delta)
     return np.asarray(within * (x - 0.5 * within))
@@ -299,6 +301,7 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
     lambda g, y, x, positive, negative: g * softplus(-x),
     lambda g, y, x, positive, negative: g * softplus(x),
     cases=[Case("*, *, *")],
+    name="binary_cross_entropy_with_logits",
 )
 def _binary_cross_entropy(x: Array, positive: Array, negative: Array) -> Array:
     """-positive * log(sigmoid(x)) - negative * log(1 - sigmoid(x)), without overflow or cancellation."""
@@ -342,7 +345,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(name, _binary_cross_entropy(logits, positive, negative), reduction)
 
 
-@differentiable(lambda g, y, x: g * (np.log(x) + 1), cases=[Case("*", domains=(POSITIVE,))])
+@differentiable(lambda g, y, x: g * (np.log(x) + 1), cases=[Case("*", domains=(POSITIVE,))], name="kl_div")
 def _times_log(x: Array) -> Array:
     """x * log(x), with its limit 0 at 0, where the gradient is minus infinity."""
     return np.asarray(x * np.log(np.where(x == 0, 1, x)))

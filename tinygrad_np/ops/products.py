@@ -285,6 +285,7 @@ def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output
         _einsum_gradient(i, g, arrays, terms, output, optimize) if need else None for i, need in enumerate(needed)
     ],
     cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
+    name="einsum",
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
     return np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays, optimize=optimize))
@@ -369,6 +370,7 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
     lambda g, y, a, v: np.correlate(g, v, "valid"),
     lambda g, y, a, v: np.correlate(g, a, "valid"),
     cases=[Case("N, M")],
+    name="convolve",
 )
 def _convolve(a: Array, v: Array) -> Array:
     return np.convolve(a, v)

@@ -242,7 +242,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
 # --- sinc ------------------------------------------------------------------------------------------------------------
 
 
-@differentiable(lambda g, y, x, *, order: g * _sinc(x, order=order + 1), cases=each("*", order=(0, 1, 4)))
+@differentiable(lambda g, y, x, *, order: g * _sinc(x, order=order + 1), cases=each("*", order=(0, 1, 4)), name="sinc")
 def _sinc(x: Array, order: int) -> Array:
     """The derivative of the given order of sinc(x) = sin(u) / u, u = pi * x: a power series near 0, else a recursion.
 

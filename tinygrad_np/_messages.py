@@ -1,0 +1,253 @@
+"""What error messages say: what an operation was given, and what to write instead.
+
+The names of PyTorch, Keras and ndarray that do not exist here are data, and one test tries all of them: `code` in
+backticks runs, where `x` is a Tensor.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import wraps
+from typing import Any, NoReturn
+
+import numpy as np
+
+# Names that a Tensor does not have. NumPy's functions and ndarray's other attributes are added below.
+ATTRIBUTES: dict[str, str] = {
+    "numpy": "write `x.data`",
+    "cpu": "everything runs on the CPU; leave it out",
+    "cuda": "everything runs on the CPU; leave it out",
+    "device": "everything runs on the CPU; leave it out",
+    "to": "everything runs on the CPU; for another dtype write `x.astype(np.float64)`",
+    "type": "write `x.dtype` or `x.astype(np.float64)`",
+    "float": "write `x.astype(np.float32)`",
+    "double": "write `x.astype(np.float64)`",
+    "half": "write `x.astype(np.float16)`",
+    "long": "write `x.data.astype(np.int64)`",
+    "int": "write `x.data.astype(np.int64)`",
+    "bool": "write `x.data.astype(bool)`",
+    "view": "write `x.reshape(-1)`",
+    "view_as": "write `x.reshape(x.shape)`",
+    "contiguous": "memory is laid out by NumPy; leave it out",
+    "dim": "write `x.ndim`",
+    "numel": "write `x.size`",
+    "permute": "write `x.transpose(1, 0)`",
+    "t": "write `x.T`",
+    "mT": "write `np.swapaxes(x, -1, -2)`",
+    "mm": "write `x @ x`",
+    "bmm": "write `x @ x`",
+    "mv": "write `x @ x`",
+    "matmul": "write `x @ x`",
+    "unsqueeze": "write `np.expand_dims(x, 0)`",
+    "expand": "write `np.broadcast_to(x, (2, *x.shape))`",
+    "masked_fill": "write `np.where(x > 0, x, 0)`",
+    "gather": "write `np.take_along_axis(x, np.argsort(x.data, axis=1), axis=1)`",
+    "norm": "write `np.linalg.norm(x)`",
+    "det": "write `np.linalg.det(x)`",
+    "inverse": "write `np.linalg.inv(x)`",
+    "abs": "write `np.abs(x)`",
+    "pow": "write `x ** 2`",
+    "add": "write `x + 1`",
+    "sub": "write `x - 1`",
+    "mul": "write `x * 2`",
+    "div": "write `x / 2`",
+    "neg": "write `-x`",
+    "rsqrt": "write `1 / np.sqrt(x)`",
+    "clamp": "write `np.clip(x, 0, 1)`",
+    "eq": "write `x == 0`",
+    "clone": "write `x.copy()`",
+    "detach_": "write `x.detach()`",
+    "requires_grad_": "write `x.requires_grad = True`",
+    "is_cuda": "everything runs on the CPU; leave it out",
+    "grad_fn": "see `x.is_leaf`, and viz for the graph",
+    "retain_grad": "for the gradient of a computed Tensor write grad(loss, x)",
+    "register_hook": "for the gradient of a computed Tensor write grad(loss, x)",
+    "zero_": "write `x.data = np.zeros_like(x.data)`",
+    "fill_": "write `x.data = np.full_like(x.data, 1)`",
+    "copy_": "write `x.data = x.data.copy()`",
+    "add_": "under no_grad() write x += step",
+    "sub_": "under no_grad() write x -= step",
+    "mul_": "under no_grad() write x *= factor",
+    "relu": "write relu(x), from tinygrad_np",
+    "sigmoid": "write sigmoid(x), from tinygrad_np",
+    "softmax": "write softmax(x), from tinygrad_np",
+    "log_softmax": "write log_softmax(x), from tinygrad_np",
+    "logsumexp": "write logsumexp(x), from tinygrad_np",
+    "erf": "write erf(x), from tinygrad_np",
+    "sort": "write `np.sort(x)`",
+    "partition": "write `np.partition(x, 1)`",
+    "fill": "write `x.data = np.full_like(x.data, 1)`",
+    "resize": "write `x.reshape(-1)`",
+    "concatenate": "write `np.concatenate([x, x])`",
+    "stack": "write `np.stack([x, x])`",
+    "vstack": "write `np.vstack([x, x])`",
+    "hstack": "write `np.hstack([x, x])`",
+    "zeros": "write `Tensor(np.zeros((2, 3)))`",
+    "ones": "write `Tensor(np.ones((2, 3)))`",
+    "full": "write `Tensor(np.full((2, 3), 1.0))`",
+    "empty": "write `Tensor(np.empty((2, 3)))`",
+    "eye": "write `Tensor(np.eye(3))`",
+    "arange": "write `Tensor(np.arange(3.0))`",
+    "linspace": "write `Tensor(np.linspace(0, 1, 3))`",
+    "rand": "write `Tensor(np.random.default_rng(0).random((2, 3)))`",
+    "randn": "write `Tensor(np.random.default_rng(0).normal(size=(2, 3)))`",
+    "from_numpy": "write `Tensor(np.zeros(3))`",
+}
+
+# Keywords, each with those that may be meant; one of them is named where the function has it.
+KEYWORDS: dict[str, tuple[str, ...]] = {
+    "dim": ("axis", "axes", "axis1"),
+    "dims": ("axes", "axis", "shape"),
+    "keepdim": ("keepdims",),
+    "start_dim": ("start_axis",),
+    "end_dim": ("end_axis",),
+    "unbiased": ("ddof",),
+    "correction": ("ddof",),
+    "learning_rate": ("lr",),
+    "params": ("parameters",),
+    "rate": ("p",),
+    "epsilon": ("eps",),
+    "beta_1": ("betas",),
+    "beta_2": ("betas",),
+    "units": ("out_features",),
+    "filters": ("out_channels",),
+    "seed": ("rng",),
+    "generator": ("rng",),
+    "random_state": ("rng",),
+    "size_average": ("reduction",),
+    "attn_mask": ("mask", "attn_mask"),
+}
+NEEDLESS = {"inplace", "device"}
+# Arguments that cannot be left out, as they are usually given.
+ARGUMENTS = {"rng": "rng=np.random.default_rng(0)", "parameters": "model.parameters()"}
+
+
+def of_keyword(name: str, supported: Iterable[str]) -> str:
+    """What to write for an unknown keyword, as the end of a message: "; write axis=", or nothing.
+
+    >>> of_keyword("dim", ["a", "axis"])
+    '; write axis='
+    """
+    if name in NEEDLESS:
+        return "; leave it out"
+    meant = [other for other in KEYWORDS.get(name, ()) if other in supported]
+    return f"; write {meant[0]}=" if meant else ""
+
+
+def with_hints(function: Callable[..., Any], otherwise: str) -> Callable[..., Any]:
+    """A method whose errors about the arguments that it is called with say what to write.
+
+    Args:
+        function: a method; of a constructor the class is named.
+        otherwise: what to say where no name of an argument explains the error, but a positional argument too many, or
+            an array in the place of a number.
+    """
+
+    @wraps(function)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except (TypeError, ValueError) as error:
+            at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
+            given_arrays = any(hasattr(a, "__array__") for a in args)
+            if type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays):
+                raise
+            hint = _of_arguments(inspect.signature(function).parameters, args, kwargs)
+            name = re.sub(r"^\S*__init__\(\)", f"{type(self).__name__}()", str(error))
+            raise type(error)(f"{name}{hint or f'; {otherwise}'}") from None
+
+    return call
+
+
+def _of_arguments(parameters: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    for name in kwargs:
+        if name not in parameters:
+            return of_keyword(name, parameters)
+    names = list(parameters)[1:]  # without self
+    for name in names[len(args) :]:
+        if name in ARGUMENTS and name not in kwargs and parameters[name].default is inspect.Parameter.empty:
+            return f"; add {ARGUMENTS[name]}"
+    return ""
+
+
+# Classes of errors that hold nothing but a message.
+MESSAGE_ONLY = {
+    *(ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError, FloatingPointError, RuntimeError),
+    *(np.linalg.LinAlgError, np.exceptions.AxisError),
+}
+
+
+def kind(array: Any) -> str:
+    """The dtype and the shape of an array or Tensor, as messages give them: `float32[2, 3]`."""
+    return f"{array.dtype}{list(array.shape)}"
+
+
+def shown(value: Any) -> str:
+    """A value in a message: an array by its dtype and shape, anything else by the beginning of its repr."""
+    return kind(value) if hasattr(value, "dtype") and getattr(value, "shape", None) else f"{value!r:.60}"
+
+
+def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: Mapping[str, Any]) -> NoReturn:
+    """Raise an error that names the operation and what it was given, and has the class of the error that it raised.
+
+    Where that may hold more than a message, it is raised itself, with a note.
+    """
+    given = [*map(shown, arrays), *(f"{keyword}={shown(value)}" for keyword, value in kwargs.items())]
+    what = f"{name} of {', '.join(given)}"
+    private = "numpy._core."  # NumPy's own subclasses of TypeError for what a ufunc cannot do
+    kind_of_error: type = next(k for k in type(error).__mro__ if not k.__module__.startswith(private))
+    if kind_of_error not in MESSAGE_ONLY:
+        add_note(error, f"in {what}")
+        raise error
+    reason = str(error)
+    for known in (name, name.rpartition(".")[2]):  # the package's own checks, and NumPy's, name the operation too
+        reason = reason.removeprefix(f"{known}: ")
+    explained = kind_of_error(f"{what}: {reason}")
+    for note in getattr(error, "__notes__", ()):
+        explained.add_note(note)
+    raise explained from error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an error, unless its class does not let it: then the error itself is worth more than the note."""
+    with suppress(Exception):
+        error.add_note(note)
+
+
+class _Absent:
+    """An attribute that does not exist, of a class or its instances. Reading it raises an AttributeError with a hint.
+
+    A `__getattr__` would make every access to a slot four times as slow: 27 against 7 ns in Python 3.11.
+    """
+
+    def __init__(self, name: str, hint: str) -> None:
+        self.name, self.__doc__ = name, f"Does not exist: {hint}."
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        hint = str(self.__doc__).removeprefix("Does not exist: ").removesuffix(".")
+        raise AttributeError(f"a Tensor has no {self.name}: {hint}", name=self.name, obj=instance)
+
+
+def _hints() -> dict[str, str]:
+    functions = {
+        name: f"write `np.{name}(x)`" if isinstance(value, np.ufunc) and value.nin == 1 else f"write np.{name}(x, ...)"
+        for name, value in vars(np).items()
+        if isinstance(value, np.ufunc | type(np.sum)) and not name.startswith("_")
+    }
+    data = {name: f"write `x.data.{name}`" for name in dir(np.ndarray) if not name.startswith("_")}
+    return functions | data | ATTRIBUTES
+
+
+class Hints:
+    """Base class of `Tensor`: the names that it does not have."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        for name, hint in _hints().items():
+            if name not in vars(cls):
+                setattr(Hints, name, _Absent(name, hint))
+
+    def __dir__(self) -> list[str]:
+        return [name for name in object.__dir__(self) if name not in vars(Hints) or name.startswith("_")]
