@@ -135,29 +135,33 @@ def of_keyword(name: str, supported: Iterable[str]) -> str:
     return f"; write {meant[0]}=" if meant else ""
 
 
-def with_hints(function: Callable[..., Any], otherwise: str) -> Callable[..., Any]:
-    """A method whose errors about the arguments that it is called with say what to write.
+def with_hints(otherwise: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a method so that errors about the arguments that it is called with say what to write.
 
     Args:
-        function: a method; of a constructor the class is named.
         otherwise: what to say where no name of an argument explains the error, but a positional argument too many, or
             an array in the place of a number.
     """
 
-    @wraps(function)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(self, *args, **kwargs)
-        except (TypeError, ValueError) as error:
-            at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
-            given_arrays = any(hasattr(a, "__array__") for a in args)
-            if type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays):
-                raise
-            hint = _of_arguments(inspect.signature(function).parameters, args, kwargs)
-            name = re.sub(r"^\S*__init__\(\)", f"{type(self).__name__}()", str(error))
-            raise type(error)(f"{name}{hint or f'; {otherwise}'}") from None
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(self, *args, **kwargs)
+            except (TypeError, ValueError) as error:
+                at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
+                given_arrays = any(hasattr(a, "__array__") for a in args)
+                if type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays):
+                    raise
+                hint = _of_arguments(inspect.signature(function).parameters, args, kwargs)
+                if not hint and (given_arrays or "positional argument" in str(error)) and "missing" not in str(error):
+                    hint = f"; {otherwise}"
+                name = re.sub(r"^\S*__init__\(\)", f"{type(self).__name__}()", str(error))
+                raise type(error)(f"{name}{hint}") from None
 
-    return call
+        return call
+
+    return decorate
 
 
 def _of_arguments(parameters: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .nn import Module
 from ._messages import kind as _kind
+from .nn import Module
 from .tensor import Tensor, _ancestors, grad
 
 HEAD = """digraph {
