@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, NoReturn
 
 import numpy as np
@@ -135,12 +135,21 @@ def of_keyword(name: str, supported: Iterable[str]) -> str:
     return f"; write {meant[0]}=" if meant else ""
 
 
+def of_function(name: str) -> str:
+    """What to write for a function that this package does not have, as the end of a message.
+
+    >>> of_function("exp")
+    '; write np.exp'
+    """
+    return f"; write np.{name}" if callable(vars(np).get(name)) else ""
+
+
 def with_hints(otherwise: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a method so that errors about the arguments that it is called with say what to write.
 
     Args:
         otherwise: what to say where no name of an argument explains the error, but a positional argument too many, or
-            an array in the place of a number.
+            an array in the place of a number. "{name}" in it is the name of the class.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,11 +160,11 @@ def with_hints(otherwise: str) -> Callable[[Callable[..., Any]], Callable[..., A
             except (TypeError, ValueError) as error:
                 at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
                 given_arrays = any(hasattr(a, "__array__") for a in args)
-                if type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays):
+                if type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays) or ";" in str(error):
                     raise
                 hint = _of_arguments(inspect.signature(function).parameters, args, kwargs)
                 if not hint and (given_arrays or "positional argument" in str(error)) and "missing" not in str(error):
-                    hint = f"; {otherwise}"
+                    hint = f"; {otherwise.format(name=type(self).__name__)}"
                 name = re.sub(r"^\S*__init__\(\)", f"{type(self).__name__}()", str(error))
                 raise type(error)(f"{name}{hint}") from None
 
@@ -217,6 +226,25 @@ def add_note(error: BaseException, note: str) -> None:
     """Add a note to an error, unless its class does not let it: then the error itself is worth more than the note."""
     with suppress(Exception):
         error.add_note(note)
+
+
+class needs_call:  # noqa: N801 - a decorator
+    """Decorate a method without arguments to say so where it stands without its call: `f"{loss.item:.3f}"`."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method, self.__doc__ = method, method.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self.method if instance is None else _Uncalled(self.method, instance)
+
+
+class _Uncalled(partial[Any]):
+    def _refuse(self, *_: Any) -> NoReturn:
+        name = self.func.__name__
+        raise TypeError(f"{name} is a method: write .{name}(), with the call")
+
+    __format__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __float__ = __int__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _refuse
 
 
 class _Absent:

@@ -65,17 +65,18 @@ def real(
     Traceback (most recent call last):
     ValueError: Dropout: p must be at least 0 and below 1, not 1.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        hint = f"; write {name}.item()" if hasattr(value, "item") and getattr(value, "size", 0) == 1 else ""
-        raise ValueError(f"{owner}: {name} must be a number, not {shown(value)}{hint}")
-    if at_least <= value <= at_most and above < value < below:
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if is_number and at_least <= value <= at_most and above < value < below:
         return float(value)
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     if math.isfinite(at_least) and math.isfinite(at_most):
         expected = f"from {at_least} to {at_most}"
     else:
         expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
-    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {value!r}")
+    hint = "" if is_number else ", which is no number"
+    if not is_number and hasattr(value, "item") and getattr(value, "size", 0) == 1:
+        hint += f"; write {name}.item()"
+    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {shown(value)}{hint}")
 
 
 def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
@@ -172,8 +173,9 @@ def real_array(owner: str, name: str, value: Any, dtype: Any) -> Any:
     TypeError: mse_loss: targets must be numbers, not <U3[1]
     """
     array = value if hasattr(value, "dtype") else np.asarray(value)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{owner}: {name} must be numbers, not {shown(array)}")
+    if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in "fiub":
+        kind = "a masked array" if isinstance(value, np.ma.MaskedArray) else shown(array if array.ndim else value)
+        raise TypeError(f"{owner}: {name} must be numbers, not {kind}")
     return np.asarray(array, dtype) if isinstance(array, np.ndarray | np.generic) else array
 
 

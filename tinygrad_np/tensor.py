@@ -23,7 +23,7 @@ import numpy as np
 from ._contexts import StepDecorator
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of
-from ._messages import Hints, add_note, of_keyword, raise_explained
+from ._messages import Hints, add_note, needs_call, of_keyword, raise_explained
 from ._messages import kind as _kind
 
 Function: TypeAlias = Callable[..., Any]
@@ -50,7 +50,7 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
         elif (a.dtype.kind in "fiub") if type(a) is _ndarray else type(a) in _PLAIN:
             arrays.append(a)
         else:
-            return apply(function, *(_plain(a, operation.name) for a in args), **kwargs)
+            return apply(function, *(_plain(a, operation, i) for i, a in enumerate(args)), **kwargs)
     observer = _observer
     try:
         data = function(*arrays, **kwargs) if observer is None else observer.run(function, args, arrays, kwargs)
@@ -149,7 +149,7 @@ _ndarray = np.ndarray
 _PLAIN = {bool, int, float, slice, tuple, type(None), type(...)}
 
 
-def _plain(a: Any, name: str) -> Any:
+def _plain(a: Any, operation: "Primitive", i: int) -> Any:
     """An argument of another type as an array, if it is numbers. What would mean something else in a vjp is refused.
 
     A masked array loses its mask there, np.matrix multiplies differently, and complex numbers have no gradient here.
@@ -161,7 +161,10 @@ def _plain(a: Any, name: str) -> Any:
         if array.dtype.kind in "fiub":
             return array
     kind = f"array of {a.dtype}" if type(a) is _ndarray else type(a).__name__
-    raise TypeError(f"{name} of a Tensor takes arrays of real numbers or booleans, and numbers, but no {kind}")
+    name, argument = operation.name, f"argument {i}" if operation.arity is None else operation.names[i + 1]
+    raise TypeError(
+        f"{name} of a Tensor takes arrays of real numbers or booleans, and numbers, but no {kind} as {argument}"
+    )
 
 
 # --- writes: versions belong to memory -------------------------------------------------------------------------------
@@ -882,7 +885,9 @@ class Tensor(Hints):
         if isinstance(array, np.generic):  # what NumPy makes of 0-d arrays
             array = np.asarray(array)
         if type(array) is not _ndarray:
-            raise TypeError(f"data must be an ndarray, not {type(array).__name__}; of a Tensor, take its .data")
+            raise TypeError(
+                f"data must be an ndarray, not {type(array).__name__}; see np.full_like, and .data of a Tensor"
+            )
         if array.shape != self._data.shape:
             raise ValueError(f"data must keep the shape {self._data.shape}, not get {array.shape}; make a new Tensor")
         if array.dtype != self._data.dtype:
@@ -972,6 +977,7 @@ class Tensor(Hints):
         """The same array in a Tensor that no gradient flows through."""
         return Tensor(self._data)
 
+    @needs_call
     def item(self) -> Any:
         """The one element, as a Python number. Raises ValueError if there is not just one."""
         if self._data.size != 1:

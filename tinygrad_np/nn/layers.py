@@ -106,7 +106,7 @@ class Embedding(Layer):
         self.weight = Tensor(weight, requires_grad=True)
 
     def forward(self, indices: Any) -> Any:
-        indices = np.asarray(indices)
+        indices = indices.data if type(indices) is Tensor else np.asarray(indices)
         if indices.dtype.kind not in "iu":
             raise TypeError(f"Embedding takes integers, not {indices.dtype}")
         if indices.size and not 0 <= indices.min() <= indices.max() < self.num_embeddings:
@@ -131,7 +131,8 @@ class Flatten(Layer):
     """
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
-        self.start_axis, self.end_axis = start_axis, end_axis
+        self.start_axis = check.integer("Flatten", "start_axis", start_axis)
+        self.end_axis = check.integer("Flatten", "end_axis", end_axis)
 
     def forward(self, x: Any) -> Any:
         shape = np.shape(x)

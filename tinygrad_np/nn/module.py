@@ -209,7 +209,7 @@ class Module:
         return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
 
 
-LAYER_FIRST = "a layer is made first and called then: layer = nn.Linear(3, 2, rng=rng), y = layer(x)"
+LAYER_FIRST = "a layer is made first and called then: layer = nn.{name}(...), y = layer(x)"
 
 
 class Layer(Module):

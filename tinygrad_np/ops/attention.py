@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, differentiable
+from ..tensor import Array, Tensor, differentiable
 from .cases import CONDITION, REAL, Case, Domain
 
 # --- attention -------------------------------------------------------------------------------------------------------
@@ -52,9 +52,12 @@ def causal(queries: int, keys: int) -> Array:
 
 
 def boolean(owner: str, name: str, mask: Any) -> Array:
-    array = np.asarray(mask)
+    array = mask.data if type(mask) is Tensor else np.asarray(mask)
     if array.dtype != bool:
-        raise TypeError(f"{owner}: {name} must be boolean, True where attention is not allowed, not {array.dtype}")
+        raise TypeError(
+            f"{owner}: {name} must be boolean, True where attention is not allowed, not {array.dtype}; write"
+            f" {name} == 0 or {name} < 0, whichever means that"
+        )
     return array
 
 

@@ -256,6 +256,11 @@ def _check_ranks(name: str, x: Any, weight: Any, rank: int) -> None:
 
 def _check_convolution(name: str, x: Any, weight: Any, bias: Any, window: Window, groups: int) -> None:
     channels, out_channels = x.shape[1], weight.shape[0]
+    if min(channels, out_channels) < 1:
+        raise ValueError(
+            f"{name}: there must be at least one input and one output channel, but x has shape {x.shape} and the weight"
+            f" {weight.shape}"
+        )
     if x.dtype.kind != "f" or x.dtype != weight.dtype or (bias is not None and bias.dtype != x.dtype):
         given = f"{x.dtype} and {weight.dtype}" if bias is None else f"{x.dtype}, {weight.dtype} and {bias.dtype}"
         raise TypeError(f"{name}: x, weight and bias must have the same floating point dtype, not {given}")

@@ -1,5 +1,6 @@
 """Products of vectors, matrices and tensors: matmul, dot, einsum, 1-D convolution and related functions."""
 
+import math
 from functools import reduce
 from typing import Any
 
@@ -106,7 +107,11 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """
     fits = weight.ndim == 2 and x.ndim > 0 and x.shape[-1] == weight.shape[0]
     if not fits or (bias is not None and bias.shape != weight.shape[1:]):
-        raise ValueError("expected x of shape (..., in), weight of shape (in, out) and bias of shape (out,)")
+        hint = ""
+        if weight.ndim == 2 and x.ndim > 1 and weight.shape[0] in (x.size, math.prod(x.shape[1:])):
+            rows = "len(x)" if weight.shape[0] < x.size else "1"
+            hint = f"; of images write x.reshape({rows}, -1), or nn.Flatten() before the layer"
+        raise ValueError(f"expected x of shape (..., in), weight of shape (in, out) and bias of shape (out,){hint}")
     y: Array = _times(x, weight)
     if bias is None:
         return y
