@@ -160,7 +160,8 @@ def with_hints(otherwise: str) -> Callable[[Callable[..., Any]], Callable[..., A
             except (TypeError, ValueError) as error:
                 at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
                 given_arrays = any(hasattr(a, "__array__") for a in args)
-                if type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays) or ";" in str(error):
+                has_hint = ";" in str(error)  # of a check, or of the constructor of a base class
+                if has_hint or type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays):
                     raise
                 hint = _of_arguments(inspect.signature(function).parameters, args, kwargs)
                 if not hint and (given_arrays or "positional argument" in str(error)) and "missing" not in str(error):

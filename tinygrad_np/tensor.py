@@ -648,11 +648,13 @@ class Primitive:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
         countable = self.arity is not None and not isinstance(self.function, np.ufunc)
         if countable and (len(args) != self.arity or not kwargs.keys() <= self.keywords):
+            for name in kwargs.keys() - self.signature.parameters.keys():
+                hint = of_keyword(name, self.keywords)
+                raise TypeError(f"{self.name} of a Tensor: got an unexpected keyword argument {name!r}{hint}")
             try:
                 given = dict(self.signature.bind(*args, **kwargs).arguments)
             except TypeError as error:
-                hints = [of_keyword(name, self.keywords) for name in kwargs.keys() - self.signature.parameters.keys()]
-                raise TypeError(f"{self.name} of a Tensor: {error}{''.join(hints)}") from None
+                raise TypeError(f"{self.name} of a Tensor: {error}") from None
             names = list(self.signature.parameters)[: self.arity]
             if missing := [name for name in names if name not in given]:
                 raise TypeError(f"{self.name} of a Tensor needs its argument {missing[0]!r}")

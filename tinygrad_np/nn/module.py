@@ -31,7 +31,6 @@ SEQUENCES = (list, tuple, deque, UserList)
 MAPPINGS = (dict, UserDict, ChainMap, MappingProxyType)
 ATOMS = {bool, int, float, str, bytes, type(None), np.dtype, np.random.Generator}
 HIDING = (Set, ValuesView, np.ndarray, partial, MethodType)
-# Proxies come first: isinstance() asks what a proxy stands for, which may be gone.
 SKIPPED = (weakref.ProxyType, weakref.CallableProxyType, weakref.ref, type, ModuleType, FunctionType)
 DEPTH = 30  # of modules in modules that a repr shows
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
@@ -173,6 +172,9 @@ class Module:
 
     @_finite
     def __repr__(self) -> str:
+        return self._described()
+
+    def _described(self) -> str:
         parts = [
             f"{name}: {value.dtype}{list(value.shape)}" if isinstance(value, Tensor) else f"{name}: {value!r}"
             for name, value in _attributes(self).items()
@@ -240,7 +242,7 @@ class Layer(Module):
         if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values()) or not all(
             name in ("rng", "dtype") or hasattr(self, name) for name in parameters
         ):  # a subclass with arguments of its own
-            return super().__repr__()
+            return self._described()
         for name, parameter in parameters.items():
             if name in ("rng", "dtype"):
                 continue
@@ -326,7 +328,7 @@ def _contents(path: str, value: Any, seen: dict[int, Any]) -> Iterator[tuple[str
     stack = [iter([(path, value)])]
     while stack:
         for path, found in stack[-1]:  # noqa: B007
-            if type(found) not in ATOMS and not isinstance(found, SKIPPED) and id(found) not in seen:
+            if type(found) not in ATOMS and not issubclass(type(found), SKIPPED) and id(found) not in seen:
                 break
         else:
             stack.pop()
