@@ -323,6 +323,12 @@ class PlainSlots:
         self.held = held
 
 
+def object_array(x: Any) -> np.ndarray:
+    array = np.empty(2, object)
+    array[0] = x
+    return array
+
+
 FOUND: list[Callable[[Any], Any]] = [
     lambda x: [x],
     lambda x: (x,),
@@ -346,7 +352,7 @@ REFUSED: list[Callable[[Any], Any]] = [
     lambda x: Plain(x),
     lambda x: PlainSlots(x),
     lambda x: types.SimpleNamespace(a=x),
-    lambda x: np.array([x, None], object),
+    object_array,
     lambda x: functools.partial(max, x),
     lambda x: functools.partial(max, key=x),
 ]
@@ -392,6 +398,19 @@ def test_modules_and_tensors_in_any_nesting_are_found_or_refused(data: st.DataOb
             method(module)
     module.found = inner  # what is found elsewhere is not missed
     module.parameters()
+
+
+@pytest.mark.parametrize("wrap", REFUSED)
+@pytest.mark.parametrize("around", [*REFUSED[:2], lambda x: Plain([x]), object_array])
+@pytest.mark.parametrize("inner", [linear(), Tensor([1.0], requires_grad=True)])
+def test_what_hides_in_what_hides_is_refused(
+    inner: Any, around: Callable[[Any], Any], wrap: Callable[[Any], Any]
+) -> None:
+    hiding = wrap(inner)
+    if isinstance(hiding, Plain | types.SimpleNamespace | PlainSlots) or type(hiding).__hash__ is None:
+        around = lambda x: x  # of an object in an object nothing is promised  # noqa: E731
+    with pytest.raises(TypeError, match="where parameters"):
+        Holder(around(hiding)).parameters()
 
 
 def test_methods_of_modules_are_refused_as_layers() -> None:
