@@ -116,7 +116,7 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "generator": ("rng",),
     "random_state": ("rng",),
     "size_average": ("reduction",),
-    "attn_mask": ("mask", "attn_mask"),
+    "attn_mask": ("mask",),
 }
 NEEDLESS = {"inplace", "device"}
 # Arguments that cannot be left out, as they are usually given.
@@ -199,7 +199,12 @@ def kind(array: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value in a message: an array by its dtype and shape, anything else by the beginning of its repr."""
-    return kind(value) if hasattr(value, "dtype") and getattr(value, "shape", None) else f"{value!r:.60}"
+    if hasattr(value, "dtype") and getattr(value, "shape", None):
+        return kind(value)
+    try:
+        return f"{value!r:.60}"
+    except Exception:  # a repr that fails must not take the place of the error that is being explained
+        return f"a {type(value).__name__}"
 
 
 def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: Mapping[str, Any]) -> NoReturn:
@@ -207,7 +212,8 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
 
     Where that may hold more than a message, it is raised itself, with a note.
     """
-    given = [*map(shown, arrays), *(f"{keyword}={shown(value)}" for keyword, value in kwargs.items())]
+    given = [kind(a) if isinstance(a, np.ndarray) else shown(a) for a in arrays]
+    given += (f"{keyword}={shown(value)}" for keyword, value in kwargs.items())
     what = f"{name} of {', '.join(given)}"
     private = "numpy._core."  # NumPy's own subclasses of TypeError for what a ufunc cannot do
     kind_of_error: type = next(k for k in type(error).__mro__ if not k.__module__.startswith(private))

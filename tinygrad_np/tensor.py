@@ -888,7 +888,8 @@ class Tensor(Hints):
             array = np.asarray(array)
         if type(array) is not _ndarray:
             raise TypeError(
-                f"data must be an ndarray, not {type(array).__name__}; see np.full_like, and .data of a Tensor"
+                f"data must be an ndarray, not {type(array).__name__}; of a Tensor, take its .data, of a"
+                " number np.full_like(w.data, number)"
             )
         if array.shape != self._data.shape:
             raise ValueError(f"data must keep the shape {self._data.shape}, not get {array.shape}; make a new Tensor")

@@ -195,6 +195,19 @@ def test_an_error_that_is_only_a_message_names_the_operation_and_keeps_its_class
     assert caught.value.__notes__ == ["a note"]
 
 
+def test_a_repr_that_fails_does_not_take_the_place_of_an_error() -> None:
+    class Option:
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    @differentiable(lambda g, y, x, *, option=None: g)
+    def broken(x: np.ndarray, option: Any = None) -> np.ndarray:
+        raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match=r"^broken of float64\[1\], option=a Option: the reason$"):
+        broken(leaf([1.0]), option=Option())
+
+
 def test_errors_of_numpy_keep_their_class() -> None:
     with pytest.raises(np.linalg.LinAlgError, match=r"linalg.cholesky of float64\[2, 2\]: Matrix is not positive"):
         np.linalg.cholesky(leaf([[1.0, 2.0], [2.0, 1.0]]))
