@@ -25,20 +25,22 @@ PAGES = [README, *sorted((PACKAGE / "docs").glob("*.md"))]
 # What each part may import of the package; "" is the package itself, which imports all it likes.
 FLOORS = {
     "_machine": {"_machine"},
-    "_validation": {"_machine"},
     "_functions": set(),
-    "tensor": {"_machine", "_functions"},
+    "_messages": {"_functions"},
+    "_contexts": set(),
+    "_validation": {"_machine", "_messages"},
+    "tensor": {"_machine", "_functions", "_messages", "_contexts"},
     "ops": {"tensor", "_machine", "ops", "_validation"},
     "func": {"tensor"},
     "schedules": {"_validation"},
     "data": {"tensor", "_validation"},
     "serialization": {"tensor"},
-    "nn": {"tensor", "_machine", "ops", "nn", "_validation"},
-    "optim": {"tensor", "_machine", "_validation", "schedules"},
+    "nn": {"tensor", "_machine", "ops", "nn", "_messages", "_validation"},
+    "optim": {"tensor", "_machine", "_messages", "_validation", "schedules"},
     "checkpoint": {"tensor", "_validation", "serialization"},
-    "debug": {"tensor"},
+    "debug": {"tensor", "_messages"},
     "testing": {"tensor", "ops", "testing", "_functions"},
-    "viz": {"tensor", "nn"},
+    "viz": {"tensor", "nn", "_messages"},
     "__main__": {"__version__", "show_config"},
 }
 # The example of save() loads; one that registered a NumPy function would do so in every test that follows.

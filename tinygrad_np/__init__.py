@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._machine.openblas import fit_threads, get_num_threads, set_num_threads  # first: before NumPy is loaded
 from ._machine.tuning import show_config, tune
+from ._messages import of_function
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
 from .ops.losses import (
@@ -101,7 +102,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name in ("detect_anomaly", "guard"):
         return getattr(import_module(f"{__name__}.debug"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{of_function(name)}")
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,7 @@
-"""Functions that are registered: their names in messages, their parameters, and what to write instead of others."""
+"""Functions that are registered: their names, their parameters, and whether those of a vjp agree with them."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -102,32 +100,3 @@ def refuse_other_arguments(
 
 def _are_equal(a: Any, b: Any) -> bool:
     return a is b or (not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray) and bool(a == b))
-
-
-# --- functions that are not supported --------------------------------------------------------------------------------
-
-_ASSIGN = "a Tensor's elements are not assigned; see x.at[index].set(value), x.at[index].add(value) and np.where"
-_INSTEAD = {
-    "fft.*": "Fourier transforms have no gradient yet",
-    "linalg.eig*": "it is complex for a general matrix; np.linalg.eigh of a symmetric one is",
-    "apply_*": "functions of whole arrays are",
-    "piecewise": "np.where and np.select are",
-    "polyfit": "np.linalg.lstsq is",
-    "expit": "tinygrad_np.sigmoid is",
-    "erf": "tinygrad_np.erf is",
-    **dict.fromkeys(("put*", "place", "copyto", "fill_diagonal", "*.at"), _ASSIGN),
-}
-
-
-def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
-    """What to write instead of a function that is not supported, after a semicolon; "" if nothing is near."""
-    meant = next((text for pattern, text in _INSTEAD.items() if fnmatchcase(name, pattern)), "")
-    if not meant:
-        names = [name_of(near) for near in known if _is_numpys(near)]
-        cutoff = 0.84 if _is_numpys(function) else 1  # names of other libraries are alike by chance
-        meant = "".join(f"the nearest that is: np.{near}" for near in difflib.get_close_matches(name, names, 1, cutoff))
-    return f"; {meant}" if meant else ""
-
-
-def _is_numpys(function: Function) -> bool:
-    return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ._machine.arrays import Array
+from ._messages import shown
 
 
 def positive_integer(owner: str, name: str, value: Any) -> int:
@@ -26,7 +27,22 @@ def positive_integer(owner: str, name: str, value: Any) -> int:
     ValueError: Linear: in_features must be a positive integer, not 0
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{owner}: {name} must be a positive integer, not {value!r}")
+        raise ValueError(f"{owner}: {name} must be a positive integer, not {shown(value)}")
+    return int(value)
+
+
+def integer(owner: str, name: str, value: Any) -> int:
+    """An integer.
+
+    Raises:
+        ValueError: it is anything else.
+
+    >>> integer("Softmax", "axis", 1.0)
+    Traceback (most recent call last):
+    ValueError: Softmax: axis must be an integer, not 1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{owner}: {name} must be an integer, not {shown(value)}")
     return int(value)
 
 
@@ -49,15 +65,18 @@ def real(
     Traceback (most recent call last):
     ValueError: Dropout: p must be at least 0 and below 1, not 1.0
     """
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if number and at_least <= value <= at_most and above < value < below:
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if is_number and at_least <= value <= at_most and above < value < below:
         return float(value)
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     if math.isfinite(at_least) and math.isfinite(at_most):
         expected = f"from {at_least} to {at_most}"
     else:
         expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
-    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {value!r}")
+    hint = "" if is_number else ", which is no number"
+    if not is_number and hasattr(value, "item") and getattr(value, "size", 0) == 1:
+        hint += f"; write {name}.item()"
+    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {shown(value)}{hint}")
 
 
 def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
@@ -71,7 +90,7 @@ def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     ValueError: GELU: approximate must be 'none' or 'tanh', not 'erf'
     """
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{owner}: {name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+        raise ValueError(f"{owner}: {name} must be {' or '.join(map(repr, choices))}, not {shown(value)}")
     return value
 
 
@@ -96,10 +115,13 @@ def generator(owner: str, name: str, value: Any) -> "np.random.Generator":  # qu
 
     >>> generator("Linear", "rng", 0)
     Traceback (most recent call last):
-    TypeError: Linear: rng must be a np.random.Generator, not int
+    TypeError: Linear: rng must be a np.random.Generator, not int; write rng=np.random.default_rng(0)
     """
     if not isinstance(value, np.random.Generator):
-        raise TypeError(f"{owner}: {name} must be a np.random.Generator, not {type(value).__name__}")
+        kind, seed = type(value).__name__, value if type(value) is int else 0
+        raise TypeError(
+            f"{owner}: {name} must be a np.random.Generator, not {kind}; write {name}=np.random.default_rng({seed})"
+        )
     return value
 
 
@@ -113,7 +135,10 @@ def floating_dtype(owner: str, name: str, value: Any) -> np.dtype[Any]:
     Traceback (most recent call last):
     TypeError: Linear: dtype must be floating point, not int64
     """
-    dtype: np.dtype[Any] = np.dtype(value)
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{owner}: {name} must be floating point, not {shown(value)}") from None
     if dtype.kind != "f":
         raise TypeError(f"{owner}: {name} must be floating point, not {dtype}")
     return dtype
@@ -129,9 +154,29 @@ def floating(owner: str, name: str, value: Any) -> Any:
     Traceback (most recent call last):
     TypeError: sigmoid: x must be floating point, not int64; see astype
     """
-    if value.dtype.kind != "f":
-        raise TypeError(f"{owner}: {name} must be floating point, not {value.dtype}; see astype")
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        raise TypeError(f"{owner}: {name} must be a floating point array or Tensor, not {shown(value)}; see np.array")
+    if dtype.kind != "f":
+        raise TypeError(f"{owner}: {name} must be floating point, not {dtype}; see astype")
     return value
+
+
+def real_array(owner: str, name: str, value: Any, dtype: Any) -> Any:
+    """A Tensor unchanged, any other real numbers or booleans as an array of the dtype.
+
+    Raises:
+        TypeError: they are of another kind.
+
+    >>> real_array("mse_loss", "targets", ["one"], np.float32)
+    Traceback (most recent call last):
+    TypeError: mse_loss: targets must be numbers, not <U3[1]
+    """
+    array = value if hasattr(value, "dtype") else np.asarray(value)
+    if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in "fiub":
+        kind = "a masked array" if isinstance(value, np.ma.MaskedArray) else shown(array if array.ndim else value)
+        raise TypeError(f"{owner}: {name} must be numbers, not {kind}")
+    return np.asarray(array, dtype) if isinstance(array, np.ndarray | np.generic) else array
 
 
 def integers(owner: str, name: str, value: Array) -> Array:

@@ -26,6 +26,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from . import tensor
+from ._messages import add_note
+from ._messages import kind as _kind
 from .tensor import Array, Tensor
 
 OURS = (os.path.dirname(__file__) + os.sep, os.path.dirname(np.__file__) + os.sep)
@@ -41,7 +43,8 @@ class _Context(ContextDecorator):
     inside: ClassVar[ContextVar[int]]
 
     def __call__(self, function: Any) -> Any:
-        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        kinds = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        if any(is_kind(function) for is_kind in kinds):
             raise TypeError(
                 f"{type(self).__name__} does not reach into a generator or a coroutine; use `with` inside it"
             )
@@ -124,7 +127,7 @@ class _Observer:
         try:
             with np.errstate(all="ignore"):  # `ran` says more than NumPy's warning would
                 return function(*arrays, **kwargs)
-        except (ValueError, TypeError, IndexError) as error:
+        except Exception as error:
             _note_origins(error, args)
             raise
 
@@ -138,8 +141,8 @@ class _Observer:
             output._node = (*output._node[:4], observation)
         if looking:
             sources = [("", a) for a in (*args, *(value for name, value in kwargs.items() if name != "saved"))]
-            kinds = ", ".join(tensor._kind(a) for _, a in sources if isinstance(a, np.ndarray | Tensor))
-            what, elementwise = f"{_name(operation)} of {kinds}", isinstance(operation.function, np.ufunc)
+            kinds = ", ".join(_kind(a) for _, a in sources if isinstance(a, np.ndarray | Tensor))
+            what, elementwise = f"{operation.name} of {kinds}", isinstance(operation.function, np.ufunc)
             _refuse_new_anomaly(output._data, sources, what, elementwise, True, place)
 
 
@@ -155,7 +158,7 @@ class _Observation:
     def before(self, output: Tensor) -> None:
         for mark in self.marks:
             if _checksum(mark.array) != mark.checksum:
-                kind, name = tensor._kind(mark.array), _name(self.operation)
+                kind, name = _kind(mark.array), self.operation.name
                 raise RuntimeError(
                     f"{mark.what} of {name}, {kind}, was written to after the operation{_at(self.place)}"
                 )
@@ -164,7 +167,7 @@ class _Observation:
         if not self.looking:
             return
         labels = [("gradient ", g), ("result ", y), *(("argument ", value) for value in inputs)]
-        what = f"the gradient of argument {i} of {_name(self.operation)}, {tensor._kind(tensor._arrays(inputs[i]))},"
+        what = f"the gradient of argument {i} of {self.operation.name}, {_kind(tensor._arrays(inputs[i]))},"
         elementwise = isinstance(self.operation.function, np.ufunc)
         _refuse_new_anomaly(tensor._arrays(gradient), labels, what, elementwise, False, self.place)
 
@@ -249,10 +252,6 @@ def _checksum(array: Array) -> int:
 # --- messages --------------------------------------------------------------------------------------------------------
 
 
-def _name(operation: Any) -> str:
-    return str(operation.name).lstrip("_")
-
-
 def _place() -> Place:
     """The file and the line of the nearest caller that is neither in this package nor in NumPy."""
     frame = sys._getframe(2)
@@ -271,5 +270,5 @@ def _note_origins(error: Exception, args: Sequence[Any]) -> None:
     for i, a in enumerate(args):
         observation = a._node[4] if type(a) is Tensor and a._node is not None else None
         if observation is not None:
-            name, place = _name(observation.operation), observation.place
-            error.add_note(f"argument {i}, {tensor._kind(a.data)}, was made by {name}{_at(place)}")
+            name, place = observation.operation.name, observation.place
+            add_note(error, f"argument {i}, {_kind(a.data)}, was made by {name}{_at(place)}")

@@ -12,7 +12,6 @@ import inspect
 import itertools
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import ContextDecorator
 from contextvars import ContextVar
 from functools import cached_property, wraps
 from operator import attrgetter, getitem, iadd, setitem
@@ -20,9 +19,12 @@ from typing import Any, NoReturn, Protocol, TypeAlias, final
 
 import numpy as np
 
-from ._functions import Parameters, instead_of, name_of, refuse_other_arguments
+from ._contexts import StepDecorator
+from ._functions import Parameters, name_of, refuse_other_arguments
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of, summed
+from ._messages import Hints, add_note, instead_of, needs_call, of_keyword, raise_explained
+from ._messages import kind as _kind
 
 Function: TypeAlias = Callable[..., Any]
 registry: "dict[Function, Primitive | Composite | Constant]" = {}
@@ -48,14 +50,14 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
         elif (a.dtype.kind in "fiub") if type(a) is _ndarray else type(a) in _PLAIN:
             arrays.append(a)
         else:
-            return apply(function, *(_plain(a, operation.name) for a in args), **kwargs)
+            return apply(function, *operation.plain(args), **kwargs)
     if operation.wide and getattr(arrays[0], "dtype", None) is _float16 and operation.gives_float16(arrays):
         return _by_float32(operation, operation.name, args, kwargs)  # type: ignore[no-any-return]
     observer = _observer
     try:
         data = function(*arrays, **kwargs) if observer is None else observer.run(function, args, arrays, kwargs)
-    except (ValueError, TypeError, IndexError) as error:
-        raise _explained(error, operation.name, arrays) from error
+    except Exception as error:
+        raise_explained(error, operation.name, arrays, {} if operation.is_internal else kwargs)
     if operation.saves:
         data, kwargs["saved"] = data
     if requires_grad is None:
@@ -122,10 +124,11 @@ def _refuse_to_leave(what: str) -> None:
         )
 
 
-class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
-    """Record no graph in this thread: `with no_grad():`, or `@no_grad()` on a function.
+class no_grad(StepDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
+    """Record no graph in this thread or task: `with no_grad():`, or `@no_grad()` on a function, generator or coroutine.
 
-    Inside a generator it also holds for the caller's code until the generator goes on, as every `with` does.
+    As a decorator it holds for the steps of a generator or coroutine only. `with no_grad():` inside one also holds for
+    the caller's code until it goes on, as every `with` does.
 
     >>> x = Tensor([1.0], requires_grad=True)
     >>> with no_grad():
@@ -133,12 +136,16 @@ class no_grad(ContextDecorator):  # noqa: N801 - used like a function, and named
     False
     """
 
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)  # @no_grad without parentheses
+
     def __enter__(self) -> None:
         _refuse_to_leave("no_grad()")
         _pauses.set(_pauses.get() + 1)
 
     def __exit__(self, *error: object) -> None:
-        _pauses.set(_pauses.get() - 1)  # counted, so that generators may leave in any order
+        # Counted, so that generators may leave in any order. One that another task closes was not entered here.
+        _pauses.set(max(0, _pauses.get() - 1))
 
 
 def _refuse_gradients(operation: "Primitive", args: Sequence[Any]) -> None:
@@ -158,7 +165,7 @@ _ndarray, _float16 = np.ndarray, np.dtype(np.float16)
 _PLAIN = {bool, int, float, slice, tuple, type(None), type(...)}
 
 
-def _plain(a: Any, name: str) -> Any:
+def _plain(a: Any, name: str, argument: str) -> Any:
     """An argument of another type as an array, if it is numbers. What would mean something else in a vjp is refused.
 
     A masked array loses its mask there, np.matrix multiplies differently, and complex numbers have no gradient here.
@@ -170,7 +177,7 @@ def _plain(a: Any, name: str) -> Any:
         if array.dtype.kind in "fiub":
             return array
     kind = f"array of {a.dtype}" if type(a) is _ndarray else type(a).__name__
-    raise TypeError(f"{name} of a Tensor takes arrays of real numbers or booleans, and numbers, but no {kind}")
+    raise TypeError(f"{name} takes arrays of real numbers or booleans, and numbers, but no {kind} as {argument}")
 
 
 def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -183,7 +190,7 @@ def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str
     try:
         result = call(*wide, **{name: cast(a, _float16, np.float32) for name, a in kwargs.items()})
     except (ValueError, TypeError, IndexError) as error:  # the message says what was given, not what was made of it
-        raise _explained(error.__cause__ or error, name, _arrays(list(args))) from error  # type: ignore[arg-type]
+        raise_explained(error.__cause__ or error, name, _arrays(list(args)), kwargs)  # type: ignore[arg-type]
     if isinstance(result, tuple):
         return tuple(cast(y, np.float32, _float16) for y in result)
     return cast(result, np.float32, _float16)
@@ -209,22 +216,6 @@ def in_float32(function: Function) -> Function:
         return function(*args, **kwargs)
 
     return call
-
-
-def _explained(error: Exception, name: str, arrays: Sequence[Any]) -> Exception:
-    """An error of the same kind that names the operation and what it was given."""
-    given = ", ".join(_kind(a) if isinstance(a, np.ndarray) else f"{a!r:.60}" for a in arrays)
-    kinds = (np.exceptions.AxisError, IndexError, ValueError, TypeError)
-    reason = str(error).removeprefix(f"{name}: ")  # the package's own checks name the operation, too
-    explained = next(kind for kind in kinds if isinstance(error, kind))(f"{name} of {given}: {reason}")
-    for note in getattr(error, "__notes__", ()):
-        explained.add_note(note)
-    return explained
-
-
-def _kind(array: Any) -> str:
-    """The dtype and the shape, as messages give them: `float32[2, 3]`."""
-    return f"{array.dtype}{list(array.shape)}"
 
 
 # --- writes: versions belong to memory -------------------------------------------------------------------------------
@@ -325,7 +316,7 @@ def _backward_pass(
                         gradients[key] = (before.astype(np.float32) if x.dtype is _float16 else before) + part
                         owned.add(key)
         except Exception as error:
-            error.add_note(f"in the backward pass of {operation.name}, argument {i}")
+            add_note(error, f"in the backward pass of {operation.name}, argument {i}")
             raise
         if not retain_graph:
             output._node = operation.freed  # so activations are freed as the pass goes on
@@ -430,7 +421,7 @@ def _joint(
                 " each argument, or None where `needed` is False"
             )
     except Exception as error:
-        error.add_note(f"in the backward pass of {operation.name}")
+        add_note(error, f"in the backward pass of {operation.name}")
         raise
     return parts
 
@@ -515,7 +506,7 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
                 f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1"
             )
         return np.ones(output.shape, output.dtype)
-    gradient = _plain(gradient, "backward")
+    gradient = _plain(gradient, "backward", "gradient")
     if np.shape(gradient) != output.shape:
         raise ValueError(f"the output has shape {output.shape}, its gradient {np.shape(gradient)}; they must be equal")
     if type(gradient) is Tensor:
@@ -607,6 +598,7 @@ def primitive(
     joint: Function | None = None,
     reads: Sequence[str] | None = None,
     wide: bool = False,
+    name: str | None = None,
     cases: Any = (),
 ) -> Function:
     """Make a function on ndarrays differentiable, and return it as a function on Tensors.
@@ -629,6 +621,7 @@ def primitive(
             at the end read nothing. By default each may read all.
         wide: compute float16 in float32, the function and its gradients. It is for functions whose sums, squares or
             powers overflow or underflow float16 where the result does not.
+        name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
     The backward pass sums the gradient over broadcast axes and gives it the argument's dtype, so a vjp need not.
@@ -649,7 +642,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, cases))
+    _register(Primitive(function, vjps, joint, reads, wide, cases, name))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -659,14 +652,8 @@ def primitive(
     return call
 
 
-def differentiable(
-    *vjps: Function | None,
-    joint: Function | None = None,
-    reads: Sequence[str] | None = None,
-    wide: bool = False,
-    cases: Any = (),
-) -> Callable[[Function], Function]:
-    """`primitive` as a decorator: the gradient stands above the forward.
+def differentiable(*vjps: Function | None, **options: Any) -> Callable[[Function], Function]:
+    """`primitive` as a decorator, with the same options: the gradient stands above the forward.
 
     >>> @differentiable(lambda g, y, x: 3 * g * x * x)
     ... def cube(x):
@@ -674,10 +661,12 @@ def differentiable(
     >>> cube(Tensor([1.0, 2.0]))
     Tensor([1., 8.], dtype=float32)
     """
-    return lambda function: primitive(function, *vjps, joint=joint, reads=reads, wide=wide, cases=cases)
+    return lambda function: primitive(function, *vjps, **options)
 
 
-def composite(function: Function, cases: Any = (), constants: Sequence[int] = ()) -> Callable[[Function], Function]:
+def composite(
+    function: Function, cases: Any = (), constants: Sequence[int] = (), name: str | None = None
+) -> Callable[[Function], Function]:
     """A decorator: the NumPy `function`, given Tensors, is what the decorated function of Tensors computes.
 
     Where all Tensors hold integers or booleans, nothing is differentiable, and NumPy's function itself is called. Those
@@ -685,7 +674,7 @@ def composite(function: Function, cases: Any = (), constants: Sequence[int] = ()
     """
 
     def register(implementation: Function) -> Function:
-        _register(Composite(function, implementation, cases, constants))
+        _register(Composite(function, implementation, cases, constants, name))
         return implementation
 
     return register
@@ -725,9 +714,11 @@ class Primitive:
         reads: Sequence[str] | None,
         wide: bool,
         cases: Any,
+        name: str | None,
     ) -> None:
         self.function, self.joint, self.wide, self.cases = function, joint, wide, cases
-        self.name = name = name_of(function)
+        self.is_internal = name is not None  # its keywords are not those that its user gave
+        self.name = name = name or name_of(function)
         self.arity: int | None
         given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):
@@ -772,10 +763,18 @@ class Primitive:
         parts = [a for a, vjp in zip(arrays, self.vjps) if (vjp or self.joint) and isinstance(a, np.ndarray)]  # noqa: B905
         return np.result_type(*parts) == _float16
 
+    def plain(self, args: tuple[Any, ...]) -> list[Any]:
+        """The arguments, with lists of numbers and NumPy's numbers as arrays."""
+        names = self.names[1:] if self.arity is not None else [f"argument {i}" for i in range(len(args))]
+        return [_plain(a, f"{self.name} of a Tensor", name) for a, name in zip(args, names, strict=True)]
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
         fits = self.arity is None or (len(args) == self.arity and kwargs.keys() <= self.keywords)
         if not fits and self.signature is not None:
+            for name in kwargs.keys() - self.signature.parameters.keys():
+                if hint := of_keyword(name, self.keywords):
+                    raise TypeError(f"{self.name} of a Tensor: got an unexpected keyword argument {name!r}{hint}")
             try:
                 given = dict(self.signature.bind(*args, **kwargs).arguments)
             except TypeError as error:
@@ -791,7 +790,10 @@ class Primitive:
         for name, value in kwargs.items():
             if name not in self.keywords:
                 supported = ", ".join(sorted(self.keywords)) or "none"
-                raise TypeError(f"{self.name} of a Tensor does not support {name}=; keywords supported: {supported}")
+                hint = of_keyword(name, self.keywords)
+                raise TypeError(
+                    f"{self.name} of a Tensor does not support {name}={hint}; keywords supported: {supported}"
+                )
             if type(value) is Tensor:
                 raise TypeError(f"{self.name} is not differentiable in {name}=: pass the Tensor's .data")
         return args, kwargs
@@ -800,9 +802,11 @@ class Primitive:
 class Composite:
     """A function made of other operations: its implementation runs on Tensors as it stands and needs no vjp."""
 
-    def __init__(self, function: Function, implementation: Function, cases: Any, constants: Sequence[int]) -> None:
+    def __init__(
+        self, function: Function, implementation: Function, cases: Any, constants: Sequence[int], name: str | None
+    ) -> None:
         self.function, self.implementation, self.cases, self.constants = function, implementation, cases, constants
-        self.name = name_of(function)
+        self.name = name or name_of(function)
 
     @cached_property
     def keywords(self) -> set[str]:
@@ -810,12 +814,20 @@ class Composite:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if unsupported := sorted(kwargs.keys() - self.keywords):
-            supported = ", ".join(sorted(self.keywords))
-            raise TypeError(f"{self.name} of a Tensor does not support {unsupported[0]}=; supported: {supported}")
+            name, supported = unsupported[0], ", ".join(sorted(self.keywords))
+            hint = of_keyword(name, self.keywords)
+            raise TypeError(f"{self.name} of a Tensor does not support {name}={hint}; supported: {supported}")
         if self.function is not self.implementation and _are_integers(args) and _are_integers(kwargs.values()):
             result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
             return self._as_results(result)
-        return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
+        try:
+            return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
+        except TypeError:
+            try:
+                inspect.signature(self.implementation).bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name} of a Tensor: {error}") from None
+            raise
 
     def _as_results(self, result: Any) -> Any:
         """What NumPy's function returned, one array or several, as the decorated function returns it."""
@@ -878,7 +890,7 @@ def _are_integers(values: Iterable[Any]) -> bool:
 
 def as_array(value: Any) -> Any:
     """A Tensor as it is, numbers and lists of them as an array."""
-    return value if type(value) is Tensor else np.asarray(_plain(value, "a function"))
+    return value if type(value) is Tensor else np.asarray(_plain(value, "a function of Tensors", "an argument"))
 
 
 def _arrays(value: Any) -> Any:
@@ -935,8 +947,8 @@ def _in_place(function: np.ufunc, sign: str) -> Any:
         array = _arrays(other)
         try:
             function(self._data, array, out=self._data, casting="same_kind")
-        except (ValueError, TypeError) as error:
-            raise _explained(error, f"{function.__name__} in place", [self._data, array]) from error
+        except Exception as error:
+            raise_explained(error, f"{function.__name__} in place", [self._data, array], {})
         self._changed()
         return self
 
@@ -948,7 +960,7 @@ _POWERS = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
 
 
 @final
-class Tensor:
+class Tensor(Hints):
     """An ndarray, in `.data`, with respect to which functions of it can be differentiated.
 
     Args:
@@ -988,6 +1000,11 @@ class Tensor:
     _node: Any
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: "np.typing.DTypeLike | None" = None) -> None:
+        if type(requires_grad) is not bool and not isinstance(requires_grad, np.bool_):
+            raise TypeError(
+                f"requires_grad must be True or False, not {requires_grad!r:.80};"
+                " several numbers are one list, as in Tensor([2, 3]), and a dtype is given by name, as dtype="
+            )
         if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
             raise TypeError(f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()")
         array = np.asarray(data, dtype)
@@ -1030,7 +1047,10 @@ class Tensor:
         if isinstance(array, np.generic):  # what NumPy makes of 0-d arrays
             array = np.asarray(array)
         if type(array) is not _ndarray:
-            raise TypeError(f"data must be an ndarray, not {type(array).__name__}; of a Tensor, take its .data")
+            raise TypeError(
+                f"data must be an ndarray, not {type(array).__name__}; of a Tensor, take its .data, of a"
+                " number np.full_like(w.data, number)"
+            )
         if array.shape != self._data.shape:
             raise ValueError(f"data must keep the shape {self._data.shape}, not get {array.shape}; make a new Tensor")
         if array.dtype != self._data.dtype:
@@ -1146,6 +1166,7 @@ class Tensor:
             _refuse_to_leave(".detach() of a Tensor")
         return Tensor(self._data)
 
+    @needs_call
     def item(self) -> Any:
         """The one element, as a Python number. Raises ValueError if there is not just one."""
         if self._requires_grad:
@@ -1254,6 +1275,8 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("a 0-d Tensor has no len() and no elements to iterate over; item() is its number")
         return len(self._data)
 
     def __iter__(self) -> "Iterator[Tensor]":
@@ -1263,10 +1286,20 @@ class Tensor:
         return bool(self._data)
 
     def __float__(self) -> float:
-        return float(self.__array__().item())  # refuses what requires a gradient; item() is the explicit way
+        return float(self._number("float"))
 
     def __int__(self) -> int:
-        return int(self.__array__().item())
+        return int(self._number("int"))
+
+    def _number(self, name: str) -> Any:
+        if self._requires_grad:
+            _refuse_to_leave("a Tensor as an array or number")
+        if self.size != 1:
+            raise TypeError(
+                f"{name}() and the functions of `math` take one number, not a Tensor of shape {self.shape};"
+                " NumPy's functions take Tensors: np.exp(x)"
+            )
+        return self.__array__().item()  # refuses what requires a gradient; item() is the explicit way
 
     def __reduce__(self) -> Any:
         """Copies and pickles are new leaves, without `.grad`: the order of creation means nothing elsewhere."""
@@ -1317,6 +1350,14 @@ class Tensor:
     trace = _method(np.trace)
     var = _method(np.var)
 
+    def flatten(self, order: str = "C") -> "Tensor":
+        """All elements along one axis, as `np.ravel`."""
+        return apply(np.ravel, self, order=order)
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers, in nested lists; of a Tensor of shape () the number."""
+        return self._data.tolist()
+
     def reshape(self, *shape: Any, **kwargs: Any) -> "Tensor":
         """`t.reshape(2, 3)` or `t.reshape((2, 3))`, as `np.reshape(t, (2, 3))`."""
         return apply(np.reshape, self, shape=shape[0] if len(shape) == 1 else shape, **kwargs)
@@ -1328,6 +1369,11 @@ class Tensor:
     # NumPy's protocols: np.exp(t), np.concatenate([t, u]), ndarray + t.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(out, np.ndarray) for out in kwargs.get("out", ())):
+            raise TypeError(
+                f"{ufunc.__name__} of a Tensor does not support out=, nor `array += tensor` and its like, which write"
+                " into an array: write array += tensor.data, or w.data -= lr * w.grad.data"
+            )
         return _dispatch(ufunc if method == "__call__" else getattr(ufunc, method), args, kwargs)
 
     def __array_function__(
@@ -1340,7 +1386,10 @@ class Tensor:
     def __array__(self, dtype: "np.typing.DTypeLike | None" = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
             _refuse_to_leave("a Tensor as an array or number")
-            raise TypeError("a Tensor that requires a gradient becomes no array or number unasked: see .data, .item()")
+            raise TypeError(
+                "a Tensor that requires a gradient becomes no array or number unasked: see .data, .item(); with its"
+                " gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y])"
+            )
         return np.array(self._data, dtype, copy=copy)
 
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from ._messages import kind as _kind
 from .nn import Module
-from .tensor import Tensor, _ancestors, _kind, grad
+from .tensor import Tensor, _ancestors, grad
 
 HEAD = """digraph {
   node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, margin="0.12,0.05", height=0.3]

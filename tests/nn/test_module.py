@@ -1,13 +1,25 @@
 """Modules, layers and losses; and the whole against gradients derived by hand."""
 
+import collections
+import copy
+import dataclasses
+import functools
+import logging
 import math
+import pickle
+import types
 import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from tinygrad_np import Tensor, cross_entropy, grad, nn, optim, softmax
 from tinygrad_np.schedules import ExponentialScheduler
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def network(seed: int = 0, dtype: type = np.float32) -> nn.Sequential:
@@ -269,3 +281,291 @@ def test_a_class_in_place_of_a_layer_is_refused() -> None:
     with pytest.raises(TypeError, match=r"layer 0 must be a module or a function, not 3"):
         nn.Sequential(3)  # type: ignore[arg-type]
     assert nn.Sequential(np.negative, nn.ReLU())(np.array([-2.0])) == 2
+
+
+# --- what is found in a module, and what is refused ------------------------------------------------------------------
+
+
+def linear() -> nn.Linear:
+    return nn.Linear(2, 3, rng=np.random.default_rng(0))
+
+
+class Holder(nn.Module):
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def forward(self, x: Any) -> Any:
+        raise ValueError("the real reason")
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+@dataclasses.dataclass
+class Data:
+    held: Any
+
+
+@dataclasses.dataclass(slots=True)
+class Slots:
+    held: Any
+
+
+class Plain:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+class PlainSlots:
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+def object_array(x: Any) -> np.ndarray:
+    array = np.empty(2, object)
+    array[0] = x
+    return array
+
+
+FOUND: list[Callable[[Any], Any]] = [
+    lambda x: [x],
+    lambda x: (x,),
+    lambda x: {"a": x},
+    lambda x: collections.deque([x]),
+    lambda x: collections.UserList([x]),
+    lambda x: collections.UserDict(a=x),
+    lambda x: collections.OrderedDict(a=x),
+    lambda x: collections.defaultdict(list, a=x),
+    lambda x: collections.ChainMap({}, {"a": x}),
+    lambda x: types.MappingProxyType({"a": x}),
+    lambda x: Pair(1, x),
+    lambda x: Data(x),
+    lambda x: Slots(x),
+]
+REFUSED: list[Callable[[Any], Any]] = [
+    lambda x: {x},
+    lambda x: frozenset([x]),
+    lambda x: {x: 1},
+    lambda x: {"a": x}.values(),
+    lambda x: Plain(x),
+    lambda x: PlainSlots(x),
+    lambda x: types.SimpleNamespace(a=x),
+    object_array,
+    lambda x: functools.partial(max, x),
+    lambda x: functools.partial(max, key=x),
+]
+REFUSALS: list[Callable[[nn.Module], Any]] = [
+    nn.Module.parameters,
+    nn.Module.train,
+    nn.Module.eval,
+    nn.Module.state_dict,
+    nn.Module.zero_grad,
+    nn.Module.__str__,
+    lambda module: module.load_state_dict({}),
+]
+
+
+@given(st.data())
+def test_modules_and_tensors_in_any_nesting_are_found_or_refused(data: st.DataObject) -> None:
+    inner = data.draw(st.sampled_from([linear(), Tensor([1.0], requires_grad=True)]))
+    held, refused = inner, False
+    for wrap in data.draw(st.lists(st.sampled_from(FOUND), max_size=4)):
+        held = wrap(held)
+    if data.draw(st.booleans()):
+        try:
+            held = data.draw(st.sampled_from(REFUSED))(held)
+            refused = True
+        except TypeError:  # a list is not hashable
+            pass
+    for wrap in data.draw(st.lists(st.sampled_from(FOUND), max_size=2)):
+        held = wrap(held)
+    module = Holder(held)
+    with pytest.raises(ValueError, match="^the real reason\n") as caught:
+        module(1)
+    assert caught.value.__notes__ == [f"in {module!r}"]
+    if not refused:
+        parameters = [inner] if isinstance(inner, Tensor) else [inner.weight, inner.bias]
+        assert [id(p) for p in module.parameters()] == [id(p) for p in parameters]
+        assert module.eval() is module
+        assert isinstance(inner, Tensor) or not inner.training
+        return
+    for method in REFUSALS:
+        with pytest.raises(
+            TypeError, match=r"Holder: .*held.* is a (Linear|Tensor) in a \w+, where .* use a list, a d"
+        ):
+            method(module)
+    module.found = inner  # what is found elsewhere is not missed
+    module.parameters()
+
+
+@pytest.mark.parametrize("wrap", REFUSED)
+@pytest.mark.parametrize("around", [*REFUSED[:2], lambda x: Plain([x]), object_array])
+@pytest.mark.parametrize("inner", [linear(), Tensor([1.0], requires_grad=True)])
+def test_what_hides_in_what_hides_is_refused(
+    inner: Any, around: Callable[[Any], Any], wrap: Callable[[Any], Any]
+) -> None:
+    hiding = wrap(inner)
+    if isinstance(hiding, Plain | types.SimpleNamespace | PlainSlots) or type(hiding).__hash__ is None:
+        around = lambda x: x  # of an object in an object nothing is promised  # noqa: E731
+    with pytest.raises(TypeError, match="where parameters"):
+        Holder(around(hiding)).parameters()
+
+
+def test_methods_of_modules_are_refused_as_layers() -> None:
+    with pytest.raises(TypeError, match=r"Sequential: 0.__self__ is a Linear in a method"):
+        nn.Sequential(linear().forward).parameters()
+
+
+def test_what_holds_nothing_of_ones_own_is_left_alone() -> None:
+    module = Holder(linear())
+    module.optimizer = optim.Adam(module.parameters())
+    module.ema = optim.EMA(module.parameters())
+    module.extra = [logging.getLogger(), np.random.default_rng(0), np.ones(3), "text", {1, 2}, len, iter([1]), nn]
+    module.reference, module.proxy = weakref.ref(module), weakref.proxy(module)
+    module.gone = weakref.proxy(linear())
+    assert len(module.parameters()) == 2
+    assert repr(module).startswith("Holder(held: Linear(2, 3)")
+    module.train()
+
+
+def test_attributes_of_a_sequential_and_slots_of_a_module_are_found() -> None:
+    class Net(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(linear())
+            self.scale = Tensor([1.0], requires_grad=True)
+
+    class Slotted(nn.Module):
+        __slots__ = ("weight",)
+
+        def __init__(self) -> None:
+            self.weight = Tensor([1.0], requires_grad=True)
+
+    assert list(Net().state_dict()) == ["0.weight", "0.bias", "scale"]
+    assert list(Slotted().state_dict()) == ["weight"]
+    assert repr(Slotted()) == "Slotted(weight: float32[1])"
+
+
+# --- shapes of modules that recursion does not survive ---------------------------------------------------------------
+
+
+def test_modules_that_know_their_parents_print_and_fail_as_others_do() -> None:
+    parent = Holder(Holder(None))
+    parent.held.held = parent
+    parent.layer = parent.held.layer = linear()
+    assert repr(parent) == "Holder(held: Holder(held: Holder(...), layer: Linear(2, 3)), layer: Linear(2, 3))"
+    assert len(parent.parameters()) == len(parent.held.parameters()) == 2
+    assert str(parent).splitlines()[1].startswith("  held: Holder")
+    parent.forward = parent.held
+    with pytest.raises(ValueError, match="^the real reason\n") as caught:
+        parent(1)
+    assert [note[:24] for note in caught.value.__notes__] == ["in layer held: Holder(he"]
+    loop: list[Any] = [linear()]
+    loop.append({"again": loop})
+    assert list(Holder(loop).state_dict()) == ["held.0.weight", "held.0.bias"]
+
+
+def test_modules_that_all_know_one_another_print_in_linear_time() -> None:
+    modules = [nn.Module() for _ in range(30)]
+    for module in modules:
+        for i, other in enumerate(modules):
+            setattr(module, f"m{i}", other)
+    assert len(repr(modules[0])) < 30 * 30 * 20
+    assert len(str(modules[0]).splitlines()) == 30
+
+
+@pytest.mark.parametrize("wrap", [Holder, nn.Sequential, lambda x: nn.ModuleList([x]), lambda x: Holder([x])])
+def test_deep_nesting_needs_no_recursion(wrap: Callable[[Any], nn.Module]) -> None:
+    module: Any = linear()
+    inner = module
+    for _ in range(1100):
+        module = wrap(module)
+    assert len(module.parameters()) == len(module.state_dict()) == 2
+    module.eval()
+    assert not inner.training
+    assert len(repr(module)) < 5000
+    assert "9 parameters" in str(module)
+    held: Any = linear()
+    for _ in range(1100):
+        held = [{"a": held}]
+    with pytest.raises(ValueError, match="^the real reason\n"):
+        Holder(held)(1)
+
+
+# --- errors of one's own, and layers with arguments of their own -----------------------------------------------------
+
+
+class LayerError(Exception):
+    def __init__(self, message: str, layer: str) -> None:
+        super().__init__(message)
+        self.layer = layer
+
+
+def test_an_error_with_an_attribute_layer_keeps_it() -> None:
+    class Block(nn.Module):
+        def forward(self, x: Any) -> Any:
+            raise LayerError("too wide", "conv1")
+
+    with pytest.raises(LayerError) as caught:
+        nn.Sequential(nn.Sequential(Block()))(1)
+    assert vars(caught.value) == {"layer": "conv1", "__notes__": ["in layer 0.0: Block()"]}
+    again = pickle.loads(pickle.dumps(caught.value.__notes__))  # as processes do: without the layer
+    assert type(again[0]) is str
+
+
+def test_an_error_survives_a_layer_whose_repr_fails() -> None:
+    class Broken(Holder):
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    with pytest.raises(ValueError, match="^the real reason$"):
+        Broken(1)(1)
+
+
+class Scaled(nn.Linear):
+    def __init__(self, *args: Any, scale: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scale = scale
+
+
+class Square(nn.Linear):
+    def __init__(self, width: int, rng: np.random.Generator) -> None:
+        super().__init__(width, width, rng=rng)
+
+
+class Early(nn.Linear):
+    def __init__(self) -> None:
+        self.text = repr(self)
+        super().__init__(2, 2, rng=np.random.default_rng(0))
+
+
+def test_layers_with_arguments_of_their_own_print_and_fail() -> None:
+    rng = np.random.default_rng(0)
+    scaled, square = Scaled(3, 2, scale=0.5, rng=rng), Square(3, rng)
+    assert repr(scaled) == "Scaled(weight: float32[3, 2], bias: float32[2])"
+    assert repr(square) == "Square(weight: float32[3, 3], bias: float32[3])"
+    assert Early().text == "Early()"
+    assert "0: Scaled(" in str(nn.Sequential(scaled, square))
+    with pytest.raises(ValueError, match="expected x of shape") as caught:
+        nn.Sequential(square, scaled)(np.ones((1, 4), np.float32))
+    assert caught.value.__notes__ == ["in layer 0: Square(weight: float32[3, 3], bias: float32[3])"]
+    with pytest.raises(TypeError, match=r"^Scaled\(\) missing 1 required .*'rng'; add rng="):
+        Scaled(3, 2)
+
+
+def test_an_error_of_a_constructor_of_ones_own_is_left_as_it_is() -> None:
+    class Table(nn.Linear):
+        def __init__(self, table: Any) -> None:
+            raise ValueError("the table is empty")
+
+    with pytest.raises(ValueError, match="^the table is empty$"):
+        Table(np.ones(3))
+
+
+def test_layers_print_alike_when_they_are_copied() -> None:
+    rng = np.random.default_rng(0)
+    for layer in (linear(), nn.ReLU(), nn.Dropout(0.5, rng=rng), nn.MSELoss(), nn.RNN(2, 2, rng=rng)):
+        assert repr(copy.deepcopy(layer)) == repr(layer)

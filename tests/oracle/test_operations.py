@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_np import Tensor, grad
+from tinygrad_np._functions import name_of
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing.strategies import arguments
@@ -260,7 +261,7 @@ def namesake(name: str) -> Any:
     return found or getattr(torch.special, name, None)
 
 
-ENTRIES = {entry.name: entry for entry in registry.values() if not isinstance(entry, Constant)}
+ENTRIES = {name_of(entry.function): entry for entry in registry.values() if not isinstance(entry, Constant)}
 COMPARED = [
     pytest.param(ENTRIES[name], case, id=f"{name}({case})")
     for name in [*SAME, *ADAPTERS]

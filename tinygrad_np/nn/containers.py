@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .module import Module
+from .module import Module, _finite
 
 
 class _Numbered(Module):
@@ -11,8 +11,10 @@ class _Numbered(Module):
 
     layers: list[Any]
 
-    def _children(self) -> list[Any]:
-        return self.layers
+    def _children(self) -> dict[str, Any]:
+        attributes = super()._children()
+        layers = attributes.pop("layers", ())
+        return {str(i): layer for i, layer in enumerate(layers)} | attributes
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -27,6 +29,7 @@ class _Numbered(Module):
         """Append a module."""
         self.layers.append(module)
 
+    @_finite
     def __repr__(self) -> str:
         lines = "".join(f"\n{i}: {layer!r}" for i, layer in enumerate(self.layers))
         return f"{type(self).__name__}({lines}".replace("\n", "\n  ") + "\n)"
@@ -56,6 +59,8 @@ class Sequential(_Numbered):
         for i, layer in enumerate(layers):
             if not callable(layer) or isinstance(layer, type):
                 hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
+                if isinstance(layer, Iterable) and not isinstance(layer, str):
+                    hint = f"; write Sequential(*layers{'.values()' if isinstance(layer, dict) else ''})"
                 raise TypeError(f"Sequential: layer {i} must be a module or a function, not {layer!r}{hint}")
         self.layers = list(layers)
 

@@ -109,6 +109,8 @@ class Embedding(Layer):
         self.weight = Tensor(weight, requires_grad=True)
 
     def forward(self, indices: Any) -> Any:
+        if type(indices) is Tensor:
+            indices = indices.data
         indices = np.asarray(indices, int if type(indices) is list and not indices else None)
         if indices.dtype.kind not in "iu":
             raise TypeError(f"Embedding takes integers, not {indices.dtype}")
@@ -134,7 +136,8 @@ class Flatten(Layer):
     """
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
-        self.start_axis, self.end_axis = start_axis, end_axis
+        self.start_axis = check.integer("Flatten", "start_axis", start_axis)
+        self.end_axis = check.integer("Flatten", "end_axis", end_axis)
 
     def forward(self, x: Any) -> Any:
         shape = np.shape(x)

@@ -14,7 +14,12 @@ from ..ops.losses import (
     mse_loss,
     nll_loss,
 )
+from ..tensor import Tensor
 from .module import Layer
+
+
+def _array(value: Any) -> Any:
+    return value.data if type(value) is Tensor else value
 
 
 class _Loss(Layer):
@@ -32,7 +37,7 @@ class _ClassLoss(_Loss):
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         name = type(self).__name__
-        self.weight = None if weight is None else np.asarray(weight)
+        self.weight = None if weight is None else check.real_array(name, "weight", _array(weight), None)
         if self.weight is not None and self.weight.ndim != 1:
             raise ValueError(f"{name}: weight must have shape (classes,), not {self.weight.shape}")
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):

@@ -1,20 +1,70 @@
 """Write a network: subclass `Module`, define `__init__` and `forward`, and call `parameters()`.
 
 Assigning an attribute does nothing special, and there is no `super().__init__()` to forget. Methods such as
-`parameters()` search the module when they are called: its attributes, lists, tuples and dicts, and nested modules.
+`parameters()` search the module when they are called: its attributes and nested modules, and in these
+
+- lists, tuples and deques, `UserList` and named tuples,
+- dicts of every kind, `UserDict`, `ChainMap` and `MappingProxyType`,
+- dataclasses.
+
+A Tensor or module anywhere else, as in a set or in an object of another class, raises a TypeError that says where it is
+and what to use instead. Functions, classes, weak references and iterators are not looked into.
 """
 
 import inspect
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+import weakref
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Callable, Iterator, Mapping, Set, ValuesView
+from contextvars import ContextVar
+from dataclasses import fields, is_dataclass
+from functools import partial, wraps
+from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
+from .._messages import add_note, with_hints
 from ..tensor import Array, Tensor
+
+SEQUENCES = (list, tuple, deque, UserList)
+MAPPINGS = (dict, UserDict, ChainMap, MappingProxyType)
+ATOMS = {bool, int, float, str, bytes, type(None), np.dtype, np.random.Generator}
+HIDING = (Set, ValuesView, np.ndarray, partial, MethodType)
+SKIPPED = (weakref.ProxyType, weakref.CallableProxyType, weakref.ref, type, ModuleType, FunctionType)
+DEPTH = 30  # of modules in modules that a repr shows
+SHORT = 80  # characters of a module that a repr shows again, where it occurs again
+
+_reprs: ContextVar[tuple[dict[int, str], int] | None] = ContextVar("reprs", default=None)
+
+
+def _finite(represent: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A `__repr__` of modules that ends where modules know their parents, share their parts or are nested deeply.
+
+    Each module is shown once, and again only if that is short; by "Name(...)" otherwise.
+    """
+
+    @wraps(represent)
+    def finite(self: Any) -> str:
+        known, depth = _reprs.get() or ({}, 0)
+        if id(self) in known:
+            return known[id(self)]
+        known[id(self)] = name = f"{type(self).__name__}(...)"
+        if depth == DEPTH:
+            return name
+        token = _reprs.set((known, depth + 1))
+        try:
+            text = represent(self)
+        finally:
+            _reprs.reset(token)
+        if len(text) <= SHORT:
+            known[id(self)] = text
+        return text
+
+    return finite
 
 
 class Module:
@@ -46,17 +96,34 @@ class Module:
         """The output of the module. Subclasses must define it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    def _children(self) -> Any:
-        """The dict or list to search for Tensors and modules; its keys or indices become part of their paths."""
-        return vars(self)
+    def _children(self) -> dict[str, Any]:
+        """What to search for Tensors and modules; the keys become part of their paths."""
+        return _attributes(self)
+
+    def _found(self, kind: type) -> Iterator[tuple[str, Any]]:
+        """Each Tensor or module in this module once, with its path."""
+        seen: dict[int, Any] = {}
+        everything = list(_contents("", self, seen))
+        _refuse_hidden(
+            self, [(path, found) for path, found in everything if not isinstance(found, Tensor | Module)], seen
+        )
+        return ((path, found) for path, found in everything if isinstance(found, kind))
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Each Tensor in this module once, with its path, such as `blocks.0.weight`."""
-        return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Tensor))
+        """Each Tensor in this module once, with its path, such as `blocks.0.weight`.
+
+        Raises:
+            TypeError: a Tensor or module is in a set, or in an object of another class.
+        """
+        return self._found(Tensor)
 
     def named_modules(self) -> "Iterator[tuple[str, Module]]":
-        """This module, whose path is "", and each module in it once, with its path."""
-        return ((path, found) for path, found in _contents(self, "", set()) if isinstance(found, Module))
+        """This module, whose path is "", and each module in it once, with its path.
+
+        Raises:
+            TypeError: a Tensor or module is in a set, or in an object of another class.
+        """
+        return self._found(Module)
 
     def modules(self) -> "Iterator[Module]":
         """This module and each module in it, once."""
@@ -73,7 +140,7 @@ class Module:
 
     def train(self, mode: bool = True) -> "Module":
         """Switch this module and all modules in it to training mode (evaluation mode if `mode` is False); return it."""
-        for module in self.modules():
+        for module in list(self.modules()):
             module.training = mode
         return self
 
@@ -106,11 +173,15 @@ class Module:
             tensor.data[...] = new[path]
             tensor._changed()
 
+    @_finite
     def __repr__(self) -> str:
+        return self._described()
+
+    def _described(self) -> str:
         parts = [
             f"{name}: {value.dtype}{list(value.shape)}" if isinstance(value, Tensor) else f"{name}: {value!r}"
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor | Module)
+            for name, value in _attributes(self).items()
+            if issubclass(type(value), Tensor | Module)  # isinstance() fails for a weak proxy of what is gone
         ]
         return f"{type(self).__name__}({', '.join(parts)})"
 
@@ -121,9 +192,11 @@ class Module:
         """
         rows: list[list[str]] = []
         around: list[tuple[str, list[str]]] = []  # the enclosing modules: their paths and rows
-        for path, found in _contents(self, "", set()):
+        for path, found in self._found(Tensor | Module):  # type: ignore[arg-type]
             while around and around[-1][0] and not path.startswith(around[-1][0] + "."):
                 around.pop()
+            if len(around) >= DEPTH:
+                continue
             name = path.removeprefix(around[-1][0]).removeprefix(".") if around else ""
             if isinstance(found, Module):
                 kind = repr(found) if len(list(found.modules())) == 1 else type(found).__name__
@@ -141,6 +214,9 @@ class Module:
         return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
 
 
+LAYER_FIRST = "a layer is made first and called then: layer = nn.{name}(...), y = layer(x)"
+
+
 class Layer(Module):
     """Base class of layers that keep each constructor argument in an attribute of the same name.
 
@@ -153,9 +229,24 @@ class Layer(Module):
     (Linear(3, 2, bias=False), LayerNorm((8,), eps=1e-06))
     """
 
+    @with_hints(LAYER_FIRST)
+    def __init__(self) -> None:
+        pass
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls) and cls.__module__.startswith(f"{__package__}."):
+            cls.__init__ = with_hints(LAYER_FIRST)(cls.__init__)  # type: ignore[method-assign]
+
+    @_finite
     def __repr__(self) -> str:
         parts = []
-        for name, parameter in inspect.signature(type(self)).parameters.items():
+        parameters = inspect.signature(type(self)).parameters
+        if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values()) or not all(
+            name in ("rng", "dtype") or hasattr(self, name) for name in parameters
+        ):  # a subclass with arguments of its own
+            return self._described()
+        for name, parameter in parameters.items():
             if name in ("rng", "dtype"):
                 continue
             value: Any = getattr(self, name)
@@ -195,28 +286,107 @@ def hint_if_wider(layer: Module, x: Any, weight: Any) -> None:
     )
 
 
+class _LayerNote(str):
+    """The note on an error that names a layer; modules around it replace it by one with a longer path."""
+
+    layer: Module
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)  # errors are pickled to get from process to process, and layers need not go along
+
+
 def _add_layer_note(error: Exception, module: Module) -> None:
     """Add a note to an error that names the layer it came from, by its path in the outermost module called."""
-    layer, note = vars(error).get("layer", (module, None))
-    path = next((path for path, found in module.named_modules() if found is layer), None)
-    if path is None:
-        return
-    if note is not None:
-        error.__notes__.remove(note)
-    note = f"in layer {path}: {layer!r}" if path else f"in {layer!r}"
-    error.add_note(note)
-    vars(error)["layer"] = layer, note
+    try:
+        notes = getattr(error, "__notes__", [])
+        earlier = next((note for note in notes if type(note) is _LayerNote), None)
+        layer = module if earlier is None else earlier.layer
+        path = next(path for path, found in _contents("", module, {}) if found is layer)
+        note = _LayerNote(f"in layer {path}: {layer!r}" if path else f"in {layer!r}")
+        note.layer = layer
+        if earlier is None:
+            add_note(error, note)
+        else:
+            notes[notes.index(earlier)] = note
+    except Exception:
+        pass  # whatever fails here, the user is to see the error itself
 
 
-def _contents(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """The Tensors and Modules in a value, including itself, each once, with their paths."""
-    if not isinstance(value, Tensor | Module | list | tuple | dict) or id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, Tensor | Module):
-        yield path, value
-    if isinstance(value, Tensor):
-        return
-    children = value._children() if isinstance(value, Module) else value
-    for name, child in children.items() if isinstance(children, dict) else enumerate(children):
-        yield from _contents(child, f"{path}.{name}" if path else str(name), seen)
+def _attributes(value: Any) -> dict[str, Any]:
+    """The attributes of an object, those in `__slots__` included."""
+    slots = [name for cls in type(value).__mro__ for name in vars(cls).get("__slots__", ()) if name[:2] != "__"]
+    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
+
+
+def _parts(value: Any) -> Mapping[Any, Any] | None:
+    """What a value holds, by name or index, if Tensors and modules are found in it."""
+    if isinstance(value, Module):
+        return value._children()
+    if isinstance(value, SEQUENCES):
+        return dict(enumerate(value))
+    if isinstance(value, MAPPINGS):
+        return value
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value) if hasattr(value, field.name)}
+    return None
+
+
+def _hidden_parts(value: Any) -> Mapping[Any, Any]:
+    """What any other object holds."""
+    if isinstance(value, Set | ValuesView):
+        return dict(enumerate(value))
+    if isinstance(value, np.ndarray):
+        return dict(enumerate(value.ravel().tolist())) if value.dtype == object else {}
+    if isinstance(value, MethodType):
+        return {"__self__": value.__self__}
+    if isinstance(value, partial):
+        return {"func": value.func, "args": value.args, "keywords": value.keywords}
+    return _attributes(value)
+
+
+def _named(path: str, parts: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for name, part in list(parts.items()):
+        yield f"{path}.{name}" if path else str(name), part
+
+
+def _contents(path: str, value: Any, seen: dict[int, Any]) -> Iterator[tuple[str, Any]]:
+    """The Tensors, modules and objects of other classes in a value, itself included, each once, with their paths.
+
+    They come depth first, without recursion. What was visited is put into `seen`, by id.
+    """
+    stack = [iter([(path, value)])]
+    while stack:
+        for path, found in stack[-1]:  # noqa: B007
+            if type(found) not in ATOMS and not issubclass(type(found), SKIPPED) and id(found) not in seen:
+                break
+        else:
+            stack.pop()
+            continue
+        seen[id(found)] = found
+        parts = None if type(found) is Tensor else _parts(found)
+        if parts is None or isinstance(found, Module):
+            yield path, found
+        if isinstance(found, MAPPINGS) and not ATOMS.issuperset(map(type, found)):
+            yield f"the keys of {path}", found.keys()
+        if parts is not None:
+            stack.append(_named(path, parts))
+
+
+def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int, Any]) -> None:
+    """Raise if objects that are not looked into hold Tensors or modules that were not found elsewhere.
+
+    Of an object of another class it looks at the attributes, not at those of further objects.
+    """
+    while others:
+        path, other = others.pop()
+        for place, found in _contents(path, dict(_hidden_parts(other)), seen):
+            if isinstance(found, Tensor | Module):
+                use = "a list, a dict or a ModuleList"
+                if not isinstance(other, HIDING):
+                    use += f", or make {type(other).__name__} a Module or a dataclass"
+                raise TypeError(
+                    f"{type(module).__name__}: {place} is a {type(found).__name__} in a {type(other).__name__}, where"
+                    f" parameters(), state_dict() and train() do not look; use {use}"
+                )
+            if isinstance(found, HIDING):
+                others.append((place, found))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, differentiable, in_float32
+from ..tensor import Array, Tensor, differentiable, in_float32
 from .cases import CONDITION, REAL, Case, Domain
 from .special import below
 
@@ -27,6 +27,7 @@ from .special import below
         Case("n M K, M K", domains=(REAL, CONDITION)),
         Case("M K, K", domains=(REAL, CONDITION)),
     ],
+    name="scaled_dot_product_attention",
 )
 def _masked_softmax(scores: Array, mask: Any) -> Array:
     """Softmax over the unmasked elements of the last axis; zeros where all are masked."""
@@ -54,9 +55,12 @@ def causal(queries: int, keys: int) -> Array:
 
 
 def boolean(owner: str, name: str, mask: Any) -> Array:
-    array = np.asarray(mask)
+    array = mask.data if type(mask) is Tensor else np.asarray(mask)
     if array.dtype != bool:
-        raise TypeError(f"{owner}: {name} must be boolean, True where attention is not allowed, not {array.dtype}")
+        raise TypeError(
+            f"{owner}: {name} must be boolean, True where attention is not allowed, not {array.dtype}; write"
+            f" {name} == 0 or {name} < 0, whichever means that"
+        )
     return array
 
 

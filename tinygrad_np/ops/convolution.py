@@ -132,6 +132,7 @@ CONVOLUTIONS = [
     lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(2, 3)),  # the backward pass sums over the images
     wide=True,
     cases=[Case(shapes, kwargs={"window": window, "groups": groups}) for window, groups, shapes in CONVOLUTIONS],
+    name="conv2d",
 )
 def _correlate(x: Array, weight: Array, bias: Array, window: Window, groups: int) -> Array:
     return _correlated(x, weight, bias, groups, _padding(window, x), window, window.outputs(x.shape[2:]))
@@ -150,6 +151,7 @@ def _flipped(weight: Array, groups: int) -> Array:
     lambda g, y, x, weight, *, window, groups, sizes: _weight_gradient(g, x, window=window, groups=groups),
     wide=True,
     cases=[Case("n 3 3 3, 3 2 3 2", kwargs={"window": CONVOLUTIONS[0][0], "groups": 1, "sizes": (5, 4)})],
+    name="conv2d",
 )
 def _input_gradient(x: Array, weight: Array, window: Window, groups: int, sizes: Pair) -> Array:
     """The gradient of a convolution's input, of height and width `sizes`, given the gradient x of its output."""
@@ -167,6 +169,7 @@ def _input_gradient(x: Array, weight: Array, window: Window, groups: int, sizes:
     lambda g, y, x, other, *, window, groups: _correlate(x, g, _no_bias(g), window=window, groups=groups),
     wide=True,
     cases=[Case("n 2 5 4, n 3 3 3", kwargs={"window": CONVOLUTIONS[0][0], "groups": 1})],
+    name="conv2d",
 )
 def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Array:
     """The gradient of a convolution's weight, given its input x and the gradient `other` of its output."""

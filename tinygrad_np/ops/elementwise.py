@@ -66,7 +66,7 @@ def modf(x: Any) -> Any:
 )
 def frexp(x: Any) -> Any:
     """`np.frexp`; the exponent is piecewise constant and therefore a plain array."""
-    exponent = np.frexp(x._data)[1]
+    exponent = np.frexp(array_of(x))[1]
     return np.ldexp(x, -exponent), exponent
 
 
@@ -166,7 +166,7 @@ unary(np.cos, lambda g, y, x: -g * np.sin(x))
 of_unit(np.tan, lambda g, y, x: g * (1 + y * y), reads=("y",))
 
 
-@differentiable(lambda g, y, x: -2 * g * x, cases=[Case("*")])
+@differentiable(lambda g, y, x: -2 * g * x, cases=[Case("*")], name="arcsin")
 def _one_minus_square(x: Array) -> Array:
     """1 - x * x, without the cancellation near 1 and -1."""
     return np.asarray((1 - x) * (1 + x))
@@ -177,7 +177,7 @@ of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(_one_minus_square(x)))
 unary(np.arctan, lambda g, y, x: g * _arctan_slope(x), wide=True)
 
 
-@differentiable(lambda g, y, x: -2 * g * y * (y * _finite(x, x)), cases=[Case("*")])
+@differentiable(lambda g, y, x: -2 * g * y * (y * _finite(x, x)), cases=[Case("*")], name="arctan")
 def _arctan_slope(x: Array) -> Array:
     """1 / (1 + x * x)."""
     return np.asarray(1 / (1 + x * x))
@@ -275,6 +275,7 @@ primitive(
     lambda g, y, x, low, high: keep(g, (x < low) & (low <= high)),
     lambda g, y, x, low, high: keep(g, np.maximum(x, low) > high),
     cases=[Case("*, *, *"), Case("*", args=(-1, 1))],
+    name="clip",
 )
 def _clip(x: Array, low: Array, high: Array) -> Array:
     return np.clip(x, low, high)

@@ -94,6 +94,7 @@ def _with_rank(x: Any, rank: int) -> Any:
         Case("4 5, 2 1", kwargs={"index": np.array([0, 3])}),
         Case("4 5, ", kwargs={"index": np.arange(20).reshape(4, 5) % 3 == 0}),
     ],
+    name="x.at[index].set",
 )
 def _overwrite(x: Array, value: Array, index: Any) -> Array:
     if not _selects_once(index):
@@ -124,8 +125,10 @@ def add_at(x: Any, index: Any, value: Any) -> Any:
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 
-composite(set_at, cases=[Case("4 5, 5", prepare=lambda x, value: (x, 1, value))])(set_at)
-composite(add_at, cases=[Case("4 5, 3 5", prepare=lambda x, value: (x, np.array([0, 2, 2]), value))])(add_at)
+composite(set_at, name="x.at[index].set", cases=[Case("4 5, 5", prepare=lambda x, value: (x, 1, value))])(set_at)
+composite(
+    add_at, name="x.at[index].add", cases=[Case("4 5, 3 5", prepare=lambda x, value: (x, np.array([0, 2, 2]), value))]
+)(add_at)
 registry[setitem], registry[iadd] = registry[set_at], registry[add_at]  # the keys that Tensor.at looks up
 
 # --- selecting -------------------------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ def _solve_back(g: Any, y: Any, a: Any, needed: tuple[bool, ...]) -> tuple[Any, 
     joint=lambda g, y, a, b, *, needed: _solve_back(g, y, a, needed),
     reads=("y a", "a"),
     cases=[Case("3 3, 3 2", prepare=lambda a, b: (_regular(a), b))],
+    name="linalg.solve",
 )
 def _solve(a: Array, b: Array) -> Array:
     return np.linalg.solve(a, b)
@@ -207,6 +208,7 @@ def _third_derivative(g: Any, h: Any, x: Any) -> Any:
     lambda g, y, h, x: _adjugate_slope(g, x),  # the second derivative of det is symmetric
     lambda g, y, h, x: _third_derivative(g, h, x),
     cases=[Case(shapes, prepare=lambda h, x: (h, _regular(x))) for shapes in ("3 3, 3 3", "b 2 2, b 2 2")],
+    name="linalg.det",
 )
 def _adjugate_slope(h: Array, x: Array) -> Array:
     """The derivative of the cofactors of x along h, in cubic time and quadratic memory.
@@ -228,7 +230,9 @@ def _adjugate_slope(h: Array, x: Array) -> Array:
 
 
 @differentiable(
-    lambda g, y, x: _adjugate_slope(g, x), cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)]
+    lambda g, y, x: _adjugate_slope(g, x),
+    cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
+    name="linalg.det",
 )
 def _adjugate(x: Array) -> Array:
     """The cofactors of a matrix that may be singular, from its singular values."""
@@ -259,6 +263,7 @@ primitive(
 @differentiable(
     lambda g, y, x: g[1, ..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x)),
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
+    name="linalg.slogdet",
 )
 def _slogdet(x: Array) -> Array:
     """The sign and log(abs(det(x))), (2, ...)."""
@@ -317,6 +322,7 @@ VALUES, VECTORS, BOTH = (1, 0), (0, 1), (1, 1)
         axis=-2,
     ),
     cases=[Case("b 4 2", kwargs={"start": 1, "stop": 2, "uses": (0, 0)})],  # which makes it a gradient like any other
+    name="getitem",
 )
 def _part(x: Array, start: int, stop: int, uses: tuple[int, int]) -> Array:
     """Rows of a packed decomposition. The gradient of its last two rows says whether values, and vectors, are used."""
@@ -380,7 +386,9 @@ def _eigh_parts(packed: Any, *uses: Any) -> tuple[Any, Any]:
     return _part(packed, start=0, stop=1, uses=uses[0]), _part(packed, start=1, stop=-2, uses=uses[-1])
 
 
-@differentiable(_eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")])
+@differentiable(
+    _eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")], name="linalg.eigh"
+)
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n + 2, n)."""
     w, v = np.linalg.eigh(x, UPLO)
@@ -441,7 +449,7 @@ def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     return gx
 
 
-@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square))
+@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square), name="linalg.svd")
 def _svd(x: Array) -> Array:
     """U, S and V, one above the other, (..., m + 1 + n + 2, k), where k is the smaller of m and n."""
     u, s, vh = np.linalg.svd(x, full_matrices=False)
@@ -494,7 +502,7 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     return np.where(singular, np.nan, _t(np.linalg.solve(r, _t(gq + q @ symmetric))))
 
 
-@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"))
+@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"), name="linalg.qr")
 def _qr(x: Array) -> Array:
     """Q above R, (..., m + n, n)."""
     return np.concatenate(np.linalg.qr(x), axis=-2)
@@ -523,6 +531,7 @@ def _direction(x: Any, norm: Any) -> Any:
     ),
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
+    name="linalg.norm",
 )
 def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The root of the sum of squares, also where squares overflow or underflow."""
@@ -566,7 +575,9 @@ def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepd
     return g * zero_at(np.sign(x) * np.power(np.abs(x) / or_one(y) + (y == 0), order - 1), y == 0)
 
 
-@differentiable(_p_norm_vjp, wide=True, cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)))
+@differentiable(
+    _p_norm_vjp, wide=True, cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)), name="linalg.norm"
+)
 def _p_norm(x: Array, order: float, axis: Any = None, keepdims: bool = False) -> Array:
     # In units of the element that counts most, since powers overflow and underflow early.
     sizes = np.abs(x)

@@ -45,6 +45,7 @@ OVERLAPPING = Window((3, 2), (2, 1), ((1, 1), (1, 1)), (1, 2))
             prepare=lambda x, weights: (x, weights * 0.25),
         ),
     ],
+    name="avg_pool2d",
 )
 def _gather(x: Array, weights: Array, window: Window) -> Array:
     """The weighted sum over the elements of each window; weights[i], for element i, broadcasts with the outputs."""
@@ -64,6 +65,7 @@ def _gather(x: Array, weights: Array, window: Window) -> Array:
         Case("n 2 2 2, 4 1 1 2 2", kwargs={"window": PLAIN, "sizes": (5, 4)}, domains=(REAL, CONDITION)),
         Case("2 1 2 5, 6 2 1 2 5", kwargs={"window": OVERLAPPING, "sizes": (4, 5)}, domains=(REAL, CONDITION)),
     ],
+    name="avg_pool2d",
 )
 def _scatter(x: Array, weights: Array, window: Window, sizes: Pair) -> Array:
     """The gradient of `_gather`: add each output, times the weights, to the elements of its window."""
@@ -86,6 +88,7 @@ def _to_largest(g: Any, y: Any, x: Any, window: Window) -> Any:
 @differentiable(
     lambda g, y, x, *, window: _to_largest(g, y, x, window),
     cases=[Case("n 2 4 4", kwargs={"window": PLAIN}), Case("2 1 4 5", kwargs={"window": OVERLAPPING})],
+    name="max_pool2d",
 )
 def _max_pool(x: Array, window: Window) -> Array:
     outputs = window.outputs(x.shape[2:])

@@ -114,7 +114,11 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """
     fits = weight.ndim == 2 and x.ndim > 0 and x.shape[-1] == weight.shape[0]
     if not fits or (bias is not None and bias.shape != weight.shape[1:]):
-        raise ValueError("expected x of shape (..., in), weight of shape (in, out) and bias of shape (out,)")
+        hint = ""
+        if weight.ndim == 2 and x.ndim > 1 and weight.shape[0] in (x.size, math.prod(x.shape[1:])):
+            rows = "len(x)" if weight.shape[0] < x.size else "1"
+            hint = f"; of images write x.reshape({rows}, -1), or nn.Flatten() before the layer"
+        raise ValueError(f"expected x of shape (..., in), weight of shape (in, out) and bias of shape (out,){hint}")
     y: Array = _times(x, weight)
     if bias is None:
         return y
@@ -348,6 +352,7 @@ def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output
     ],
     wide=True,
     cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
+    name="einsum",
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
     return np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays, optimize=optimize))
@@ -435,6 +440,7 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
     lambda g, y, a, v: np.correlate(g, a, "valid"),
     wide=True,
     cases=[Case("N, M")],
+    name="convolve",
 )
 def _convolve(a: Array, v: Array) -> Array:
     return np.convolve(a, v)

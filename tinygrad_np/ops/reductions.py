@@ -384,6 +384,7 @@ def _shifted(x: Any, end: Any) -> Any:
     joint=lambda g, y, a, b, *, needed: _linear_recurrence_back(g, y, a),
     wide=True,
     cases=[Case("n m, n m"), Case("N, N")],
+    name="cumprod",
 )
 def _linear_recurrence(a: Array, b: Array) -> Array:
     """y with y[i] = b[i] + a[i] * y[i + 1], from the last to the first element of axis 0."""

@@ -87,7 +87,10 @@ def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
 
 
 @differentiable(
-    joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis), reads=(), cases=[Case("n m, k m")]
+    joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis),
+    reads=(),
+    cases=[Case("n m, k m")],
+    name="concatenate",
 )
 def _concatenate(*arrays: Array, axis: int = 0) -> Array:
     return np.concatenate(arrays, axis=axis)
@@ -118,7 +121,9 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     return _concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
 
 
-@differentiable(lambda g, y, x, *, dtype: g, reads=(), cases=each("n m", dtype=(np.float64, np.longdouble)))
+@differentiable(
+    lambda g, y, x, *, dtype: g, reads=(), cases=each("n m", dtype=(np.float64, np.longdouble)), name="astype"
+)
 def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
@@ -349,6 +354,7 @@ primitive(
     ],
     reads=(),
     cases=[Case("n 2", kwargs={"widths": ((1, 0), (2, 3)), "value": 1.5})],
+    name="pad",
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
     return np.pad(x, widths, constant_values=value) if widths else x.copy()

@@ -19,7 +19,7 @@ def _saturated(y: Any) -> bool:
     return not (isinstance(y, np.ndarray) and np.max(y, initial=0) < 1 - max(1e-4, np.finfo(y.dtype).eps ** 0.5))
 
 
-@differentiable(lambda g, y, x: -g * y * np.tanh(x), cases=[Case("*")])
+@differentiable(lambda g, y, x: -g * y * np.tanh(x), cases=[Case("*")], name="tanh")
 def _sech(x: Array) -> Array:
     with np.errstate(over="ignore"):
         return np.asarray(1 / np.cosh(x))
@@ -190,7 +190,7 @@ def _normal_density(x: Any) -> Any:
     return np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi)
 
 
-@differentiable(lambda g, y, x: g * _normal_density(_bounded(x)), cases=[Case("*")])
+@differentiable(lambda g, y, x: g * _normal_density(_bounded(x)), cases=[Case("*")], name="gelu")
 def _normal_probability(x: Array) -> Array:
     """Standard normal CDF; except in float32 without the cancellation below 0."""
     if x.dtype != np.float32:
@@ -347,7 +347,9 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
 # --- sinc ------------------------------------------------------------------------------------------------------------
 
 
-@differentiable(lambda g, y, x, *, order: g * _sinc(x, order=order + 1), wide=True, cases=each("*", order=(0, 1, 4)))
+@differentiable(
+    lambda g, y, x, *, order: g * _sinc(x, order=order + 1), wide=True, cases=each("*", order=(0, 1, 4)), name="sinc"
+)
 def _sinc(x: Array, order: int) -> Array:
     """The derivative of the given order of sinc(x) = sin(u) / u, u = pi * x: a power series near 0, else a recursion.
 

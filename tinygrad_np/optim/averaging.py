@@ -8,6 +8,7 @@ import numpy as np
 from .. import _validation as check
 from .._machine.fused import scale_and_add
 from ..tensor import Array, Tensor
+from .base import as_list
 
 
 class EMA:
@@ -48,7 +49,7 @@ class EMA:
 
     def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:
         self.decay = check.real("EMA", "decay", decay, at_least=0, at_most=1)
-        self.parameters = list(parameters)
+        self.parameters = as_list("EMA", parameters)
         if not self.parameters:
             raise ValueError("EMA: there are no parameters to average")
         for i, parameter in enumerate(self.parameters):

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _validation as check
 from .._machine.arrays import Product
 from .._machine.tuning import tune
+from .._messages import shown, with_hints
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
 
@@ -19,6 +20,27 @@ HALF = np.dtype(np.float16)
 
 def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
     return value if callable(value) else check.real(owner, name, value, at_least=0)
+
+
+def as_list(owner: str, parameters: Any) -> list[Any]:
+    """The parameters, or groups of them, as a list.
+
+    Raises:
+        TypeError: they are a module, a Tensor, or anything else that is not several of them.
+    """
+    if hasattr(parameters, "parameters"):
+        raise TypeError(f"{owner}: give it the parameters of the module: model.parameters()")
+    if callable(parameters):
+        raise TypeError(f"{owner}: give it the parameters, with the call: model.parameters()")
+    if isinstance(parameters, Tensor | Mapping):
+        raise TypeError(
+            f"{owner}: parameters must be a list, not one {type(parameters).__name__}: write [...] around it"
+        )
+    if not isinstance(parameters, Iterable) or isinstance(parameters, str | np.ndarray):
+        raise TypeError(
+            f"{owner}: parameters must be Tensors, as model.parameters() gives them, not {shown(parameters)}"
+        )
+    return list(parameters)
 
 
 class Optimizer:
@@ -70,7 +92,7 @@ class Optimizer:
     def __init__(self, parameters: Parameters, lr: float | Schedule, **hyperparameters: Any) -> None:
         name = type(self).__name__
         defaults = self._checked(name, {"lr": lr, **hyperparameters})
-        given: list[Any] = list(parameters)
+        given = as_list(name, parameters)
         grouped = bool(given) and all(isinstance(part, Mapping) for part in given)
         self.groups: list[dict[str, Any]] = []
         self._states: dict[Tensor, dict[str, Array]] = {}
@@ -104,6 +126,12 @@ class Optimizer:
         # trains should not have to know that tune() exists.
         tune()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls) and cls.__module__.startswith(f"{__package__}."):
+            by_name = f"hyperparameters are given by name: {cls.__name__}(model.parameters(), lr=0.1)"
+            cls.__init__ = with_hints(by_name)(cls.__init__)  # type: ignore[method-assign]
+
     def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """`start(weights, **hyperparameters)`: the initial state of one parameter, arrays by name.
 
@@ -133,6 +161,7 @@ class Optimizer:
         for parameter in self.parameters:
             parameter.grad = None
 
+    @with_hints("call loss.backward() before it, or write optimizer.minimize(loss) instead")
     def step(self) -> None:
         """Update every parameter that has a gradient.
 
@@ -203,7 +232,13 @@ class Optimizer:
 
     def _rate(self, group: Mapping[str, Any]) -> float:
         lr = group["lr"]
-        return float(lr(self.steps) if callable(lr) else lr)  # a np.float64 would make float32 products float64
+        rate = lr(self.steps) if callable(lr) else lr
+        try:
+            return float(rate)  # a np.float64 would make float32 products float64
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{type(self).__name__}: lr at step {self.steps} must be a number, not {shown(rate)}"
+            ) from None
 
     def _apply(self, gradients: "Iterable[tuple[Tensor, Array | Product]]") -> None:
         by_parameter = dict(gradients)

@@ -8,6 +8,7 @@ import numpy as np
 from .. import _validation as check
 from .._machine.arrays import power_of_two
 from ..tensor import Array, Tensor
+from .base import as_list
 from .blocks import blocks
 
 
@@ -43,7 +44,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     array([0.6, 0.8], dtype=float32)
     """
     max_norm = check.real("clip_grad_norm", "max_norm", max_norm, at_least=0)
-    given = list(parameters)
+    given = as_list("clip_grad_norm", parameters)
     for i, parameter in enumerate(given):
         if type(parameter) is not Tensor or not parameter.is_leaf:
             raise TypeError(f"clip_grad_norm: parameter {i} is not a leaf Tensor: {parameter!r:.80}")

@@ -36,7 +36,7 @@ def differentiable_functions() -> "list[Primitive | Composite]":
 
 def differentiable_methods() -> list[str]:
     """The names of ndarray methods that Tensor has and that have a gradient."""
-    without = {name_of(f) for f, e in registry.items() if isinstance(e, Constant)} | {"item"}
+    without = {name_of(f) for f, e in registry.items() if isinstance(e, Constant)} | {"item", "tolist"}
     return [name for name in METHODS if name not in without and name != "choose"]
 
 
@@ -66,9 +66,9 @@ def text() -> str:
     """The contents of OPERATIONS.md."""
     functions, methods = differentiable_functions(), differentiable_methods()
     home = "tinygrad_np.ops."  # excludes functions that users registered
-    entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and e.name[0] != "_"}
+    entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and f.__name__[0] != "_"}
     composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
-    internal = {name for name in entries if name == "getitem" or name.endswith("_at")}
+    internal = {name for name in entries if name == "getitem" or name.startswith("x.at")}
     own = sorted((entries | composed) - internal)
     constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)

@@ -1,0 +1,179 @@
+"""no_grad in threads, tasks, generators and coroutines: each records as its own code says."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from tinygrad_np import Tensor, no_grad
+from tinygrad_np.tensor import _pauses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+W = Tensor([1.0, 2.0], requires_grad=True)
+
+
+def records() -> bool:
+    return (W * 2).requires_grad
+
+
+def test_a_decorator_with_and_without_parentheses() -> None:
+    @no_grad
+    def plain(x: int) -> tuple[int, bool]:
+        """Documented."""
+        return x, records()
+
+    @no_grad()
+    def called(x: int) -> tuple[int, bool]:
+        return x, records()
+
+    assert plain(3) == called(3) == (3, False)
+    assert (plain.__name__, plain.__doc__) == ("plain", "Documented.")
+    assert records()
+
+
+def test_the_steps_of_a_decorated_generator_record_nothing_and_its_caller_records() -> None:
+    closed = []
+
+    @no_grad()
+    def batches(n: int) -> Iterator[Any]:
+        try:
+            received = yield records()
+            while n:
+                try:
+                    received = yield received, records()
+                except KeyError as error:
+                    received = repr(error)
+                n -= 1
+        finally:
+            closed.append(records())
+        return "end"
+
+    steps = batches(2)
+    assert next(steps) is False
+    assert records()
+    assert steps.send(5) == (5, False)
+    assert records()
+    assert steps.throw(KeyError(1)) == ("KeyError(1)", False)
+    assert records()
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value == "end"
+    steps = batches(9)
+    next(steps)
+    steps.close()
+    assert closed == [False, False]
+    assert list(batches(1)) == [False, (None, False)]
+    assert records()
+
+
+def test_a_decorated_coroutine_leaves_other_tasks_alone() -> None:
+    seen: dict[str, list[bool]] = {"inside": [], "beside": []}
+
+    @no_grad
+    async def inside() -> str:
+        for _ in range(3):
+            seen["inside"].append(records())
+            await asyncio.sleep(0)
+        return "done"
+
+    async def beside() -> None:
+        for _ in range(3):
+            seen["beside"].append(records())
+            await asyncio.sleep(0)
+
+    async def both() -> Any:
+        results = await asyncio.gather(inside(), beside())
+        assert records()
+        assert await asyncio.create_task(inside()) == await inside() == "done"
+        return results
+
+    assert asyncio.iscoroutinefunction(inside)
+    assert asyncio.run(both()) == ["done", None]
+    assert set(seen["inside"]) == {False}
+    assert set(seen["beside"]) == {True}
+    coroutine = inside()
+    coroutine.send(None)  # driven by hand, in the context of the caller
+    assert records()
+    coroutine.close()
+    assert records()
+
+
+def test_what_cannot_be_decorated_is_refused() -> None:
+    async def steps() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match="asynchronous generator; use `with no_grad"):
+        no_grad()(steps)
+    with pytest.raises(TypeError, match="takes a function, not int"):
+        no_grad(3)
+
+
+def test_each_thread_and_task_has_its_own() -> None:
+    found = []
+    with no_grad():
+        thread = threading.Thread(target=lambda: found.append(records()))
+        thread.start()
+        thread.join()
+        assert not records()
+
+    async def task(paused: bool) -> bool:
+        if not paused:
+            await asyncio.sleep(0)
+            return records()
+        with no_grad():
+            await asyncio.sleep(0)
+            return records()
+
+    async def both() -> list[bool]:
+        return await asyncio.gather(task(True), task(False), task(True))
+
+    assert asyncio.run(both()) == [False, True, False]
+    assert found == [True]
+
+
+def test_a_context_that_is_left_elsewhere_does_not_pause_what_was_not_paused() -> None:
+    def left_elsewhere() -> None:
+        pause = no_grad()
+        contextvars.Context().run(pause.__enter__)
+        pause.__exit__()
+        assert records()
+        with no_grad():
+            assert not records()
+        assert records()
+
+    contextvars.copy_context().run(left_elsewhere)
+
+
+@given(st.lists(st.integers(0, 3), max_size=30))
+def test_generators_and_contexts_nested_in_any_order(actions: list[int]) -> None:
+    """0 enters, 1 leaves the oldest, 2 starts a generator that enters, 3 ends the oldest of these."""
+
+    def inside() -> Iterator[None]:
+        with no_grad():
+            yield
+
+    before = _pauses.get()
+    entered: list[no_grad] = []
+    running: list[Iterator[None]] = []
+    for action in actions:
+        if action == 0:
+            entered.append(no_grad())
+            entered[-1].__enter__()
+        elif action == 1 and entered:
+            entered.pop(0).__exit__()
+        elif action == 2:
+            running.append(inside())
+            next(running[-1])
+        elif action == 3 and running:
+            assert next(running.pop(0), "end") == "end"
+        assert records() is not bool(entered or running)
+    for pause in entered:
+        pause.__exit__()
+    for steps in running:
+        next(steps, None)
+    assert _pauses.get() == before
+    assert records()

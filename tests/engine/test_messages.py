@@ -1,0 +1,369 @@
+"""What error messages say: the user's own errors, public names, and what to write instead."""
+
+import doctest
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import tinygrad_np
+from tinygrad_np import Tensor, _messages, cross_entropy, differentiable, nn, no_grad, optim
+from tinygrad_np.ops.cases import Case
+from tinygrad_np.tensor import Composite, Constant, Primitive, registry
+from tinygrad_np.testing import reference
+from tinygrad_np.testing.strategies import arguments
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ENTRIES = list(dict.fromkeys(registry.values()))
+OPERATIONS = [entry for entry in ENTRIES if not isinstance(entry, Constant)]
+INTERNAL = re.compile(r"(?<![\w.])_[a-z]\w*")  # a private name
+
+
+def leaf(value: Any) -> Tensor:
+    return Tensor(np.array(value, np.float64), requires_grad=True)
+
+
+# --- hints: each is data, and the code in it runs --------------------------------------------------------------------
+
+ABSENT = [name for name, value in vars(_messages.Hints).items() if isinstance(value, _messages._Absent)]
+
+
+@pytest.mark.parametrize("name", sorted(_messages.ATTRIBUTES))
+def test_a_hint_for_a_name_that_a_tensor_does_not_have_runs(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"a Tensor has no {name}: ") as caught:
+        getattr(Tensor([[1.0, 2.0], [3.0, 4.0]]), name)
+    for code in re.findall("`(.*?)`", str(caught.value)):
+        names = {"x": Tensor([[1.0, 2.0], [3.0, 4.0]]), "np": np, "Tensor": Tensor}
+        text = f">>> {code}\n" if re.match(r"[\w.]+ = ", code) else f">>> _ = {code}\n"
+        example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
+        assert doctest.DocTestRunner(verbose=False).run(example).failed == 0, code
+
+
+def test_every_attribute_of_an_array_and_function_of_numpy_exists_or_has_a_hint() -> None:
+    x = Tensor([[1.0, 2.0]])
+    for name in [*dir(np.ndarray), *(n for n, f in vars(np).items() if isinstance(f, np.ufunc | type(np.sum)))]:
+        if name.startswith("_"):
+            continue
+        if name in ABSENT:
+            for owner in (x, Tensor):
+                assert not hasattr(owner, name)
+            with pytest.raises(AttributeError, match=r"write|leave it out|see") as caught:
+                getattr(x, name)
+            assert caught.value.name == name
+        else:
+            getattr(x, name)
+    assert not set(dir(x)) & set(ABSENT)  # completion offers what exists
+
+
+@pytest.mark.parametrize("entry", OPERATIONS, ids=lambda entry: entry.name)
+def test_keywords_of_pytorch_are_answered_with_numpys(entry: Primitive | Composite) -> None:
+    for given_name, meant in _messages.KEYWORDS.items():
+        ours = [name for name in meant if name in entry.keywords]
+        if ours and given_name not in entry.keywords:
+            with pytest.raises(TypeError, match=f"{re.escape(entry.name)} of a Tensor.*{given_name}.*write {ours[0]}="):
+                entry(leaf([1.0]), **{given_name: 0})
+
+
+def test_arrays_methods_that_were_missing() -> None:
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert x.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert leaf(3.0).tolist() == 3.0
+    (x.flatten() * np.arange(4.0)).sum().backward()
+    assert x.grad.tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert x.flatten("F").tolist() == [1.0, 3.0, 2.0, 4.0]
+
+
+# --- errors keep their class, name operations publicly, and once -----------------------------------------------------
+
+
+def test_every_name_that_a_message_can_contain_is_public() -> None:
+    own = set(re.findall("`(.*?)`", re.search(r"\*\*Functions of this package\*\*: (.*)\.", reference.text())[1]))
+    others = {"x.at[index].set", "x.at[index].add", "getitem", "scaled_dot_product_attention"}
+    for entry in ENTRIES:
+        owner: Any = np
+        if entry.name not in own | others | set(tinygrad_np.__all__):
+            for part in entry.name.split("."):
+                owner = getattr(owner, part)
+            assert callable(owner)
+
+
+def refused(call: Callable[[], Any]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("entry", OPERATIONS, ids=lambda entry: entry.name)
+@settings(max_examples=2)
+@given(data=st.data())
+def test_messages_name_the_operation_once_and_publicly(entry: Primitive | Composite, data: st.DataObject) -> None:
+    case: Case = data.draw(st.sampled_from(entry.cases))
+    arrays = data.draw(arguments(case))
+    tensors = [Tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    args: list[Any] = [tensors, *case.args] if case.shapes.startswith("[") else [*tensors, *case.args]
+    wrong = np.ones((2, 0, 3, 1, 5, 2))
+    calls: list[tuple[list[Any], dict[str, Any]]] = [
+        ([*args[:i], other, *args[i + 1 :]], dict(case.kwargs))
+        for i in range(len(args))
+        for other in (Tensor(wrong), np.array(["a"]), "a")
+    ]
+    calls += [(args, {**case.kwargs, name: value}) for name in sorted(entry.keywords) for value in ("a", 99)]
+    if not (isinstance(entry, Primitive) and entry.is_internal):  # those are called by this package only
+        calls += [(args, {**case.kwargs, "unknown": 1}), ([*args, *range(9)], {}), ([], {})]
+    last = re.escape(entry.name.rpartition(".")[2])
+    for given_args, kwargs in calls:
+        error = refused(lambda a=given_args, k=kwargs: entry(*a, **k))
+        if error is None:
+            continue
+        assert type(error).__module__.partition(".")[0] in ("builtins", "numpy"), repr(error)
+        for text in (str(error), *getattr(error, "__notes__", ())):
+            assert not INTERNAL.search(text), text
+            assert not re.search(rf"\b{last} of .*\b{last}(: | of )", text), text
+
+
+class WidthError(ValueError):
+    def __init__(self, message: str, layer: str) -> None:
+        super().__init__(message)
+        self.layer = layer
+
+
+class FrozenError(RuntimeError):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} cannot be set")
+
+
+class FrozenNotesError(ValueError):
+    __notes__ = ("only this",)  # type: ignore[assignment]
+
+
+class SlottedError(Exception):
+    __slots__ = ("layer",)
+
+
+OWN_ERRORS: list[Exception] = [
+    WidthError("too wide", "conv1"),
+    FrozenError("frozen"),
+    FrozenNotesError("notes"),
+    SlottedError("slots"),
+    UnicodeDecodeError("utf-8", b"x", 0, 1, "reason"),
+    KeyError("key"),
+    MemoryError("memory"),
+    StopIteration(3),
+    RecursionError("deep"),
+]
+
+
+@pytest.mark.parametrize("own", OWN_ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_of_ones_own_is_raised_itself(own: Exception) -> None:
+    @differentiable(lambda g, y, x: 1 / 0)
+    def broken(x: np.ndarray) -> np.ndarray:
+        if len(x) == 1:
+            raise own
+        return x
+
+    class Block(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return broken(x)
+
+    before = str(own)
+    with pytest.raises(type(own)) as caught:
+        nn.Sequential(Block())(leaf([1.0]))
+    assert caught.value is own
+    assert str(own) == before
+    with pytest.raises(ZeroDivisionError, match="^division by zero\n"):
+        broken(leaf([1.0, 2.0])).backward(np.ones(2))
+
+
+@pytest.mark.parametrize("kind", sorted(_messages.MESSAGE_ONLY, key=lambda kind: kind.__name__))
+def test_an_error_that_is_only_a_message_names_the_operation_and_keeps_its_class(kind: type[Exception]) -> None:
+    @differentiable(lambda g, y, x, *, times=1: g)
+    def broken(x: np.ndarray, times: int = 1) -> np.ndarray:
+        error = kind("broken: the reason")
+        error.add_note("a note")
+        raise error
+
+    with pytest.raises(kind) as caught:
+        broken(leaf([1.0]), times=2)
+    assert type(caught.value) is kind
+    assert str(caught.value) == "broken of float64[1], times=2: the reason"
+    assert caught.value.__notes__ == ["a note"]
+
+
+def test_a_repr_that_fails_does_not_take_the_place_of_an_error() -> None:
+    class Option:
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    @differentiable(lambda g, y, x, *, option=None: g)
+    def broken(x: np.ndarray, option: Any = None) -> np.ndarray:
+        raise ValueError("the reason")
+
+    with pytest.raises(ValueError, match=r"^broken of float64\[1\], option=a Option: the reason$"):
+        broken(leaf([1.0]), option=Option())
+
+
+def test_errors_of_numpy_keep_their_class() -> None:
+    with pytest.raises(np.linalg.LinAlgError, match=r"linalg.cholesky of float64\[2, 2\]: Matrix is not positive"):
+        np.linalg.cholesky(leaf([[1.0, 2.0], [2.0, 1.0]]))
+    with pytest.raises(np.linalg.LinAlgError, match=r"linalg.solve of .*Singular"):
+        np.linalg.solve(leaf(np.zeros((2, 2))), np.ones(2))
+    with pytest.raises(np.exceptions.AxisError, match=r"sum of float64\[1\], axis=3: axis 3 is out of bounds"):
+        leaf([1.0]).sum(axis=3)
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match=r"log of float64\[1\]: divide by zero"):
+        np.log(leaf([0.0]))
+    w = Tensor(np.ones(2, np.float32), requires_grad=True)
+    with no_grad(), pytest.raises(TypeError, match=r"bitwise_and|add in place of float32\[2\]"):
+        w += np.ones(2, complex)
+
+
+# --- the first mistakes of a newcomer --------------------------------------------------------------------------------
+
+X, W = leaf(np.ones((2, 3))), leaf(np.ones(3))
+RNG = np.random.default_rng(0)
+LINEAR = nn.Linear(3, 2, rng=np.random.default_rng(0))
+IMAGES = np.ones((2, 2, 2), np.float32)
+ADD = r"add rng=np.random.default_rng\(0\)"
+
+
+def add_in_place(array: Any, value: Any) -> None:
+    array += value
+
+
+def subtract_from_data() -> None:
+    w = leaf([1.0, 2.0])
+    (w * w).sum().backward()
+    w.data -= 0.1 * w.grad
+
+
+MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+    ("dim", lambda: X.sum(dim=0), TypeError, "write axis="),
+    ("keepdim", lambda: X.sum(axis=0, keepdim=True), TypeError, "write keepdims="),
+    ("dim of a softmax", lambda: tinygrad_np.softmax(X, dim=0), TypeError, "write axis="),
+    ("dim of a layer", lambda: nn.Softmax(dim=1), TypeError, r"Softmax\(\) .*write axis="),
+    ("an axis that is none", lambda: nn.Softmax("a"), ValueError, "axis must be an integer, not 'a'"),
+    ("no rng", lambda: nn.Linear(3, 2), TypeError, rf"Linear\(\) missing .*'rng'; {ADD}"),
+    ("no rng, no arguments", lambda: nn.Dropout(), TypeError, ADD),
+    ("a seed", lambda: nn.Linear(3, 2, rng=7), TypeError, r"write rng=np.random.default_rng\(7\)"),
+    ("rng=None", lambda: nn.Linear(3, 2, rng=None), TypeError, r"write rng=np.random.default_rng\(0\)"),
+    ("inplace", lambda: nn.ReLU(inplace=True), TypeError, "leave it out"),
+    ("a layer as a function", lambda: nn.ReLU(X), TypeError, r"layer = nn.ReLU\(...\), y = layer\(x\)"),
+    ("Linear as a function", lambda: nn.Linear(X, W, rng=RNG), ValueError, r"not float64\[2, 3\]; a layer is made"),
+    ("a loss as a function", lambda: nn.CrossEntropyLoss(X, [0, 1]), TypeError, "a layer is made first"),
+    ("layers in a list", lambda: nn.Sequential([nn.ReLU()]), TypeError, r"write Sequential\(\*layers\)"),
+    ("layers in a dict", lambda: nn.Sequential({"a": 1}), TypeError, r"write Sequential\(\*layers.values\(\)\)"),
+    ("nothing to a layer", lambda: LINEAR(), TypeError, "missing 1 required positional argument: 'x'"),
+    ("images", lambda: nn.Linear(4, 2, rng=RNG)(IMAGES), ValueError, r"x.reshape\(len\(x\), -1\), or nn.Flatten"),
+    ("one image", lambda: nn.Linear(4, 2, rng=RNG)(IMAGES[0]), ValueError, r"x.reshape\(1, -1\)"),
+    ("one-hot", lambda: cross_entropy(X, np.eye(3)[:2]), ValueError, r"labels.argmax\(axis=1\)"),
+    ("one-hot integers", lambda: cross_entropy(X, np.eye(3, dtype=int)[:2]), ValueError, r"labels.argmax\(axis=1\)"),
+    ("float labels", lambda: cross_entropy(X, np.array([0.0, 1.0])), ValueError, r"labels.astype\(int\)"),
+    ("a column of labels", lambda: cross_entropy(X, [[0], [1]]), ValueError, r"labels.ravel\(\)"),
+    ("swapped", lambda: cross_entropy(np.array([0, 1]), X), TypeError, r"write cross_entropy\(logits, labels\)"),
+    ("labels of text", lambda: cross_entropy(X, "ab"), TypeError, "no str as labels"),
+    ("a module", lambda: optim.SGD(LINEAR, lr=0.1), TypeError, r"model.parameters\(\)"),
+    ("no call", lambda: optim.SGD(LINEAR.parameters, lr=0.1), TypeError, r"with the call: model.parameters\(\)"),
+    ("a rate alone", lambda: optim.Adam(0.1), TypeError, r"as model.parameters\(\) gives them, not 0.1"),
+    ("lr alone", lambda: optim.Adam(lr=0.1), TypeError, r"'parameters'; add model.parameters\(\)"),
+    ("a dict", lambda: optim.SGD(LINEAR.state_dict(), lr=0.1), TypeError, r"a list, not one dict: write \[...\]"),
+    ("learning_rate", lambda: optim.SGD([W], learning_rate=0.1), TypeError, "write lr="),
+    ("by position", lambda: optim.SGD([W], 0.1, 0.9), TypeError, "given by name"),
+    ("a 0-d rate", lambda: optim.SGD([W], lr=np.array(0.1)), ValueError, r"no number; write lr.item\(\)"),
+    ("a rate of text", lambda: optim.SGD([W], lr="0.1"), ValueError, "lr must be at least 0, not '0.1', which is no n"),
+    ("a step of a loss", lambda: optim.SGD([W], lr=0.1).step(X), TypeError, r"optimizer.minimize\(loss\)"),
+    ("numbers", lambda: Tensor(2, 3), TypeError, r"Tensor\(\[2, 3\]\)"),
+    ("a dtype", lambda: Tensor(2.0, np.float64), TypeError, "dtype="),
+    ("zeros", lambda: Tensor.zeros(2), AttributeError, "np.zeros"),
+    ("exp", lambda: tinygrad_np.exp(X), AttributeError, "write np.exp"),
+    ("math", lambda: math.exp(X), TypeError, r"np.exp\(x\)"),
+    ("math of a leaf", lambda: math.exp(leaf(1.0)), TypeError, r"np.exp\(x\)"),
+    ("float", lambda: float(leaf(1.0)), TypeError, r"\.item\(\)"),
+    ("asarray", lambda: np.asarray(X), TypeError, r"\.data"),
+    ("a list of Tensors", lambda: Tensor([leaf(1.0), leaf(2.0)]), TypeError, r"np.stack"),
+    ("len", lambda: len(leaf(1.0)), TypeError, "0-d Tensor has no len"),
+    ("if", lambda: bool(X), ValueError, r"a.any\(\) or a.all\(\)"),
+    ("item in a format", lambda: f"{leaf(1.0).item:.3f}", TypeError, r"write .item\(\), with the call"),
+    ("item in a sum", lambda: 0.0 + leaf(1.0).item, TypeError, r"write .item\(\), with the call"),
+    ("array +=", lambda: add_in_place(np.zeros(2), Tensor([1.0, 2.0])), TypeError, r"array \+= tensor.data"),
+    ("data -=", subtract_from_data, TypeError, r"w.data -= lr \* w.grad.data"),
+    ("data = 3", lambda: setattr(W, "data", 3.0), TypeError, "np.full_like"),
+    ("twice", lambda: [(y := X.sum()).backward(), y.backward()], RuntimeError, "retain_graph=True"),
+    ("no_grad(3)", lambda: no_grad(3), TypeError, "with no_grad"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), [pytest.param(*rest, id=name) for name, *rest in MISTAKES])
+def test_a_first_mistake_is_answered_with_what_to_write(
+    call: Callable[[], Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        call()
+    assert type(caught.value) is kind
+    assert not INTERNAL.search(str(caught.value))
+    assert str(caught.value).count("; a layer is made") <= 1
+
+
+LOGITS, LABELS = leaf(np.zeros((4, 3))), np.array([0, 1, 2, 0])
+bce = tinygrad_np.binary_cross_entropy_with_logits
+WRONG_OPTIONS: list[tuple[Callable[..., Any], str, list[Any]]] = [
+    (lambda **options: cross_entropy(LOGITS, LABELS, **options), "weight", [["a"] * 3, np.ones(2), 1.0, [1j] * 3]),
+    (lambda **options: cross_entropy(LOGITS, LABELS, **options), "ignore_index", ["a", 1.0, None]),
+    (lambda **options: cross_entropy(LOGITS, LABELS, **options), "label_smoothing", ["a", 2.0, [0.1]]),
+    (lambda **options: cross_entropy(LOGITS, LABELS, **options), "reduction", [None, "average", 3]),
+    (lambda **options: tinygrad_np.nll_loss(LOGITS, LABELS, **options), "weight", [["a"] * 3, np.ones(2)]),
+    (lambda **options: tinygrad_np.nll_loss(LOGITS, LABELS, **options), "ignore_index", ["a"]),
+    (lambda **options: tinygrad_np.mse_loss(LOGITS, **options), "targets", [["a"], None, np.ones(12), "a"]),
+    (lambda **options: tinygrad_np.kl_div(LOGITS, **options), "targets", [np.ma.masked_array(np.ones((4, 3)))]),
+    (lambda **options: tinygrad_np.huber_loss(LOGITS, LOGITS, **options), "delta", ["a", -1.0, None]),
+    (lambda **options: bce(LOGITS, np.ones((4, 3)), **options), "pos_weight", [np.ones(2), "a", np.ones((1, 4, 3))]),
+    (lambda **options: bce(LOGITS, np.ones((4, 3)), **options), "weight", [np.ones((3, 1)), np.ones(4)]),
+    (
+        lambda **options: nn.scaled_dot_product_attention(LOGITS, LOGITS, LOGITS, **options),
+        "mask",
+        [leaf(np.ones((4, 4))), np.ones((4, 4), int), "a"],
+    ),
+    (lambda **options: nn.CrossEntropyLoss(**options), "weight", [leaf(np.ones((2, 2))), ["a"], "a"]),
+    (lambda **options: nn.NLLLoss(**options), "ignore_index", ["a", 1.5]),
+    (lambda **options: nn.RNN(3, 2, rng=RNG)(np.ones((5, 3)), **options), "hx", ["a", np.ones(7)]),
+    (lambda **options: optim.Adam([W], **options), "betas", [0.9, (0.9, 2), ("a", 0.9), np.ones(2)]),
+    (lambda **options: optim.Adam([W], **options), "eps", ["a", -1, np.array(1.0), Tensor(1.0)]),
+    (lambda **options: optim.SGD([W], **options), "lr", ["a", -1, None, np.array([0.1]), Tensor(0.1), True, [0.1]]),
+    (lambda **options: nn.Flatten(**options), "start_axis", ["a", 1.0, None]),
+    (lambda **options: nn.Dropout(rng=RNG, **options), "p", ["a", 1.0, np.array(0.1), None]),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "values"), WRONG_OPTIONS)
+def test_a_wrong_argument_is_named(call: Callable[..., Any], name: str, values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises((TypeError, ValueError), match=rf"\b({name}|initial h)\b.* must .*\bnot\b"):
+            call(**{name: value})
+
+
+def test_a_schedule_that_returns_no_number_is_named() -> None:
+    W.grad = Tensor(np.ones(3))
+    with pytest.raises(TypeError, match="SGD: lr at step 0 must be a number, not None"):
+        optim.SGD([W], lr=lambda step: None).step()  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("function", [tinygrad_np.conv2d, tinygrad_np.conv1d])
+@pytest.mark.parametrize("axis", range(4))
+@pytest.mark.parametrize("which", [0, 1])
+def test_convolutions_of_nothing_work_or_say_what_is_missing(
+    function: Callable[..., Any], axis: int, which: int
+) -> None:
+    axes = 4 if function is tinygrad_np.conv2d else 3
+    shapes = [[2, 3, 4, 4][:axes], [5, 3, 2, 2][:axes]]
+    for both in (False, True):
+        for shape in shapes if both else shapes[which : which + 1]:
+            if axis < axes:
+                shape[axis] = 0
+        error = refused(lambda: function(*(leaf(np.ones(shape)) for shape in shapes)))
+        if error is not None:
+            assert type(error) is ValueError
+            assert re.match(f"{function.__name__}: ", str(error)), error
