@@ -11,6 +11,7 @@ registry says which functions take Tensors; `Tensor` is the surface on top.
 import difflib
 import inspect
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
@@ -176,6 +177,7 @@ def _kind(array: Any) -> str:
 # --- writes: versions belong to memory -------------------------------------------------------------------------------
 
 _last_write = -1  # the serial of the latest write to any Tensor: nodes that are younger need no further look
+_writing = threading.Lock()
 _writes: "dict[int, tuple[weakref.ref[Array], int]]" = {}  # by id of the array that owns the memory: its last write
 
 
@@ -186,8 +188,9 @@ def _note_write(array: Array) -> int:
     key = id(memory)
     known = _writes.get(key)
     reference = known[0] if known is not None else weakref.ref(memory, lambda _: _writes.pop(key, None))
-    serial = _last_write = next(_serials)
-    _writes[key] = reference, serial
+    with _writing:  # of two threads, the later must not set back the serial of the latest
+        serial = _last_write = next(_serials)
+        _writes[key] = reference, serial
     return serial
 
 
