@@ -167,24 +167,62 @@ def labels(owner: str, name: str, value: Array, classes: int) -> Array:
 
 
 def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays by name, with the names and shapes of the expected ones and dtypes that can be cast to theirs.
+    """Copies of arrays by name, in the dtypes of the expected ones, which they can replace without loss of range.
+
+    Copies, because a state may consist of views of the arrays that it is loaded into.
 
     Raises:
-        ValueError: names are missing or unknown, or shapes or kinds of dtype differ; all of them are listed.
+        TypeError: it is no dict.
+        ValueError: names are missing or unknown, shapes or kinds of dtype differ, numbers are too large for the dtype,
+            or an expected array is read-only; all of them are listed.
 
     >>> state("SGD", "state", {"step": 1}, {"steps": np.array(0)})
     Traceback (most recent call last):
     ValueError: the state does not fit this SGD: step is unknown; steps is missing
     """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}")
     arrays = {key: np.asarray(array) for key, array in value.items()}
     problems = [f"{key} is missing" for key in expected.keys() - arrays.keys()]
     problems += [f"{key} is unknown" for key in arrays.keys() - expected.keys()]
-    problems += [
-        f"{key} has shape {array.shape} of {array.dtype}, expected {expected[key].shape} of {expected[key].dtype}"
-        for key, array in arrays.items()
-        if key in expected
-        and (array.shape != expected[key].shape or not np.can_cast(array.dtype, expected[key].dtype, "same_kind"))
-    ]
+    copies = {}
+    for key in expected.keys() & arrays.keys():
+        array, own = arrays[key], expected[key]
+        if array.shape != own.shape or not np.can_cast(array.dtype, own.dtype, "same_kind"):
+            problems.append(f"{key} has shape {array.shape} of {array.dtype}, expected {own.shape} of {own.dtype}")
+            continue
+        if not own.flags.writeable:
+            problems.append(f"{key} is read-only here")
+        with np.errstate(all="ignore"):
+            copies[key] = array.astype(own.dtype)
+        if not _kept(array, copies[key]):
+            problems.append(f"{key} has numbers of {array.dtype} that are too large for {own.dtype}")
     if problems:
         raise ValueError(f"the {name} does not fit this {owner}: {'; '.join(sorted(problems))}")
-    return arrays
+    return copies
+
+
+def _kept(array: Array, cast: Array) -> bool:
+    """Whether no number was too large for another dtype."""
+    if np.can_cast(array.dtype, cast.dtype):
+        return True
+    if cast.dtype.kind == "f":
+        return bool(np.all(np.isfinite(cast) | ~np.isfinite(array)))
+    return bool(np.all(cast == array))
+
+
+def settings(owner: str, value: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+    """Checked arrays of a state that tell how it was made, and must be equal to the expected ones.
+
+    Raises:
+        ValueError: they are not; all differences are listed.
+
+    >>> settings("DataLoader", {"batch_size": np.array(2)}, {"batch_size": np.array(8)})
+    Traceback (most recent call last):
+    ValueError: DataLoader: the state has batch_size 2, expected 8
+    """
+    differences = [
+        f"{key} {value[key]}, expected {own}" for key, own in expected.items() if not np.array_equal(value[key], own)
+    ]
+    if differences:
+        raise ValueError(f"{owner}: the state has {'; '.join(differences)}")

@@ -103,7 +103,8 @@ def test_numpys_numbers_as_rates_change_no_dtype(kind: str) -> None:
         for _ in range(2):
             give_gradients([parameter])
             optimizer.step()
-        assert all(a.dtype in (np.float32, np.int64) for a in optimizer.state_dict().values())
+        state = optimizer.state_dict()
+        assert all(a.dtype in (np.float32, np.int64) for name, a in state.items() if name != "settings")
         results.append(parameter.data)
     np.testing.assert_array_equal(*results)
 
@@ -282,9 +283,9 @@ def test_the_state_is_named_by_parameter() -> None:
         "RMSprop": {"steps"} | {f"{name}.{i}" for name in ("mean", "mean_square", "momentum") for i in range(2)},
     }
     for kind, expected in names.items():
-        assert KINDS[kind]([a, b]).state_dict().keys() == expected
+        assert KINDS[kind]([a, b]).state_dict().keys() == {"settings"} | expected
     optimizer = SGD([{"parameters": [a]}, {"parameters": [b], "momentum": 0.5}], lr=0.1)
-    assert optimizer.state_dict().keys() == {"steps", "momentum.1"}
+    assert optimizer.state_dict().keys() == {"settings", "steps", "momentum.1"}
 
 
 def test_a_state_is_loaded_whole_or_not_at_all() -> None:
@@ -293,7 +294,8 @@ def test_a_state_is_loaded_whole_or_not_at_all() -> None:
     give_gradients(parameters)
     optimizer.step()
     before = {name: array.copy() for name, array in optimizer.state_dict().items()}
-    wrong = {name: array + 1 for name, array in before.items()}
+    settings = {"settings": before["settings"]}
+    wrong = {name: array + 1 for name, array in before.items()} | settings
     del wrong["count.0"]
     wrong |= {"mean.0": np.ones(3), "mean.1": np.ones(3, complex), "steps": np.array(1.5), "new": np.ones(1)}
     with pytest.raises(
@@ -305,7 +307,7 @@ def test_a_state_is_loaded_whole_or_not_at_all() -> None:
     assert optimizer.steps == 1
     for name, array in optimizer.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
-    given = {name: array + 1 for name, array in before.items()}
+    given = {name: array + 1 for name, array in before.items()} | settings
     optimizer.load_state_dict(given)
     given["mean.0"][...] = 9  # it was copied
     assert optimizer.steps == 2
@@ -525,10 +527,10 @@ def test_a_graph_from_before_the_averages_is_noticed() -> None:
 def test_averages_are_loaded_whole_or_not_at_all() -> None:
     a, b = weights((2,), (3,))
     ema = EMA([a, b])
-    assert list(ema.state_dict()) == ["average.0", "average.1"]
+    assert list(ema.state_dict()) == ["decay", "average.0", "average.1"]
     with pytest.raises(ValueError, match="does not fit this EMA: average.1 is missing"):
-        ema.load_state_dict({"average.0": np.zeros(2)})
+        ema.load_state_dict({"decay": np.array(ema.decay), "average.0": np.zeros(2)})
     np.testing.assert_array_equal(ema.averages[0], a.data)
-    ema.load_state_dict({"average.0": np.zeros(2), "average.1": np.ones(3)})
+    ema.load_state_dict({"decay": np.array(ema.decay), "average.0": np.zeros(2), "average.1": np.ones(3)})
     with ema.applied():
         assert [a.data.tolist(), b.data.tolist()] == [[0, 0], [1, 1, 1]]

@@ -20,6 +20,14 @@ def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
     return value if callable(value) else check.real(owner, name, value, at_least=0)
 
 
+def _shown(value: Any) -> str:
+    """A hyperparameter as text; an object that is no number or text by its class alone, since its repr may vary."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_shown, value))})"
+    plain = isinstance(value, int | float | np.generic | str | None)
+    return repr(getattr(value, "item", lambda: value)()) if plain else f"of {type(value).__name__}"
+
+
 class Optimizer:
     """Base class of optimisers.
 
@@ -168,14 +176,23 @@ class Optimizer:
         """Everything but the weights that training needs to resume exactly: `steps`, and arrays such as `momentum.0`.
 
         The number is the parameter's index in `parameters`. The arrays are not copies: they change as training
-        continues. Hyperparameters are not included; schedules need only `steps`.
+        continues. `settings` is text, as bytes: the class, and the shapes of the parameters and the hyperparameters of
+        each group. It does not set hyperparameters, but a state is loaded only where they agree. The learning rate may
+        differ; schedules need only `steps`.
 
         >>> from tinygrad_np.optim import SGD
         >>> w = Tensor([1.0], requires_grad=True)
-        >>> SGD([w], lr=0.1, momentum=0.9).state_dict()
+        >>> state = SGD([w], lr=0.1, momentum=0.9).state_dict()
+        >>> state.pop("settings").tobytes().decode()
+        'SGD; float32[1]; momentum 0.9; nesterov False; weight_decay 0.0'
+        >>> state
         {'steps': array(0), 'momentum.0': array([0.], dtype=float32)}
         """
-        state = {"steps": np.array(self.steps, np.int64)}
+        settings = "\n".join(self._settings()).encode()
+        state: dict[str, Array] = {
+            "settings": np.frombuffer(settings, np.uint8),
+            "steps": np.array(self.steps, np.int64),
+        }
         for i, own in enumerate(self._states.values()):
             state |= {f"{name}.{i}": array for name, array in own.items()}
         return state
@@ -183,14 +200,50 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy a state that `state_dict` returned for an optimiser of the same class, parameters and hyperparameters.
 
+        Assign hyperparameters that change in a training before: they are compared with those in `groups`. The learning
+        rate is not compared.
+
         Raises:
-            ValueError: names are missing or unknown, or shapes or kinds of dtype differ. The message lists all of them,
-                and nothing has changed.
+            ValueError: the class or a hyperparameter is another, names are missing or unknown, shapes or kinds of dtype
+                differ, or numbers are too large for their dtype. The message lists all of them, and nothing has
+                changed.
         """
-        own = self.state_dict()
-        for name, array in check.state(type(self).__name__, "state", state, own).items():
+        own, new = self.state_dict(), self._checked_state(state, type(self).__name__)
+        for name, array in new.items():
             own[name][...] = array
-        self.steps = int(own["steps"])
+        self.steps = int(new["steps"])
+
+    def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
+        """Copies of the arrays but the settings, which can be loaded without an error."""
+        own, given = self.state_dict(), dict(state)
+        settings = np.asarray(given.pop("settings", np.empty(0, np.uint8)))
+        text = settings.tobytes().decode(errors="replace") if settings.dtype == np.uint8 else ""
+        del own["settings"]
+        here, there = self._settings(), text.split("\n")
+        if not text:
+            raise ValueError(
+                f"the state does not fit this {owner}: settings is missing, as in states of older versions"
+            )
+        if here != there:
+            groups = len(here) == len(there) > 1
+            pairs = [(f"group {i}: " * groups, *both) for i, both in enumerate(zip(there, here, strict=False))]
+            differences = [f"{which}{one}, expected {other}" for which, one, other in pairs if one != other]
+            if len(here) != len(there):
+                differences = [f"{len(there)} groups of parameters, expected {len(here)}"]
+            raise ValueError(f"the state does not fit this {owner}: it is of {'; '.join(differences)}")
+        new = check.state(owner, "state", given, own)
+        if new["steps"] < 0:
+            raise ValueError(f"the state does not fit this {owner}: steps is {new['steps']}")
+        return new
+
+    def _settings(self) -> list[str]:
+        """What must agree between two optimisers for one to load the state of the other: a line for each group."""
+        lines = []
+        for group in self.groups:
+            shapes = ", ".join(f"{tensor.dtype}{list(tensor.shape)}" for tensor in group["parameters"])
+            values = [f"{name} {_shown(value)}" for name, value in group.items() if name not in ("parameters", "lr")]
+            lines.append("; ".join([type(self).__name__, shapes, *values]))
+        return lines
 
     def _checked(self, owner: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The hyperparameters, each checked by the most derived class that declares it."""
