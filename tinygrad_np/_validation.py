@@ -14,6 +14,8 @@ import numpy as np
 
 from ._machine.arrays import Array
 
+LARGEST = int(np.iinfo(np.intp).max)  # the largest size of an array
+
 
 def positive_integer(owner: str, name: str, value: Any) -> int:
     """An integer of at least 1.
@@ -25,8 +27,25 @@ def positive_integer(owner: str, name: str, value: Any) -> int:
     Traceback (most recent call last):
     ValueError: Linear: in_features must be a positive integer, not 0
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{owner}: {name} must be a positive integer, not {value!r}")
+    number = int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else 0
+    if not 1 <= number <= LARGEST:
+        limit = f" of at most {LARGEST}" if number > LARGEST else ""
+        raise ValueError(f"{owner}: {name} must be a positive integer{limit}, not {value!r:.80}")
+    return number
+
+
+def integer(owner: str, name: str, value: Any) -> int:
+    """An integer, which may be negative, such as an axis.
+
+    Raises:
+        ValueError: it is anything else, or too large for an index.
+
+    >>> integer("Softmax", "axis", 1.0)
+    Traceback (most recent call last):
+    ValueError: Softmax: axis must be an integer, not 1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or abs(value) > LARGEST:
+        raise ValueError(f"{owner}: {name} must be an integer, not {value!r:.80}")
     return int(value)
 
 
@@ -50,14 +69,19 @@ def real(
     ValueError: Dropout: p must be at least 0 and below 1, not 1.0
     """
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if number and at_least <= value <= at_most and above < value < below:
-        return float(value)
+    try:
+        converted = float(value) if number else math.nan
+    except OverflowError:  # of an integer of more than 308 digits
+        converted = math.inf
+    if at_least <= converted <= at_most and above < converted < below:
+        return converted
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     if math.isfinite(at_least) and math.isfinite(at_most):
         expected = f"from {at_least} to {at_most}"
     else:
         expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
-    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {value!r}")
+    kind = "" if number else ", which is no number" + ": give its item()" * isinstance(value, np.ndarray)
+    raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {value!r:.80}{kind}")
 
 
 def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
@@ -71,7 +95,7 @@ def one_of(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     ValueError: GELU: approximate must be 'none' or 'tanh', not 'erf'
     """
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{owner}: {name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+        raise ValueError(f"{owner}: {name} must be {' or '.join(map(repr, choices))}, not {value!r:.80}")
     return value
 
 

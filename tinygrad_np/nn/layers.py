@@ -47,6 +47,7 @@ class Linear(Layer):
     ) -> None:
         self.in_features = check.positive_integer("Linear", "in_features", in_features)
         self.out_features = check.positive_integer("Linear", "out_features", out_features)
+        bias = check.boolean("Linear", "bias", bias)
         check.generator("Linear", "rng", rng)
         check.floating_dtype("Linear", "dtype", dtype)
         weight = init.he_normal((in_features, out_features), rng=rng, dtype=dtype)
@@ -131,7 +132,8 @@ class Flatten(Layer):
     """
 
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
-        self.start_axis, self.end_axis = start_axis, end_axis
+        self.start_axis = check.integer("Flatten", "start_axis", start_axis)
+        self.end_axis = check.integer("Flatten", "end_axis", end_axis)
 
     def forward(self, x: Any) -> Any:
         shape = np.shape(x)

@@ -1,7 +1,9 @@
 """The base class of optimisers: parameter groups, checked hyperparameters, steps, and a state to resume from."""
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
+from operator import is_not
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,6 +16,7 @@ from ..tensor import Array, Tensor, lazy_gradients
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 Check: TypeAlias = Callable[[str, str, Any], Any]
+FIXED = "parameters can be neither added to a group nor removed; make a new optimiser"
 
 
 def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
@@ -46,8 +49,9 @@ class Optimizer:
         **hyperparameters: the defaults of the other hyperparameters.
 
     Attributes:
-        groups: dicts with "parameters" and all hyperparameters. An assignment takes effect at the next step and is not
-            checked. What needs state (momentum, centered) cannot be switched on later.
+        groups: dicts with "parameters" and all hyperparameters. An assignment takes effect at the next step, which
+            checks it. What needs state (momentum, centered) cannot be switched on later, and parameters can be neither
+            added nor removed.
         parameters: the parameters of all groups.
         steps: the number of steps taken, which schedules are called with.
 
@@ -79,6 +83,7 @@ class Optimizer:
         defaults = self._checked(name, {"lr": lr, **hyperparameters})
         given: list[Any] = list(parameters)
         grouped = bool(given) and all(isinstance(part, Mapping) for part in given)
+        self._names = list(defaults)
         self.groups: list[dict[str, Any]] = []
         self._states: dict[Tensor, dict[str, Array]] = {}
         for i, group in enumerate(given if grouped else [{"parameters": given}]):
@@ -102,6 +107,7 @@ class Optimizer:
                     raise ValueError(f"{owner}: parameter {j} was given before")
                 self._states[tensor] = self.start(tensor.data, **own)
             self.groups.append({"parameters": tensors, **own})
+        self._checked_values = [tuple(group.values()) for group in self.groups]
         self.parameters = list(self._states)
         self.steps = 0
         # Training begins here. Importing the package must not change how the process manages its memory, and a user who
@@ -138,16 +144,19 @@ class Optimizer:
 
         Raises:
             RuntimeError: no parameter has a gradient.
-            ValueError: the gradient of a parameter has another shape than the parameter.
+            ValueError: the gradient of a parameter has another shape than the parameter; or a schedule returns no
+                finite number of at least 0, or a hyperparameter that was assigned is out of its range. Nothing is
+                changed.
         """
         name = type(self).__name__
+        hyperparameters = self._current()
         gradients = [(parameter, parameter.grad.data) for parameter in self.parameters if parameter.grad is not None]
         if not gradients:
             raise RuntimeError(f"{name}: no parameter has a gradient; call backward() on the loss before step()")
         for parameter, gradient in gradients:
             if gradient.shape != parameter.data.shape:
                 raise ValueError(f"{name}: a parameter of shape {parameter.shape} has a gradient of {gradient.shape}")
-        self._apply(gradients)
+        self._apply(gradients, hyperparameters)
 
     def minimize(self, loss: Tensor) -> None:
         """`zero_grad()`, `loss.backward()` and `step()` in one call, which neither reads nor writes `.grad`.
@@ -159,7 +168,7 @@ class Optimizer:
             loss: a scalar.
 
         Raises:
-            ValueError: the loss is not a scalar.
+            ValueError: the loss is not a scalar; or a schedule or a hyperparameter is refused, as by `step`.
             RuntimeError: the loss depends on none of the parameters, or its graph was freed.
 
         >>> from tinygrad_np.optim import SGD
@@ -167,10 +176,11 @@ class Optimizer:
         >>> SGD([w], lr=0.1).minimize((w * w).sum()); w
         Tensor([0.8], dtype=float32, requires_grad=True)
         """
+        hyperparameters = self._current()  # before the graph is freed
         gradients = lazy_gradients(loss, self.parameters)
         if not gradients:
             raise RuntimeError(f"{type(self).__name__}: the loss depends on none of the parameters")
-        self._apply(gradients)
+        self._apply(gradients, hyperparameters)
 
     def state_dict(self) -> dict[str, Array]:
         """Everything but the weights that training needs to resume exactly: `steps`, and arrays such as `momentum.0`.
@@ -252,19 +262,50 @@ class Optimizer:
 
     def _rate(self, group: Mapping[str, Any]) -> float:
         lr = group["lr"]
-        return float(lr(self.steps) if callable(lr) else lr)  # a np.float64 would make float32 products float64
+        if callable(lr):
+            lr = lr(self.steps)
+        if type(lr) is not float or not 0 <= lr < math.inf:  # a np.float64 would make float32 products float64
+            lr = check.real(f"{type(self).__name__}, step {self.steps}", "lr", lr, at_least=0)
+        return lr
 
-    def _apply(self, gradients: "Iterable[tuple[Tensor, Array | Product]]") -> None:
+    def _current(self) -> list[dict[str, Any]]:
+        """The hyperparameters of each group for this step, checked where they were assigned since the last."""
+        current = []
+        for i, (group, checked) in enumerate(zip(self.groups, self._checked_values, strict=True)):
+            if len(group) != len(checked) or any(map(is_not, group.values(), checked)):  # 0.3 us where nothing was
+                self._check_group(i, group)
+            current.append({name: value for name, value in group.items() if name != "parameters"})
+            current[-1]["lr"] = self._rate(group)
+        if sum(len(group["parameters"]) for group in self.groups) != len(self._states):
+            raise ValueError(f"{type(self).__name__}, step {self.steps}: {FIXED}")
+        return current
+
+    def _check_group(self, i: int, group: dict[str, Any]) -> None:
+        owner = f"{type(self).__name__}, group {i}, step {self.steps}"
+        if group.keys() != {"parameters", *self._names}:
+            raise TypeError(f"{owner}: a group has 'parameters' and the hyperparameters {', '.join(self._names)}")
+        own = self._checked(owner, {name: value for name, value in group.items() if name != "parameters"})
+        for tensor in group["parameters"]:
+            if tensor not in self._states:
+                raise ValueError(f"{owner}: {FIXED}")
+            if added := self.start(tensor.data, **own).keys() - self._states[tensor].keys():
+                raise ValueError(
+                    f"{owner}: {', '.join(sorted(added))} needs state from the start; make a new optimiser"
+                )
+        group.update(own)
+        self._checked_values[i] = tuple(group.values())
+
+    def _apply(
+        self, gradients: "Iterable[tuple[Tensor, Array | Product]]", hyperparameters: Iterable[dict[str, Any]]
+    ) -> None:
         by_parameter = dict(gradients)
-        for group in self.groups:
-            hyperparameters = {name: value for name, value in group.items() if name != "parameters"}
-            hyperparameters["lr"] = self._rate(group)
+        for group, values in zip(self.groups, hyperparameters, strict=True):
             for parameter in group["parameters"]:
                 gradient = by_parameter.get(parameter)
                 if gradient is None:
                     continue
                 if type(gradient) is Product and not self._adds_products:
                     gradient = gradient.computed()
-                self.update(parameter.data, gradient, self._states[parameter], **hyperparameters)
+                self.update(parameter.data, gradient, self._states[parameter], **values)
                 parameter._changed()
         self.steps += 1
