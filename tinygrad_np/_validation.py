@@ -44,7 +44,7 @@ def integer(owner: str, name: str, value: Any) -> int:
     Traceback (most recent call last):
     ValueError: Softmax: axis must be an integer, not 1.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or abs(value) > LARGEST:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or abs(int(value)) > LARGEST:
         raise ValueError(f"{owner}: {name} must be an integer, not {value!r:.80}")
     return int(value)
 

@@ -270,13 +270,15 @@ class Optimizer:
 
     def _current(self) -> list[dict[str, Any]]:
         """The hyperparameters of each group for this step, checked where they were assigned since the last."""
-        current = []
-        for i, (group, checked) in enumerate(zip(self.groups, self._checked_values, strict=True)):
-            if len(group) != len(checked) or any(map(is_not, group.values(), checked)):  # 0.3 us where nothing was
+        current, count = [], 0
+        for i, group in enumerate(self.groups):
+            if len(group) != len(self._checked_values[i]) or any(map(is_not, group.values(), self._checked_values[i])):
                 self._check_group(i, group)
-            current.append({name: value for name, value in group.items() if name != "parameters"})
-            current[-1]["lr"] = self._rate(group)
-        if sum(len(group["parameters"]) for group in self.groups) != len(self._states):
+            count += len(group["parameters"])
+            values = {**group, "lr": self._rate(group)}
+            del values["parameters"]
+            current.append(values)
+        if count != len(self._states):
             raise ValueError(f"{type(self).__name__}, step {self.steps}: {FIXED}")
         return current
 
