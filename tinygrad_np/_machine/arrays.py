@@ -8,7 +8,9 @@ Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.ty
 
 
 def memory_of(array: Array) -> Array:
-    """The array whose memory an array uses: itself, or the one that it is a view of, also by a memoryview.
+    """The array whose memory an array uses: itself, or the one that it is a view of.
+
+    Also through a memoryview, and through what as_strided and sliding_window_view put in between.
 
     >>> a = np.zeros((2, 3))
     >>> memory_of(a.T[1:]) is a, memory_of(a) is a
@@ -16,8 +18,8 @@ def memory_of(array: Array) -> Array:
     """
     base = array.base
     while base is not None:
-        if isinstance(base, memoryview):
-            base = base.obj
+        if not isinstance(base, np.ndarray):
+            base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
         if not isinstance(base, np.ndarray):
             break
         array, base = base, base.base
