@@ -15,6 +15,8 @@ import numpy as np
 from ._machine.arrays import Array
 from ._messages import shown
 
+LARGEST = int(np.iinfo(np.intp).max)  # the largest size of an array
+
 
 def positive_integer(owner: str, name: str, value: Any) -> int:
     """An integer of at least 1.
@@ -26,22 +28,24 @@ def positive_integer(owner: str, name: str, value: Any) -> int:
     Traceback (most recent call last):
     ValueError: Linear: in_features must be a positive integer, not 0
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{owner}: {name} must be a positive integer, not {shown(value)}")
-    return int(value)
+    number = int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) else 0
+    if not 1 <= number <= LARGEST:
+        limit = f" of at most {LARGEST}" if number > LARGEST else ""
+        raise ValueError(f"{owner}: {name} must be a positive integer{limit}, not {shown(value)}")
+    return number
 
 
 def integer(owner: str, name: str, value: Any) -> int:
-    """An integer.
+    """An integer, which may be negative, such as an axis.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: it is anything else, or too large for an index.
 
     >>> integer("Softmax", "axis", 1.0)
     Traceback (most recent call last):
     ValueError: Softmax: axis must be an integer, not 1.0
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or abs(int(value)) > LARGEST:
         raise ValueError(f"{owner}: {name} must be an integer, not {shown(value)}")
     return int(value)
 
@@ -65,16 +69,20 @@ def real(
     Traceback (most recent call last):
     ValueError: Dropout: p must be at least 0 and below 1, not 1.0
     """
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if is_number and at_least <= value <= at_most and above < value < below:
-        return float(value)
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    try:
+        converted = float(value) if number else math.nan
+    except OverflowError:  # of an integer of more than 308 digits
+        converted = math.inf
+    if at_least <= converted <= at_most and above < converted < below:
+        return converted
     bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
     if math.isfinite(at_least) and math.isfinite(at_most):
         expected = f"from {at_least} to {at_most}"
     else:
         expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
-    hint = "" if is_number else ", which is no number"
-    if not is_number and hasattr(value, "item") and getattr(value, "size", 0) == 1:
+    hint = "" if number else ", which is no number"
+    if not number and hasattr(value, "item") and getattr(value, "size", 0) == 1:
         hint += f"; write {name}.item()"
     raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {shown(value)}{hint}")
 
@@ -212,24 +220,62 @@ def labels(owner: str, name: str, value: Array, classes: int) -> Array:
 
 
 def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays by name, with the names and shapes of the expected ones and dtypes that can be cast to theirs.
+    """Copies of arrays by name, in the dtypes of the expected ones, which they can replace without loss of range.
+
+    Copies, because a state may consist of views of the arrays that it is loaded into.
 
     Raises:
-        ValueError: names are missing or unknown, or shapes or kinds of dtype differ; all of them are listed.
+        TypeError: it is no dict.
+        ValueError: names are missing or unknown, shapes or kinds of dtype differ, numbers are too large for the dtype,
+            or an expected array is read-only; all of them are listed.
 
     >>> state("SGD", "state", {"step": 1}, {"steps": np.array(0)})
     Traceback (most recent call last):
     ValueError: the state does not fit this SGD: step is unknown; steps is missing
     """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}")
     arrays = {key: np.asarray(array) for key, array in value.items()}
     problems = [f"{key} is missing" for key in expected.keys() - arrays.keys()]
     problems += [f"{key} is unknown" for key in arrays.keys() - expected.keys()]
-    problems += [
-        f"{key} has shape {array.shape} of {array.dtype}, expected {expected[key].shape} of {expected[key].dtype}"
-        for key, array in arrays.items()
-        if key in expected
-        and (array.shape != expected[key].shape or not np.can_cast(array.dtype, expected[key].dtype, "same_kind"))
-    ]
+    copies = {}
+    for key in expected.keys() & arrays.keys():
+        array, own = arrays[key], expected[key]
+        if array.shape != own.shape or not np.can_cast(array.dtype, own.dtype, "same_kind"):
+            problems.append(f"{key} has shape {array.shape} of {array.dtype}, expected {own.shape} of {own.dtype}")
+            continue
+        if not own.flags.writeable:
+            problems.append(f"{key} is read-only here")
+        with np.errstate(all="ignore"):
+            copies[key] = array.astype(own.dtype)
+        if not _kept(array, copies[key]):
+            problems.append(f"{key} has numbers of {array.dtype} that are too large for {own.dtype}")
     if problems:
         raise ValueError(f"the {name} does not fit this {owner}: {'; '.join(sorted(problems))}")
-    return arrays
+    return copies
+
+
+def _kept(array: Array, cast: Array) -> bool:
+    """Whether no number was too large for another dtype."""
+    if np.can_cast(array.dtype, cast.dtype):
+        return True
+    if cast.dtype.kind == "f":
+        return bool(np.all(np.isfinite(cast) | ~np.isfinite(array)))
+    return bool(np.all(cast == array))
+
+
+def settings(owner: str, value: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+    """Checked arrays of a state that tell how it was made, and must be equal to the expected ones.
+
+    Raises:
+        ValueError: they are not; all differences are listed.
+
+    >>> settings("DataLoader", {"batch_size": np.array(2)}, {"batch_size": np.array(8)})
+    Traceback (most recent call last):
+    ValueError: DataLoader: the state has batch_size 2, expected 8
+    """
+    differences = [
+        f"{key} {value[key]}, expected {own}" for key, own in expected.items() if not np.array_equal(value[key], own)
+    ]
+    if differences:
+        raise ValueError(f"{owner}: the state has {'; '.join(differences)}")

@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _validation as check
-from .serialization import load, save
+from .serialization import load, remove_abandoned, save
 from .tensor import Array
 
+FORMAT = (
+    2  # of what a checkpoint says beside its arrays; 1, without a number, had no settings of optimisers and loaders
+)
 NAME = re.compile(r"step-(\d{10,})\.safetensors")
 
 
@@ -42,10 +45,12 @@ class Checkpoints:
     checkpoint is written under a temporary name, flushed, renamed and read back before an old one is removed.
 
     Args:
-        folder: a folder for this training only, used by one process at a time. The first save creates it.
+        folder: a folder for this training only, used by one process at a time. The first save creates it. A folder with
+            checkpoints must be resumed before one is saved.
         **parts: everything that training changes, by name: modules, optimisers, `DataLoader`s, any other object whose
             `state_dict()` and `load_state_dict()` use arrays, and `np.random.Generator`s. The spawn count of a
-            generator is not saved.
+            generator is not saved. Hyperparameters are the program's: those of optimisers and averages, and how a
+            `DataLoader` makes batches, must agree when a checkpoint is resumed; learning rates may differ.
 
     Raises:
         TypeError: a part is none of these.
@@ -78,7 +83,8 @@ class Checkpoints:
                 if isinstance(rng, np.random.Generator) and not any(rng is other for other in parts.values()):
                     raise ValueError(f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng")
         self.folder, self.parts = Path(folder), parts
-        self._at: int | None = None  # the step last saved or resumed
+        self._at = -1  # the step last saved or resumed
+        self._known: set[Path] = set()  # the checkpoints that were saved here, or found when it was resumed
 
     def save(self, step: int, record: Any = None) -> Path:
         """Save the state of all parts, remove all checkpoints but this and the previous one, and return the path.
@@ -90,14 +96,24 @@ class Checkpoints:
         Raises:
             OSError: the file cannot be written; existing checkpoints are left intact.
             TypeError: JSON cannot represent the record.
-            ValueError: step is negative, or the folder has later checkpoints and was not resumed.
+            ValueError: step is no integer, negative, or smaller than that of the last checkpoint; or the folder has
+                checkpoints of another training, or was not resumed. Nothing is written or removed.
         """
+        if isinstance(step, bool) or not isinstance(step, int | np.integer):
+            raise ValueError(f"Checkpoints: step must be an integer, not {step!r}")
         if step < 0:
             raise ValueError(f"Checkpoints: step must be at least 0, not {step}")
-        saved = self._saved()
-        if self._at is None and saved and _step(saved[0]) > step:
+        if step < self._at:
             raise ValueError(
-                f"{self.folder}: has checkpoints later than step {step}; call resume() first to continue from them"
+                f"{self.folder}: step {step} is before the last checkpoint, of step {self._at}; give step as an"
+                " increasing count, or another folder"
+            )
+        saved = self._saved()
+        if unknown := [other for other in saved if other not in self._known]:
+            which = f"later than step {step}" if _step(saved[0]) > step else f"of another run, {unknown[0].name}"
+            raise ValueError(
+                f"{self.folder}: has checkpoints {which}; call resume() first to continue from them,"
+                " or give another folder"
             )
         arrays: dict[str, Array] = {}
         generators: dict[str, Any] = {}
@@ -106,37 +122,54 @@ class Checkpoints:
                 generators[name] = part.bit_generator.state
             else:
                 arrays |= {f"{name}/{path}": array for path, array in part.state_dict().items()}
-        text = {"step": int(step), "record": record, "generators": generators}
+        text = {"format": FORMAT, "step": int(step), "record": record, "generators": generators}
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{step:010d}.safetensors"
         save(path, arrays, {"training": json.dumps(text, default=_as_list)})
         load(path)  # raises if the file is damaged, before the previous one is removed
-        self._at = step
-        saved = self._saved()
         older = [other for other in saved if _step(other) < step]
-        left_by_kills = [other for other in self.folder.glob(".step-*.safetensors.*") if other.is_file()]
-        for other in (*left_by_kills, *saved):
+        for other in saved:
             if other not in (path, *older[:1]):
                 other.unlink(missing_ok=True)
+        self._at, self._known = int(step), {path, *older[:1]}
+        remove_abandoned(other for other in self.folder.glob(".step-*.safetensors.*") if other.is_file())
         return path
 
     def resume(self) -> Resumed | None:
         """Load the newest intact checkpoint into the parts; return None if the folder has no checkpoint.
 
         Raises:
-            ValueError: all checkpoints are damaged, or the newest intact one has other parts. Nothing is changed.
+            ValueError: all checkpoints are damaged; or the newest intact one has other parts, another class or other
+                settings of a part, or the format of another version. Nothing is changed.
         """
         damaged: list[str] = []
-        for path in self._saved():
+        saved = self._saved()
+        for path in saved:
             try:
                 arrays, metadata = load(path)
                 text = json.loads(metadata["training"])
+                format = text.get("format", 1)
                 step, record, generators = int(text["step"]), text["record"], dict(text["generators"])
-            except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                if step != _step(path):
+                    raise ValueError(f"{path}: is of step {step}, which is not that of its name")
+            except (
+                OSError,
+                LookupError,
+                AttributeError,
+                TypeError,
+                ValueError,
+                ArithmeticError,
+                RecursionError,
+            ) as error:
                 damaged.append(str(error) if isinstance(error, OSError | ValueError) else f"{path}: {error!r}")
                 continue
+            if format != FORMAT:
+                raise ValueError(
+                    f"{path}: has format {format!r} of checkpoints, but this version of tinygrad_np reads format"
+                    f" {FORMAT}; of another one, only arrays such as weights can be used, by serialization.load"
+                )
             self._load(path, arrays, generators)
-            self._at = step
+            self._at, self._known = step, set(saved)
             return Resumed(step, record, damaged)
         if damaged:
             raise ValueError(f"{self.folder}: every checkpoint is damaged: {'; '.join(damaged)}")
@@ -155,24 +188,40 @@ class Checkpoints:
         for name, array in arrays.items():
             part, _, rest = name.partition("/")
             states.setdefault(part, {})[rest] = array
-        if others := (generators.keys() ^ own) | (states.keys() ^ (self.parts.keys() - own)):
-            raise ValueError(f"{path}: its parts differ from those of this training: {', '.join(sorted(others))}")
+        expected = self.parts.keys() - own
+        only_there = (generators.keys() - own) | (states.keys() - expected)
+        only_here = (own - generators.keys()) | (expected - states.keys())
+        if only_there or only_here:
+            sides = {"the checkpoint alone has": only_there, "this training alone has": only_here}
+            details = "; ".join(f"{side} {', '.join(sorted(names))}" for side, names in sides.items() if names)
+            names = ", ".join(sorted(only_there | only_here))
+            raise ValueError(f"{path}: its parts differ from those of this training: {names}; {details}")
         before = {name: _copied(self.parts[name].state_dict()) for name in states}
         loaded = []
         try:
             for name in own:
                 _check_generator(name, self.parts[name].bit_generator, generators[name])
             for name, state in states.items():
-                check.state(name, "state", state, before[name])
-            for name, state in states.items():
+                if hasattr(self.parts[name], "_checked_state"):
+                    self.parts[name]._checked_state(state, name)
+                else:
+                    check.state(name, "state", state, before[name])
+            for name in sorted(states, key=lambda name: _cannot_fail(self.parts[name])):
                 loaded.append(name)
-                self.parts[name].load_state_dict(state)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+                self.parts[name].load_state_dict(states[name])
+        except BaseException as error:
             for name in loaded:
                 self.parts[name].load_state_dict(before[name])
-            raise ValueError(f"{path}: {error}") from error
+            if isinstance(error, Exception):
+                raise ValueError(f"{path}: {error}") from error
+            raise
         for name in own:
             self.parts[name].bit_generator.state = generators[name]
+
+
+def _cannot_fail(part: Any) -> bool:
+    """Whether a state that was checked is loaded without an error; other parts are loaded first."""
+    return hasattr(part, "_checked_state") and type(part).load_state_dict.__module__.startswith(f"{__package__}.")
 
 
 def _copied(state: dict[str, Array]) -> dict[str, Array]:
@@ -180,12 +229,23 @@ def _copied(state: dict[str, Array]) -> dict[str, Array]:
 
 
 def _check_generator(name: str, own: Any, state: Any) -> None:
-    """Check a generator's state: its kind, and positions, which NumPy would use to read out of bounds."""
-    type(own)().state = state
-    for key, length in (("pos", 624), ("buffer_pos", 4)):  # of MT19937 and Philox
-        place = state.get(key, state["state"].get(key, 0))
-        if type(place) is not int or not 0 <= place <= length:
-            raise ValueError(f"{name}: {key} must be from 0 to {length}, not {place!r}")
+    """Try a generator's state on another generator. NumPy itself takes positions that read out of bounds."""
+    kind, trial = type(own).__name__, type(own)()
+    try:
+        trial.state = state
+        kept = json.loads(json.dumps(trial.state, default=_as_list))
+    except Exception as error:
+        raise ValueError(f"{name}: not the state of a {kind} generator: {error}") from error
+    if kept != state:
+        raise ValueError(f"{name}: not the state of a {kind} generator: its names, lengths or ranges are others")
+    numbers = state | (state["state"] if isinstance(state["state"], dict) else {})
+    for key, limit in (("pos", 624), ("buffer_pos", 4), ("has_uint32", 1)):  # of MT19937, Philox, and all others
+        if not 0 <= numbers.get(key, 0) <= limit:
+            raise ValueError(f"{name}: {key} must be from 0 to {limit}, not {numbers[key]!r}")
+    if numbers.get("inc", 1) % 2 == 0:
+        raise ValueError(f"{name}: inc must be odd, not {numbers['inc']}")  # of PCG64
+    if kind == "MT19937" and not any(numbers["key"]):
+        raise ValueError(f"{name}: not the state of a MT19937 generator: it would draw zeros only")
 
 
 def _as_list(value: Any) -> Any:

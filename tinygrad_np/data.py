@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,6 +17,7 @@ from .tensor import Array
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 CHUNK = 1 << 20  # bytes per read, so that memory grows with the data in a file and not with the sizes in its header
+CHECKED = 1 << 28  # bytes of an array that its checksum reads; 0.3 s
 
 
 def read_idx(path: str | os.PathLike[str]) -> Array:
@@ -154,14 +156,15 @@ class DataLoader:
         for i, array in enumerate(arrays):
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"DataLoader: argument {i} must be an ndarray, not {type(array).__name__}")
+            if not array.ndim:
+                raise ValueError(f"DataLoader: argument {i} must have at least one axis, not shape ()")
         if len({len(array) for array in arrays}) != 1:
             raise ValueError(f"DataLoader: expected arrays of equal length, not {[len(array) for array in arrays]}")
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size must be a positive integer, not {batch_size!r}")
+        drop_last = check.boolean("DataLoader", "drop_last", drop_last)
         if not isinstance(rng, np.random.Generator | None):
             raise TypeError(f"DataLoader: rng must be a np.random.Generator or None, not {type(rng).__name__}")
         self.arrays = arrays
-        self.batch_size = int(batch_size)
+        self.batch_size = check.positive_integer("DataLoader", "batch_size", batch_size)
         self.rng = rng
         self.drop_last = drop_last
         self._order, self._position = np.arange(len(arrays[0])), 0  # 0: between epochs
@@ -193,30 +196,67 @@ class DataLoader:
         """The state of the latest iteration: the order of its epoch, and the number of batches it has yielded.
 
         The position is 0 once an epoch is complete; an epoch that was left early counts as unfinished. The state of the
-        generator is not included.
+        generator is not included. `checksum` is that of the data when a state was first asked for: of all of it up to
+        256 MB, and of as much of more.
 
         >>> loader = DataLoader(np.arange(5), batch_size=2)
         >>> _ = next(iter(loader))
-        >>> loader.state_dict()
-        {'order': array([0, 1, 2, 3, 4]), 'position': array(1), 'batch_size': array(2)}
+        >>> for name, array in loader.state_dict().items():
+        ...     print(name, array)
+        order [0 1 2 3 4]
+        position 1
+        batch_size 2
+        drop_last 0
+        shuffled 0
+        checksum 3968374344
         """
-        numbers = {"position": self._position, "batch_size": self.batch_size}
+        numbers = {"position": self._position, **self._settings()}
         return {"order": self._order.astype(np.int64)} | {name: np.array(n, np.int64) for name, n in numbers.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Make the next iteration yield the remaining batches of the epoch in which the state was taken.
 
         Raises:
-            ValueError: the state is from a loader with another length or batch size, or is invalid. Nothing is changed.
+            ValueError: the state is from a loader of other data, or with another batch size, drop_last, or shuffled
+                where this one is not; or it is invalid. Nothing is changed.
         """
-        new = check.state("DataLoader", "state", state, self.state_dict())
-        if new["batch_size"] != self.batch_size:
-            raise ValueError(f"DataLoader: the state has batch_size {new['batch_size']}, expected {self.batch_size}")
-        order, position = new["order"], int(new["position"])
+        new = self._checked_state(state, "DataLoader")
+        self._order, self._position = new["order"], int(new["position"])
+        self._continue = self._position > 0
+        self._iteration += 1
+
+    def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
+        """Copies of the arrays, which can be loaded without an error."""
+        own = self.state_dict()
+        new = check.state(owner, "state", state, own)
+        check.settings(owner, new, {name: own[name] for name in self._settings()})
+        order, position = new["order"], new["position"]
         if not 0 <= position <= len(self) or not np.array_equal(np.sort(order), np.arange(len(order))):
             raise ValueError(
-                f"DataLoader: the state must hold a permutation of {len(order)} elements and a position from 0 to"
+                f"{owner}: the state must hold a permutation of {len(order)} elements and a position from 0 to"
                 f" {len(self)}, and its position is {position}"
             )
-        self._order, self._position, self._continue = order.astype(np.int64), position, position > 0
-        self._iteration += 1
+        if self.rng is None and not np.array_equal(order, np.arange(len(order))):
+            raise ValueError(f"{owner}: the state has another order, but this loader does not shuffle")
+        return new
+
+    def _settings(self) -> dict[str, int]:
+        """What must agree between two loaders for one to load the state of the other."""
+        return {
+            "batch_size": self.batch_size,
+            "drop_last": self.drop_last,
+            "shuffled": self.rng is not None,
+            "checksum": self._checksum,
+        }
+
+    @cached_property
+    def _checksum(self) -> int:
+        checksum = 0
+        for array in self.arrays:
+            checksum = zlib.crc32(f"{array.dtype.str}{array.shape}".encode(), checksum)
+            if array.dtype.kind not in "OT" and array.size:  # the bytes of objects are addresses
+                step = 1 + array.nbytes // CHECKED
+                for start in range(0, len(array), step * (rows := 1 + CHUNK * len(array) // array.nbytes)):
+                    part = np.ascontiguousarray(array[start : start + step * rows : step])
+                    checksum = zlib.crc32(part.reshape(-1).view(np.uint8).data, checksum)
+        return checksum

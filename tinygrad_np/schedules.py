@@ -230,6 +230,8 @@ class JoinedScheduler:
     milestones: Sequence[int]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.schedules, Sequence):
+            raise TypeError(f"JoinedScheduler: schedules must be a list of schedules, not {self.schedules!r:.80}")
         object.__setattr__(self, "schedules", tuple(self.schedules))
         object.__setattr__(self, "milestones", _increasing("JoinedScheduler", "milestones", self.milestones))
         for i, schedule in enumerate(self.schedules):
@@ -247,6 +249,8 @@ class JoinedScheduler:
 
 
 def _increasing(owner: str, name: str, value: Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        raise TypeError(f"{owner}: {name} must be a list of steps, not {value!r:.80}")
     steps = tuple(check.positive_integer(owner, f"{name}[{i}]", step) for i, step in enumerate(value))
     if steps != tuple(sorted(set(steps))):
         raise ValueError(f"{owner}: {name} must be strictly increasing, not {value!r}")

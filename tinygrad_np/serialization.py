@@ -7,11 +7,18 @@ Writes are atomic: a file is written under a temporary name, flushed to disk and
 of itself, so that damage is detected. `tinygrad_np.checkpoint` builds on this to save the complete state of a training.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 import numpy as np
 import safetensors
@@ -114,10 +121,14 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")  # random: threads have one pid
     try:
         with open(temporary, "wb") as file:
+            with contextlib.suppress(OSError):  # of file systems without locks, where nothing abandoned is removed
+                _lock(file, wait=True)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if fcntl is None:  # Windows renames no open file
+                file.close()
+            os.replace(temporary, path)
         if os.name == "posix":  # the rename is durable only once the folder is flushed
             folder = os.open(path.parent, os.O_RDONLY)
             try:
@@ -129,3 +140,28 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = os.fspath(path)  # the error of a full disk does not name the file
         raise
+
+
+def remove_abandoned(temporary: Iterable[Path]) -> None:
+    """Remove temporary files of `write_atomically` that a killed process has left, but not those being written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, ".model.safetensors.123.8d14c2b0").write_bytes(b"half")
+    ...     remove_abandoned(Path(folder).glob(".model.*"))
+    ...     os.listdir(folder)
+    []
+    """
+    if fcntl is None:
+        return
+    for path in temporary:
+        with contextlib.suppress(OSError), open(path, "rb") as file:  # it is being written, or was renamed meanwhile
+            _lock(file, wait=False)
+            if os.fstat(file.fileno()).st_size:  # an empty one may not be locked yet
+                path.unlink()
+
+
+def _lock(file: BinaryIO, wait: bool) -> None:
+    """Lock a file until it is closed or its process has ended, or raise OSError."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -10,6 +10,7 @@ registry says which functions take Tensors; `Tensor` is the surface on top.
 
 import inspect
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ from operator import attrgetter, getitem, iadd, setitem
 from typing import Any, NoReturn, Protocol, TypeAlias, final
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ._contexts import StepDecorator
 from ._functions import Parameters, name_of, refuse_other_arguments
@@ -221,7 +223,9 @@ def in_float32(function: Function) -> Function:
 # --- writes: versions belong to memory -------------------------------------------------------------------------------
 
 _last_write = -1  # the serial of the latest write to any Tensor: nodes that are younger need no further look
+_writing = threading.Lock()
 _writes: "dict[int, tuple[weakref.ref[Array], int]]" = {}  # by id of the array that owns the memory: its last write
+_writes_elsewhere: dict[tuple[int, int], int] = {}  # to memory that NumPy does not own, a mapped file's: by addresses
 
 
 def _note_write(array: Array) -> int:
@@ -230,10 +234,24 @@ def _note_write(array: Array) -> int:
     memory = memory_of(array)
     key = id(memory)
     known = _writes.get(key)
-    reference = known[0] if known is not None else weakref.ref(memory, lambda _: _writes.pop(key, None))
-    serial = _last_write = next(_serials)
-    _writes[key] = reference, serial
+    with _writing:  # of two threads, the later must not set back the serial of the latest
+        serial = _last_write = next(_serials)
+        if memory.flags.owndata:
+            reference = known[0] if known is not None else weakref.ref(memory, lambda _: _writes.pop(key, None))
+            _writes[key] = reference, serial
+        else:
+            _writes_elsewhere[byte_bounds(array)] = serial
     return serial
+
+
+def _last_write_to(array: Array) -> int:
+    """The serial of the latest write to the memory of an array; -1 if there was none."""
+    memory = memory_of(array)
+    if memory.flags.owndata:
+        return _writes.get(id(memory), (None, -1))[1]
+    low, high = byte_bounds(array)
+    with _writing:
+        return max((n for (start, end), n in _writes_elsewhere.items() if start < high and low < end), default=-1)
 
 
 def _check(output: "Tensor") -> None:
@@ -249,7 +267,7 @@ def _refuse_changes(output: "Tensor") -> None:
     operation, args, _, _, _ = output._node
     result, *held = _held(output)
     for i, (place, value) in enumerate([*held, result]):
-        versions = [_writes.get(id(memory_of(array)), (None, -1))[1] for array in _arrays_in(value)]
+        versions = [_last_write_to(array) for array in _arrays_in(value)]
         if i < len(args) and type(args[i]) is Tensor:
             versions.append(args[i]._serial)  # its data was replaced, or it was switched to requires_grad=True
         if max(versions, default=-1) > output._serial:

@@ -15,6 +15,7 @@ from typing import Any
 from tinygrad_np.serialization import write_atomically
 
 from .search_results import NAMES, SEARCH_METRICS
+from .workers import Workers
 
 
 class CandidateRecord:
@@ -71,6 +72,8 @@ def train_side_by_side(
     while True:
         for future in futures.wait(waiting, timeout=0.2, return_when=futures.FIRST_COMPLETED).done:
             records[waiting.pop(future)] = future.result()  # or raises what was raised there
+        if isinstance(executor, Workers):
+            executor.check()
         for settings in waiting.values():  # how far they are
             records[settings] = _read_record(_record_file(folder, settings), settings)
         epochs = (

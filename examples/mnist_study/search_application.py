@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np.data import load_mnist
-from tinygrad_np.serialization import write_atomically
+from tinygrad_np.serialization import remove_abandoned, write_atomically
 
 from . import command_line, search_results
 from .application import DATA
@@ -120,9 +120,9 @@ def _open_folder(folder: Path, shared: Mapping[str, Any]) -> None:
             )
     else:
         _save(folder, {"shared": shared, "steps": []})
-    # Of a search with other candidates, and of one that was killed while it wrote:
-    for stale in (*folder.glob("step-*.png"), folder / "report.html", *(folder / "candidates").glob(".*")):
+    for stale in (*folder.glob("step-*.png"), folder / "report.html"):  # of a search with other candidates
         stale.unlink(missing_ok=True)
+    remove_abandoned((folder / "candidates").glob(".*"))
 
 
 def _save_step(folder: Path, record: Mapping[str, Any]) -> None:

@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -31,12 +33,23 @@ def make_executor(kind: str, workers: int) -> futures.Executor:
 class Workers(futures.ProcessPoolExecutor):
     """Processes that ignore ctrl-C: their parent handles it."""
 
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.started: list[multiprocessing.process.BaseProcess] = []
+
     def submit(self, *arguments: Any, **keywords: Any) -> Any:
+        others = set(multiprocessing.active_children())
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a process that is started now inherits it
         try:
             return super().submit(*arguments, **keywords)
         finally:
             signal.signal(signal.SIGINT, before)
+            self.started += set(multiprocessing.active_children()) - others
+
+    def check(self) -> None:
+        """Raise BrokenProcessPool if a process has ended: the executor may not watch the last one before a result."""
+        if connection.wait([process.sentinel for process in self.started], timeout=0):
+            raise BrokenProcessPool("a worker process has ended")
 
 
 def _end_with_parent() -> None:

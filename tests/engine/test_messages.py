@@ -347,7 +347,7 @@ def test_a_wrong_argument_is_named(call: Callable[..., Any], name: str, values: 
 
 def test_a_schedule_that_returns_no_number_is_named() -> None:
     W.grad = Tensor(np.ones(3))
-    with pytest.raises(TypeError, match="SGD: lr at step 0 must be a number, not None"):
+    with pytest.raises(ValueError, match="SGD, step 0: lr must be at least 0, not None, which is no number"):
         optim.SGD([W], lr=lambda step: None).step()  # type: ignore[arg-type, return-value]
 
 

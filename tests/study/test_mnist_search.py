@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import examples_as_run
@@ -20,6 +21,7 @@ from examples_as_run import GUARD, started, wait_until, write_subset
 import mnist_search
 from mnist_fcn import Settings
 from mnist_study.candidates import train_side_by_side
+from mnist_study.workers import make_executor, stop
 
 run = functools.partial(examples_as_run.run, "mnist_search.py")
 pytestmark = pytest.mark.slow
@@ -205,16 +207,30 @@ def test_an_interrupted_search_says_how_to_go_on(searched: tuple[Path, object], 
     assert output.endswith(f"candidates are trained or begun in {out}; the same command goes on from there\n")
 
 
-def test_a_killed_worker_is_reported(searched: tuple[Path, object]) -> None:
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_killed_worker_is_reported(searched: tuple[Path, object], which: int) -> None:
     folder, _ = searched
-    options = (*SMALL, "--epochs", 10_000, "--out", "worker", "--quiet")
+    out = f"worker{which}"
+    options = (*SMALL, "--epochs", 10_000, "--workers", 2, "--out", out, "--quiet")
     with started("mnist_search.py", folder, *options) as process:
-        wait_until(lambda: list((folder / "worker/candidates").glob("*.json")), process)
-        # The first, since ProcessPoolExecutor may watch the one started last only after the next result.
-        os.kill(workers(process)[0], signal.SIGKILL)
+        wait_until(lambda: len(list((folder / out / "candidates").glob("*.json"))) == 2, process)
+        os.kill(workers(process)[which], signal.SIGKILL)
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 1
     assert errors == "mnist_search.py: a worker process was killed, or ran out of memory\n"
+
+
+def test_the_end_of_every_worker_is_noticed_at_once() -> None:
+    for which in (0, 1, 2):
+        with make_executor("processes", 3) as executor:
+            for _ in range(3):
+                executor.submit(time.sleep, GUARD)
+            executor.check()  # all are there
+            executor.started[which].kill()
+            executor.started[which].join()
+            with pytest.raises(BrokenProcessPool, match="a worker process has ended"):
+                executor.check()
+            stop(executor)
 
 
 def test_another_search_is_refused_with_the_difference(searched: tuple[Path, object]) -> None:

@@ -1,5 +1,6 @@
 """Feed random bytes to the readers of files, states and options: only documented errors may be raised.
 
+    export PYTHONPATH=examples                         # options are those of examples/mnist_fcn.py
     python tests/training/fuzz.py                      # a million inputs, guided by coverage; needs atheris
     python tests/training/fuzz.py --target read_idx --inputs 100000
 
@@ -20,7 +21,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 from tinygrad_np import checkpoint, data, nn, optim, serialization
 
 import numpy as np
@@ -109,7 +109,8 @@ def _saved() -> bytes:
 BOMB = gzip.compress(_idx((100,))[:-100] + bytes(30_000_000))
 PROMISE = struct.pack(">BBBB3I", 0, 0, 14, 3, *(3 * [2**32 - 1]))
 TRAINING = (
-    '{"step": 1, "record": null, "generators": {"rng": {"bit_generator": "PCG64", "state": {"state": 1, "inc": 3}, '
+    '{"format": 2, "step": 1, "record": null, '
+    '"generators": {"rng": {"bit_generator": "PCG64", "state": {"state": 1, "inc": 3}, '
 )
 SEEDS: dict[Callable[[bytes], None], list[bytes]] = {
     read_idx: [_idx((2, 3, 3)), _idx((4,)), gzip.compress(_idx((2, 2))), PROMISE, gzip.compress(PROMISE), BOMB],

@@ -86,8 +86,11 @@ def test_the_newest_two_are_kept_and_what_a_kill_has_left_is_removed(tmp_path: P
     for step in (1, 2, 10):
         checkpoints.save(step)
     assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000010.safetensors"]
-    checkpoints.save(5)  # gone on from an older one: the newer ones are of another future
-    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000005.safetensors"]
+    with pytest.raises(ValueError, match="step 5 is before the last checkpoint, of step 10; give step as an increas"):
+        checkpoints.save(5)
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000010.safetensors"]
+    checkpoints.save(10)  # the same step again
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000010.safetensors"]
     assert Checkpoints(tmp_path / "nothing", rng=np.random.default_rng(0)).resume() is None
 
 
@@ -185,10 +188,11 @@ def test_a_training_that_was_not_resumed_does_not_replace_a_longer_one(tmp_path:
 @pytest.mark.parametrize(
     "crafted",
     [
-        '{"step": Infinity, "record": 1, "generators": {}}',
+        '{"format": 2, "step": Infinity, "record": 1, "generators": {}}',
         "[" * 200_000,
-        '{"step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": 3}}}',
-        json.dumps({"step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": {
+        '{"format": 2, "step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": 3}}}',
+        '{"format": 2, "step": 2, "record": 1, "generators": {}}',
+        json.dumps({"format": 2, "step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": {
             "key": [1] * 624, "pos": 2_000_000_000}}}}),
     ],
 )  # fmt: skip
@@ -201,7 +205,10 @@ def test_crafted_states_are_refused(tmp_path: Path, crafted: str) -> None:
     assert rng.bit_generator.state["state"]["key"].tolist() == before
 
 
-@pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64])
+KINDS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_generator_is_saved(tmp_path: Path, kind: Any) -> None:
     rng = np.random.Generator(kind(0))
     rng.random(3, np.float32)  # half of a number is left over
@@ -210,6 +217,135 @@ def test_every_generator_is_saved(tmp_path: Path, kind: Any) -> None:
     drawn = rng.random(5, np.float32)
     checkpoints.resume()
     np.testing.assert_array_equal(rng.random(5, np.float32), drawn)
+
+
+def edits(value: Any) -> Iterator[Any]:
+    """The value with one thing in it left out, added, made longer or shorter, of another kind, or out of range."""
+    if isinstance(value, dict):
+        yield value | {"more": 1}
+        for name, part in value.items():
+            yield {other: values for other, values in value.items() if other != name}
+            yield from (value | {name: edited} for edited in edits(part))
+    elif isinstance(value, list):
+        yield from (value[:-1], [*value, 1], [], [0.5, *value[1:]], [-1, *value[1:]], [2**64, *value[1:]], ["1"])
+    elif isinstance(value, int):
+        yield from (-1, 2**200, 0.5, None, [value], "x")
+    else:
+        yield from ("PCG32", None, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_edit_of_a_generators_state_is_refused(tmp_path: Path, kind: Any) -> None:
+    rng = np.random.Generator(kind(0))
+    path = Checkpoints(tmp_path, rng=rng).save(1)
+    text = json.loads(serialization.load(path)[1]["training"])
+    before, count = json.dumps(text["generators"]["rng"]), 0
+    for count, edited in enumerate(edits(text["generators"]["rng"]), 1):  # noqa: B007 - asserted below
+        crafted = json.dumps(text | {"generators": {"rng": edited}})
+        serialization.save(path, {}, {"training": crafted})
+        with pytest.raises(ValueError, match=f"{path}: rng: "):
+            Checkpoints(tmp_path, rng=rng).resume()
+        assert json.dumps(rng.bit_generator.state, default=np.ndarray.tolist) == before
+    assert count > 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (np.random.MT19937, {"pos": 625}, "pos must be from 0 to 624, not 625"),
+        (np.random.MT19937, {"key": [0] * 624}, "it would draw zeros only"),
+        (np.random.Philox, {"buffer_pos": 5}, "buffer_pos must be from 0 to 4, not 5"),
+        (np.random.PCG64, {"inc": 4}, "inc must be odd, not 4"),
+        (np.random.SFC64, {"has_uint32": 2}, "has_uint32 must be from 0 to 1, not 2"),
+    ],
+)
+def test_states_that_numpy_would_take_are_refused(tmp_path: Path, kind: Any, change: Any, message: str) -> None:
+    rng = np.random.Generator(kind(0))
+    path = Checkpoints(tmp_path, rng=rng).save(1)
+    text = json.loads(serialization.load(path)[1]["training"])
+    state = text["generators"]["rng"]
+    (state["state"] if next(iter(change)) in state["state"] else state).update(change)
+    serialization.save(path, {}, {"training": json.dumps(text)})
+    with pytest.raises(ValueError, match=message):
+        Checkpoints(tmp_path, rng=rng).resume()
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    """Whether its checkpoints are later or earlier, and whether they were there before or have come meanwhile."""
+    first, other = (Checkpoints(tmp_path, rng=np.random.default_rng(0)) for _ in range(2))
+    first.save(10)
+    content = sorted(os.listdir(tmp_path))
+    for step, which in ((5, "later than step 5"), (10, "of another run"), (20, "of another run")):
+        with pytest.raises(
+            ValueError, match=rf"has checkpoints {which}.*; call resume\(\) first to continue from them"
+        ):
+            other.save(step)
+    assert sorted(os.listdir(tmp_path)) == content
+    other.resume()
+    other.save(20)
+    with pytest.raises(ValueError, match=r"has checkpoints later than step 15; call resume\(\)"):
+        first.save(15)
+    for step in (1.5, "1", True, None):
+        with pytest.raises(ValueError, match="step must be an integer, not"):
+            other.save(step)
+    assert other.resume().step == 20
+
+
+def test_what_lies_beyond_a_damaged_checkpoint_is_written_again(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, rng=np.random.default_rng(0))
+    checkpoints.save(10)
+    checkpoints.save(20).write_bytes(b"")
+    again = Checkpoints(tmp_path, rng=np.random.default_rng(0))
+    assert again.resume().step == 10
+    again.save(15)
+    assert sorted(os.listdir(tmp_path)) == ["step-0000000010.safetensors", "step-0000000015.safetensors"]
+
+
+def test_a_checkpoint_of_an_older_format_is_one_clear_error(tmp_path: Path) -> None:
+    text = {"step": 1, "record": None, "generators": {"rng": np.random.default_rng(0).bit_generator.state}}
+    serialization.save(tmp_path / "step-0000000001.safetensors", {}, {"training": json.dumps(text)})
+    with pytest.raises(ValueError, match="has format 1 of checkpoints, but this version of tinygrad_np reads format 2"):
+        Checkpoints(tmp_path, rng=np.random.default_rng(0)).resume()
+
+
+def test_missing_and_additional_parts_are_named(tmp_path: Path) -> None:
+    training = Training()
+    Checkpoints(tmp_path, **training.parts).save(1)
+    before = training.bits()
+    for name in training.parts:
+        fewer = {other: part for other, part in training.parts.items() if other != name}
+        if name == "rng":  # the others need it
+            fewer = {"average": training.average}
+        with pytest.raises(ValueError, match=rf"its parts differ .*; the checkpoint alone has .*\b{name}\b"):
+            Checkpoints(tmp_path, **fewer).resume()
+    with pytest.raises(ValueError, match="differ from those of this training: more; this training alone has more"):
+        Checkpoints(tmp_path, **training.parts, more=np.random.default_rng(0)).resume()
+    with pytest.raises(ValueError, match="the checkpoint alone has average; this training alone has mean"):
+        Checkpoints(tmp_path, **{n: p for n, p in training.parts.items() if n != "average"}, mean=training.rng).resume()
+    assert training.bits() == before
+
+
+def test_a_part_that_fails_late_changes_no_other(tmp_path: Path) -> None:
+    """A loader, too, goes on as if nothing had been loaded."""
+
+    class Stubborn(nn.BatchNorm1d):
+        def load_state_dict(self, state: Any) -> None:
+            super().load_state_dict(state)
+            if state["bias"][0] == 1:
+                raise OSError("no")
+
+    stubborn, training = Stubborn(2), Training()
+    training.steps(2)
+    stubborn.bias.data[:] = 1
+    Checkpoints(tmp_path, **training.parts, zz=stubborn).save(2)
+    stubborn.bias.data[:] = 0
+    other = Training(seed=3)
+    expected = Training(seed=3).steps(8)
+    losses = other.steps(1)
+    with pytest.raises(ValueError, match="step-0000000002.safetensors: no"):
+        Checkpoints(tmp_path, **other.parts, zz=stubborn).resume()
+    assert stubborn.bias.data.tolist() == [0, 0]
+    assert losses + other.steps(7) == expected
 
 
 def test_older_checkpoints_survive_a_full_disk(tmp_path: Path) -> None:

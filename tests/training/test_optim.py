@@ -103,7 +103,8 @@ def test_numpys_numbers_as_rates_change_no_dtype(kind: str) -> None:
         for _ in range(2):
             give_gradients([parameter])
             optimizer.step()
-        assert all(a.dtype in (np.float32, np.int64) for a in optimizer.state_dict().values())
+        state = optimizer.state_dict()
+        assert all(a.dtype in (np.float32, np.int64) for name, a in state.items() if name != "settings")
         results.append(parameter.data)
     np.testing.assert_array_equal(*results)
 
@@ -281,9 +282,9 @@ def test_the_state_is_named_by_parameter() -> None:
         "RMSprop": {"steps"} | {f"{name}.{i}" for name in ("mean", "mean_square", "momentum") for i in range(2)},
     }
     for kind, expected in names.items():
-        assert KINDS[kind]([a, b]).state_dict().keys() == expected
+        assert KINDS[kind]([a, b]).state_dict().keys() == {"settings"} | expected
     optimizer = SGD([{"parameters": [a]}, {"parameters": [b], "momentum": 0.5}], lr=0.1)
-    assert optimizer.state_dict().keys() == {"steps", "momentum.1"}
+    assert optimizer.state_dict().keys() == {"settings", "steps", "momentum.1"}
 
 
 def test_a_state_is_loaded_whole_or_not_at_all() -> None:
@@ -292,7 +293,8 @@ def test_a_state_is_loaded_whole_or_not_at_all() -> None:
     give_gradients(parameters)
     optimizer.step()
     before = {name: array.copy() for name, array in optimizer.state_dict().items()}
-    wrong = {name: array + 1 for name, array in before.items()}
+    settings = {"settings": before["settings"]}
+    wrong = {name: array + 1 for name, array in before.items()} | settings
     del wrong["count.0"]
     wrong |= {"mean.0": np.ones(3), "mean.1": np.ones(3, complex), "steps": np.array(1.5), "new": np.ones(1)}
     with pytest.raises(
@@ -304,7 +306,7 @@ def test_a_state_is_loaded_whole_or_not_at_all() -> None:
     assert optimizer.steps == 1
     for name, array in optimizer.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
-    given = {name: array + 1 for name, array in before.items()}
+    given = {name: array + 1 for name, array in before.items()} | settings
     optimizer.load_state_dict(given)
     given["mean.0"][...] = 9  # it was copied
     assert optimizer.steps == 2
@@ -524,11 +526,11 @@ def test_a_graph_from_before_the_averages_is_noticed() -> None:
 def test_averages_are_loaded_whole_or_not_at_all() -> None:
     a, b = weights((2,), (3,))
     ema = EMA([a, b])
-    assert list(ema.state_dict()) == ["average.0", "average.1"]
+    assert list(ema.state_dict()) == ["decay", "average.0", "average.1"]
     with pytest.raises(ValueError, match="does not fit this EMA: average.1 is missing"):
-        ema.load_state_dict({"average.0": np.zeros(2)})
+        ema.load_state_dict({"decay": np.array(ema.decay), "average.0": np.zeros(2)})
     np.testing.assert_array_equal(ema.averages[0], a.data)
-    ema.load_state_dict({"average.0": np.zeros(2), "average.1": np.ones(3)})
+    ema.load_state_dict({"decay": np.array(ema.decay), "average.0": np.zeros(2), "average.1": np.ones(3)})
     with ema.applied():
         assert [a.data.tolist(), b.data.tolist()] == [[0, 0], [1, 1, 1]]
 
@@ -573,7 +575,7 @@ def test_float16_is_stepped_in_float32_and_rounded_once(kind: str) -> None:
     for step in range(5):
         wide = Tensor(w.data.astype(np.float32), requires_grad=True)
         reference = KINDS[kind]([wide])
-        reference.load_state_dict(optimizer.state_dict())
+        reference.load_state_dict(optimizer.state_dict() | {"settings": reference.state_dict()["settings"]})
         give_gradients([w], seed=step)
         w.grad = Tensor(w.grad.data * np.float16(1e-4))  # whose square underflows
         wide.grad = Tensor(w.grad.data.astype(np.float32))
@@ -581,7 +583,7 @@ def test_float16_is_stepped_in_float32_and_rounded_once(kind: str) -> None:
         reference.step()
         assert w.dtype == np.float16
         np.testing.assert_array_equal(w.data, wide.data.astype(np.float16))
-    states = [a.dtype for name, a in optimizer.state_dict().items() if name.split(".")[0] not in ("steps", "count")]
+    states = [a.dtype for name, a in optimizer.state_dict().items() if name.split(".")[0] not in ("settings", "steps", "count")]
     assert set(states) <= {np.dtype(np.float32)}
     assert states or kind == "SGD"
 
@@ -598,7 +600,7 @@ def test_the_state_of_float16_is_saved_and_loaded_bit_by_bit(kind: str, tmp_path
                 loaded = dict(serialization.load(tmp_path / "w")[0])
                 w = Tensor(loaded.pop("w"), requires_grad=True)
                 optimizer, ema = KINDS[kind]([w]), EMA([w], 0.9)
-                ema.load_state_dict({"average.0": loaded.pop("average.0")})
+                ema.load_state_dict({name: loaded.pop(name) for name in ema.state_dict()})
                 optimizer.load_state_dict(loaded)
             give_gradients([w], seed=step)
             optimizer.step()

@@ -11,12 +11,18 @@ Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]  # not by numpy.ty
 def memory_of(array: Array) -> Array:
     """The array whose memory an array uses: itself, or the one that it is a view of.
 
+    Also through a memoryview, and through what as_strided and sliding_window_view put in between.
+
     >>> a = np.zeros((2, 3))
     >>> memory_of(a.T[1:]) is a, memory_of(a) is a
     (True, True)
     """
     base = array.base
-    while base is not None and isinstance(base, np.ndarray):
+    while base is not None:
+        if not isinstance(base, np.ndarray):
+            base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+        if not isinstance(base, np.ndarray):
+            break
         array, base = base, base.base
     return array
 

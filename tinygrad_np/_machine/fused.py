@@ -2,8 +2,10 @@
 
     scale_and_add(weights, 0.99, gradient, -0.1)          # weights <- 0.99 weights - 0.1 gradient
     scale_and_add(weights, 0.99, Product(a, b), -0.1)     # weights <- 0.99 weights - 0.1 (a @ b)
+    multiply(a, b, out)                                   # out <- a @ b, on one thread of OpenBLAS
 
-Optimisers use it to update weights. With TINYGRAD_NP_TUNING=off in the environment it uses NumPy alone.
+Optimisers update weights with the first, and convolutions multiply with the second, on threads of their own. With
+TINYGRAD_NP_TUNING=off in the environment both use NumPy alone.
 """
 
 import ctypes
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, Product
-from .openblas import OFF, find
+from .openblas import OFF, find, is_openblas
 
 
 def product(a: Any, b: Any) -> Any:
@@ -77,6 +79,71 @@ def _add_by_openblas(y: Array, beta: float, x: Product, alpha: float) -> bool:
     return True
 
 
+# OpenBLAS's own limits for float32 and float64, in multiply-adds. Up to ONE_THREAD a product of matrices uses one
+# thread, and up to ONE_THREAD_VECTOR one with a vector. In OpenBLAS 0.3.28 to 0.3.33, gemm_batch calls an invalid
+# address for products up to SMALL_MATRIX (OpenMathLib/OpenBLAS#5980).
+ONE_THREAD, ONE_THREAD_VECTOR, SMALL_MATRIX = 4 * 65536, 4 * 2304, 100**3
+
+
+def multiply(a: Array, b: Array, out: Array, *, add: bool = False) -> None:
+    """out <- a @ b, or out + a @ b if `add`, on one thread of OpenBLAS, however many it has.
+
+    For matrices of one dtype, or stacks of as many; out is contiguous.
+
+    OpenBLAS's number of threads is one for the whole process, also where openblas_set_num_threads_local sets it. To
+    switch it here would change the last bits of the products that other threads compute meanwhile. A call of gemm_batch
+    with one product runs in the calling thread, with the bits and in the time of a product on one thread.
+
+    Without gemm_batch, in another BLAS or with TINYGRAD_NP_TUNING=off, it is NumPy's product on any number of threads.
+
+    >>> out = np.ones((2, 2))
+    >>> multiply(np.ones((2, 3)), np.ones((3, 2)), out, add=True)
+    >>> out
+    array([[4., 4.],
+           [4., 4.]])
+    """
+    *_, rows, columns = out.shape
+    inner = a.shape[-1]
+    size = rows * inner * columns
+    function = _GEMM_BATCH.get(out.dtype)
+    if function is None or size <= (ONE_THREAD if rows > 1 < columns else ONE_THREAD_VECTOR):
+        if add:
+            out += a @ b
+        else:
+            np.matmul(a, b, out=out)
+    elif out.ndim > 2:
+        for matrices in zip(a, b, out, strict=True):
+            multiply(*matrices, add=add)
+    elif size > SMALL_MATRIX:
+        _multiply_by_openblas(function, a, b, out, add)
+    elif inner > max(rows, columns):
+        half = inner // 2
+        multiply(a[:, :half], b[:half], out, add=add)
+        multiply(a[:, half:], b[half:], out, add=True)
+    elif rows >= columns:
+        half = rows // 2
+        multiply(a[:half], b, out[:half], add=add)
+        multiply(a[half:], b, out[half:], add=add)
+    else:
+        half = columns // 2
+        multiply(a, b[:, :half], out[:, :half], add=add)
+        multiply(a, b[:, half:], out[:, half:], add=add)
+
+
+def _multiply_by_openblas(function: Any, a: Array, b: Array, out: Array, add: bool) -> None:
+    layout_a, layout_b = _layout(a), _layout(b)
+    if layout_a is None or layout_b is None:
+        _multiply_by_openblas(function, a.copy(), b.copy(), out, add)
+        return
+    rows, columns = out.shape
+    values = function.batch(
+        layout_a[0], layout_b[0], rows, columns, a.shape[1],
+        1, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1], add, out.ctypes.data, columns, 1,
+    )  # fmt: skip
+    places = [ctypes.byref(values, offset) for offset in function.offsets]
+    function(ROW_MAJOR, *places[:-1], 1, places[-1])
+
+
 ROW_MAJOR, NOT_TRANSPOSED, TRANSPOSED = 101, 111, 112  # from cblas.h
 
 
@@ -103,3 +170,9 @@ def _find_typed(name: str, parameters: str) -> "dict[np.dtype[Any], Any]":
 
 _AXPBY = _find_typed("axpby", "irpirpi")
 _GEMM = _find_typed("gemm", "eeeiiirpipirpi")
+_GEMM_BATCH = _find_typed("gemm_batch", "e" + 13 * "p" + "ip") if is_openblas() else {}
+for _dtype, _function in _GEMM_BATCH.items():  # takes pointers to what gemm takes, and the number of such products
+    _kinds = [*_GEMM[_dtype].argtypes[1:], _function.integer]
+    _fields = [(f"argument_{i}", kind) for i, kind in enumerate(_kinds)]
+    _function.batch = type("Batch", (ctypes.Structure,), {"_fields_": _fields})
+    _function.offsets = [getattr(_function.batch, name).offset for name, _ in _fields]

@@ -119,7 +119,7 @@ class Softmax(Layer):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = check.integer("Softmax", "axis", axis)
+        self.axis = check.integer(type(self).__name__, "axis", axis)
 
     def forward(self, x: Any) -> Any:
         return softmax(x, axis=self.axis)
@@ -134,7 +134,7 @@ class LogSoftmax(Layer):
     """
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = check.integer("LogSoftmax", "axis", axis)
+        self.axis = check.integer(type(self).__name__, "axis", axis)
 
     def forward(self, x: Any) -> Any:
         return log_softmax(x, axis=self.axis)

@@ -39,6 +39,7 @@ class _Convolution(Layer):
             raise ValueError(
                 f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
             )
+        bias = check.boolean(name, "bias", bias)
         check.generator(name, "rng", rng)
         dtype = check.floating_dtype(name, "dtype", dtype)
         weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)
@@ -165,7 +166,7 @@ class AvgPool2d(Layer):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True) -> None:
         sliding("AvgPool2d", kernel_size, kernel_size if stride is None else stride, padding)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.count_include_pad = count_include_pad
+        self.count_include_pad = check.boolean("AvgPool2d", "count_include_pad", count_include_pad)
 
     def forward(self, x: Any) -> Any:
         include = self.count_include_pad

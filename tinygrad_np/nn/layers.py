@@ -47,6 +47,7 @@ class Linear(Layer):
     ) -> None:
         self.in_features = check.positive_integer("Linear", "in_features", in_features)
         self.out_features = check.positive_integer("Linear", "out_features", out_features)
+        bias = check.boolean("Linear", "bias", bias)
         check.generator("Linear", "rng", rng)
         check.floating_dtype("Linear", "dtype", dtype)
         weight = init.he_normal((in_features, out_features), rng=rng, dtype=dtype)

@@ -165,13 +165,17 @@ class Module:
         """Copy arrays into the Tensors with the same paths.
 
         Raises:
-            ValueError: paths are missing or unknown, or shapes or kinds of dtype differ. The message lists every
-                problem, and nothing is changed.
+            ValueError: paths are missing or unknown, shapes or kinds of dtype differ, numbers are too large for their
+                dtype, or a Tensor is read-only. The message lists every problem, and nothing is changed.
         """
-        new = check.state(type(self).__name__, "state", state, self.state_dict())
+        new = self._checked_state(state, type(self).__name__)
         for path, tensor in self.named_tensors():
             tensor.data[...] = new[path]
             tensor._changed()
+
+    def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
+        """Copies of the arrays, which can be loaded without an error."""
+        return check.state(owner, "state", state, self.state_dict())
 
     @_finite
     def __repr__(self) -> str:

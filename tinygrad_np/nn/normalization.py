@@ -35,7 +35,8 @@ class _BatchNorm(Layer):
         self.num_features = check.positive_integer(name, "num_features", num_features)
         self.eps = check.real(name, "eps", eps, at_least=0)
         self.momentum = None if momentum is None else check.real(name, "momentum", momentum, at_least=0, at_most=1)
-        self.affine, self.track_running_stats = affine, track_running_stats
+        self.affine = check.boolean(name, "affine", affine)
+        self.track_running_stats = check.boolean(name, "track_running_stats", track_running_stats)
         self._dtype = check.floating_dtype(name, "dtype", dtype)
         self.weight: Any = Tensor(np.ones(num_features, dtype), requires_grad=True) if affine else None
         self.bias: Any = Tensor(np.zeros(num_features, dtype), requires_grad=True) if affine else None
@@ -185,7 +186,8 @@ class LayerNorm(_ExampleNorm):
         super().__init__(normalized_shape)
         self.eps = check.real("LayerNorm", "eps", eps, at_least=0)
         check.floating_dtype("LayerNorm", "dtype", dtype)
-        self.elementwise_affine = elementwise_affine
+        bias = check.boolean("LayerNorm", "bias", bias)
+        self.elementwise_affine = check.boolean("LayerNorm", "elementwise_affine", elementwise_affine)
         shape, affine = self.normalized_shape, elementwise_affine
         self.weight = Tensor(np.ones(shape, dtype), requires_grad=True) if affine else None
         self.bias = Tensor(np.zeros(shape, dtype), requires_grad=True) if affine and bias else None
@@ -228,7 +230,7 @@ class RMSNorm(_ExampleNorm):
         super().__init__(normalized_shape)
         self.eps = None if eps is None else check.real("RMSNorm", "eps", eps, at_least=0)
         check.floating_dtype("RMSNorm", "dtype", dtype)
-        self.elementwise_affine = elementwise_affine
+        self.elementwise_affine = check.boolean("RMSNorm", "elementwise_affine", elementwise_affine)
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 
     def forward(self, x: Any) -> Any:

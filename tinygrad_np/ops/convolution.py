@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._machine.arrays import Product
-from .._machine.fused import scale_and_add
+from .._machine.fused import multiply
 from .._machine.threads import run
 from ..tensor import Array, differentiable
 from .cases import Case
@@ -82,14 +81,6 @@ def _blocks(x: Array, layout: Layout, window: Window, outputs: Pair, out_channel
     return [slice(start, start + images) for start in range(0, len(x), images)]
 
 
-def _add_product(y: Array, a: Array, b: Array) -> None:
-    """y += a @ b, for each group."""
-    if len(y) == 1:
-        scale_and_add(y[0], 1.0, Product(a[0], b[0]), 1.0)  # BLAS adds while it multiplies
-    else:
-        y += a @ b
-
-
 def _correlated(
     x: Array, weight: Array, bias: Array, groups: int, layout: Layout, window: Window, outputs: Pair
 ) -> Array:
@@ -101,9 +92,9 @@ def _correlated(
     def work(block: slice) -> None:
         parts = _parts(x[block], groups, layout, window, outputs)
         matrices = matrix.reshape(len(parts), groups, parts[0].shape[2], split.shape[1])
-        product = parts[0] @ matrices[0]
-        for part, factor in zip(parts[1:], matrices[1:], strict=True):
-            _add_product(product, part, factor)
+        product = np.empty((groups, parts[0].shape[1], split.shape[1]), x.dtype)
+        for i, (part, factor) in enumerate(zip(parts, matrices, strict=True)):
+            multiply(part, factor, product, add=i > 0)  # BLAS adds while it multiplies
         product += bias.reshape(groups, 1, -1)
         shape = groups, outputs[0], len(x[block]), outputs[1], split.shape[1]
         y[block] = product.reshape(shape).transpose(2, 0, 4, 1, 3)
@@ -181,7 +172,10 @@ def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Arr
         matrix = split[block].transpose(1, 3, 0, 4, 2)
         matrix = matrix.reshape(groups, math.prod(matrix.shape[1:4]), split.shape[2])
         parts = _parts(x[block], groups, layout, window, outputs)
-        return np.stack([part.swapaxes(1, 2) @ matrix for part in parts])
+        products = np.empty((len(parts), groups, parts[0].shape[2], split.shape[2]), x.dtype)
+        for part, product in zip(parts, products, strict=True):
+            multiply(part.swapaxes(1, 2), matrix, product)
+        return products
 
     by_kernel = np.zeros((window.kernel[0], groups, window.kernel[1], channels, split.shape[2]), x.dtype)
     for of_block in run(work, _blocks(x, layout, window, outputs, other.shape[1])):

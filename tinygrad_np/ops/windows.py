@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .._validation import LARGEST
 from ..tensor import Tensor
 
 Pair: TypeAlias = tuple[int, int]
@@ -58,15 +59,16 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
         if (
             not isinstance(values, tuple | list)
             or len(values) != 2
-            or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= least for v in values)
+            or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
+            or not least <= min(values) <= max(values) <= LARGEST
         ):
-            raise ValueError(f"{name}: {option} must be one or two integers of at least {least}, not {value!r}")
+            raise ValueError(f"{name}: {option} must be one or two integers of at least {least}, not {value!r:.80}")
         return int(values[0]), int(values[1])
 
     window = Window(
         pair("kernel_size", kernel, 1), pair("stride", stride, 1), ((0, 0), (0, 0)), pair("dilation", dilation, 1)
     )
-    if padding == "same":
+    if isinstance(padding, str) and padding == "same":
         if window.stride != (1, 1):
             raise ValueError(f"{name}: padding 'same' needs stride 1, not {stride!r}")
         around = window.reach

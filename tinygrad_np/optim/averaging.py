@@ -73,19 +73,30 @@ class EMA:
             self._write(weights)
 
     def state_dict(self) -> dict[str, Array]:
-        """The averages, named `average.0` and so on. They are not copies: they change as training continues."""
-        return {f"average.{i}": average for i, average in enumerate(self.averages)}
+        """The decay, and the averages, named `average.0` and so on.
+
+        The averages are not copies: they change as training continues.
+        """
+        averages = {f"average.{i}": average for i, average in enumerate(self.averages)}
+        return {"decay": np.array(self.decay)} | averages
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy averages from a state that `state_dict` returned.
+        """Copy averages from a state that `state_dict` returned for an EMA of the same decay.
 
         Raises:
-            ValueError: names are missing or unknown, or shapes or kinds of dtype differ. The message lists all of them,
-                and nothing has changed.
+            ValueError: the decay differs, names are missing or unknown, shapes or kinds of dtype differ, or numbers are
+                too large for their dtype. The message lists all of them, and nothing has changed.
         """
-        own = self.state_dict()
-        for name, array in check.state("EMA", "state", state, own).items():
+        own, new = self.state_dict(), self._checked_state(state, "EMA")
+        for name, array in new.items():
             own[name][...] = array
+
+    def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
+        """Copies of the arrays, which can be loaded without an error."""
+        own = self.state_dict()
+        new = check.state(owner, "state", state, own)
+        check.settings(owner, new, {"decay": own["decay"]})
+        return new
 
     def _write(self, arrays: Iterable[Array]) -> None:
         for parameter, array in zip(self.parameters, arrays, strict=True):

@@ -1,7 +1,9 @@
 """The base class of optimisers: parameter groups, checked hyperparameters, steps, and a state to resume from."""
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
+from operator import is_not
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -16,6 +18,7 @@ from ..tensor import Array, Tensor, lazy_gradients
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 Check: TypeAlias = Callable[[str, str, Any], Any]
 HALF = np.dtype(np.float16)
+FIXED = "parameters can be neither added to a group nor removed; make a new optimiser"
 
 
 def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
@@ -43,6 +46,14 @@ def as_list(owner: str, parameters: Any) -> list[Any]:
     return list(parameters)
 
 
+def _shown(value: Any) -> str:
+    """A hyperparameter as text; an object that is no number or text by its class alone, since its repr may vary."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_shown, value))})"
+    plain = isinstance(value, int | float | np.generic | str | None)
+    return repr(getattr(value, "item", lambda: value)()) if plain else f"of {type(value).__name__}"
+
+
 class Optimizer:
     """Base class of optimisers.
 
@@ -61,8 +72,9 @@ class Optimizer:
         **hyperparameters: the defaults of the other hyperparameters.
 
     Attributes:
-        groups: dicts with "parameters" and all hyperparameters. An assignment takes effect at the next step and is not
-            checked. What needs state (momentum, centered) cannot be switched on later.
+        groups: dicts with "parameters" and all hyperparameters. An assignment takes effect at the next step, which
+            checks it. What needs state (momentum, centered) cannot be switched on later, and parameters can be neither
+            added nor removed.
         parameters: the parameters of all groups.
         steps: the number of steps taken, which schedules are called with.
 
@@ -94,6 +106,7 @@ class Optimizer:
         defaults = self._checked(name, {"lr": lr, **hyperparameters})
         given = as_list(name, parameters)
         grouped = bool(given) and all(isinstance(part, Mapping) for part in given)
+        self._names = list(defaults)
         self.groups: list[dict[str, Any]] = []
         self._states: dict[Tensor, dict[str, Array]] = {}
         for i, group in enumerate(given if grouped else [{"parameters": given}]):
@@ -120,6 +133,7 @@ class Optimizer:
                     weights.astype(np.float32) if weights.dtype == HALF else weights, **own
                 )
             self.groups.append({"parameters": tensors, **own})
+        self._checked_values = [tuple(group.values()) for group in self.groups]
         self.parameters = list(self._states)
         self.steps = 0
         # Training begins here. Importing the package must not change how the process manages its memory, and a user who
@@ -167,12 +181,15 @@ class Optimizer:
 
         Raises:
             RuntimeError: no parameter has a gradient.
+            ValueError: a schedule returns no finite number of at least 0, or a hyperparameter that was assigned is out
+                of its range. Nothing is changed.
         """
         name = type(self).__name__
+        hyperparameters = self._current()
         gradients = [(parameter, parameter.grad.data) for parameter in self.parameters if parameter.grad is not None]
         if not gradients:
             raise RuntimeError(f"{name}: no parameter has a gradient; call backward() on the loss before step()")
-        self._apply(gradients)
+        self._apply(gradients, hyperparameters)
 
     def minimize(self, loss: Tensor) -> None:
         """`zero_grad()`, `loss.backward()` and `step()` in one call, which neither reads nor writes `.grad`.
@@ -184,7 +201,7 @@ class Optimizer:
             loss: a scalar.
 
         Raises:
-            ValueError: the loss is not a scalar.
+            ValueError: the loss is not a scalar; or a schedule or a hyperparameter is refused, as by `step`.
             RuntimeError: the loss depends on none of the parameters, or its graph was freed.
 
         >>> from tinygrad_np.optim import SGD
@@ -192,23 +209,33 @@ class Optimizer:
         >>> SGD([w], lr=0.1).minimize((w * w).sum()); w
         Tensor([0.8], dtype=float32, requires_grad=True)
         """
+        hyperparameters = self._current()  # before the graph is freed
         gradients = lazy_gradients(loss, self.parameters)
         if not gradients:
             raise RuntimeError(f"{type(self).__name__}: the loss depends on none of the parameters")
-        self._apply(gradients)
+        self._apply(gradients, hyperparameters)
 
     def state_dict(self) -> dict[str, Array]:
         """Everything but the weights that training needs to resume exactly: `steps`, and arrays such as `momentum.0`.
 
         The number is the parameter's index in `parameters`. The arrays are not copies: they change as training
-        continues. Hyperparameters are not included; schedules need only `steps`.
+        continues. `settings` is text, as bytes: the class, and the shapes of the parameters and the hyperparameters of
+        each group. It does not set hyperparameters, but a state is loaded only where they agree. The learning rate may
+        differ; schedules need only `steps`.
 
         >>> from tinygrad_np.optim import SGD
         >>> w = Tensor([1.0], requires_grad=True)
-        >>> SGD([w], lr=0.1, momentum=0.9).state_dict()
+        >>> state = SGD([w], lr=0.1, momentum=0.9).state_dict()
+        >>> state.pop("settings").tobytes().decode()
+        'SGD; float32[1]; momentum 0.9; nesterov False; weight_decay 0.0'
+        >>> state
         {'steps': array(0), 'momentum.0': array([0.], dtype=float32)}
         """
-        state = {"steps": np.array(self.steps, np.int64)}
+        settings = "\n".join(self._settings()).encode()
+        state: dict[str, Array] = {
+            "settings": np.frombuffer(settings, np.uint8),
+            "steps": np.array(self.steps, np.int64),
+        }
         for i, own in enumerate(self._states.values()):
             state |= {f"{name}.{i}": array for name, array in own.items()}
         return state
@@ -216,14 +243,50 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy a state that `state_dict` returned for an optimiser of the same class, parameters and hyperparameters.
 
+        Assign hyperparameters that change in a training before: they are compared with those in `groups`. The learning
+        rate is not compared.
+
         Raises:
-            ValueError: names are missing or unknown, or shapes or kinds of dtype differ. The message lists all of them,
-                and nothing has changed.
+            ValueError: the class or a hyperparameter is another, names are missing or unknown, shapes or kinds of dtype
+                differ, or numbers are too large for their dtype. The message lists all of them, and nothing has
+                changed.
         """
-        own = self.state_dict()
-        for name, array in check.state(type(self).__name__, "state", state, own).items():
+        own, new = self.state_dict(), self._checked_state(state, type(self).__name__)
+        for name, array in new.items():
             own[name][...] = array
-        self.steps = int(own["steps"])
+        self.steps = int(new["steps"])
+
+    def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
+        """Copies of the arrays but the settings, which can be loaded without an error."""
+        own, given = self.state_dict(), dict(state)
+        settings = np.asarray(given.pop("settings", np.empty(0, np.uint8)))
+        text = settings.tobytes().decode(errors="replace") if settings.dtype == np.uint8 else ""
+        del own["settings"]
+        here, there = self._settings(), text.split("\n")
+        if not text:
+            raise ValueError(
+                f"the state does not fit this {owner}: settings is missing, as in states of older versions"
+            )
+        if here != there:
+            groups = len(here) == len(there) > 1
+            pairs = [(f"group {i}: " * groups, *both) for i, both in enumerate(zip(there, here, strict=False))]
+            differences = [f"{which}{one}, expected {other}" for which, one, other in pairs if one != other]
+            if len(here) != len(there):
+                differences = [f"{len(there)} groups of parameters, expected {len(here)}"]
+            raise ValueError(f"the state does not fit this {owner}: it is of {'; '.join(differences)}")
+        new = check.state(owner, "state", given, own)
+        if new["steps"] < 0:
+            raise ValueError(f"the state does not fit this {owner}: steps is {new['steps']}")
+        return new
+
+    def _settings(self) -> list[str]:
+        """What must agree between two optimisers for one to load the state of the other: a line for each group."""
+        lines = []
+        for group in self.groups:
+            shapes = ", ".join(f"{tensor.dtype}{list(tensor.shape)}" for tensor in group["parameters"])
+            values = [f"{name} {_shown(value)}" for name, value in group.items() if name not in ("parameters", "lr")]
+            lines.append("; ".join([type(self).__name__, shapes, *values]))
+        return lines
 
     def _checked(self, owner: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The hyperparameters, each checked by the most derived class that declares it."""
@@ -232,19 +295,46 @@ class Optimizer:
 
     def _rate(self, group: Mapping[str, Any]) -> float:
         lr = group["lr"]
-        rate = lr(self.steps) if callable(lr) else lr
-        try:
-            return float(rate)  # a np.float64 would make float32 products float64
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{type(self).__name__}: lr at step {self.steps} must be a number, not {shown(rate)}"
-            ) from None
+        if callable(lr):
+            lr = lr(self.steps)
+        if type(lr) is not float or not 0 <= lr < math.inf:  # a np.float64 would make float32 products float64
+            lr = check.real(f"{type(self).__name__}, step {self.steps}", "lr", lr, at_least=0)
+        return lr
 
-    def _apply(self, gradients: "Iterable[tuple[Tensor, Array | Product]]") -> None:
+    def _current(self) -> list[dict[str, Any]]:
+        """The hyperparameters of each group for this step, checked where they were assigned since the last."""
+        current, count = [], 0
+        for i, group in enumerate(self.groups):
+            if len(group) != len(self._checked_values[i]) or any(map(is_not, group.values(), self._checked_values[i])):
+                self._check_group(i, group)
+            count += len(group["parameters"])
+            values = {**group, "lr": self._rate(group)}
+            del values["parameters"]
+            current.append(values)
+        if count != len(self._states):
+            raise ValueError(f"{type(self).__name__}, step {self.steps}: {FIXED}")
+        return current
+
+    def _check_group(self, i: int, group: dict[str, Any]) -> None:
+        owner = f"{type(self).__name__}, group {i}, step {self.steps}"
+        if group.keys() != {"parameters", *self._names}:
+            raise TypeError(f"{owner}: a group has 'parameters' and the hyperparameters {', '.join(self._names)}")
+        own = self._checked(owner, {name: value for name, value in group.items() if name != "parameters"})
+        for tensor in group["parameters"]:
+            if tensor not in self._states:
+                raise ValueError(f"{owner}: {FIXED}")
+            if added := self.start(tensor.data, **own).keys() - self._states[tensor].keys():
+                raise ValueError(
+                    f"{owner}: {', '.join(sorted(added))} needs state from the start; make a new optimiser"
+                )
+        group.update(own)
+        self._checked_values[i] = tuple(group.values())
+
+    def _apply(
+        self, gradients: "Iterable[tuple[Tensor, Array | Product]]", hyperparameters: Iterable[dict[str, Any]]
+    ) -> None:
         by_parameter = dict(gradients)
-        for group in self.groups:
-            hyperparameters = {name: value for name, value in group.items() if name != "parameters"}
-            hyperparameters["lr"] = self._rate(group)
+        for group, values in zip(self.groups, hyperparameters, strict=True):
             for parameter in group["parameters"]:
                 gradient = by_parameter.get(parameter)
                 if gradient is None:
@@ -254,7 +344,7 @@ class Optimizer:
                 weights, half = parameter.data, parameter.data.dtype == HALF
                 if half:  # the state is float32, and so is the step until its last rounding
                     weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
-                self.update(weights, gradient, self._states[parameter], **hyperparameters)
+                self.update(weights, gradient, self._states[parameter], **values)
                 if half:
                     parameter.data[...] = weights
                 parameter._changed()

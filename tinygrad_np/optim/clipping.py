@@ -43,6 +43,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     >>> np.round(w.grad.data, 3)
     array([0.6, 0.8], dtype=float32)
     """
+    error_if_nonfinite = check.boolean("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
     max_norm = check.real("clip_grad_norm", "max_norm", max_norm, at_least=0)
     given = as_list("clip_grad_norm", parameters)
     for i, parameter in enumerate(given):

@@ -1,0 +1,255 @@
+"""Arguments that make no sense are refused by name: of optimisers, averages, loaders, schedules and layers."""
+
+import inspect
+import math
+from typing import Any
+
+from tinygrad_np import Tensor, data, nn, optim, schedules
+
+import numpy as np
+import pytest
+
+RNG = np.random.default_rng(0)
+
+
+def w() -> list[Tensor]:
+    return [Tensor(np.ones((2, 2), np.float32), requires_grad=True)]
+
+
+# One valid call of each class. Every argument is then replaced by wrong values.
+CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+    (optim.SGD, (w(), 0.1), {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}),
+    (optim.Adam, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.AdamW, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.RMSprop, (w(), 0.1), {"alpha": 0.9, "eps": 1e-8, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
+    (optim.Adagrad, (w(), 0.1), {"lr_decay": 0.1, "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.Muon, (w(), 0.1), {"weight_decay": 0.1, "momentum": 0.5, "nesterov": True, "adjust_lr_fn": "original"}),
+    (optim.EMA, (w(), 0.5), {}),
+    (optim.clip_grad_norm, (w(), 0.5), {"error_if_nonfinite": True}),
+    (data.DataLoader, (), {"batch_size": 2, "drop_last": True}),
+    (schedules.ExponentialScheduler, (0.1, 0.5, 5, True), {}),
+    (schedules.MultiStepScheduler, (0.1, [5], 0.5), {}),
+    (schedules.CosineScheduler, (0.1, 5, 0.01), {}),
+    (schedules.WarmupScheduler, (0.1, 5, 0.5), {}),
+    (schedules.OneCycleScheduler, (0.1, 5, 0.5, "cos", 5.0, 5.0), {}),
+    (schedules.JoinedScheduler, ([abs, abs], [5]), {}),
+    (nn.AvgPool2d, (2, 2, 0, True), {}),
+    (nn.MaxPool2d, (2, 2, 0, 1), {}),
+    (nn.BatchNorm1d, (2, 1e-5, 0.1, True, True), {}),
+    (nn.BatchNorm2d, (2, 1e-5, 0.1, True, True), {}),
+    (nn.Conv1d, (2, 2, 2, 1, 0, 1, 1, True), {"rng": RNG}),
+    (nn.Conv2d, (2, 2, 2, 1, 0, 1, 1, True), {"rng": RNG}),
+    (nn.CrossEntropyLoss, (), {"ignore_index": 1, "reduction": "mean", "label_smoothing": 0.1}),
+    (nn.NLLLoss, (), {"ignore_index": 1, "reduction": "mean"}),
+    (nn.BCEWithLogitsLoss, (), {"reduction": "mean"}),
+    (nn.HuberLoss, (), {"reduction": "mean", "delta": 1.0}),
+    (nn.KLDivLoss, (), {"reduction": "mean", "log_target": True}),
+    (nn.L1Loss, (), {"reduction": "mean"}),
+    (nn.MSELoss, (), {"reduction": "mean"}),
+    (nn.Dropout, (0.5,), {"rng": RNG}),
+    (nn.Embedding, (3, 2, 1), {"rng": RNG}),
+    (nn.Flatten, (1, -1), {}),
+    (nn.GELU, ("tanh",), {}),
+    (nn.GRU, (2, 2, 1, True, True), {"bidirectional": True, "rng": RNG}),
+    (nn.LSTM, (2, 2, 1, True, True), {"bidirectional": True, "rng": RNG}),
+    (nn.RNN, (2, 2, 1, "tanh", True, True), {"bidirectional": True, "rng": RNG}),
+    (nn.GRUCell, (2, 2, True), {"rng": RNG}),
+    (nn.LSTMCell, (2, 2, True), {"rng": RNG}),
+    (nn.RNNCell, (2, 2, True, "tanh"), {"rng": RNG}),
+    (nn.LayerNorm, (2, 1e-5, True, True), {}),
+    (nn.RMSNorm, (2, 1e-5, True), {}),
+    (nn.LeakyReLU, (0.1,), {}),
+    (nn.LearnedPositionalEncoding, (2, 2), {"rng": RNG}),
+    (nn.SinusoidalPositionalEncoding, (2, 2), {}),
+    (nn.Linear, (2, 2, True), {"rng": RNG}),
+    (nn.Softmax, (1,), {}),
+    (nn.LogSoftmax, (1,), {}),
+    (nn.MultiheadAttention, (2, 1, True), {"rng": RNG}),
+    (nn.Softplus, (1.0,), {}),
+]
+
+NOWHERE = [math.nan, math.inf, -math.inf, 1j, "1", object(), b"1", {}, {1}, 10**400, -(10**400), np.float64("nan")]
+NOWHERE += [np.array([1, 2]), np.array([1.0, math.nan]), Tensor([1.0, 2.0]), Tensor(1.0), np.array(1.0), [1, "x"], [[]]]
+POSITIVE, NATURAL = [*NOWHERE, 0, -1, 1.5, True, None, 2**64], [*NOWHERE, -1, 1.5, True, 2**64]
+WRONG: dict[str, list[Any]] = {
+    "positive integer": POSITIVE,
+    "natural": [*NATURAL, None],
+    "optional size": [*POSITIVE[:-2], 2**64],
+    "real": [*NOWHERE, True, None],
+    "not negative": [*NOWHERE, True, None, -1, -0.5],
+    "optional, not negative": [*NOWHERE, True, -1, -0.5],
+    "positive": [*NOWHERE, True, None, -1, 0],
+    "fraction": [*NOWHERE, True, None, -0.5, 1.5, 2],
+    "optional fraction": [*NOWHERE, True, -0.5, 1.5, 2],
+    "fractions": [*NOWHERE, None, 0.5, (0.5,), (0.5, 1), (0.5, math.nan), (True, 0.5), (0.5, 0.5, 0.5)],
+    "integer": [*NOWHERE, 0.5, True, None],
+    "index": [value for value in [*NOWHERE, 0.5, True] if type(value) is not int],
+    "flag": [*NOWHERE, 0, 1, None, np.True_, "True"],
+    "choice": [*NOWHERE, 0, True, None, "no"],
+    "milestones": [*NOWHERE, None, 5, [0], [-1], [1.5], [True], [math.nan], [5, 5]],
+    "rng": [*NOWHERE, 0, True, np.random, np.random.RandomState(0)],
+}
+KINDS = dict.fromkeys(["batch_size", "stage_length", "steps", "num_features", "in_channels", "out_channels", "groups",
+    "num_embeddings", "embedding_dim", "input_size", "hidden_size", "num_layers", "embed_dim", "max_length",
+    "in_features", "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape",
+], "positive integer")  # fmt: skip
+KINDS |= dict.fromkeys(["lr", "weight_decay", "lr_decay", "max_norm", "minimum"], "not negative")
+KINDS |= dict.fromkeys(["alpha", "decay", "label_smoothing", "p", "start_factor", "pct_start", "momentum"], "fraction")
+KINDS |= dict.fromkeys(["gamma", "div_factor", "final_div_factor", "delta", "beta"], "positive")
+KINDS |= dict.fromkeys(["nesterov", "centered", "drop_last", "staircase", "bias", "batch_first", "bidirectional",
+    "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target",
+    "error_if_nonfinite"], "flag")  # fmt: skip
+KINDS |= dict.fromkeys(["adjust_lr_fn", "anneal_strategy", "reduction", "approximate", "nonlinearity"], "choice")
+KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis"], "integer")
+KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
+KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
+OTHER_KINDS = {  # where an argument of this name means something else
+    (schedules.ExponentialScheduler, "decay"): "positive",  # a rate may grow
+    (nn.AvgPool2d, "stride"): "optional size",
+    (nn.MaxPool2d, "stride"): "optional size",
+    (nn.BatchNorm1d, "momentum"): "optional fraction",
+    (nn.BatchNorm2d, "momentum"): "optional fraction",
+    (nn.RMSNorm, "eps"): "optional, not negative",
+}
+LEFT_OUT = {"parameters", "arrays", "schedules", "dtype", "weight", "pos_weight"}  # no numbers
+
+
+def arguments() -> list[tuple[Any, str]]:
+    return [
+        (function, name)
+        for function, _, _ in CALLS
+        for name in inspect.signature(function).parameters
+        if name not in LEFT_OUT
+    ]
+
+
+def call(function: Any, **changed: Any) -> Any:
+    args, kwargs = next((args, kwargs) for other, args, kwargs in CALLS if other is function)
+    if function is data.DataLoader:
+        return function(np.arange(6), **kwargs | changed)
+    return function(**inspect.signature(function).bind(*args, **kwargs).arguments | changed)
+
+
+def test_every_class_with_arguments_is_here() -> None:
+    named = [getattr(module, name) for module in (nn, optim) for name in module.__all__]
+    named += [thing for name, thing in vars(schedules).items() if name.endswith("Scheduler")]
+    classes = [thing for thing in named if inspect.isclass(thing) and inspect.signature(thing).parameters]
+    assert set(classes) - {function for function, _, _ in CALLS} == {optim.Optimizer, nn.ModuleList, nn.Sequential}
+    w()[0].grad = Tensor(np.ones((2, 2), np.float32))
+    for function, _, _ in CALLS:
+        if function is not optim.clip_grad_norm:  # which needs gradients
+            call(function)
+
+
+@pytest.mark.parametrize(("function", "name"), arguments(), ids=lambda value: getattr(value, "__name__", value))
+def test_wrong_values_are_refused_by_the_name_of_the_argument(function: Any, name: str) -> None:
+    kind = OTHER_KINDS.get((function, name), KINDS.get(name, ""))
+    for value in WRONG[kind]:
+        with pytest.raises((TypeError, ValueError), match=name) as caught:
+            call(function, **{name: value})
+        assert type(caught.value) in (TypeError, ValueError), value
+
+
+# --- at a step -------------------------------------------------------------------------------------------------------
+
+OPTIMIZERS = [
+    function for function, _, _ in CALLS if inspect.isclass(function) and issubclass(function, optim.Optimizer)
+]
+every_optimizer = pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.__name__)
+RATES = [value for value in WRONG["not negative"] if not isinstance(value, np.float64)]
+
+
+def two_groups(kind: Any) -> tuple[optim.Optimizer, Tensor, Tensor]:
+    """An optimiser in its second step, with two parameters that have gradients."""
+    (a,), (b,) = w(), w()
+    kwargs = next(kwargs for function, _, kwargs in CALLS if function is kind)
+    optimizer = kind([{"parameters": [a]}, {"parameters": [b]}], 0.1, **kwargs)
+    (a * b).sum().backward()
+    optimizer.step()
+    return optimizer, a, b
+
+
+def assert_refused(optimizer: optim.Optimizer, message: str, kind: type[Exception] = ValueError) -> None:
+    """By step and minimize; weights, state, count, and the graph of the loss stay as they are."""
+    parameters = optimizer.parameters
+
+    def bits() -> list[bytes]:
+        states = [array for state in optimizer._states.values() for array in state.values()]
+        return [array.tobytes() for array in (*(parameter.data for parameter in parameters), *states)]
+
+    before = bits()
+    with pytest.raises(kind, match=message):
+        optimizer.step()
+    loss = (parameters[0] * parameters[1]).sum()
+    with pytest.raises(kind, match=message):
+        optimizer.minimize(loss)
+    assert before == bits()
+    assert optimizer.steps == 1
+    loss.backward()
+
+
+@every_optimizer
+@pytest.mark.parametrize("group", [0, 1])
+def test_a_schedule_that_returns_nonsense_is_refused_at_its_step(kind: Any, group: int) -> None:
+    optimizer, *_ = two_groups(kind)
+    for value in RATES:
+        optimizer.groups[group]["lr"] = lambda step, value=value: value if step == 1 else 0.1
+        assert_refused(optimizer, f"{kind.__name__}, step 1: lr must be at least 0, not ")
+    for value in (np.float32(0.5), np.float64(0.5), 0, 1, np.int64(1), 0.0):
+        optimizer.groups[group]["lr"] = lambda step, value=value: value
+        assert type(optimizer._rate(optimizer.groups[group])) is float
+
+
+@every_optimizer
+def test_nonsense_that_is_assigned_is_refused_at_the_next_step(kind: Any) -> None:
+    optimizer, *_ = two_groups(kind)
+    for name in (*next(kwargs for function, _, kwargs in CALLS if function is kind), "lr"):
+        kept = optimizer.groups[1][name]
+        for value in WRONG[OTHER_KINDS.get((kind, name), KINDS[name])]:
+            optimizer.groups[1][name] = value
+            assert_refused(optimizer, f"{kind.__name__}, group 1, step 1: .*{name}")
+        optimizer.groups[1][name] = kept
+    optimizer.step()
+    assert optimizer.steps == 2
+
+
+@every_optimizer
+def test_groups_keep_their_names_and_parameters(kind: Any) -> None:
+    optimizer, a, _ = two_groups(kind)
+    group = optimizer.groups[0]
+    group["momentun"] = 0.5
+    assert_refused(optimizer, "group 0, step 1: a group has 'parameters' and the hyperparameters lr, ", TypeError)
+    del group["momentun"]
+    kept = group.pop("weight_decay", None)
+    if kept is not None:
+        assert_refused(optimizer, "a group has 'parameters' and", TypeError)
+        group["weight_decay"] = kept
+    for parameters in ([a, *w()], [], w()):
+        group["parameters"] = parameters
+        assert_refused(optimizer, "parameters can be neither added to a group nor removed")
+    group["parameters"] = [a]
+    group["parameters"].extend(w())  # in place
+    assert_refused(optimizer, "parameters can be neither added to a group nor removed")
+    group["parameters"].pop()
+    optimizer.step()
+
+
+def test_what_needs_state_is_not_switched_on_later() -> None:
+    for kind, name, value in (
+        (optim.SGD, "momentum", 0.5),
+        (optim.RMSprop, "momentum", 0.5),
+        (optim.RMSprop, "centered", True),
+    ):
+        (a,), (b,) = w(), w()
+        optimizer = kind([{"parameters": [a]}, {"parameters": [b]}], 0.1)
+        (a * b).sum().backward()
+        optimizer.step()
+        optimizer.groups[1][name] = value
+        assert_refused(optimizer, "group 1, step 1: .* needs state from the start; make a new optimiser")
+    optimizer = optim.SGD(w(), 0.1, momentum=0.5, nesterov=True)
+    optimizer.groups[0]["momentum"] = 0.0
+    with pytest.raises(ValueError, match="nesterov needs a momentum above 0"):
+        optimizer._current()
+    optimizer.groups[0].update(momentum=0.25, lr=np.float32(0.5))  # what makes sense holds from now on
+    assert optimizer._current()[0]["momentum"] == 0.25
+    assert type(optimizer.lr) is float
