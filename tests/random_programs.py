@@ -15,10 +15,10 @@ reversed or broadcast, and some share memory. Each program is checked for
 - float32, which stays float32, inputs, which are not changed, and reference cycles, of which none are left.
 
 Where a program fails, the same program is tried at points nearby. A wrong gradient is wrong there, too. One that is
-right there was looked at beside a kink or at a tie, where a derivative does not exist and ours is a convention. It counts
-as a tie, and so does one whose finite differences do not converge. An error that NumPy does not raise is a crash, or a
-refusal if `REFUSALS` has it. A program that is wrong or crashes is reduced to the fewest operations that still fail, and
-printed as code that runs it again.
+right there was looked at beside a kink or at a tie, where a derivative does not exist and ours is a convention. Such a
+program counts as a tie, and so does one whose finite differences do not converge. An error that NumPy does not raise is
+a crash, or a refusal if `REFUSALS` has it. A program that is wrong or crashes is reduced to the fewest operations that
+still fail, and printed as code that runs it again.
 """
 
 import argparse
@@ -76,6 +76,7 @@ BY_NAME = {entry.name: entry for entry in reversed(OPERATIONS)}
 # What an operation of Tensors may refuse although NumPy takes it: the message, and why it is right to refuse.
 REFUSALS = [
     (r"^cum(sum|prod) of .*'tuple' object cannot be interpreted", "the axis is a number; NumPy takes (0,) by accident"),
+    (r"^axis -?\d is out of bounds for array of dimension 0", "np.repeat takes axis=0 of a number by accident"),
     (r"^'tuple' object cannot be interpreted as an integer", "the axis is a number; np.unstack takes (0,) by accident"),
 ]
 
@@ -170,7 +171,8 @@ def run(program: Program, leaves: Values, on: Callable[..., list[Any]]) -> Value
 class _Drawing:
     """A program in the making. It is run on arrays as it grows, so that what NumPy refuses is not drawn."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, takes: "Callable[[Step, Sequence[Any]], Any] | None") -> None:
+        self.takes = takes
         self.rng, self.numbers = random.Random(seed), np.random.default_rng(seed)
         self.leaves: Values = {}
         self.steps: list[Step] = []
@@ -217,6 +219,8 @@ class _Drawing:
         """Append a step, or raise if NumPy refuses it or its results are too large to compare."""
         arrays = [self.arrays[i] if isinstance(i, int) else i for i in inputs]
         results = on_arrays(Step(entry, case, (), ()), arrays)
+        if self.takes:
+            self.takes(Step(entry, case, (), ()), arrays)
         outputs = tuple(range(self.next, self.next + len(results)))
         for number, y in zip(outputs, results, strict=True):
             if y.size > LARGEST or y.ndim > 5 or not np.all(np.abs(y) < 1e8):
@@ -332,20 +336,27 @@ class _Drawing:
             number = self.within(number, domain)
             x = self.arrays[number]
             common = x.shape if common is None else np.broadcast_shapes(common, x.shape) if ["*"] in patterns else ()
-            inputs.append(x.copy() if rng.random() < 0.08 and len(patterns) > 1 else number)
+            if rng.random() < 0.08 and len(patterns) > 1:  # an array in the place of a Tensor, also of integers
+                inputs.append(np.asarray(np.rint(x)).astype(int) if domain is REAL and rng.random() < 0.3 else x.copy())
+            else:
+                inputs.append(number)
         if not any(isinstance(i, int) for i in inputs):
             raise ValueError("constant")
-        if freely and "axis" in case.kwargs and rng.random() < 0.7:
-            case = replace(case, kwargs={**case.kwargs, **self.axes(inputs, case)})
+        if freely:
+            case = replace(case, kwargs=self.keywords(entry, case, inputs))
         self.step(entry, case, inputs)
 
-    def axes(self, inputs: Sequence[Any], case: Case) -> dict[str, Any]:
-        """Another axis, or several, and whether they are kept."""
-        rank = max(self.arrays[i].ndim if isinstance(i, int) else i.ndim for i in inputs)
-        some = [i - rank * self.rng.randint(0, 1) for i in range(rank)]
-        self.rng.shuffle(some)
-        axis = self.rng.choice((None, *some, tuple(some[:2]), tuple(some)))
-        return {"axis": axis} | ({"keepdims": self.rng.random() < 0.5} if "keepdims" in case.kwargs else {})
+    def keywords(self, entry: Operation, case: Case, inputs: Sequence[Any]) -> dict[str, Any]:
+        """The keywords of a case, some with the values of other cases, and other axes."""
+        rng, kwargs = self.rng, dict(case.kwargs)
+        for other in rng.sample(entry.cases, min(2, len(entry.cases))):
+            kwargs.update({name: value for name, value in other.kwargs.items() if rng.random() < 0.4})
+        if "axis" in kwargs and rng.random() < 0.7:
+            rank = max(self.arrays[i].ndim if isinstance(i, int) else i.ndim for i in inputs)
+            some = [i - rank * rng.randint(0, 1) for i in range(rank)]
+            rng.shuffle(some)
+            kwargs["axis"] = rng.choice((None, *some, *some, tuple(some[:2]), tuple(some)))
+        return kwargs
 
     def program(self, seed: int) -> Program:
         used = {i for step in self.steps for i in step.inputs if isinstance(i, int)}
@@ -366,10 +377,12 @@ def every_choice(names: Iterable[str] = ()) -> list[list[Choice]]:
     ]
 
 
-def draw(seed: int, choices: "list[list[Choice]]") -> Program:
-    """The program of a seed: of as many steps as it says, or a few more."""
+def draw(
+    seed: int, choices: "list[list[Choice]]", takes: "Callable[[Step, Sequence[Any]], Any] | None" = None
+) -> Program:
+    """The program of a seed: as many steps as it says, or a few more, that `takes` accepts."""
     while True:
-        drawing = _Drawing(seed)
+        drawing = _Drawing(seed, takes)
         for _ in range(drawing.rng.randint(1, 4)):
             drawing.leaf()
         length = drawing.rng.randint(3, 25)
@@ -543,7 +556,7 @@ def check(program: Program) -> None:
     _compare_slope("the first derivative", value, found, directions)
     _check_ways(program, given, found)
     _check_second(program, found, directions, at)
-    _check_float32(program)
+    _check_float32(program, given, found)
     _require_unchanged(leaves, before)
 
 
@@ -608,8 +621,8 @@ def _check_second(program: Program, found: list[Any], directions: list[Any], at:
     _compare_slope("the second derivative", value, second, directions)
 
 
-def _check_float32(program: Program) -> None:
-    """Values of float32 have the dtypes of NumPy's, and gradients those of their leaves."""
+def _check_float32(program: Program, given: _Run, wide: list[Any]) -> None:
+    """Values of float32 have the dtypes of NumPy's, gradients those of their leaves and about the values of float64."""
     arrays = {i: x.astype(np.float32) for i, x in program.leaves.items()}
     values: Values = {i: Tensor(x, requires_grad=i in program.sources) for i, x in arrays.items()}
     leaves = [values[i] for i in program.sources]
@@ -622,11 +635,12 @@ def _check_float32(program: Program) -> None:
             if type(y) is Tensor and y.dtype != a.dtype:
                 raise _ProblemError("exact", f"value {i} of float32 is {y.dtype}, NumPy's {a.dtype}")
             arrays[i], values[i] = _narrow(a), _narrow(y)  # NumPy makes float64 of some
-    outputs = [values[i] for i in program.outputs if type(values[i]) is Tensor and values[i].requires_grad]
-    if outputs:
-        for g in grad(outputs, leaves, [np.ones(y.shape) for y in outputs]):
-            if g.dtype != np.float32:
-                raise _ProblemError("exact", f"a gradient of a float32 leaf is {g.dtype}")
+    gradients = grad([values[i] for i in given.outputs], leaves, given.weights)
+    for g, right in zip(gradients, wide, strict=True):
+        if g.dtype != np.float32:
+            raise _ProblemError("exact", f"a gradient of a float32 leaf is {g.dtype}")
+        if not np.max(np.abs(g.data - right), initial=0) <= 0.05 * np.max(np.abs(right), initial=1):
+            raise _ProblemError("wrong", f"a gradient of float32 is {g.data.tolist()}, of float64 {right.tolist()}")
 
 
 def _narrow(x: Any) -> Any:
@@ -739,7 +753,7 @@ def check_with_torch(program: Program) -> None:
     if not all(expected[i].requires_grad for i in given.outputs):
         raise LookupError
     shown = [i for i in given.outputs if given.values[i].size]
-    _require_equal("value", [given.values[i].data for i in shown], [expected[i].detach().numpy() for i in shown])
+    _require_equal("value", [given.values[i].data for i in shown], [expected[i].numpy(force=True) for i in shown])
 
     def gradients(outputs: list[Any], sources: list[Any], seeds: list[Any], **options: Any) -> list[Any]:
         found = torch.autograd.grad(outputs, sources, list(map(torch.tensor, seeds)), allow_unused=True, **options)
@@ -748,13 +762,15 @@ def check_with_torch(program: Program) -> None:
     sources = [theirs[i] for i in program.sources]
     first = gradients([expected[i] for i in given.outputs], sources, given.weights, create_graph=True)
     found = _gradients(program, given, create_graph=True)
-    _require_equal("gradient of leaf", [g.data for g in found], [g.detach().numpy() for g in first])
+    _require_equal("gradient of leaf", [g.data for g in found], [g.numpy(force=True) for g in first])
     seeds = [program.random(i, g.shape, "second") for i, g in zip(program.sources, found, strict=True)]
     differentiable = [(g, seed) for g, seed in zip(first, seeds, strict=True) if g.requires_grad]
     if differentiable:
         second = gradients([g for g, _ in differentiable], sources, [seed for _, seed in differentiable])
         ours = grad(found, [given.tensors[i] for i in program.sources], seeds)
-        _require_equal("second derivative of leaf", [g.data for g in ours], [g.numpy() for g in second], rtol=1e-6)
+        _require_equal(
+            "second derivative of leaf", [g.data for g in ours], [g.numpy(force=True) for g in second], rtol=1e-6
+        )
 
 
 # --- reducing and printing -------------------------------------------------------------------------------------------
@@ -865,7 +881,7 @@ def tried(seeds: Sequence[int], names: Sequence[str] = (), torch: bool = False) 
     said = []
     with collecting_only_what_is_new():
         for seed in seeds:
-            program = draw(seed, choices)
+            program = draw(seed, choices, on_torch if torch else None)
             verdict = judged(program)
             if torch and verdict.found.startswith("LookupError"):
                 verdict = Verdict("skipped")

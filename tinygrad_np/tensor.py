@@ -736,11 +736,12 @@ def _dispatch(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -
 
 def _is_nested_numbers(value: Any) -> bool:
     """Whether the value is a list of numbers, or of such lists; an empty one may be of anything."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value:
         return False
-    while isinstance(value, list) and value:
-        value = value[0]
-    return isinstance(value, int | float | np.generic)
+    for part in value:  # noqa: SIM110 - all() takes 0.4 us longer
+        if not (isinstance(part, (int, float, np.generic)) or _is_nested_numbers(part)):
+            return False
+    return True
 
 
 def _arrays(value: Any) -> Any:

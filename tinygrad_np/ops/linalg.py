@@ -107,6 +107,8 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     """`np.linalg.lstsq`: solution, squared residuals, rank and singular values, for matrices of full rank."""
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")
+    if a.dtype != (dtype := np.result_type(a.dtype, b.dtype)):
+        a = np.astype(a, dtype)
     x = np.linalg.pinv(a) @ b
     s = np.linalg.svdvals(a)
     rank = int(np.sum(s > np.max(s) * (max(a.shape) * np.finfo(s.dtype).eps)))  # as NumPy counts it
@@ -335,11 +337,16 @@ def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return np.asarray(np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims)))
 
 
+def _largest(x: Any, **options: Any) -> Any:
+    """The maximum of numbers of at least 0, and 0 for none."""
+    return np.max(x, **options) if x.size else np.max(x, initial=0, **options)
+
+
 def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order is None or order == 2:
         return _euclidean(x, axis=axis, keepdims=keepdims)
     if order == np.inf:
-        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
+        return _largest(np.abs(x), axis=axis, keepdims=keepdims)
     if order == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if order == 0:
@@ -357,10 +364,10 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
     if order in (1, -1, np.inf, -np.inf):
         summed, rest = (rows, columns) if abs(order) == 1 else (columns, rows)
         sums = np.sum(np.abs(x), axis=summed, keepdims=True)
-        norm = (np.max if order > 0 else np.min)(sums, axis=rest, keepdims=True)
+        norm = _largest(sums, axis=rest, keepdims=True) if order > 0 else np.min(sums, axis=rest, keepdims=True)
     elif order in (2, -2, "nuc"):
         s = np.linalg.svdvals(np.moveaxis(x, (rows, columns), (-2, -1)))
-        reduction: Any = {2: np.max, -2: np.min, "nuc": np.sum}[order]
+        reduction: Any = {2: _largest, -2: np.min, "nuc": np.sum}[order]
         norm = reduction(s, axis=-1)
         norm = np.expand_dims(norm, sorted((rows, columns)))
     else:
@@ -409,6 +416,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     cases=[
         *each("N M", axis=(None, 0, (0, 1)), keepdims=(False, True)),
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
+        Case("0 3", (), {"ord": np.inf}),
     ],
 )
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:

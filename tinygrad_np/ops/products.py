@@ -218,9 +218,20 @@ composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axi
 )
 
 
-@composite(np.linalg.multi_dot, cases=[Case("[n k, k m, m l]"), Case("[k, k m, m]"), Case("[n k, k m]")])
+@composite(
+    np.linalg.multi_dot,
+    cases=[Case("[n k, k m, m l]"), Case("[k, k m, m]"), Case("[n k, k m]"), Case("[b n k, c k m]")],
+)
 def multi_dot(arrays: Any) -> Any:
-    """`np.linalg.multi_dot`, from left to right."""
+    """`np.linalg.multi_dot`, from left to right; of two arrays it is `np.dot`, as in NumPy."""
+    if len(arrays) == 2:
+        return np.dot(*arrays)
+    ranks = [np.ndim(a) for a in arrays]
+    if len(ranks) < 2 or not {ranks[0], ranks[-1]} <= {1, 2} or any(rank != 2 for rank in ranks[1:-1]):
+        raise ValueError(
+            f"multi_dot of arrays of {ranks} dimensions; expected two or more matrices, of which the first and the last"
+            " may be vectors"
+        )
     return reduce(np.matmul, arrays)
 
 

@@ -134,12 +134,14 @@ def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any)
     return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
-def _by_std(g: Any, y: Any) -> Any:
-    """The gradient of a variance from that of its square root y: g / (2 y), but g / 2 where y is 0.
+def _by_std(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, where: Any) -> Any:
+    """The gradient of a variance from that of its square root y: g / (2 y), but 0 where y is 0 or the rounding of 0.
 
-    There every deviation from the mean is 0, and so is the gradient of x.
+    The mean of equal numbers is rounded: twelve times 0.1 have a deviation of 1e-17, by which nothing may be divided.
     """
-    return 0.5 * g / np.where(y == 0, 1, y)
+    largest = np.max(np.abs(x), axis=axis, keepdims=keepdims, initial=0, where=where)
+    is_zero = y <= 8 * np.finfo(y.dtype).eps * largest
+    return keep(0.5 * g, ~is_zero) / np.where(is_zero, 1, y)
 
 
 VARIANCES = [
@@ -156,7 +158,7 @@ primitive(
 primitive(
     np.std,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
-        _by_std(g, y), x, axis, ddof, keepdims, where
+        _by_std(g, y, x, axis, keepdims, where), x, axis, ddof, keepdims, where
     ),
     cases=DEVIATIONS,
 )
@@ -170,17 +172,21 @@ primitive(
 primitive(
     np.nanstd,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
-        _by_std(g, y), x, axis, ddof, keepdims, _not_nan(x) & where
+        _by_std(g, y, x, axis, keepdims, _not_nan(x) & where), x, axis, ddof, keepdims, _not_nan(x) & where
     ),
     cases=DEVIATIONS,
 )
 
 
-@composite(np.cov, cases=[Case("2 3"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})])
+@composite(
+    np.cov, cases=[Case("2 3"), Case("0 n"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})]
+)
 def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
     """`np.cov` of the rows (or columns) of a matrix."""
     m = np.astype(m, np.result_type(m.dtype, np.float64))  # np.cov computes in at least float64
     x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
+    if not len(x):  # of no variables there is no mean either, of which NumPy would warn
+        return x @ x.T
     ddof = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
     return np.squeeze(centred @ centred.T / (x.shape[1] - ddof))
@@ -375,6 +381,7 @@ primitive(
 
 
 def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_initial: bool) -> Any:
+    x = np.reshape(x, (1,)) if x.ndim == 0 else x
     if axis is None and x.ndim != 1:
         raise ValueError(f"axis must be given for an array of {x.ndim} dimensions")
     axis = 0 if axis is None else axis
@@ -385,13 +392,13 @@ def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_ini
     return np.concatenate([np.full(shape, start, x.dtype), y], axis=axis)
 
 
-@composite(np.cumulative_sum, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n")])
+@composite(np.cumulative_sum, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n"), Case("")])
 def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
     """`np.cumulative_sum`."""
     return _cumulative(np.cumsum, 0, x, axis, include_initial)
 
 
-@composite(np.cumulative_prod, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n")])
+@composite(np.cumulative_prod, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n"), Case("")])
 def cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
     """`np.cumulative_prod`."""
     return _cumulative(np.cumprod, 1, x, axis, include_initial)

@@ -336,7 +336,7 @@ primitive(
     cases=[Case("n 2", kwargs={"widths": ((1, 0), (2, 3)), "value": 1.5})],
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
-    return np.pad(x, widths, constant_values=value)
+    return np.pad(x, widths, constant_values=value) if widths else x.copy()
 
 
 _NO_VALUE = object()
@@ -348,6 +348,7 @@ PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
     cases=[
         *each("3 4", pad_width=PADDINGS, mode=("constant", "edge", "reflect", "symmetric", "wrap")),
         Case("n", (1,), {"constant_values": 2.0}),
+        Case("", ((1, 2),)),
     ],
 )
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _NO_VALUE) -> Any:
