@@ -77,6 +77,7 @@ BY_NAME = {entry.name: entry for entry in reversed(OPERATIONS)}
 REFUSALS = [
     (r"^cum(sum|prod) of .*'tuple' object cannot be interpreted", "the axis is a number; NumPy takes (0,) by accident"),
     (r"^axis -?\d is out of bounds for array of dimension 0", "np.repeat takes axis=0 of a number by accident"),
+    (r"^'NoneType' object cannot be interpreted as an integer", "np.diff of order 0 does not look at its axis"),
     (r"^'tuple' object cannot be interpreted as an integer", "the axis is a number; np.unstack takes (0,) by accident"),
 ]
 
@@ -337,7 +338,11 @@ class _Drawing:
             x = self.arrays[number]
             common = x.shape if common is None else np.broadcast_shapes(common, x.shape) if ["*"] in patterns else ()
             if rng.random() < 0.08 and len(patterns) > 1:  # an array in the place of a Tensor, also of integers
-                inputs.append(np.asarray(np.rint(x)).astype(int) if domain is REAL and rng.random() < 0.3 else x.copy())
+                inputs.append(
+                    np.asarray(np.rint(x)).astype(int)
+                    if is_public and domain is REAL and rng.random() < 0.3
+                    else x.copy()
+                )
             else:
                 inputs.append(number)
         if not any(isinstance(i, int) for i in inputs):
@@ -659,7 +664,8 @@ def _compare_slope(what: str, value: Callable[[float], float], gradients: list[A
     scale = float(sum(np.sum(np.abs(p)) for p in products))
 
     def central(h: float) -> float:
-        return sum(weight * value(k * h) for k, weight in STENCIL) / h
+        with np.errstate(all="ignore"):  # a large step may leave the domain of a function, which gives NaN
+            return sum(weight * value(k * h) for k, weight in STENCIL) / h
 
     first = central(STEP)
     if abs(first - slope) <= 1e-6 * scale + 1e-8:
@@ -669,7 +675,8 @@ def _compare_slope(what: str, value: Callable[[float], float], gradients: list[A
     ]
     pairs = [(abs(a - b), b) for a, b in pairwise(estimates) if math.isfinite(a + b)]
     error, best = min(pairs, default=(math.inf, math.inf))
-    closest, distance = min(abs(estimate - slope) for estimate in estimates), abs(best - slope)
+    distances = [abs(estimate - slope) for estimate in estimates if math.isfinite(estimate)]
+    closest, distance = min(distances, default=math.inf), abs(best - slope)
     if closest <= 1e-5 * scale + 1e-7:
         return
     if closest < 0.1 * distance or distance <= 10 * error or not math.isfinite(distance):
