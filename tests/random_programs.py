@@ -521,7 +521,8 @@ def _on_tensors(program: Program, leaves: Values) -> _Run:
     for i in outputs:
         y = values[i].data
         size = float(np.max(np.abs(y), initial=1.0))
-        weights.append(program.random(i, y.shape, "weight") / 2.0 ** math.ceil(math.log2(size)))
+        exponent = math.ceil(math.log2(size)) if math.isfinite(size) else 0
+        weights.append(program.random(i, y.shape, "weight") / 2.0**exponent)
     return _Run(tensors, values, outputs, weights)
 
 
