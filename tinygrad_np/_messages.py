@@ -221,16 +221,20 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
     what = f"{name} of {', '.join(given)}"
     private = "numpy._core."  # NumPy's own subclasses of TypeError for what a ufunc cannot do
     kind_of_error: type = next(k for k in type(error).__mro__ if not k.__module__.startswith(private))
-    if kind_of_error not in MESSAGE_ONLY:
-        add_note(error, f"in {what}")
-        raise error
-    reason = str(error)
-    for known in (name, name.rpartition(".")[2]):  # the package's own checks, and NumPy's, name the operation too
-        reason = reason.removeprefix(f"{known}: ")
-    explained = kind_of_error(f"{what}: {reason}")
-    for note in getattr(error, "__notes__", ()):
-        explained.add_note(note)
-    raise explained from error
+    explained = error
+    try:
+        if kind_of_error not in MESSAGE_ONLY:
+            add_note(error, f"in {what}")
+            raise error
+        reason = str(error)
+        for known in (name, name.rpartition(".")[2]):  # the package's own checks, and NumPy's, name the operation too
+            reason = reason.removeprefix(f"{known}: ")
+        explained = kind_of_error(f"{what}: {reason}")
+        for note in getattr(error, "__notes__", ()):
+            explained.add_note(note)
+        raise explained from error
+    finally:
+        del error, explained  # which hold this frame in their tracebacks: a cycle would keep all arrays alive
 
 
 def add_note(error: BaseException, note: str) -> None:

@@ -821,7 +821,12 @@ class Composite:
     """A function made of other operations: its implementation runs on Tensors as it stands and needs no vjp."""
 
     def __init__(
-        self, function: Function, implementation: Function, cases: Any, constants: Sequence[int], name: str | None
+        self,
+        function: Function,
+        implementation: Function,
+        cases: Any,
+        constants: Sequence[int] = (),
+        name: str | None = None,
     ) -> None:
         self.function, self.implementation, self.cases, self.constants = function, implementation, cases, constants
         self.name = name or name_of(function)

@@ -115,3 +115,37 @@ def test_singular_values_of_a_singular_matrix() -> None:
     u, _, vh = np.linalg.svd(x.data)
     np.testing.assert_allclose(grad(np.linalg.norm(x, "nuc"), x).data, u @ vh, rtol=1e-12)
     np.testing.assert_allclose(grad(np.linalg.norm(x, 2), x).data, np.outer(u[:, 0], vh[0]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("deviation", [np.std, np.nanstd])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_deviation_of_equal_numbers_has_a_gradient_of_zero(deviation: Callable[..., Tensor], dtype: type) -> None:
+    """The mean of some equal numbers is rounded, which leaves a deviation that is not exactly 0."""
+    rounded = 0
+    for number in np.linspace(0.1, 3, 30):
+        x = leaf(np.full((3, 7), number), dtype)
+        for axis in (None, 0, 1):
+            y = deviation(x, axis=axis)
+            rounded += bool(np.any(y.data != 0))
+            assert not grad(y, x, np.ones(y.shape)).data.any()
+    assert rounded
+    z = leaf([1.0, 1.0 + 100 * np.finfo(dtype).eps], dtype)
+    np.testing.assert_allclose(grad(deviation(z), z).data, [-0.5, 0.5], rtol=0.01)
+
+
+def test_a_number_of_numpy_may_come_first_in_a_list() -> None:
+    x = leaf(2.0)
+    assert np.stack([np.float64(1.0), x]).data.tolist() == [1, 2]
+    assert np.concatenate([[0.5], leaf([1.0])]).data.tolist() == [0.5, 1]
+
+
+def test_multi_dot_of_two_arrays_is_dot_and_of_more_takes_matrices() -> None:
+    a, b = np.arange(8.0).reshape(2, 2, 2), np.arange(12.0).reshape(3, 2, 2)
+    np.testing.assert_array_equal(np.linalg.multi_dot([leaf(a), b]).data, np.dot(a, b))
+    for arrays in ([leaf(a)] * 3, [leaf(a)], [leaf(1.0), b[0], b[0]]):
+        with pytest.raises(ValueError, match="dimensions"):
+            np.linalg.multi_dot(arrays)
+
+
+def test_the_covariance_of_no_variables_is_empty() -> None:
+    assert np.cov(leaf(np.zeros((0, 3)))).shape == (0, 0)

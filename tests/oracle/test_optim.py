@@ -1,5 +1,6 @@
 """Optimisers, clipping, averages and schedules against PyTorch's."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -149,9 +150,8 @@ def test_squares_of_float32_gradients_underflow_no_sooner_than_in_pytorch(name: 
 
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
-    kinds = function.__init__.__defaults__ or ()
-    names = function.__init__.__code__.co_varnames[: function.__init__.__code__.co_argcount]
-    return dict(zip(names[len(names) - len(kinds) :], kinds, strict=True)) | (function.__init__.__kwdefaults__ or {})
+    parameters = inspect.signature(function.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 @pytest.mark.parametrize("name", HYPERPARAMETERS)

@@ -583,7 +583,11 @@ def test_float16_is_stepped_in_float32_and_rounded_once(kind: str) -> None:
         reference.step()
         assert w.dtype == np.float16
         np.testing.assert_array_equal(w.data, wide.data.astype(np.float16))
-    states = [a.dtype for name, a in optimizer.state_dict().items() if name.split(".")[0] not in ("settings", "steps", "count")]
+    states = [
+        a.dtype
+        for name, a in optimizer.state_dict().items()
+        if name.split(".")[0] not in ("settings", "steps", "count")
+    ]
     assert set(states) <= {np.dtype(np.float32)}
     assert states or kind == "SGD"
 

@@ -649,6 +649,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     cases=[
         *each("N M", axis=(None, 0, (0, 1)), keepdims=(False, True)),
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
+        Case("0 3", (), {"ord": np.inf}),
     ],
 )
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:

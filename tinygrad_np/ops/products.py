@@ -2,7 +2,7 @@
 
 import math
 import operator
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -247,7 +247,19 @@ composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axi
 
 @composite(
     np.linalg.multi_dot,
-    cases=[*map(Case, ("[n k, k m, m l]", "[k, k m, m]", "[n k, k m]", "[3 1, 1 3, 3 1, 1 3]", "[1 3, 3 1, 1 3, 3]"))],
+    cases=[
+        *map(
+            Case,
+            (
+                "[n k, k m, m l]",
+                "[k, k m, m]",
+                "[n k, k m]",
+                "[b n k, c k m]",
+                "[3 1, 1 3, 3 1, 1 3]",
+                "[1 3, 3 1, 1 3, 3]",
+            ),
+        )
+    ],
 )
 def multi_dot(arrays: Any) -> Any:
     """`np.linalg.multi_dot`, in the order that needs the fewest multiplications."""
@@ -259,21 +271,26 @@ def multi_dot(arrays: Any) -> Any:
     shapes = [np.shape(a) for a in arrays]
     sizes = [shapes[0][0] if ranks[0] == 2 else 1, *(shape[0] for shape in shapes[1:])]
     sizes.append(shapes[-1][1] if ranks[-1] == 2 else 1)
+    return in_float32(lambda *arrays: _multiplied(arrays, tuple(sizes)))(*arrays)
 
-    @cache
-    def cheapest(i: int, j: int) -> tuple[int, int]:
-        """The number of multiplications for arrays i to j, and the last one of the left factor."""
-        if i == j:
-            return 0, i
-        return min(
-            (cheapest(i, k)[0] + cheapest(k + 1, j)[0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
-        )
 
-    def product(arrays: Any, i: int, j: int) -> Any:
-        k = cheapest(i, j)[1]
-        return arrays[i] if i == j else np.matmul(product(arrays, i, k), product(arrays, k + 1, j))
+def _multiplied(arrays: Any, sizes: tuple[int, ...]) -> Any:
+    """The product of matrices; number i has sizes[i] rows and sizes[i + 1] columns."""
+    if len(arrays) == 1:
+        return arrays[0]
+    k = _cheapest(sizes)[1]
+    return np.matmul(_multiplied(arrays[:k], sizes[: k + 1]), _multiplied(arrays[k:], sizes[k:]))
 
-    return in_float32(lambda *arrays: product(arrays, 0, len(arrays) - 1))(*arrays)
+
+@lru_cache(maxsize=10_000)
+def _cheapest(sizes: tuple[int, ...]) -> tuple[int, int]:
+    """The number of multiplications, and how many matrices are in the left factor."""
+    if len(sizes) == 2:
+        return 0, 0
+    return min(
+        (_cheapest(sizes[: k + 1])[0] + _cheapest(sizes[k:])[0] + sizes[0] * sizes[k] * sizes[-1], k)
+        for k in range(1, len(sizes) - 1)
+    )
 
 
 @composite(

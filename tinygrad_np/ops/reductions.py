@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tensor import Array, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
-from .elementwise import keep, or_one, zero_at
+from .elementwise import array_of, keep, zero_at
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
@@ -144,8 +144,16 @@ def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any)
 
 
 def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
-    """That of the variance, with g / (2 y) for g. It is 0 where y is, as is every deviation from the mean there."""
-    return zero_at(_deviation(0.5 * g / or_one(y), x, axis, ddof, keepdims, where), restore(y, x, axis, keepdims) == 0)
+    """That of the variance, with g / (2 y) for g; 0 where all numbers are equal.
+
+    Their deviation may be the rounding of their mean: twelve times 0.1 have one of 1e-17.
+    """
+    numbers, along = array_of(x), {"axis": axis, "keepdims": keepdims, "where": where}
+    equal = np.max(numbers, initial=-np.inf, **along) == np.min(numbers, initial=np.inf, **along)
+    equal = equal | (y == 0)  # by underflow
+    g = 0.5 * g / np.where(equal, 1, y)
+    kink = equal & (np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=keepdims) > 1)
+    return zero_at(_deviation(g, x, axis, ddof, keepdims, where), restore(kink, x, axis, keepdims))
 
 
 VARIANCES = [
@@ -186,11 +194,15 @@ primitive(
 )
 
 
-@composite(np.cov, cases=[Case("2 3"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})])
+@composite(
+    np.cov, cases=[Case("2 3"), Case("0 n"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})]
+)
 def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
     """`np.cov` of the rows (or columns) of a matrix."""
     m = np.astype(m, np.result_type(m.dtype, np.float64))  # np.cov computes in at least float64
     x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
+    if not len(x):  # of no variables there is no mean either, of which NumPy would warn
+        return x @ x.T
     ddof = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
     return np.squeeze(centred @ centred.T / max(x.shape[1] - ddof, 0))
@@ -453,13 +465,13 @@ def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_ini
     return np.concatenate([np.full(shape, start, x.dtype), y], axis=axis)
 
 
-@composite(np.cumulative_sum, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n")])
+@composite(np.cumulative_sum, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n"), Case("")])
 def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
     """`np.cumulative_sum`."""
     return _cumulative(np.cumsum, 0, x, axis, include_initial)
 
 
-@composite(np.cumulative_prod, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n")])
+@composite(np.cumulative_prod, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n"), Case("")])
 def cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
     """`np.cumulative_prod`."""
     return _cumulative(np.cumprod, 1, x, axis, include_initial)

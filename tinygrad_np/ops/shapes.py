@@ -369,6 +369,7 @@ PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
     cases=[
         *each("3 4", pad_width=PADDINGS, mode=("constant", "edge", "reflect", "symmetric", "wrap")),
         Case("n", (1,), {"constant_values": 2.0}),
+        Case("", ((1, 2),)),
     ],
 )
 def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _NO_VALUE) -> Any:
