@@ -524,7 +524,8 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
                 f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1"
             )
         return np.ones(output.shape, output.dtype)
-    gradient = _plain(gradient, "backward", "gradient")
+    if type(gradient) is not _ndarray or gradient.dtype.kind != "f":
+        gradient = _plain(gradient, "backward", "gradient")
     if np.shape(gradient) != output.shape:
         raise ValueError(f"the output has shape {output.shape}, its gradient {np.shape(gradient)}; they must be equal")
     if type(gradient) is Tensor:

@@ -1,6 +1,8 @@
 """What error messages say: the user's own errors, public names, and what to write instead."""
 
+import contextlib
 import doctest
+import gc
 import math
 import re
 from collections.abc import Callable
@@ -367,3 +369,15 @@ def test_convolutions_of_nothing_work_or_say_what_is_missing(
         if error is not None:
             assert type(error) is ValueError
             assert re.match(f"{function.__name__}: ", str(error)), error
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [lambda: W @ np.ones(4), lambda: np.linalg.inv(Tensor(np.zeros((2, 2)))), lambda: np.sum(W, axis=7), lambda: W(1)],
+)
+def test_an_error_that_is_caught_keeps_no_arrays_alive(fails: Callable[[], Any]) -> None:
+    """A traceback holds the frames, and a frame that held its own error would be a reference cycle."""
+    gc.collect()
+    with contextlib.suppress(Exception):
+        fails()
+    assert gc.collect() == 0

@@ -1,12 +1,13 @@
 """Special functions, mostly for neural networks: sigmoid, softplus, silu, gelu, erf, softmax, logsumexp and sinc."""
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, differentiable, primitive
+from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import array_of, binary, keep, unary, within
 from .reductions import restore
@@ -14,9 +15,14 @@ from .reductions import restore
 # --- the logistic function and its relatives -------------------------------------------------------------------------
 
 
+@cache
+def _limit(dtype: Any) -> Any:
+    return 1 - max(1e-4, np.finfo(dtype).eps ** 0.5)
+
+
 def _saturated(y: Any) -> bool:
     """Whether 1 - y for a y up to 1 loses 4 digits, of float16 half of them, or is to be differentiated again."""
-    return not (isinstance(y, np.ndarray) and np.max(y, initial=0) < 1 - max(1e-4, np.finfo(y.dtype).eps ** 0.5))
+    return type(y) is Tensor or not np.maximum.reduce(y, None, initial=0) < _limit(y.dtype)
 
 
 @differentiable(lambda g, y, x: -g * y * np.tanh(x), cases=[Case("*")], name="tanh")

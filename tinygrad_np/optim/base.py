@@ -341,8 +341,8 @@ class Optimizer:
                     continue
                 if type(gradient) is Product and not self._adds_products:
                     gradient = gradient.computed()
-                weights, half = parameter.data, parameter.data.dtype == HALF
-                if half:  # the state is float32, and so is the step until its last rounding
+                weights = parameter.data
+                if half := weights.dtype is HALF:  # the state is float32, and so is the step until its last rounding
                     weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
                 self.update(weights, gradient, self._states[parameter], **values)
                 if half:
