@@ -81,7 +81,7 @@ def real(
         expected = f"from {at_least} to {at_most}"
     else:
         expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if math.isfinite(bound))
-    hint = "" if number else ", which is no number"
+    hint = ", which is no number" if not number else "" if math.isfinite(converted) else ", which is not finite"
     if not number and hasattr(value, "item") and getattr(value, "size", 0) == 1:
         hint += f"; write {name}.item()"
     raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {shown(value)}{hint}")

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, grad, nn
+from tinygrad_np import Tensor, func, grad, nn
 from tinygrad_np._machine.arrays import power_of_two, summed
 from tinygrad_np.ops.normalization import standardize
+from tinygrad_np.ops.pooling import max_pool2d
 from tinygrad_np.ops.products import linear
+from tinygrad_np.ops.special import softplus
 
 import numpy as np
 import pytest
@@ -112,7 +114,7 @@ def test_a_power_of_two_is_at_most_the_number(value: float, dtype: Any) -> None:
     unit = power_of_two(x)
     assert unit.dtype == dtype
     assert np.frexp(unit)[0] == 0.5
-    assert unit <= abs(x) < 2 * float(unit) if np.isfinite(x) and x != 0 else unit == 1
+    assert float(unit) <= abs(float(x)) < 2 * float(unit) if np.isfinite(x) and x != 0 else unit == 1
 
 
 # --- standardisation -------------------------------------------------------------------------------------------------
@@ -234,3 +236,56 @@ def test_the_gradient_of_a_convolutions_bias_over_many_images() -> None:
     y = layer(Tensor(np.zeros((20_000, 1, 1, 1), np.float32)))
     found = grad(y, layer.bias, g).data
     np.testing.assert_allclose(found, g.astype(np.float64).sum((0, 2, 3)), rtol=4e-7)
+
+
+# --- what else squares or multiplies in between ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(np.float32, 1e20), (np.float32, 1e-21), (np.float64, 1e200), (np.float64, 1e-200)]
+)
+@pytest.mark.parametrize(
+    ("function", "degree", "inputs"),
+    [
+        (np.std, 1, [[3.0, 4.0, 1.0]]),
+        (np.nanstd, 1, [[3.0, np.nan, 1.0]]),
+        (lambda a: np.linalg.qr(a).Q[0, 0], 0, [[[1.0, 2.0], [3.0, 5.0]]]),
+        (lambda a, b: np.linalg.lstsq(a, b)[0][0], 0, [[[1.0, 1.0], [1.0, 5.0]], [1.0, 2.0]]),
+        (lambda a: np.corrcoef(a)[0, 1], 0, [[[1.0, 2.0, 4.0], [1.0, 3.0, 2.0]]]),
+    ],
+)
+def test_values_and_gradients_scale_with_the_numbers(
+    function: Any, degree: int, inputs: list[Any], dtype: Any, size: float
+) -> None:
+    """f(s * x) is s ** degree * f(x), and its gradient s ** (degree - 1) times that of f at x."""
+    places = tuple(range(len(inputs)))
+    ones = [np.array(x, dtype) for x in inputs]
+    scaled = [x * dtype(size) for x in ones]
+    value, slopes = func.value_and_grad(function, places)(*ones)
+    found, gradients = func.value_and_grad(function, places)(*scaled)
+    np.testing.assert_allclose(found, value * dtype(size) ** degree, rtol=1e-5)
+    for gradient, slope in zip(gradients, slopes, strict=True):
+        np.testing.assert_allclose(gradient * dtype(size) ** (1 - degree), slope, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_go_to_the_nan_that_a_result_comes_from() -> None:
+    x = np.array([1.0, np.nan, 3.0])
+    for function in (np.max, np.min, np.median, lambda x: np.quantile(x, 0.3), np.ptp):
+        assert np.isnan(function(Tensor(x)).item())
+        gradient = func.grad(function)(x)
+        assert gradient[0] == gradient[2] == 0
+        assert gradient[1] == (0 if function is np.ptp else 1)
+    image = np.array([[[[np.nan, 1.0], [2.0, 3.0]]]])
+    assert func.grad(lambda x: max_pool2d(x, 2).sum())(image).ravel().tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("dtype", "large"), [(np.float16, 6e4), (np.float32, 1e38), (np.float64, 1e308)])
+def test_a_sharp_softplus_of_large_numbers_is_the_number(dtype: Any, large: float) -> None:
+    x = np.array([large, -large], dtype)
+    np.testing.assert_array_equal(softplus(Tensor(x), beta=10.0).data, [x[0], 0])
+    np.testing.assert_array_equal(func.grad(lambda x: softplus(x, beta=10.0).sum())(x), [1, 0])
+
+
+def test_float16_linspace_sums_in_float32() -> None:
+    x = Tensor(np.array(0.5, np.float16), requires_grad=True)
+    assert grad(np.linspace(x, np.float16(1), 5000).sum(), x).item() == 2500

@@ -78,6 +78,7 @@ WRONG: dict[str, list[Any]] = {
     "real": [*NOWHERE, True, None],
     "not negative": [*NOWHERE, True, None, -1, -0.5],
     "optional, not negative": [*NOWHERE, True, -1, -0.5],
+    "limit": [*(value for value in NOWHERE if value is not math.inf), True, None, -1, -0.5],
     "positive": [*NOWHERE, True, None, -1, 0],
     "fraction": [*NOWHERE, True, None, -0.5, 1.5, 2],
     "optional fraction": [*NOWHERE, True, -0.5, 1.5, 2],
@@ -105,6 +106,7 @@ KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
 OTHER_KINDS = {  # where an argument of this name means something else
     (schedules.ExponentialScheduler, "decay"): "positive",  # a rate may grow
+    (optim.clip_grad_norm, "max_norm"): "limit",  # infinity only measures the norm
     (nn.AvgPool2d, "stride"): "optional size",
     (nn.MaxPool2d, "stride"): "optional size",
     (nn.BatchNorm1d, "momentum"): "optional fraction",

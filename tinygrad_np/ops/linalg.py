@@ -107,7 +107,8 @@ def solve(a: Any, b: Any) -> Any:
 def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
     """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12), for constant rank."""
     across = _t(g)
-    return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ y @ (across - across @ y @ x) - _t(y) @ g @ _t(y)
+    # The order of the products matters: y @ y.T could overflow where the gradient does not.
+    return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ (y @ (across - across @ y @ x)) - _t(y) @ g @ _t(y)
 
 
 primitive(
@@ -493,8 +494,10 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
     inner = r @ _t(gr) - _t(gq) @ q
     symmetric = np.tril(inner) + _t(np.tril(inner, -1))
-    size = np.sqrt(np.sum(np.square(array_of(r)), axis=-2))  # of each column
-    distance = np.abs(np.diagonal(array_of(r), axis1=-2, axis2=-1))  # from the span of those before
+    numbers = array_of(r)
+    numbers = numbers / power_of_two(np.max(np.abs(numbers), axis=(-2, -1), keepdims=True, initial=0))
+    size = np.sqrt(np.sum(np.square(numbers), axis=-2))  # of each column
+    distance = np.abs(np.diagonal(numbers, axis1=-2, axis2=-1))  # from the span of those before
     limit = 10 * math.sqrt(m) * np.finfo(x.dtype).eps
     singular = np.any(distance <= limit * size, axis=-1)[..., np.newaxis, np.newaxis]
     if np.any(singular):
@@ -511,6 +514,8 @@ def _qr(x: Array) -> Array:
 @composite(np.linalg.qr, cases=[*_spaced_cases("3 2", "3 3", "b 2 2"), *_spaced_cases("3 2", kwargs={"mode": "r"})])
 def qr(a: Any, mode: str = "reduced") -> Any:
     """`np.linalg.qr`, of matrices with at least as many rows as columns, in mode "reduced" or "r"."""
+    if a.ndim < 2:
+        raise np.linalg.LinAlgError(f"qr: expected a matrix, not shape {a.shape}")
     if mode not in ("reduced", "r") or a.shape[-2] < a.shape[-1]:
         raise ValueError(f"qr of a Tensor of shape {a.shape} in mode {mode!r} is not supported")
     packed, m = _qr(a), a.shape[-2]

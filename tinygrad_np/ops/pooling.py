@@ -81,7 +81,13 @@ def _to_largest(g: Any, y: Any, x: Any, window: Window) -> Any:
     sizes = x.shape[2:]
     x, y = array_of(x), array_of(y)
     padded = _padded(x, window, -np.inf)
-    largest = np.stack([padded[part] == y for _, part in window.parts(y.shape[2:])])
+    with_nan = np.isnan(y).any()  # the largest of a NaN is NaN, and so g goes to it
+    largest = np.stack(
+        [
+            (part == y) | (np.isnan(part) & np.isnan(y)) if with_nan else part == y
+            for part in (padded[place] for _, place in window.parts(y.shape[2:]))
+        ]
+    )
     return _scatter(g / np.add.reduce(largest, dtype=x.dtype), largest, window=window, sizes=sizes)
 
 

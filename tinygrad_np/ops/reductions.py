@@ -1,11 +1,13 @@
 """Reductions, such as sums and medians, and functions along an axis, such as cumulative sums and differences."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from .._machine.arrays import power_of_two
 from ..tensor import Array, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, keep, zero_at
@@ -41,6 +43,8 @@ def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any
     """The gradient of a maximum or minimum: g split evenly among the elements (and `initial`) that attain it."""
     top = restore(y, x, axis, keepdims)
     attained = (x == top) & where
+    if np.any(np.isnan(top)):  # the result of a NaN is NaN, and so g goes to it
+        attained |= np.isnan(x) & np.isnan(top) & where
     count = np.sum(attained, axis=axis, keepdims=True) + (False if initial is None else top == initial)
     # float16 has no number for more than 65504 equal elements
     return keep(restore(g, x, axis, keepdims) / count.astype(np.result_type(g.dtype, np.float32)), attained)
@@ -150,7 +154,6 @@ def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, 
     """
     numbers, along = array_of(x), {"axis": axis, "keepdims": keepdims, "where": where}
     equal = np.max(numbers, initial=-np.inf, **along) == np.min(numbers, initial=np.inf, **along)
-    equal = equal | (y == 0)  # by underflow
     g = 0.5 * g / np.where(equal, 1, y)
     kink = equal & (np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=keepdims) > 1)
     return zero_at(_deviation(g, x, axis, ddof, keepdims, where), restore(kink, x, axis, keepdims))
@@ -169,14 +172,6 @@ primitive(
     cases=VARIANCES,
 )
 primitive(
-    np.std,
-    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
-        g, y, x, axis, ddof, keepdims, where
-    ),
-    wide=True,
-    cases=DEVIATIONS,
-)
-primitive(
     np.nanvar,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(
         g, x, axis, ddof, keepdims, _not_nan(x) & where
@@ -184,14 +179,48 @@ primitive(
     wide=True,
     cases=VARIANCES,
 )
-primitive(
-    np.nanstd,
-    lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
-        g, y, x, axis, ddof, keepdims, _not_nan(x) & where
+
+
+def _scaled(std: Any, x: Array, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Array:
+    """A standard deviation, in units of the largest number where squares overflow or underflow."""
+    with np.errstate(over="ignore"):
+        y = std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    limits = np.finfo(y.dtype)
+    ordinary = (y > limits.tiny**0.5 / limits.eps) & (y < np.inf)
+    if np.all(ordinary):
+        return np.asarray(y)
+    unit = power_of_two(np.fmax.reduce(np.abs(x), axis, keepdims=True, initial=0, where=where))
+    with warnings.catch_warnings(action="ignore"):  # they were given before
+        scaled = std(x / unit, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+    return np.asarray(np.where(ordinary, y, scaled * (unit if keepdims else np.squeeze(unit, axis))))
+
+
+@composite(np.std, cases=DEVIATIONS)
+@differentiable(
+    lambda g, y, a, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
+        g, y, a, axis, ddof, keepdims, where
     ),
     wide=True,
     cases=DEVIATIONS,
+    name="std",
 )
+def std(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+    """`np.std`; it does not overflow where its result does not."""
+    return _scaled(np.std, a, axis, ddof, keepdims, where)
+
+
+@composite(np.nanstd, cases=DEVIATIONS)
+@differentiable(
+    lambda g, y, a, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
+        g, y, a, axis, ddof, keepdims, _not_nan(a) & where
+    ),
+    wide=True,
+    cases=DEVIATIONS,
+    name="nanstd",
+)
+def nanstd(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+    """`np.nanstd`; it does not overflow where its result does not."""
+    return _scaled(np.nanstd, a, axis, ddof, keepdims, where)
 
 
 @composite(
@@ -200,6 +229,8 @@ primitive(
 def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
     """`np.cov` of the rows (or columns) of a matrix."""
     m = np.astype(m, np.result_type(m.dtype, np.float64))  # np.cov computes in at least float64
+    if m.ndim > 2:
+        raise ValueError(f"cov: expected at most 2 dimensions, not shape {m.shape}")
     x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
     if not len(x):  # of no variables there is no mean either, of which NumPy would warn
         return x @ x.T
@@ -220,7 +251,9 @@ SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from c
 )
 def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
     """`np.corrcoef` of the rows (or columns) of a matrix."""
-    covariance = np.cov(x, rowvar=rowvar)
+    along = -1 if rowvar or x.ndim < 2 else 0
+    unit = power_of_two(np.max(np.abs(array_of(x)), axis=along, keepdims=True, initial=0) * 1.0)
+    covariance = np.cov(x / unit, rowvar=rowvar)
     if covariance.ndim == 0:
         return covariance / covariance
     deviations = np.sqrt(np.diagonal(covariance))
@@ -325,8 +358,11 @@ def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def _to_middle(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The gradient of a median: g to the middle element in stable order, or half of it to each of the middle two."""
-    rows = np.argsort(_along_last(x, axis), axis=-1, kind="stable")
+    numbers = _along_last(x, axis)
+    rows = np.argsort(numbers, axis=-1, kind="stable")
     n = rows.shape[-1]
+    if n and np.any(missing := np.isnan(numbers).any(axis=-1)):  # NaN sorts last; g goes to it, as the result is NaN
+        rows = np.where(missing[..., np.newaxis], rows[..., -1:], rows)
     weight = np.zeros(rows.shape, g.dtype)
     for middle in ((n - 1) // 2, n // 2):
         chosen = rows[..., middle : middle + 1]
@@ -358,7 +394,7 @@ def _quantile(name: str, percent: float) -> Any:
             weight = (place - low).astype(a.dtype if is_number else q.dtype)
             low_is_near, step = weight < 0.5, high - found
             found = np.where(low_is_near, found, high) + step * np.where(low_is_near, weight, weight - 1)
-        found = np.where(np.isnan(rows[..., -1:]), np.nan, found)  # as in NumPy; NaN sorts last
+        found = np.where(np.isnan(rows[..., -1:]), rows[..., -1:], found)  # as in NumPy; NaN sorts last
         found = np.moveaxis(found, -1, 0)
         if keepdims:
             axes = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import Case, each
 from .indexing import scatter_add
 
@@ -439,6 +439,7 @@ composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ra
     np.linspace,
     cases=[*each(", ", num=(1, 2, 5), endpoint=(True, False)), *each("n, n", num=(3,), axis=(0, -1)), Case("n, ")],
 )
+@in_float32
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
     """`np.linspace`, differentiable in both ends."""
     num = operator.index(num)

@@ -49,8 +49,16 @@ def sigmoid(x: Array) -> Array:
         return np.asarray(1 / (1 + np.exp(-x)))
 
 
+def _times(factor: float, x: Any) -> Any:
+    """factor * x, which may be infinite."""
+    with np.errstate(over="ignore"):
+        return factor * x
+
+
 @differentiable(
-    lambda g, y, x, *, beta=1.0: g * sigmoid(beta * x), wide=True, cases=[Case("*"), Case("*", kwargs={"beta": 2.5})]
+    lambda g, y, x, *, beta=1.0: g * sigmoid(_times(beta, x)),
+    wide=True,
+    cases=[Case("*"), Case("*", kwargs={"beta": 2.5})],
 )
 def softplus(x: Array, beta: float = 1.0) -> Array:
     """log(1 + exp(beta * x)) / beta, elementwise: a smooth relu, sharper for larger beta. It does not overflow.
@@ -60,8 +68,8 @@ def softplus(x: Array, beta: float = 1.0) -> Array:
     Tensor([0.000000e+00, 6.931472e-01, 1.000000e+03], dtype=float32)
     """
     check.floating("softplus", "x", x)
-    x = beta * x
-    return np.asarray((np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))) / beta)  # np.logaddexp: 12 times as long
+    rest = np.log1p(np.exp(-np.abs(_times(beta, x)))) / beta  # np.logaddexp: 12 times as long
+    return np.asarray(np.maximum(x, 0) + rest)
 
 
 def _tanh_slope(y: Any, x: Any) -> Any:

@@ -21,7 +21,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
 
     Args:
         parameters: Tensors; those without a gradient are skipped.
-        max_norm: at least 0.
+        max_norm: at least 0; infinity only measures the norm.
         error_if_nonfinite: raise an error if the norm is infinite or NaN. Otherwise the gradients become 0 or NaN.
 
     Returns:
@@ -44,7 +44,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     array([0.6, 0.8], dtype=float32)
     """
     error_if_nonfinite = check.boolean("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
-    max_norm = check.real("clip_grad_norm", "max_norm", max_norm, at_least=0)
+    if not (isinstance(max_norm, float) and max_norm == math.inf):
+        max_norm = check.real("clip_grad_norm", "max_norm", max_norm, at_least=0)
     given = as_list("clip_grad_norm", parameters)
     for i, parameter in enumerate(given):
         if type(parameter) is not Tensor or not parameter.is_leaf:
