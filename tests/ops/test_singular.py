@@ -431,3 +431,19 @@ def test_gradients_are_zero_and_hessians_nan_at_kinks(function: Callable[[Any], 
     slopes = grad(function(rows[1]) + 0 * function(rows[0]), rows, create_graph=True)
     second = grad(np.sum(slopes[1] ** 2), rows).data
     assert np.isfinite(second).all()
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e25), (np.float64, 1e160)])
+@pytest.mark.parametrize("function", [np.prod, np.nanprod, np.multiply.reduce])
+def test_products_whose_parts_overflow_or_underflow(function: Any, dtype: Any, size: float) -> None:
+    x = np.array([1 / size, 1 / size, size, size], dtype)
+    np.testing.assert_allclose(func.grad(function)(x), 1 / x, rtol=1e-6)
+    hessian = func.hessian(function)(x)
+    np.testing.assert_allclose(hessian[:2, 2:], 1, rtol=1e-6)  # 1 / size * size
+    np.testing.assert_array_equal(np.diagonal(hessian), 0)
+
+
+def test_products_of_a_thousand_ones_and_a_zero() -> None:
+    x = np.ones(1000, np.float32)
+    x[7] = 0
+    np.testing.assert_array_equal(func.grad(np.prod)(x), x == 0)

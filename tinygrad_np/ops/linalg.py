@@ -4,7 +4,7 @@ A symmetric matrix is read by NumPy from one triangle only; the gradient is that
 other triangle.
 
 Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
-equal to rounding, the gradient is
+equal to rounding, the Hessian may be NaN, and the gradient is
 
 - finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is u @ v.T, for
   the vectors that NumPy has chosen);

@@ -291,17 +291,37 @@ def _can_divide(y: Any, x: Any) -> bool:
     return isinstance(y, np.ndarray) and bool(np.all(x != 0) and np.all(_is_normal(y)))
 
 
+def _cannot_underflow(x: Any, count: int) -> bool:
+    """Whether no product of up to so many of the numbers overflows, underflows or loses digits."""
+    sizes = np.abs(x)
+    low, high, limits = np.min(sizes, initial=1), np.max(sizes, initial=1), np.finfo(x.dtype)
+    return bool(low > 0) and limits.minexp < count * math.log2(low) <= count * math.log2(high) < limits.maxexp
+
+
 def _products_of_others(x: Any) -> Any:
     """For each element, the product of all others along the last axis; exact even if some are 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        before, after = _around(x)
+        if np.all(_is_normal(array_of(before)) & _is_normal(array_of(after))):
+            return before * after
+    # The product of some overflows or underflows where that of all others may not: powers of 2 are multiplied apart.
+    mantissa, exponent = np.frexp(array_of(x))
+    exponent = exponent - (np.abs(mantissa) < math.sqrt(0.5))  # mantissas around 1
+    before, after = _around(np.ldexp(x, -exponent))
+    return np.ldexp(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+
+
+def _around(x: Any) -> tuple[Any, Any]:
+    """For each element, the product of all before it and of all after it, along the last axis."""
     one = np.ones_like(x[..., :1])
     before = np.cumprod(np.concatenate([one, x[..., :-1]], axis=-1), axis=-1)
     after = np.cumprod(np.concatenate([one, x[..., :0:-1]], axis=-1), axis=-1)
-    return before * after[..., ::-1]
+    return before, after[..., ::-1]
 
 
 def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1, where: Any = True) -> Any:
     factors = x if where is True else np.where(where, x, 1)
-    if _can_divide(y, factors):
+    if isinstance(y, np.ndarray) and _cannot_underflow(factors, x.size // max(y.size, 1)):  # no graph to record
         return keep(restore(g, x, axis, keepdims) * (restore(y, x, axis, keepdims) / factors), where)
     if x.ndim == 0:
         return g * initial
