@@ -452,7 +452,8 @@ def judge(program: Program, problem: "Callable[[Program], None] | None" = None) 
         return replace(found, kind="wrong") if found.kind == "exact" else found
     nearby = [_kind_of(problem, moved(program, k)) for k in range(1, 4)]
     failed = [verdict for verdict in nearby if verdict.kind == "wrong"]
-    if len(failed) < 2 or (re.search(NOT_FINITE, found.found) and _stays_at_a_kink(program)):
+    not_finite = all(re.search(NOT_FINITE, verdict.found) for verdict in failed)
+    if len(failed) < 2 or (not_finite and _stays_at_a_kink(program)):
         return replace(found, kind="tie")
     return Verdict("wrong", failed[0].found)
 

@@ -189,6 +189,8 @@ CONVENTIONS = [
     Convention(
         "leaky_relu at 0, slope 0.5", lambda x: leaky_relu(x, negative_slope=0.5), ([-1, 0, 1],), ([0.5, 0.5, 1],), True
     ),
+    Convention("max of [1,nan,3]", np.max, ([1, NAN, 3],), ([0, 1, 0],), True),
+    Convention("median of [1,nan,3]", np.median, ([1, NAN, 3],), ([0, 1, 0],), True),
     Convention("median of [1,3,3,2]", np.median, ([1, 3, 3, 2],), ([0, 0.5, 0, 0.5],), True),
     Convention("ptp of [1,1,2]", np.ptp, ([1, 1, 2],), ([-0.5, -0.5, 1],)),
     Convention(
