@@ -79,6 +79,10 @@ REFUSALS = [
     (r"^cum(sum|prod) of .*'tuple' object cannot be interpreted", "the axis is a number; NumPy takes (0,) by accident"),
     (r"^axis -?\d is out of bounds for array of dimension 0", "np.repeat takes axis=0 of a number by accident"),
     (r"^'NoneType' object cannot be interpreted as an integer", "np.diff of order 0 does not look at its axis"),
+    (
+        r"(?s)^getitem of \w+\[(.*, )?0[],].*is out of bounds",
+        "np.take does not look at indices where the result is empty",
+    ),
     (r"^'tuple' object cannot be interpreted as an integer", "the axis is a number; np.unstack takes (0,) by accident"),
 ]
 
@@ -488,7 +492,7 @@ def _kind_of(problem: Callable[[Program], None], program: Program) -> Verdict:
     except _ProblemError as error:
         return Verdict(error.kind, str(error))
     except Exception as error:  # of any kind: that is what is looked for
-        known = isinstance(error, TypeError | ValueError)
+        known = isinstance(error, TypeError | ValueError | IndexError)
         kind = "refused" if known and any(re.search(text, str(error)) for text, _ in REFUSALS) else "crashed"
         return Verdict(kind, f"{type(error).__name__}: {error} {' '.join(getattr(error, '__notes__', ()))}")
     if gc.collect():
