@@ -125,6 +125,7 @@ class Checkpoints:
         text = {"format": FORMAT, "step": int(step), "record": record, "generators": generators}
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{step:010d}.safetensors"
+        self._known.add(path)  # from now on: an interrupt after the file is written must not make it a stranger
         save(path, arrays, {"training": json.dumps(text, default=_as_list)})
         load(path)  # raises if the file is damaged, before the previous one is removed
         older = [other for other in saved if _step(other) < step]

@@ -10,6 +10,7 @@ registry says which functions take Tensors; `Tensor` is the surface on top.
 
 import inspect
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -223,19 +224,20 @@ def in_float32(function: Function) -> Function:
 # --- writes: versions belong to memory -------------------------------------------------------------------------------
 
 _last_write = -1  # the serial of the latest write to any Tensor: nodes that are younger need no further look
-_writing = threading.Lock()
+_writing = threading.RLock()  # a signal's handler may write in the middle of a write
 _writes: "dict[int, tuple[weakref.ref[Array], int]]" = {}  # by id of the array that owns the memory: its last write
 _writes_elsewhere: dict[tuple[int, int], int] = {}  # to memory that NumPy does not own, a mapped file's: by addresses
 
 
-def _note_write(array: Array) -> int:
+def note_write(array: Array) -> int:
     """Note that the memory of an array was written to, for all Tensors and arrays that use it; return the serial."""
     global _last_write
     memory = memory_of(array)
     key = id(memory)
     known = _writes.get(key)
     with _writing:  # of two threads, the later must not set back the serial of the latest
-        serial = _last_write = next(_serials)
+        serial = next(_serials)
+        _last_write = max(_last_write, serial)
         if memory.flags.owndata:
             reference = known[0] if known is not None else weakref.ref(memory, lambda _: _writes.pop(key, None))
             _writes[key] = reference, serial
@@ -247,11 +249,28 @@ def _note_write(array: Array) -> int:
 def _last_write_to(array: Array) -> int:
     """The serial of the latest write to the memory of an array; -1 if there was none."""
     memory = memory_of(array)
-    if memory.flags.owndata:
+    owned = memory.flags.owndata
+    if owned and not _writes_elsewhere:
         return _writes.get(id(memory), (None, -1))[1]
     low, high = byte_bounds(array)
-    with _writing:
-        return max((n for (start, end), n in _writes_elsewhere.items() if start < high and low < end), default=-1)
+    with _writing:  # another library's view of NumPy's memory, as torch.from_numpy gives it, has no owner here
+        found = [n for (start, end), n in _writes_elsewhere.items() if start < high and low < end]
+        if owned:
+            return max([*found, _writes.get(id(memory), (None, -1))[1]])
+        for reference, n in _writes.values():
+            if (other := reference()) is not None:
+                start, end = byte_bounds(other)
+                found += [n] * (start < high and low < end)
+    return max(found, default=-1)
+
+
+def _after_fork() -> None:
+    global _writing
+    _writing = threading.RLock()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _check(output: "Tensor") -> None:
@@ -281,16 +300,16 @@ def _refuse_changes(output: "Tensor") -> None:
 def _held(output: "Tensor") -> list[tuple[str, Any]]:
     """The result, the arguments and the keywords of a node, with their names in messages."""
     _, _, arrays, kwargs, _ = output._node
-    keywords = [(f"keyword {name}", value) for name, value in kwargs.items() if name != "saved"]
+    keywords = [(f"keyword {name}", value) for name, value in kwargs.items()]
     return [("the result", output._data), *((f"argument {i}", a) for i, a in enumerate(arrays)), *keywords]
 
 
 def _arrays_in(value: Any) -> "Iterator[Array]":
-    """The arrays in a value, which may be one, or lists and tuples of them."""
+    """The arrays in a value, which may be one, or lists, tuples and dicts of them."""
     if isinstance(value, np.ndarray):
         yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from _arrays_in(part)
 
 
@@ -599,11 +618,13 @@ def lazy_gradients(output: "Tensor", inputs: "Sequence[Tensor]") -> "list[tuple[
     No product reads from the memory of an input, so that these may be changed one by one.
     """
     found = _gradients([(output, _seed(output, None))], inputs, create_graph=False, retain_graph=False, lazy=True)
-    changing = {id(memory_of(t._data)) for t in inputs}
+    memories = [memory_of(t._data) for t in inputs]
+    changing = {*map(id, memories)}
+    all_owned = all(memory.flags.owndata for memory in memories)  # what is not NumPy's own may be shared
 
     def is_safe(array: Array) -> bool:
         memory = memory_of(array)
-        return memory.flags.owndata and id(memory) not in changing  # memory that is not NumPy's own may be shared
+        return all_owned and memory.flags.owndata and id(memory) not in changing
 
     return [(t, g.computed() if type(g) is Product and not (is_safe(g.a) and is_safe(g.b)) else g) for t, g in found]
 
@@ -1066,7 +1087,7 @@ class Tensor(Hints):
     def data(self, array: Any) -> None:
         if self._node is not None:
             if array is self._data:  # as in `y.data -= 1`, which has written to it
-                _note_write(array)
+                note_write(array)
             raise RuntimeError("the data of a computed Tensor follows from its inputs; change that of y.detach()")
         if isinstance(array, np.generic):  # what NumPy makes of 0-d arrays
             array = np.asarray(array)
@@ -1107,7 +1128,7 @@ class Tensor(Hints):
 
     def _changed(self) -> None:
         """Note that the data was written to: a backward over earlier uses of its memory will raise."""
-        self._serial = _note_write(self._data)
+        self._serial = note_write(self._data)
 
     @property
     def requires_grad(self) -> bool:

@@ -419,3 +419,19 @@ def test_an_example_that_was_killed_before_its_first_epoch_has_a_checkpoint(tmp_
         process.kill()
         process.communicate()
     assert os.listdir(tmp_path / "out/checkpoints") == ["step-0000000000.safetensors"]
+
+
+def test_a_save_that_is_interrupted_late_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path, rng=np.random.default_rng(0))
+    checkpoints.save(10)
+    for step in (20, 30):
+        with monkeypatch.context() as patched:
+            patched.setattr("tinygrad_np.checkpoint.load", interrupt)  # the file is complete and in its place
+            with pytest.raises(KeyboardInterrupt):
+                checkpoints.save(step)
+        checkpoints.save(step)
+    assert Checkpoints(tmp_path, rng=np.random.default_rng(0)).resume().step == 30
+
+
+def interrupt(*args: Any) -> None:
+    raise KeyboardInterrupt

@@ -255,3 +255,23 @@ def test_what_needs_state_is_not_switched_on_later() -> None:
     optimizer.groups[0].update(momentum=0.25, lr=np.float32(0.5))  # what makes sense holds from now on
     assert optimizer._current()[0]["momentum"] == 0.25
     assert type(optimizer.lr) is float
+
+
+@pytest.mark.parametrize("decay", [math.nan, -3.0, 2.0, "0.9"])
+def test_a_decay_that_is_assigned_later_is_checked_at_the_next_update(decay: Any) -> None:
+    ema = optim.EMA(w(), decay=0.5)
+    before = [average.copy() for average in ema.averages]
+    ema.decay = decay
+    with pytest.raises(ValueError, match="EMA: decay must be"):
+        ema.update()
+    np.testing.assert_array_equal(ema.averages, before)
+
+
+@pytest.mark.parametrize("schedule", [schedules.ExponentialScheduler(1.0, 2.0, 1), lambda step: 1 / (step - 5000)])
+def test_a_schedule_that_fails_is_named_with_its_step(schedule: Any) -> None:
+    (parameter,) = w()
+    optimizer = optim.SGD([parameter], lr=schedule)
+    optimizer.steps = 5000
+    parameter.grad = Tensor(np.ones_like(parameter.data))
+    with pytest.raises(ValueError, match="SGD, step 5000: lr cannot be computed"):
+        optimizer.step()

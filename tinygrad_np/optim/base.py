@@ -296,7 +296,11 @@ class Optimizer:
     def _rate(self, group: Mapping[str, Any]) -> float:
         lr = group["lr"]
         if callable(lr):
-            lr = lr(self.steps)
+            try:
+                lr = lr(self.steps)
+            except ArithmeticError as error:
+                owner = f"{type(self).__name__}, step {self.steps}"
+                raise ValueError(f"{owner}: lr cannot be computed: {error}; see its schedule") from error
         if type(lr) is not float or not 0 <= lr < math.inf:  # a np.float64 would make float32 products float64
             lr = check.real(f"{type(self).__name__}, step {self.steps}", "lr", lr, at_least=0)
         return lr
@@ -344,8 +348,10 @@ class Optimizer:
                 weights = parameter.data
                 if half := weights.dtype is HALF:  # the state is float32, and so is the step until its last rounding
                     weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
-                self.update(weights, gradient, self._states[parameter], **values)
-                if half:
-                    parameter.data[...] = weights
-                parameter._changed()
+                try:
+                    self.update(weights, gradient, self._states[parameter], **values)
+                    if half:
+                        parameter.data[...] = weights
+                finally:  # an interrupt may come in between
+                    parameter._changed()
         self.steps += 1
