@@ -258,6 +258,7 @@ class _Uncalled(partial[Any]):
         name = self.func.__name__
         raise TypeError(f"{name} is a method: write .{name}(), with the call")
 
+    __str__ = __round__ = __abs__ = __floordiv__ = __mod__ = __array__ = _refuse
     __format__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __float__ = __int__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _refuse
 

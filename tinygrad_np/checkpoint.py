@@ -133,7 +133,8 @@ class Checkpoints:
             if other not in (path, *older[:1]):
                 other.unlink(missing_ok=True)
         self._at, self._known = int(step), {path, *older[:1]}
-        remove_abandoned(other for other in self.folder.glob(".step-*.safetensors.*") if other.is_file())
+        hidden = [self.folder / name for name in os.listdir(self.folder) if name.startswith(".step-")]
+        remove_abandoned(other for other in hidden if other.is_file())  # glob() interrupted leaves a scan unclosed
         return path
 
     def resume(self) -> Resumed | None:

@@ -229,7 +229,10 @@ class DataLoader:
         """Copies of the arrays, which can be loaded without an error."""
         own = self.state_dict()
         new = check.state(owner, "state", state, own)
-        check.settings(owner, new, {name: own[name] for name in self._settings()})
+        check.settings(owner, new, {name: own[name] for name in self._settings() if name != "checksum"})
+        if new["checksum"] != own["checksum"]:
+            checksums = f"with checksum {new['checksum']}, expected {own['checksum']}"
+            raise ValueError(f"{owner}: the state is of a loader of other data, {checksums}")
         order, position = new["order"], new["position"]
         if not 0 <= position <= len(self) or not np.array_equal(np.sort(order), np.arange(len(order))):
             raise ValueError(

@@ -1401,6 +1401,8 @@ class Tensor(Hints):
 
     def tolist(self) -> Any:
         """The elements as Python numbers, in nested lists; of a Tensor of shape () the number."""
+        if self._requires_grad:
+            _refuse_to_leave(".tolist() of a Tensor")
         return self._data.tolist()
 
     def reshape(self, *shape: Any, **kwargs: Any) -> "Tensor":

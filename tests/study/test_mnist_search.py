@@ -38,8 +38,12 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 
 
 def records(folder: Path) -> dict[str, dict[str, object]]:
-    """What the candidates in a folder came to, without the time that it took."""
-    found = {path.name: json.loads(path.read_bytes()) for path in (folder / "candidates").iterdir()}
+    """What the candidates in a folder came to, without the time that it took.
+
+    A worker that is killed before it writes leaves an empty file, which is not removed: it may be another's in use.
+    """
+    paths = [path for path in (folder / "candidates").iterdir() if path.name[0] != "." or path.stat().st_size]
+    found = {path.name: json.loads(path.read_bytes()) for path in paths}
     return {name: {key: value for key, value in record.items() if key != "seconds"} for name, record in found.items()}
 
 

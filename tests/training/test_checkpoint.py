@@ -399,7 +399,7 @@ def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "runs/mnist_fcn/metrics.json").read_text())["hyperparameters"]["epochs"] == 2
     images = tmp_path / "data/train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1] + b"\1")
-    assert "of a training with other images" in run("--epochs", 2, *out, "--resume").stderr
+    assert "the state is of a loader of other data" in run("--epochs", 2, *out, "--resume").stderr
     for wrong in (("--test", "m", "--resume"), ("--predict", "p", "--checkpoint-every", 5)):
         assert "they are for training" in run(*wrong).stderr
     assert "give one of them" in run(*out, "--resume", "--overwrite").stderr
