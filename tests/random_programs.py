@@ -456,8 +456,9 @@ def judge(program: Program, problem: "Callable[[Program], None] | None" = None) 
         return replace(found, kind="wrong") if found.kind == "exact" else found
     nearby = [_kind_of(problem, moved(program, k)) for k in range(1, 4)]
     failed = [verdict for verdict in nearby if verdict.kind == "wrong"]
-    not_finite = all(re.search(NOT_FINITE, verdict.found) for verdict in failed)
-    if len(failed) < 2 or (not_finite and _stays_at_a_kink(program)):
+    # Beside differences only what is not finite is excused; PyTorch's own gradient may be rounding divided by rounding.
+    excused = problem is not check or all(re.search(NOT_FINITE, verdict.found) for verdict in failed)
+    if len(failed) < 2 or (excused and _stays_at_a_kink(program)):
         return replace(found, kind="tie")
     return Verdict("wrong", failed[0].found)
 
