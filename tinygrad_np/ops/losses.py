@@ -57,7 +57,7 @@ def _over_classes(g: Any, reduction: str) -> Any:
 
 def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     """The labels, checked to be integers, where the scores are floating point numbers."""
-    given = getattr(labels, "dtype", np.asarray(labels).dtype)
+    given = labels.dtype if hasattr(labels, "dtype") else np.asarray(labels).dtype
     if scores.dtype.kind in "iu" and given.kind == "f":
         raise TypeError(f"{owner}: {name} must be floating point, not {scores.dtype}: write {owner}({name}, labels)")
     check.floating(owner, name, scores)
