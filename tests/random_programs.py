@@ -149,7 +149,7 @@ def call(function: Any, case: Case, inputs: Sequence[Any], dtype: Any = None) ->
 
 
 def as_used(entry: Operation) -> Any:
-    """The operation as its users call it: NumPy's functions by NumPy's names."""
+    """The operation as its users call it: NumPy's functions by NumPy's names, an indexing by its brackets."""
     return entry if (entry.function.__module__ or "").startswith("tinygrad_np") else entry.function
 
 

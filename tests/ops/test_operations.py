@@ -13,25 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_programs import as_used, call
 
 Operation = Primitive | Composite
 OPERATIONS = [entry for entry in dict.fromkeys(registry.values()) if not isinstance(entry, Constant)]
 every_operation = pytest.mark.parametrize("entry", OPERATIONS, ids=lambda entry: entry.name)
-
-
-def call(function: Any, case: Case, arrays: list[Any]) -> list[Any]:
-    """The outputs of a function for the arguments of a case."""
-    prepared = case.prepare(*arrays) if case.prepare else arrays
-    prepared = list(prepared) if isinstance(prepared, tuple | list) else [prepared]
-    first = [prepared] if case.shapes.startswith("[") else prepared
-    result = function(*first, *case.args, **case.kwargs)
-    result = case.finish(result) if case.finish else result
-    return list(result) if isinstance(result, tuple | list) else [result]
-
-
-def as_used(entry: Operation) -> Any:
-    """The operation as its users call it: NumPy's functions by NumPy's names, an indexing by its brackets."""
-    return entry if (entry.function.__module__ or "").startswith("tinygrad_np") else entry.function
 
 
 def forward(entry: Operation) -> Any:

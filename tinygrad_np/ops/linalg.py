@@ -26,10 +26,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, primitive
+from ..tensor import Array, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
 from .elementwise import array_of, or_one, zero_at
-from .reductions import restore
+from .reductions import products_around, restore
 
 
 @cache
@@ -129,8 +129,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     if rcond is not None:
         raise TypeError("lstsq of a Tensor does not support rcond=")
     a, b = as_array(a), as_array(b)
-    arrays: Any = [value.data if type(value) is Tensor else value for value in (a, b)]
-    rank = np.linalg.lstsq(arrays[0], arrays[1])[2]
+    rank = np.linalg.lstsq(array_of(a), array_of(b))[2]
     dtype = np.result_type(a, b) if a.dtype.kind == b.dtype.kind else np.float64  # integers are solved in float64
     a, b = np.astype(a, dtype, copy=False), np.astype(b, dtype, copy=False)
     x = np.linalg.pinv(a) @ b
@@ -184,14 +183,6 @@ def _decomposed(x: Array) -> tuple[Array, Array, Array]:
     return u * np.where(np.arange(n) == 0, sign, 1)[..., np.newaxis, :], s * np.where(np.arange(n) == 0, sign, 1), v
 
 
-def _around(s: Array) -> tuple[Array, Array]:
-    """The products of all elements before, and of all after each element of the last axis."""
-    ones = np.ones_like(s[..., :1])
-    before = np.cumprod(np.concatenate([ones, s[..., :-1]], axis=-1), axis=-1)
-    after = np.cumprod(np.concatenate([ones, s[..., :0:-1]], axis=-1), axis=-1)
-    return before, after[..., ::-1]
-
-
 def _third_derivative(g: Any, h: Any, x: Any) -> Any:
     """The gradient of the second derivative of det(x) along g and h."""
     inverse = _accurate_inverse(x)
@@ -220,7 +211,7 @@ def _adjugate_slope(h: Array, x: Array) -> Array:
     u, s, v = _decomposed(x)
     n = s.shape[-1]
     i, j = np.arange(n)[:, np.newaxis], np.arange(n)
-    before, after = _around(s)
+    before, after = products_around(s)
     between = np.cumprod(np.where(j > i, s[..., np.newaxis, :], 1), axis=-1)
     between = np.concatenate([np.ones_like(between[..., :1]), between[..., :-1]], axis=-1)  # of i and j, exclusive
     p = np.triu(before[..., :, np.newaxis] * between * after[..., np.newaxis, :], 1)
@@ -238,7 +229,7 @@ def _adjugate_slope(h: Array, x: Array) -> Array:
 def _adjugate(x: Array) -> Array:
     """The cofactors of a matrix that may be singular, from its singular values."""
     u, s, v = _decomposed(x)
-    before, after = _around(s)
+    before, after = products_around(s)
     return np.asarray(u * (before * after)[..., np.newaxis, :] @ _t(v))
 
 

@@ -301,17 +301,17 @@ def _cannot_underflow(x: Any, count: int) -> bool:
 def _products_of_others(x: Any) -> Any:
     """For each element, the product of all others along the last axis; exact even if some are 0."""
     with np.errstate(over="ignore", invalid="ignore"):
-        before, after = _around(x)
+        before, after = products_around(x)
         if np.all(_is_normal(array_of(before)) & _is_normal(array_of(after))):
             return before * after
     # The product of some overflows or underflows where that of all others may not: powers of 2 are multiplied apart.
     mantissa, exponent = np.frexp(array_of(x))
     exponent = exponent - (np.abs(mantissa) < math.sqrt(0.5))  # mantissas around 1
-    before, after = _around(np.ldexp(x, -exponent))
+    before, after = products_around(np.ldexp(x, -exponent))
     return np.ldexp(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
 
 
-def _around(x: Any) -> tuple[Any, Any]:
+def products_around(x: Any) -> tuple[Any, Any]:
     """For each element, the product of all before it and of all after it, along the last axis."""
     one = np.ones_like(x[..., :1])
     before = np.cumprod(np.concatenate([one, x[..., :-1]], axis=-1), axis=-1)
