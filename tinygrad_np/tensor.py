@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from operator import attrgetter, getitem, iadd, setitem
 from typing import Any, NoReturn, Protocol, TypeAlias, final
 
@@ -229,20 +229,21 @@ _writes: "dict[int, tuple[weakref.ref[Array], int]]" = {}  # by id of the array 
 _writes_elsewhere: dict[tuple[int, int], int] = {}  # to memory that NumPy does not own, a mapped file's: by addresses
 
 
-def note_write(array: Array) -> int:
-    """Note that the memory of an array was written to, for all Tensors and arrays that use it; return the serial."""
+def note_write(*arrays: Array) -> int:
+    """Note that the memory of arrays was written to, for all Tensors and arrays that use it; return the serial."""
     global _last_write
-    memory = memory_of(array)
-    key = id(memory)
-    known = _writes.get(key)
-    with _writing:  # of two threads, the later must not set back the serial of the latest
+    with _writing:
         serial = next(_serials)
-        _last_write = max(_last_write, serial)
-        if memory.flags.owndata:
-            reference = known[0] if known is not None else weakref.ref(memory, lambda _: _writes.pop(key, None))
-            _writes[key] = reference, serial
-        else:
-            _writes_elsewhere[byte_bounds(array)] = serial
+        for array in arrays:
+            memory = memory_of(array)
+            key = id(memory)
+            if known := _writes.get(key):
+                _writes[key] = known[0], serial
+            elif memory.flags.owndata:
+                _writes[key] = weakref.ref(memory, partial(_writes.pop, key)), serial
+            else:
+                _writes_elsewhere[byte_bounds(array)] = serial
+        _last_write = max(_last_write, serial)  # a signal's handler may have written since
     return serial
 
 

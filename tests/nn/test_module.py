@@ -1,12 +1,15 @@
 """Modules, layers and losses; and the whole against gradients derived by hand."""
 
 import collections
+import contextlib
 import copy
 import dataclasses
 import functools
+import itertools
 import logging
 import math
 import pickle
+import queue
 import types
 import warnings
 import weakref
@@ -331,6 +334,21 @@ def object_array(x: Any) -> np.ndarray:
     return array
 
 
+def decorated(x: Any) -> Any:
+    @functools.wraps(max)
+    def function(y: Any) -> Any:
+        return y
+
+    function.held = x  # type: ignore[attr-defined]
+    return function
+
+
+def queue_of(x: Any) -> Any:
+    held: queue.Queue[Any] = queue.Queue()
+    held.put(x)
+    return held
+
+
 FOUND: list[Callable[[Any], Any]] = [
     lambda x: [x],
     lambda x: (x,),
@@ -357,6 +375,19 @@ REFUSED: list[Callable[[Any], Any]] = [
     object_array,
     lambda x: functools.partial(max, x),
     lambda x: functools.partial(max, key=x),
+    lambda x: Plain(Plain([PlainSlots({"a": x})])),
+    lambda x: lambda: x,
+    lambda x: lambda y=x: y,
+    lambda x: decorated(x),
+    lambda x: functools.lru_cache(lambda: x),
+    lambda x: contextlib.contextmanager(lambda: x),
+    lambda x: iter([x]),
+    lambda x: itertools.cycle([x]),
+    lambda x: zip([x], [1], strict=True),
+    lambda x: map(max, [x]),
+    lambda x: (y for y in [x]),
+    lambda x: [1, x].append,
+    lambda x: queue_of(x),
 ]
 REFUSALS: list[Callable[[nn.Module], Any]] = [
     nn.Module.parameters,
@@ -409,10 +440,68 @@ def test_what_hides_in_what_hides_is_refused(
     inner: Any, around: Callable[[Any], Any], wrap: Callable[[Any], Any]
 ) -> None:
     hiding = wrap(inner)
-    if isinstance(hiding, Plain | types.SimpleNamespace | PlainSlots) or type(hiding).__hash__ is None:
-        around = lambda x: x  # of an object in an object nothing is promised  # noqa: E731
+    if around in REFUSED[:2] and type(hiding).__hash__ is None:
+        around = Plain
     with pytest.raises(TypeError, match="where parameters"):
         Holder(around(hiding)).parameters()
+
+
+def in_class(inner: Any) -> Any:
+    class Net(Holder):
+        shared = inner
+
+    return Net
+
+
+def in_list_of_class(inner: Any) -> Any:
+    class Net(Holder):
+        shared = (1, [inner])
+
+    return Net
+
+
+def in_base_class(inner: Any) -> Any:
+    class Net(in_class(inner)):  # type: ignore[misc]
+        pass
+
+    return Net
+
+
+def in_method(inner: Any) -> Any:
+    class Net(Holder):
+        def forward(self, x: Any) -> Any:
+            return inner(x)
+
+    return Net
+
+
+def in_property(inner: Any) -> Any:
+    class Net(Holder):
+        @property
+        def layer(self) -> Any:
+            return inner
+
+    return Net
+
+
+@pytest.mark.parametrize("make", [in_class, in_list_of_class, in_base_class, in_method, in_property])
+@pytest.mark.parametrize("inner", [linear(), Tensor([1.0], requires_grad=True)])
+def test_what_a_class_holds_is_refused_unless_the_module_holds_it(make: Callable[[Any], Any], inner: Any) -> None:
+    net = make(inner)(1)
+    message = rf"Net\..* is a {type(inner).__name__} in .*; (assign it to self|use a list)"
+    for module in (net, nn.Sequential(net)):
+        with pytest.raises(TypeError, match=message):
+            module.parameters()
+    make(inner)(inner).parameters()
+
+
+def test_a_default_of_a_dataclass_is_held_by_the_module() -> None:
+    @dataclasses.dataclass
+    class Net(nn.Module):
+        layer: nn.Module = dataclasses.field(default_factory=linear)
+        activation: Any = np.tanh
+
+    assert len(Net().parameters()) == 2
 
 
 def test_methods_of_modules_are_refused_as_layers() -> None:

@@ -7,10 +7,12 @@ Assigning an attribute does nothing special, and there is no `super().__init__()
 - dicts of every kind, `UserDict`, `ChainMap` and `MappingProxyType`,
 - dataclasses.
 
-A Tensor or module anywhere else, as in a set or in an object of another class, raises a TypeError that says where it is
-and what to use instead. Functions, classes, weak references and iterators are not looked into.
+A Tensor or module anywhere else that the module refers to, as in a set, an object of another class, the closure of a
+function, an iterator or a class attribute, raises a TypeError that says where it is and what to use instead. Weak
+references are not followed: keep by one what is not to be found.
 """
 
+import gc
 import inspect
 import os
 import sys
@@ -21,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Set, ValuesView
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import partial, wraps
-from types import FunctionType, MappingProxyType, MethodType, ModuleType
+from types import CodeType, FrameType, FunctionType, MappingProxyType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -33,8 +35,11 @@ from ..tensor import Array, Tensor
 SEQUENCES = (list, tuple, deque, UserList)
 MAPPINGS = (dict, UserDict, ChainMap, MappingProxyType)
 ATOMS = {bool, int, float, str, bytes, type(None), np.dtype, np.random.Generator}
-HIDING = (Set, ValuesView, np.ndarray, partial, MethodType)
-SKIPPED = (weakref.ProxyType, weakref.CallableProxyType, weakref.ref, type, ModuleType, FunctionType)
+SKIPPED = (
+    *(weakref.ProxyType, weakref.CallableProxyType, weakref.ref),
+    *(type, ModuleType, CodeType, FrameType, TracebackType),  # from which everything can be reached
+)
+KNOWN = {*sys.stdlib_module_names, "numpy", __name__.partition(".")[0]}  # packages whose classes hold nothing of a user
 DEPTH = 30  # of modules in modules that a repr shows
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
 
@@ -113,7 +118,7 @@ class Module:
         """Each Tensor in this module once, with its path, such as `blocks.0.weight`.
 
         Raises:
-            TypeError: a Tensor or module is in a set, or in an object of another class.
+            TypeError: a Tensor or module is where `Module` does not look.
         """
         return self._found(Tensor)
 
@@ -121,7 +126,7 @@ class Module:
         """This module, whose path is "", and each module in it once, with its path.
 
         Raises:
-            TypeError: a Tensor or module is in a set, or in an object of another class.
+            TypeError: a Tensor or module is where `Module` does not look.
         """
         return self._found(Module)
 
@@ -326,8 +331,8 @@ def _parts(value: Any) -> Mapping[Any, Any] | None:
     """What a value holds, by name or index, if Tensors and modules are found in it."""
     if isinstance(value, Module):
         return value._children()
-    if isinstance(value, SEQUENCES):
-        return dict(enumerate(value))
+    if isinstance(value, SEQUENCES):  # a million numbers in 20 ms instead of 1.2 s
+        return {} if ATOMS.issuperset(map(type, value)) else dict(enumerate(value))
     if isinstance(value, MAPPINGS):
         return value
     if is_dataclass(value):
@@ -336,16 +341,22 @@ def _parts(value: Any) -> Mapping[Any, Any] | None:
 
 
 def _hidden_parts(value: Any) -> Mapping[Any, Any]:
-    """What any other object holds."""
+    """What any other object refers to, by name where it has one."""
+    if isinstance(value, type):
+        return vars(value)
     if isinstance(value, Set | ValuesView):
         return dict(enumerate(value))
     if isinstance(value, np.ndarray):
         return dict(enumerate(value.ravel().tolist())) if value.dtype == object else {}
+    if isinstance(value, FunctionType):  # but its module
+        contents = map(gc.get_referents, value.__closure__ or ())  # none of a variable that has no value yet
+        closure = dict(zip(value.__code__.co_freevars, contents, strict=True))
+        return {**closure, "defaults": value.__defaults__, "kwdefaults": value.__kwdefaults__, **vars(value)}
     if isinstance(value, MethodType):
-        return {"__self__": value.__self__}
+        return {"__self__": value.__self__, "__func__": value.__func__}
     if isinstance(value, partial):
         return {"func": value.func, "args": value.args, "keywords": value.keywords}
-    return _attributes(value)
+    return _attributes(value) | dict(enumerate(gc.get_referents(value)))
 
 
 def _named(path: str, parts: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
@@ -377,20 +388,22 @@ def _contents(path: str, value: Any, seen: dict[int, Any]) -> Iterator[tuple[str
 
 
 def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int, Any]) -> None:
-    """Raise if objects that are not looked into hold Tensors or modules that were not found elsewhere.
-
-    Of an object of another class it looks at the attributes, not at those of further objects.
-    """
+    """Raise if objects that are not looked into lead to Tensors or modules that were not found elsewhere."""
+    kinds = {type(found) for found in seen.values() if issubclass(type(found), Module)}
+    classes = {cls for kind in kinds for cls in kind.__mro__ if cls.__module__.partition(".")[0] not in KNOWN}
+    others += ((cls.__name__, cls) for cls in classes)
     while others:
         path, other = others.pop()
         for place, found in _contents(path, dict(_hidden_parts(other)), seen):
-            if isinstance(found, Tensor | Module):
-                use = "a list, a dict or a ModuleList"
-                if not isinstance(other, HIDING):
-                    use += f", or make {type(other).__name__} a Module or a dataclass"
-                raise TypeError(
-                    f"{type(module).__name__}: {place} is a {type(found).__name__} in a {type(other).__name__}, where"
-                    f" parameters(), state_dict() and train() do not look; use {use}"
-                )
-            if isinstance(found, HIDING):
+            if not isinstance(found, Tensor | Module):
                 others.append((place, found))
+                continue
+            holder, use = f"a {type(other).__name__}", "use a list, a dict or a ModuleList"
+            if isinstance(other, type):
+                holder, use = "the class", "assign it to self in __init__"
+            elif type(other).__module__.partition(".")[0] not in KNOWN:
+                use += f", or make {type(other).__name__} a Module or a dataclass"
+            raise TypeError(
+                f"{type(module).__name__}: {place} is a {type(found).__name__} in {holder}, where parameters(),"
+                f" state_dict() and train() do not look; {use}"
+            )

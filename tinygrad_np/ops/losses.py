@@ -57,6 +57,8 @@ def _over_classes(g: Any, reduction: str) -> Any:
 
 def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     """The labels, checked to be integers, where the scores are floating point numbers."""
+    if type(labels) is np.ndarray and labels.dtype.kind == "i" and scores.dtype.kind == "f" and labels.ndim == 1:
+        return labels  # all that follows would find this, in 3 us
     given = labels.dtype if hasattr(labels, "dtype") else np.asarray(labels).dtype
     if scores.dtype.kind in "iu" and given.kind == "f":
         raise TypeError(f"{owner}: {name} must be floating point, not {scores.dtype}: write {owner}({name}, labels)")
@@ -158,7 +160,8 @@ def cross_entropy(
     """
     labels = _class_labels("cross_entropy", "logits", logits, labels)
     _check_shapes("logits", logits, labels, reduction)
-    check.integer("cross_entropy", "ignore_index", ignore_index)
+    if type(ignore_index) is not int:
+        check.integer("cross_entropy", "ignore_index", ignore_index)
     plain = logits.ndim == 2 and reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
     if plain:
         # A few long columns are faster to process than many short rows: 9 us against 14 for 64 x 10, 17 against 62 for

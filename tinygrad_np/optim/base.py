@@ -13,7 +13,7 @@ from .._machine.arrays import Product
 from .._machine.tuning import tune
 from .._messages import shown, with_hints
 from ..schedules import Schedule
-from ..tensor import Array, Tensor, lazy_gradients
+from ..tensor import Array, Tensor, lazy_gradients, note_write
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 Check: TypeAlias = Callable[[str, str, Any], Any]
@@ -338,20 +338,22 @@ class Optimizer:
         self, gradients: "Iterable[tuple[Tensor, Array | Product]]", hyperparameters: Iterable[dict[str, Any]]
     ) -> None:
         by_parameter = dict(gradients)
-        for group, values in zip(self.groups, hyperparameters, strict=True):
-            for parameter in group["parameters"]:
-                gradient = by_parameter.get(parameter)
-                if gradient is None:
-                    continue
-                if type(gradient) is Product and not self._adds_products:
-                    gradient = gradient.computed()
-                weights = parameter.data
-                if half := weights.dtype is HALF:  # the state is float32, and so is the step until its last rounding
-                    weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
-                try:
+        written = []
+        try:
+            for group, values in zip(self.groups, hyperparameters, strict=True):
+                for parameter in group["parameters"]:
+                    gradient = by_parameter.get(parameter)
+                    if gradient is None:
+                        continue
+                    if type(gradient) is Product and not self._adds_products:
+                        gradient = gradient.computed()
+                    weights = parameter.data
+                    written.append(weights)
+                    if half := weights.dtype is HALF:  # the state is float32, and so is the step until its rounding
+                        weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
                     self.update(weights, gradient, self._states[parameter], **values)
                     if half:
                         parameter.data[...] = weights
-                finally:  # an interrupt may come in between
-                    parameter._changed()
+        finally:  # also what was written before an interrupt
+            note_write(*written)
         self.steps += 1
