@@ -341,7 +341,7 @@ def _backward_pass(
                 if type(a) is Tensor and (key := id(a)) in needed:
                     part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
                     if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
-                        part = _fit(part, x, create_graph, lazy and not (a._node or observation), operation, i)
+                        part = _fit(part, x, create_graph, lazy and not (a._node or observation), output, i)
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
                     if key not in gradients:
@@ -473,22 +473,26 @@ def _as_tensor(g: Any) -> "Tensor":
     return t
 
 
-def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, operation: Any = None, i: int = 0) -> Any:
-    """The gradient in the shape and dtype of its argument, number i: what broadcasting repeated is summed."""
+def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, output: Any = None, i: int = 0) -> Any:
+    """The gradient in the shape and dtype of argument i of the node: what broadcasting repeated is summed."""
     if type(g) is not _ndarray and not isinstance(g, np.generic):
         if type(g) is Product:
             g = g if lazy and g.shape == x.shape and g.dtype == x.dtype else g.computed()
         elif type(g) is not Tensor or not recorded:
-            raise TypeError(_unfit(g, x, recorded, operation, i))
+            raise TypeError(_unfit(g, x, recorded, output, i))
     dtype, shape, expected = g.dtype, g.shape, x.shape
-    if dtype is not x.dtype and dtype.kind != "f":
-        raise TypeError(_unfit(g, x, recorded, operation, i))
+    if dtype is not x.dtype and (
+        dtype.kind != "f"
+        or x.dtype.kind != "f"
+        or (output is not None and dtype.itemsize < min(x.itemsize, output._data.itemsize))
+    ):
+        raise TypeError(_unfit(g, x, recorded, output, i))
     if shape != expected:
         extra = len(shape) - len(expected)
         axes = tuple(range(extra))
         if shape[extra:] != expected:  # more than new axes in front; spares a bias 1.4 of 4.5 us
             if extra < 0 or any(n not in (1, m) for n, m in zip(expected, shape[extra:], strict=True)):
-                raise ValueError(_unfit(g, x, recorded, operation, i))
+                raise ValueError(_unfit(g, x, recorded, output, i))
             axes += tuple(i for i, n in enumerate(expected, extra) if n == 1 and shape[i] != 1)
         g = summed(g, axes)
         if g.shape != expected:
@@ -496,8 +500,11 @@ def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, operation:
     return g if g.dtype is x.dtype else g.astype(x.dtype, copy=False)
 
 
-def _unfit(g: Any, x: Array, recorded: bool, operation: Any, i: int) -> str:
-    """Why what a vjp returned is no gradient of argument i, and what to write instead."""
+def _unfit(g: Any, x: Array, recorded: bool, output: "Tensor", i: int) -> str:
+    """Why what a vjp returned is no gradient of argument i of a node, and what to write instead."""
+    operation, args = output._node[:2]
+    if (wrong := next((t for t in (output, args[i]) if t._data.dtype.kind != "f"), None)) is not None:
+        return _no_number(wrong)
     start = f"the {'joint ' if operation.joint else ''}vjp of {operation.name} for argument {i} returned"
     if type(g) is Tensor and not recorded:
         return (
@@ -506,17 +513,29 @@ def _unfit(g: Any, x: Array, recorded: bool, operation: Any, i: int) -> str:
     if g is None:
         return f"{start} None, expected an array of shape {x.shape}; without influence the gradient is zeros"
     if type(g) is not _ndarray and not isinstance(g, Tensor | np.generic):
-        return f"{start} {type(g).__name__}, expected an array of shape {x.shape}; multiply a number by g"
+        use = "multiply a number by g" if isinstance(g, float | int) else "return one array"
+        return f"{start} {type(g).__name__}, expected an array of shape {x.shape}; {use}"
     if g.dtype.kind == "c":
         return f"{start} {_kind(g)}; complex numbers are not supported"
     if g.dtype.kind != "f":
         return f"{start} {_kind(g)}, expected floating point; multiply it by g, or use .astype(g.dtype)"
+    if g.dtype.itemsize < min(x.itemsize, output._data.itemsize):
+        return f"{start} {_kind(g)}, of lower precision than its argument and its result; compute in the dtype of g"
     return f"{start} shape {g.shape}, expected {x.shape} or what it broadcasts to"
+
+
+def _no_number(output: "Tensor | None") -> str:
+    """Why a node whose result is not floating point has no gradient: the first such result is named."""
+    while output is not None:
+        operation, first = output._node[0], output
+        above = (a for a in output._node[1] if type(a) is Tensor and a._node and a._data.dtype.kind != "f")
+        output = next(above, None)
+    return f"{operation.name} returned {_kind(first._data)}; a differentiable operation returns floating point"
 
 
 def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list[tuple[Tensor, Any]]":
     """Give each gradient an array of its own: two arguments of an addition, for example, are handed the same one."""
-    taken = {id(_arrays(g)) for g in given}
+    taken = {*(id(_arrays(g)) for g in given), *(id(t._data) for t, _ in results)}
     for i, (t, g) in enumerate(results):
         if type(g) is Product:
             continue
@@ -538,6 +557,8 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
         raise RuntimeError(
             "no gradient: this Tensor was computed under no_grad(), or from nothing that has requires_grad=True"
         )
+    if output._data.dtype.kind != "f":
+        raise TypeError(_no_number(output))
     if gradient is None:
         if output._data.size != 1:
             raise ValueError(

@@ -50,6 +50,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "booleans": (lambda part, x: np.zeros(x.shape, bool), r"returned bool\[.*\], expected floating point"),
     "complex numbers": (lambda part, x: part * 1j, r"returned complex\d*\[.*\]; complex numbers are not supported"),
     "objects": (lambda part, x: part.astype(object), r"returned object\[.*\], expected floating point"),
+    "lower precision": (lambda part, x: part.astype(np.float16), r"returned float16\[.*\], of lower precision than"),
     "another shape": (lambda part, x: np.zeros(x.shape[:-1]), r"returned shape \(.*\), expected \("),
 }
 
@@ -208,6 +209,33 @@ def test_scalars_of_numpy_are_gradients_of_0d_arguments_only() -> None:
     for shape in ((3,), (1,)):
         with pytest.raises(ValueError, match=r"returned shape \(\), expected"):
             double(leaf(np.ones(shape))).sum().backward()
+
+
+@pytest.mark.parametrize("backward", ["backward", "grad", "create_graph"])
+def test_a_gradient_is_an_array_of_its_own_also_where_a_vjp_returns_a_weight(backward: str) -> None:
+    dot = primitive(lambda a, b: np.asarray(a @ b), lambda g, y, a, b: b, lambda g, y, a, b: a)  # right where g is 1
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    if backward == "backward":
+        dot(a, b).backward()
+        gradients = [a.grad, b.grad]
+    else:
+        gradients = list(grad(dot(a, b), [a, b], create_graph=backward == "create_graph"))
+    for gradient, other in zip(gradients, (b, a), strict=True):
+        assert gradient is not other
+        np.testing.assert_array_equal(gradient.data, other.data)
+        assert not np.shares_memory(gradient.data, other.data)
+    c, d = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    optim.SGD([c, d], lr=1.0).minimize(dot(c, d))
+    np.testing.assert_array_equal([c.data, d.data], [[-2, -2], [2, 2]])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, bool, object])
+@pytest.mark.parametrize("after", [lambda y: y, lambda y: (y * 2.0).sum(), lambda y: np.reshape(y, (2, 1))])
+def test_a_forward_that_returns_no_floating_point_is_blamed_for_it(dtype: Any, after: Callable[[Any], Any]) -> None:
+    counts = primitive(lambda x: x.astype(dtype), lambda g, y, x: g * x, name="counts")
+    y = after(counts(leaf([1.0, 2.0])))
+    with pytest.raises(TypeError, match=r"counts returned \w+\[2\]; a differentiable operation returns floating point"):
+        y.backward(np.ones(y.shape))
 
 
 # --- definitions -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """`check_gradients` finds every kind of wrong gradient and says where it is; the strategies draw what they promise."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from tinygrad_np import Tensor, differentiable, primitive
 from tinygrad_np.ops.cases import NONZERO, POSITIVE, REAL, Case, Domain
@@ -50,6 +52,41 @@ def test_an_error_beside_a_huge_gradient_is_found() -> None:
     wrong = primitive(lambda x: x * scale, lambda g, y, x: g * np.array([1e6, 1.5]))
     with pytest.raises(AssertionError, match=r"at index \(1,\)"):
         check_gradients(wrong, np.array([0.3, 0.7]))
+
+
+def writing(name: str) -> Callable[..., Any]:
+    """A vjp of the square that doubles what it is given by this name, after it was read."""
+
+    def vjp(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        gradient = 2 * g * x
+        array = {"g": g, "y": y, "x": x}[name]
+        array *= 2
+        return gradient
+
+    return vjp
+
+
+@pytest.mark.parametrize("name", ["g", "y", "x"])
+def test_a_vjp_that_writes_to_what_it_is_given_is_found(name: str) -> None:
+    x = np.array([1.0, 2.0])
+    with pytest.raises(AssertionError, match="square writes to its arguments, or a vjp in it.*write to a copy"):
+        check_gradients(primitive(lambda x: x * x, writing(name)), x, name="square")
+    assert x.tolist() == [1, 2]
+
+
+def test_a_forward_that_writes_to_its_argument_is_found() -> None:
+    def from_next(x: np.ndarray) -> np.ndarray:
+        x += 1
+        return x * x
+
+    x = np.array([1.0, 2.0])
+    with pytest.raises(
+        AssertionError, match=r"from_next writes .*from_next of float64\[2\]: output array is read-only"
+    ):
+        check_gradients(primitive(from_next, lambda g, y, x: 2 * g * x), x)
+    assert x.tolist() == [1, 2]
+    check_gradients(np.ravel, x)  # whose result shares the memory of its argument
+    x[:] = 3
 
 
 def test_several_outputs_other_arguments_and_higher_orders() -> None:

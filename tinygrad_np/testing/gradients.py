@@ -21,7 +21,8 @@ def check_gradients(
     For each argument the derivative along one random direction is compared, which takes four evaluations for any number
     of elements. Single elements are compared only to report a failure. The direction is scaled so that all elements
     contribute equally, however large their gradients; a relative error in one element smaller than `rtol` times the
-    number of elements can go undetected. Arguments move by up to 0.002, so keep them that far from kinks.
+    number of elements can go undetected. Arguments move by up to 0.002, so keep them that far from kinks. All arrays
+    are read-only meanwhile: neither the function nor a vjp may write to its arguments, the result or its gradient.
 
     Args:
         function: a deterministic function of Tensors that returns a Tensor, or a tuple or list of Tensors.
@@ -31,7 +32,8 @@ def check_gradients(
         name: the name of the function in messages; by default its `__name__`.
 
     Raises:
-        AssertionError: a gradient is wrong. The message names the function, the argument, the index and both values.
+        AssertionError: a gradient is wrong, or an array is written to. The message names the function, and for a wrong
+            gradient the argument, the index and both values.
         ValueError: no input is floating point, or order is below 1.
 
     Source: P. J. Davis and P. Rabinowitz, Methods of Numerical Integration; the weights are those of the five-point
@@ -47,6 +49,19 @@ def check_gradients(
     if order < 1:
         raise ValueError(f"order must be at least 1, not {order}")
     name = name or getattr(function, "__name__", repr(function))
+    try:
+        _check(function, inputs, order, rtol, atol, name)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise AssertionError(
+            f"{name} writes to its arguments, or a vjp in it to what it is given: {error}; write to a copy"
+        ) from error
+
+
+def _check(
+    function: Callable[..., Any], inputs: Sequence[Any], order: int, rtol: float, atol: float, name: str
+) -> None:
     arguments = [_as_argument(value) for value in inputs]
     checked = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
     if not checked:
@@ -54,9 +69,15 @@ def check_gradients(
     rng = np.random.default_rng(0)
 
     def run(arguments: Sequence[Any], requires_grad: bool) -> tuple[list[Any], list[Any]]:
-        given = [Tensor(a, requires_grad=requires_grad) if i in checked else a for i, a in enumerate(arguments)]
+        given = [
+            Tensor(_read_only(a), requires_grad=requires_grad) if i in checked else a for i, a in enumerate(arguments)
+        ]
         result = function(*given)
-        return given, list(result) if isinstance(result, tuple | list) else [result]
+        results = list(result) if isinstance(result, tuple | list) else [result]
+        for y in results:
+            if type(y) is Tensor and not y.is_leaf:
+                y._data = _read_only(y._data)
+        return given, results
 
     given, results = run(arguments, requires_grad=True)
     differentiable = [
@@ -64,7 +85,7 @@ def check_gradients(
     ]  # the rest are constants
     if not differentiable:
         raise AssertionError(f"{name}: no output depends on the inputs")
-    weights = [_random(rng, results[k].shape) for k in differentiable]
+    weights = [_read_only(_random(rng, results[k].shape)) for k in differentiable]
     gradients = grad([results[k] for k in differentiable], [given[i] for i in checked], weights)
 
     def value(arguments: Sequence[Any]) -> float:
@@ -108,9 +129,14 @@ def check_gradients(
             sources = [values[i] for i in checked]
             return grad([outputs[k] for k in differentiable], sources, seeds, create_graph=recorded)
 
-        check_gradients(
-            gradients_of, *arguments, *weights, order=order - 1, rtol=rtol, atol=atol, name=f"gradient of {name}"
-        )
+        _check(gradients_of, [*arguments, *weights], order - 1, rtol, atol, f"gradient of {name}")
+
+
+def _read_only(array: Array) -> Array:
+    """A view of an array that cannot be written to."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def _as_argument(value: Any) -> Any:
