@@ -535,7 +535,8 @@ def _no_number(output: "Tensor | None") -> str:
 
 def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list[tuple[Tensor, Any]]":
     """Give each gradient an array of its own: two arguments of an addition, for example, are handed the same one."""
-    taken = {*(id(_arrays(g)) for g in given), *(id(t._data) for t, _ in results)}
+    taken = {id(t._data) for t, _ in results}
+    taken.update(map(id, map(_arrays, given)))
     for i, (t, g) in enumerate(results):
         if type(g) is Product:
             continue

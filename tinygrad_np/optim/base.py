@@ -108,6 +108,7 @@ class Optimizer:
         grouped = bool(given) and all(isinstance(part, Mapping) for part in given)
         self._names = list(defaults)
         self.groups: list[dict[str, Any]] = []
+        self._checked_groups: list[tuple[tuple[Any, ...], dict[str, Any]]] = []  # values, and hyperparameters by name
         self._states: dict[Tensor, dict[str, Array]] = {}
         for i, group in enumerate(given if grouped else [{"parameters": given}]):
             owner = f"{name}, group {i}" if grouped else name
@@ -132,8 +133,9 @@ class Optimizer:
                 self._states[tensor] = self.start(
                     weights.astype(np.float32) if weights.dtype == HALF else weights, **own
                 )
-            self.groups.append({"parameters": tensors, **own})
-        self._checked_values = [tuple(group.values()) for group in self.groups]
+            group = {"parameters": tensors, **own}
+            self.groups.append(group)
+            self._checked_groups.append((tuple(group.values()), own))
         self.parameters = list(self._states)
         self.steps = 0
         # Training begins here. Importing the package must not change how the process manages its memory, and a user who
@@ -307,17 +309,14 @@ class Optimizer:
 
     def _current(self) -> list[dict[str, Any]]:
         """The hyperparameters of each group for this step, checked where they were assigned since the last."""
-        current, count = [], 0
-        for i, group in enumerate(self.groups):
-            if len(group) != len(self._checked_values[i]) or any(map(is_not, group.values(), self._checked_values[i])):
+        count = 0
+        for i, (group, (seen, _)) in enumerate(zip(self.groups, self._checked_groups, strict=True)):
+            if len(group) != len(seen) or any(map(is_not, group.values(), seen)):
                 self._check_group(i, group)
             count += len(group["parameters"])
-            values = {**group, "lr": self._rate(group)}
-            del values["parameters"]
-            current.append(values)
         if count != len(self._states):
             raise ValueError(f"{type(self).__name__}, step {self.steps}: {FIXED}")
-        return current
+        return [{**values, "lr": self._rate(values)} for _, values in self._checked_groups]
 
     def _check_group(self, i: int, group: dict[str, Any]) -> None:
         owner = f"{type(self).__name__}, group {i}, step {self.steps}"
@@ -332,7 +331,7 @@ class Optimizer:
                     f"{owner}: {', '.join(sorted(added))} needs state from the start; make a new optimiser"
                 )
         group.update(own)
-        self._checked_values[i] = tuple(group.values())
+        self._checked_groups[i] = (tuple(group.values()), own)
 
     def _apply(
         self, gradients: "Iterable[tuple[Tensor, Array | Product]]", hyperparameters: Iterable[dict[str, Any]]
