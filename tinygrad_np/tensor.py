@@ -10,22 +10,20 @@ registry says which functions take Tensors; `Tensor` is the surface on top.
 
 import inspect
 import itertools
-import os
-import threading
-import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from functools import cached_property, partial, wraps
+from functools import cached_property, wraps
 from operator import attrgetter, getitem, iadd, setitem
 from typing import Any, NoReturn, Protocol, TypeAlias, final
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from ._contexts import StepDecorator
 from ._functions import Parameters, name_of, refuse_other_arguments
+from ._machine import writes
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of, summed
+from ._machine.writes import serials
 from ._messages import Hints, add_note, instead_of, needs_call, of_keyword, raise_explained
 from ._messages import kind as _kind
 
@@ -68,7 +66,7 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
     output = _new(Tensor)  # not Tensor(...): its checks cost 0.5 us
     output._data = data if type(data) is _ndarray else _zero_dimensional(data, operation.name)
     output._grad = None
-    output._serial = next(_serials)
+    output._serial = next(serials)
     if requires_grad and not _pauses.get():
         output._requires_grad = True
         output._node = (operation, args, arrays, kwargs, None)
@@ -111,9 +109,6 @@ def observe(observer: Observer | None) -> None:
 
 
 _pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad this thread or task is inside of
-_serials = itertools.count()
-
-
 _recorded: ContextVar[str | None] = ContextVar("recorded", default=None)  # under create_graph: whose vjp is running
 
 
@@ -221,62 +216,12 @@ def in_float32(function: Function) -> Function:
     return call
 
 
-# --- writes: versions belong to memory -------------------------------------------------------------------------------
-
-_last_write = -1  # the serial of the latest write to any Tensor: nodes that are younger need no further look
-_writing = threading.RLock()  # a signal's handler may write in the middle of a write
-_writes: "dict[int, tuple[weakref.ref[Array], int]]" = {}  # by id of the array that owns the memory: its last write
-_writes_elsewhere: dict[tuple[int, int], int] = {}  # to memory that NumPy does not own, a mapped file's: by addresses
-
-
-def note_write(*arrays: Array) -> int:
-    """Note that the memory of arrays was written to, for all Tensors and arrays that use it; return the serial."""
-    global _last_write
-    with _writing:
-        serial = next(_serials)
-        for array in arrays:
-            memory = memory_of(array)
-            key = id(memory)
-            if known := _writes.get(key):
-                _writes[key] = known[0], serial
-            elif memory.flags.owndata:
-                _writes[key] = weakref.ref(memory, partial(_writes.pop, key)), serial
-            else:
-                _writes_elsewhere[byte_bounds(array)] = serial
-        _last_write = max(_last_write, serial)  # a signal's handler may have written since
-    return serial
-
-
-def _last_write_to(array: Array) -> int:
-    """The serial of the latest write to the memory of an array; -1 if there was none."""
-    memory = memory_of(array)
-    owned = memory.flags.owndata
-    if owned and not _writes_elsewhere:
-        return _writes.get(id(memory), (None, -1))[1]
-    low, high = byte_bounds(array)
-    with _writing:  # another library's view of NumPy's memory, as torch.from_numpy gives it, has no owner here
-        found = [n for (start, end), n in _writes_elsewhere.items() if start < high and low < end]
-        if owned:
-            return max([*found, _writes.get(id(memory), (None, -1))[1]])
-        for reference, n in _writes.values():
-            if (other := reference()) is not None:
-                start, end = byte_bounds(other)
-                found += [n] * (start < high and low < end)
-    return max(found, default=-1)
-
-
-def _after_fork() -> None:
-    global _writing
-    _writing = threading.RLock()  # another thread may have held it
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+# --- writes in between: what a node holds must not change before its gradients are computed --------------------------
 
 
 def _check(output: "Tensor") -> None:
     """Look at a node before its gradients are computed: for writes since, if there were any, and by an observation."""
-    if output._serial < _last_write:
+    if output._serial < writes.latest:
         _refuse_changes(output)
     if (observation := output._node[4]) is not None:
         observation.before(output)
@@ -287,7 +232,7 @@ def _refuse_changes(output: "Tensor") -> None:
     operation, args, _, _, _ = output._node
     result, *held = _held(output)
     for i, (place, value) in enumerate([*held, result]):
-        versions = [_last_write_to(array) for array in _arrays_in(value)]
+        versions = [writes.last_write_to(array) for array in _arrays_in(value)]
         if i < len(args) and type(args[i]) is Tensor:
             versions.append(args[i]._serial)  # its data was replaced, or it was switched to requires_grad=True
         if max(versions, default=-1) > output._serial:
@@ -332,7 +277,7 @@ def _backward_pass(
         if node is None or output is last:
             continue
         operation, args, arrays, kwargs, observation = node
-        if output._serial < _last_write or observation is not None:
+        if output._serial < writes.latest or observation is not None:
             _check(output)
         y, arrays, kwargs = _as_tensors(output) if create_graph else (output._data, arrays, kwargs)
         parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
@@ -469,7 +414,7 @@ def _as_tensor(g: Any) -> "Tensor":
     if type(g) is Tensor:
         return g
     t = _new(Tensor)
-    t._data, t._grad, t._requires_grad, t._node, t._serial = np.asarray(g), None, False, None, next(_serials)
+    t._data, t._grad, t._requires_grad, t._node, t._serial = np.asarray(g), None, False, None, next(serials)
     return t
 
 
@@ -1059,9 +1004,9 @@ class Tensor(Hints):
     _data: Array
     _grad: "Tensor | None"
     _requires_grad: bool
-    # Two counters in one, on one clock (`_serials`). It is the order of creation, which is a topological order of the
-    # graph. For a leaf it is also its version: a write gives it a new number, which is larger than those of all nodes
-    # that have used it before.
+    # Two counters in one, on one clock (`writes.serials`). It is the order of creation, which is a topological order of
+    # the graph. For a leaf it is also its version: a write gives it a new number, which is larger than those of all
+    # nodes that have used it before.
     _serial: int
     # (operation, args, their arrays, kwargs, observation or None); None for a leaf, operation.freed after the backward
     # pass. It points at parents only, so there is no cycle, and a graph is freed by reference counting alone.
@@ -1084,7 +1029,7 @@ class Tensor(Hints):
             array = array.astype(array.dtype.newbyteorder("="))
         self._data = array
         self._grad = None
-        self._serial = next(_serials)
+        self._serial = next(serials)
         self._node = None
         self._requires_grad = bool(requires_grad) and self._can_require_grad()
 
@@ -1110,7 +1055,7 @@ class Tensor(Hints):
     def data(self, array: Any) -> None:
         if self._node is not None:
             if array is self._data:  # as in `y.data -= 1`, which has written to it
-                note_write(array)
+                writes.note(array)
             raise RuntimeError("the data of a computed Tensor follows from its inputs; change that of y.detach()")
         if isinstance(array, np.generic):  # what NumPy makes of 0-d arrays
             array = np.asarray(array)
@@ -1151,7 +1096,7 @@ class Tensor(Hints):
 
     def _changed(self) -> None:
         """Note that the data was written to: a backward over earlier uses of its memory will raise."""
-        self._serial = note_write(self._data)
+        self._serial = writes.note(self._data)
 
     @property
     def requires_grad(self) -> bool:

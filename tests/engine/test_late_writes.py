@@ -5,7 +5,8 @@ import signal
 import threading
 from typing import Any
 
-from tinygrad_np import Tensor, differentiable, grad, optim, tensor
+from tinygrad_np import Tensor, differentiable, grad, optim
+from tinygrad_np._machine import writes
 
 import numpy as np
 import pytest
@@ -93,11 +94,11 @@ def test_arrays_that_are_saved_or_in_a_dict_are_looked_at() -> None:
 
 
 def test_a_signal_may_be_handled_in_the_middle_of_a_write() -> None:
-    assert tensor._writing.acquire()
+    assert writes._lock.acquire()
     try:
         Tensor(np.ones(1), requires_grad=True)._changed()  # as a handler does it, in the same thread
     finally:
-        tensor._writing.release()
+        writes._lock.release()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -106,7 +107,7 @@ def test_a_child_may_write_although_another_thread_was_writing_when_it_was_forke
     ready, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with tensor._writing:
+        with writes._lock:
             ready.set()
             done.wait()
 

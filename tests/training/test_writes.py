@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_np import Tensor, cross_entropy, detect_anomaly, grad, guard, nn, no_grad, optim, tensor
+from tinygrad_np._machine import writes
 
 import numpy as np
 import pytest
@@ -294,10 +295,28 @@ def test_contexts_hold_in_their_own_task_only() -> None:
     assert asyncio.run(together()) == [True] * len(CONTEXTS)
 
 
+def test_notes_of_writes_to_memory_of_others_stay_few_and_none_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writes, "_others", {})
+    monkeypatch.setattr(writes, "MANY_OTHERS", 10)
+    memory = bytearray(8 * 100)
+    xs = [Tensor(np.frombuffer(memory, np.float64, 1, 8 * i), requires_grad=True) for i in range(100)]
+    for i, x in enumerate(xs):
+        before, others = (x * x).sum(), [(other * other).sum() for other in xs[i + 1 :]]
+        x.data -= 1
+        after = (x * x).sum()
+        with pytest.raises(RuntimeError, match="was changed after the operation"):
+            before.backward()
+        after.backward()
+        assert len(writes._others) <= 12
+        if i == 50:
+            for other in others:
+                other.backward()
+
+
 def test_the_latest_write_is_never_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread that is interrupted between taking a serial and noting it does not hide the write of another."""
     w, x = (Tensor(np.ones(2), requires_grad=True) for _ in range(2))
-    other, serials, interrupted = Tensor(np.ones(2), requires_grad=True), tensor._serials, []
+    other, serials, interrupted = Tensor(np.ones(2), requires_grad=True), writes.serials, []
 
     class Interrupting:
         def __next__(self) -> int:
@@ -315,7 +334,7 @@ def test_the_latest_write_is_never_set_back(monkeypatch: pytest.MonkeyPatch) -> 
         w.data -= 1
 
     slow = threading.Thread(target=lambda: other._changed())
-    monkeypatch.setattr(tensor, "_serials", Interrupting())
+    monkeypatch.setattr(writes, "serials", Interrupting())
     slow.start()
     slow.join()
     interrupted[0].join()

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from .. import _validation as check
+from .._machine import writes
 from .._machine.fused import scale_and_add
-from ..tensor import Array, Tensor, note_write
+from ..tensor import Array, Tensor
 from .base import as_list
 
 
@@ -62,7 +63,7 @@ class EMA:
         self.decay = check.real("EMA", "decay", self.decay, at_least=0, at_most=1)
         for average, parameter in zip(self.averages, self.parameters, strict=True):
             scale_and_add(average, self.decay, parameter.data.astype(average.dtype, copy=False), 1 - self.decay)
-            note_write(average)
+            writes.note(average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -92,7 +93,7 @@ class EMA:
         own, new = self.state_dict(), self._checked_state(state, "EMA")
         for name, array in new.items():
             own[name][...] = array
-            note_write(own[name])
+            writes.note(own[name])
 
     def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
         """Copies of the arrays, which can be loaded without an error."""

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from .. import _validation as check
+from .._machine import writes
 from .._machine.arrays import Product
 from .._machine.tuning import tune
 from .._messages import shown, with_hints
 from ..schedules import Schedule
-from ..tensor import Array, Tensor, lazy_gradients, note_write
+from ..tensor import Array, Tensor, lazy_gradients
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 Check: TypeAlias = Callable[[str, str, Any], Any]
@@ -354,5 +355,5 @@ class Optimizer:
                     if half:
                         parameter.data[...] = weights
         finally:  # also what was written before an interrupt
-            note_write(*written)
+            writes.note(*written)
         self.steps += 1
