@@ -1,5 +1,6 @@
 """Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers."""
 
+from .._messages import module_getattr, refuse_calls
 from ..ops.attention import rotary, scaled_dot_product_attention
 from . import init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
@@ -63,3 +64,6 @@ __all__ = [
     "scaled_dot_product_attention",
     "transpose_weights",
 ]
+
+refuse_calls(__name__)
+__getattr__ = module_getattr(__name__)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from .._messages import add_note, with_hints
+from .._messages import Hints, add_note, note_call, with_hints
 from ..tensor import Array, Tensor
 
 SEQUENCES = (list, tuple, deque, UserList)
@@ -67,7 +67,7 @@ def _finite(represent: Callable[[Any], str]) -> Callable[[Any], str]:
     return finite
 
 
-class Module:
+class Module(Hints):
     """Base class of layers and networks.
 
     >>> import numpy as np
@@ -90,6 +90,7 @@ class Module:
             return self.forward(*args, **kwargs)
         except Exception as error:
             _add_layer_note(error, self)
+            note_call(error, self, args, kwargs)
             raise
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -133,6 +134,7 @@ class Module:
         """The Tensors that require a gradient, as an optimiser takes them."""
         return [tensor for _, tensor in self.named_tensors() if tensor.requires_grad]
 
+    @with_hints()
     def zero_grad(self) -> None:
         """Set the gradient of every Tensor to None."""
         for _, tensor in self.named_tensors():
@@ -223,6 +225,9 @@ LAYER_FIRST = "a layer is made first and called then: layer = nn.{name}(...), y 
 
 class Layer(Module):
     """Base class of layers that keep each constructor argument in an attribute of the same name.
+
+    The arguments are checked when a layer is made. What is assigned to these attributes later is not, but for the p of
+    a Dropout and the momentum of a BatchNorm.
 
     Its repr shows the arguments, except rng, dtype and those at their defaults. For a boolean argument such as `bias`,
     the attribute may hold a Tensor or None instead; it then shows as True or False.
