@@ -151,6 +151,7 @@ CLASSES: dict[str, dict[str, str]] = {
 
 _ACTIVATIONS = {
     "relu6": "np.clip(x, 0, 6)",
+    "selu": "1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
     "elu": "np.where(x > 0, x, np.expm1(np.minimum(x, 0)))",
     "mish": "x * np.tanh(tinygrad_np.softplus(x))",
     "hardtanh": "np.clip(x, -1, 1)",
@@ -332,7 +333,6 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "stddev": ("std",),
     "size_average": ("reduction",),
     "mask": ("attn_mask",),
-    "argnum": ("argnums",),
 }
 # What to do about keywords for which a function has no other.
 WITHOUT: dict[str, str] = {
@@ -458,8 +458,10 @@ def _of_arguments(function: Callable[..., Any], text: str, args: tuple[Any, ...]
         if name not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             later = getattr(args[0], "forward", None) if args else None  # of a layer, which is being made
             at_call = inspect.signature(later).parameters if later is not None else {}
-            meant = next((other for other in (name, *KEYWORDS.get(name, ())) if other in at_call), None)
-            return of_keyword(name, parameters) or (f"; give it to the call: layer(x, {meant}=...)" if meant else "")
+            meant = [name, *KEYWORDS.get(name, ())]
+            if not {*meant} & parameters.keys() and (own := next((other for other in meant if other in at_call), None)):
+                return f"; give {own}= to the call of the layer"
+            return of_keyword(name, parameters)
     missing = (f"; add {given}" for name, given in ARGUMENTS.items() if f"'{name}'" in text and "missing" in text)
     return next(missing, "")
 
@@ -473,8 +475,9 @@ def of_call(error: TypeError, function: Callable[..., Any], args: Sequence[Any],
     if "; write" in str(error) or "leave it out" in str(error):
         return ""
     hints = (of_keyword(name, supported) for name in kwargs if name not in supported)
-    if "keepdims" in supported and "keepdims" not in kwargs and any(type(a) is bool for a in args[1:]):
-        return "; NumPy's order of arguments is another: write keepdims=True by name"
+    keepdims = [a for a in args[1:] if type(a) is bool]
+    if keepdims and "keepdims" in supported and "keepdims" not in kwargs:
+        return f"; another argument comes there: write keepdims={keepdims[0]} by name"
     return next(filter(None, hints), "")
 
 

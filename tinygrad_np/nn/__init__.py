@@ -1,4 +1,8 @@
-"""Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers."""
+"""Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers.
+
+Arguments are checked when a layer is made. What is assigned to its attributes later, such as `layer.eps = 0.1`, is not,
+except for the p of a `Dropout` and the momentum of a batch normalisation, which are checked in training.
+"""
 
 from .._messages import module_getattr, refuse_calls
 from ..ops.attention import rotary, scaled_dot_product_attention

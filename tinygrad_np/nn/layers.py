@@ -178,7 +178,7 @@ class Dropout(Layer):
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
-        if not 0 <= self.p < 1:  # it was assigned; 0.02 us
+        if type(self.p) is not float or not 0 <= self.p < 1:  # it was assigned; 0.02 us
             check.real("Dropout", "p", self.p, at_least=0, below=1)
         kept = self.rng.random(np.shape(x), np.float32) >= self.p
         return keep(x, kept) * (1 / (1 - self.p))

@@ -226,9 +226,6 @@ LAYER_FIRST = "a layer is made first and called then: layer = nn.{name}(...), y 
 class Layer(Module):
     """Base class of layers that keep each constructor argument in an attribute of the same name.
 
-    The arguments are checked when a layer is made. What is assigned to these attributes later is not, but for the p of
-    a Dropout and the momentum of a BatchNorm.
-
     Its repr shows the arguments, except rng, dtype and those at their defaults. For a boolean argument such as `bias`,
     the attribute may hold a Tensor or None instead; it then shows as True or False.
 

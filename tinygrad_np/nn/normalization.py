@@ -73,9 +73,9 @@ class _BatchNorm(Layer):
 
     def _track(self, mean: Array, variance: Array) -> None:
         self.num_batches_tracked.data += 1
-        if self.momentum is not None:  # it may have been assigned
-            check.real(type(self).__name__, "momentum", self.momentum, at_least=0, at_most=1)
         weight = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        if type(weight) is not float or not 0 <= weight <= 1:  # it was assigned
+            weight = check.real(type(self).__name__, "momentum", weight, at_least=0, at_most=1)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             running.data *= 1 - weight
             running.data += weight * new
