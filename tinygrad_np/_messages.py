@@ -658,6 +658,10 @@ class Hints:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if Hints not in cls.__bases__:
+            for name in {name for kind in cls.__mro__ for name, value in vars(kind).items() if type(value) is _Absent}:
+                first, *others = (vars(kind)[name] for kind in cls.__mro__ if name in vars(kind))
+                if type(first) is _Absent and others:  # of a mixin that comes later in the order of resolution
+                    setattr(cls, name, others[0])
             return
         kind = cls.__name__.strip("_")
         article = "an" if kind[0] in "AEIOU" else "a"

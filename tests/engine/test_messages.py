@@ -601,6 +601,7 @@ NOTES: list[tuple[str, Callable[[], Any], str]] = [
     ),
     ("soft labels, nll", lambda: nn.NLLLoss()(X, SOFT), "write -np.sum(labels * log_probabilities, axis=1).mean()"),
     ("no return", lambda: nn.Sequential(LINEAR, without_return, nn.ReLU())(IMAGE[:, 0, :3]), END),
+    ("None to nested layers", lambda: nn.Sequential(nn.Sequential(nn.ReLU()))(None), END),
     ("no super().__init__", lambda: Forgetful()(X), "call super().__init__(...) in Forgetful"),
     ("an array of another library", lambda: LINEAR(FromElsewhere()), "FromElsewhere; write .numpy()"),
     ("one that requires a gradient", lambda: LINEAR(FromElsewhere(requires_grad=True)), "; write .detach().numpy()"),
@@ -693,6 +694,39 @@ def test_a_name_that_a_subclass_has_is_its_own() -> None:
     assert "device" in dir(model)
     assert "cuda" not in dir(model)
     assert not hasattr(model, "cuda")
+
+
+class Savable:
+    """A mixin, which may stand after Module."""
+
+    def save(self) -> str:
+        return "saved"
+
+    @property
+    def device(self) -> str:
+        return "here"
+
+    @device.setter
+    def device(self, value: str) -> None:
+        self.moved = value
+
+
+def test_a_name_that_a_mixin_has_is_its_own() -> None:
+    class Last(nn.Linear, Savable):
+        pass
+
+    class Later(Last):
+        fit = "well"
+
+    class First(Savable, nn.Module):
+        pass
+
+    for model in (Last(2, 2, rng=RNG), Later(2, 2, rng=RNG), First()):
+        model.device = "there"
+        assert (model.save(), model.device, model.moved) == ("saved", "here", "there")
+        assert not hasattr(model, "cuda")
+        assert hasattr(model, "fit") == (type(model) is Later)
+    assert not hasattr(nn.Linear, "save")
 
 
 # --- a method without its call ---------------------------------------------------------------------------------------
