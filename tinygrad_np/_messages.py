@@ -459,8 +459,9 @@ def _of_arguments(function: Callable[..., Any], text: str, args: tuple[Any, ...]
             later = getattr(args[0], "forward", None) if args else None  # of a layer, which is being made
             at_call = inspect.signature(later).parameters if later is not None else {}
             meant = [name, *KEYWORDS.get(name, ())]
-            if not {*meant} & parameters.keys() and (own := next((other for other in meant if other in at_call), None)):
-                return f"; give {own}= to the call of the layer"
+            given_later = [other for other in meant if other in at_call]
+            if given_later and (name in given_later or not {*meant} & parameters.keys()):
+                return f"; give {given_later[0]}= to the call of the layer"
             return of_keyword(name, parameters)
     missing = (f"; add {given}" for name, given in ARGUMENTS.items() if f"'{name}'" in text and "missing" in text)
     return next(missing, "")

@@ -124,9 +124,10 @@ LAYERS = [t for t in HINTED if inspect.isclass(t) and issubclass(t, nn.Module)]
 @pytest.mark.parametrize("thing", HINTED, ids=lambda thing: thing.__name__)
 def test_keywords_of_other_libraries_are_answered_with_our_own(thing: Any) -> None:
     parameters, args = inspect.signature(thing).parameters, [1.0] if thing is Tensor else []
+    at_call = inspect.signature(thing.forward).parameters if hasattr(thing, "forward") else {}
     for given_name, meant in _messages.KEYWORDS.items():
         ours = [name for name in meant if name in parameters]
-        if given_name not in parameters and ours:
+        if given_name not in {*parameters, *at_call} and ours:
             with pytest.raises(TypeError, match=f"{thing.__name__}.*'{given_name}'; write {ours[0]}="):
                 thing(*args, **{given_name: 0})
     for name in parameters:
@@ -389,6 +390,7 @@ MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("Tensors in a dict", lambda: optim.SGD({"w": W}, lr=0.1), TypeError, r"write list\(parameters.values\(\)\)"),
     ("one group", lambda: optim.SGD({"parameters": [W]}, lr=0.1), TypeError, r"a list, not one dict: write \[...\]"),
     ("named", lambda: optim.SGD(LINEAR.named_tensors(), lr=0.1), TypeError, r"; write model.parameters\(\)"),
+    ("an empty tuple", lambda: optim.SGD([()], lr=0.1), TypeError, r"with requires_grad=True: \(\)$"),
     ("no lr", lambda: optim.SGD([W]), TypeError, "missing .*'lr'; add lr=0.1"),
     (
         "betas in an array",
@@ -415,6 +417,7 @@ MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "give attn_mask= to the call of the layer",
     ),
+    ("key=", lambda: nn.MultiheadAttention(4, 2, key=X), TypeError, "give key= to the call of the layer"),
     ("input= of a layer", lambda: nn.ReLU(input=X), TypeError, "give x= to the call of the layer"),
     ("modules", lambda: nn.ModuleList(nn.ReLU(), nn.ReLU()), TypeError, r"one list: ModuleList\(\[...\]\)"),
     ("a module as a list", lambda: nn.ModuleList(nn.ReLU()), TypeError, r"write \[...\] around it"),

@@ -125,7 +125,7 @@ class Optimizer(Hints):
             own = defaults | self._checked(owner, own)
             for j, tensor in enumerate(tensors):
                 if type(tensor) is not Tensor or not tensor.requires_grad:
-                    pair = isinstance(tensor, tuple) and isinstance(tensor[-1], Tensor)  # of model.named_tensors()
+                    pair = isinstance(tensor, tuple) and any(isinstance(part, Tensor) for part in tensor)
                     hint = "; write model.parameters()" if pair else ""
                     raise TypeError(
                         f"{owner}: parameter {j} is not a Tensor with requires_grad=True: {tensor!r:.80}{hint}"
