@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._machine.openblas import fit_threads, get_num_threads, set_num_threads  # first: before NumPy is loaded
 from ._machine.tuning import show_config, tune
-from ._messages import of_function
+from ._messages import module_getattr, refuse_calls
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
 from .ops.losses import (
@@ -97,12 +97,16 @@ if TYPE_CHECKING:
     from .debug import detect_anomaly, guard
 
 
+refuse_calls(__name__)
+_absent = module_getattr(__name__)
+
+
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in ("detect_anomaly", "guard"):
         return getattr(import_module(f"{__name__}.debug"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{of_function(name)}")
+    return _absent(name)
 
 
 def __dir__() -> list[str]:

@@ -1,21 +1,25 @@
 """What error messages say: what an operation was given, and what to write instead.
 
-The names of PyTorch, Keras and ndarray that do not exist here are data, and one test tries all of them: `code` in
-backticks runs, where `x` is a Tensor.
+The names and keywords of PyTorch, Keras, JAX and ndarray that do not exist here are data, and one test tries all of
+them: `code` in backticks runs, where `x` and `y` are Tensors, `model` is a module and `optimizer` an optimiser.
 """
 
 import difflib
 import inspect
-import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial, wraps
-from typing import Any, NoReturn
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from ._functions import Function, name_of
+
+Hinted = TypeVar("Hinted", bound=Callable[..., Any])
 
 # Names that a Tensor does not have. NumPy's functions and ndarray's other attributes are added below.
 ATTRIBUTES: dict[str, str] = {
@@ -69,7 +73,7 @@ ATTRIBUTES: dict[str, str] = {
     "register_hook": "for the gradient of a computed Tensor write grad(loss, x)",
     "zero_": "write `x.data = np.zeros_like(x.data)`",
     "fill_": "write `x.data = np.full_like(x.data, 1)`",
-    "copy_": "write `x.data = x.data.copy()`",
+    "copy_": "write `x.data = y.data.copy()`",
     "add_": "under no_grad() write x += step",
     "sub_": "under no_grad() write x -= step",
     "mul_": "under no_grad() write x *= factor",
@@ -99,94 +103,442 @@ ATTRIBUTES: dict[str, str] = {
     "from_numpy": "write `Tensor(np.zeros(3))`",
 }
 
-# Keywords, each with those that may be meant; one of them is named where the function has it.
+CPU = "everything runs on the CPU; leave it out"
+DTYPE = "give each layer its dtype: `nn.Linear(2, 2, rng=np.random.default_rng(0), dtype=np.{})`"
+ASSIGNED = "assign it as any attribute: self.name = ..."
+COMPILED = "nothing is compiled; leave it out"
+
+# Names that objects of other classes do not have: by the class that derives from `Hints`.
+CLASSES: dict[str, dict[str, str]] = {
+    "Module": {
+        **dict.fromkeys(("cuda", "cpu", "device"), CPU),
+        "to": f"everything runs on the CPU; {DTYPE.format('float64')}",
+        "float": DTYPE.format("float32"),
+        "double": DTYPE.format("float64"),
+        "half": DTYPE.format("float16"),
+        "named_parameters": "write `model.named_tensors()`, which has those without a gradient too",
+        "buffers": "write `[tensor for _, tensor in model.named_tensors() if not tensor.requires_grad]`",
+        "named_buffers": "write `[pair for pair in model.named_tensors() if not pair[1].requires_grad]`",
+        "children": "write `model.modules()`, which has this module itself and those within others too",
+        "named_children": "write `model.named_modules()`, which has this module itself and those within others too",
+        "apply": "write a loop over `model.modules()`",
+        **dict.fromkeys(("register_buffer", "register_parameter", "register_module", "add_module"), ASSIGNED),
+        "requires_grad_": "write `for w in model.parameters(): w.requires_grad = False`",
+        "trainable_variables": "write `model.parameters()`",
+        "trainable_weights": "write `model.parameters()`",
+        "compile": COMPILED,
+        "summary": "write `print(model)`",
+        "predict": "write `model(x)`",
+        "fit": "write a loop over batches: optimizer.minimize(loss)",
+        "save": "write serialization.save(path, model.state_dict())",
+    },
+    "Optimizer": {
+        "param_groups": "write `optimizer.groups`",
+        "add_param_group": "make a new optimiser, with a list of groups",
+        "state": "write `optimizer.state_dict()`",
+        "learning_rate": "write `optimizer.lr`",
+        "defaults": "write `optimizer.groups[0]`",
+        "apply_gradients": "write `optimizer.step()`",
+    },
+    "Scheduler": {
+        "step": "the optimiser counts the steps; leave it out",
+        "get_last_lr": "write `optimizer.lr`",
+        "get_lr": "write `optimizer.lr`",
+        "state_dict": "a schedule has no state; save that of the optimiser, which counts the steps",
+        "load_state_dict": "a schedule has no state; load that of the optimiser, which counts the steps",
+    },
+}
+
+_ACTIVATIONS = {
+    "relu6": "np.clip(x, 0, 6)",
+    "selu": "1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
+    "elu": "np.where(x > 0, x, np.expm1(np.minimum(x, 0)))",
+    "mish": "x * np.tanh(tinygrad_np.softplus(x))",
+    "hardtanh": "np.clip(x, -1, 1)",
+    "hardsigmoid": "np.clip(x + 3, 0, 6) / 6",
+    "hardswish": "x * np.clip(x + 3, 0, 6) / 6",
+    "softsign": "x / (1 + np.abs(x))",
+    "logsigmoid": "-tinygrad_np.softplus(-x)",
+    "swish": "tinygrad_np.silu(x)",
+}
+_GENERATOR = "randomness comes from a generator: `rng = np.random.default_rng(0)`, given to what draws, as rng=rng"
+_PARAMETER = "write `Tensor([1.0, 2.0], requires_grad=True)`"
+_BROADCAST = "NumPy's functions take whole batches; leave it out"
+_FUNCTIONS = "functions stand in tinygrad_np and in np: `tinygrad_np.relu(x)`, `np.tanh(x)`"
+
+# Names that modules do not have. What another module of this package or NumPy has by the same name is found there.
+MODULES: dict[str, dict[str, str]] = {
+    "tinygrad_np": {
+        **{name: f"write `{code}`" for name, code in _ACTIVATIONS.items()},
+        **dict.fromkeys(("manual_seed", "seed", "set_seed", "random_seed", "Generator"), _GENERATOR),
+        **dict.fromkeys(("Parameter", "Variable"), _PARAMETER),
+        **dict.fromkeys(("array", "as_tensor", "FloatTensor"), "write `Tensor([1.0, 2.0])`"),
+        **dict.fromkeys(("vmap", "pmap"), _BROADCAST),
+        **dict.fromkeys(("jit", "compile"), COMPILED),
+        **dict.fromkeys(("functional", "F"), _FUNCTIONS),
+        "float": "write `np.float32`",
+        "double": "write `np.float64`",
+        "half": "write `np.float16`",
+        "long": "write `np.int64`",
+        "int": "write `np.int32`",
+        "cat": "write `np.concatenate([x, x])`",
+        "randint": "write `np.random.default_rng(0).integers(10, size=3)`",
+        "randperm": "write `np.random.default_rng(0).permutation(3)`",
+        "is_tensor": "write `isinstance(x, Tensor)`",
+        "enable_grad": "graphs are recorded wherever no_grad() does not hold; leave it out",
+        "set_grad_enabled": "write `tinygrad_np.no_grad()`",
+        "inference_mode": "write `tinygrad_np.no_grad()`",
+        "stop_gradient": "write `x.detach()`",
+        "autograd": "write `tinygrad_np.grad(x.sum(), x)`",
+        "backward": "write `x.sum().backward()`",
+        "jacfwd": "write `func.jacobian`",
+        "jacrev": "write `func.jacobian`",
+        "dropout": "write `nn.Dropout(0.5, rng=np.random.default_rng(0))`",
+        "linear": "write `x @ y`, or `nn.Linear(2, 2, rng=np.random.default_rng(0))`",
+        "normalize": "write `x / np.linalg.norm(x, axis=1, keepdims=True)`",
+        "binary_cross_entropy": "write `tinygrad_np.binary_cross_entropy_with_logits`, which takes logits",
+        "smooth_l1_loss": "write `tinygrad_np.huber_loss(x, y)`",
+        "optimizers": "write `optim.SGD`",
+        "optimizer": "write `optim.SGD`",
+        "lr_scheduler": "write `schedules.CosineScheduler`",
+        "utils": "see `data.DataLoader` and `serialization.save`",
+    },
+    "nn": {
+        **{name: f"write a function: `lambda x: {code}`" for name, code in _ACTIVATIONS.items()},
+        **dict.fromkeys(("Parameter", "Variable"), _PARAMETER),
+        "functional": _FUNCTIONS,
+        "utils": "write `optim.clip_grad_norm`",
+        "Identity": "write a function: `lambda x: x`",
+        "Lambda": "a function is a layer too: `nn.Sequential(lambda x: x)`",
+        "Dense": "write `nn.Linear`",
+        "Conv": "write `nn.Conv1d` or `nn.Conv2d`",
+        **dict.fromkeys(("BatchNorm", "BatchNormalization"), "write `nn.BatchNorm1d` or `nn.BatchNorm2d`"),
+        "LayerNormalization": "write `nn.LayerNorm`",
+        "MaxPooling2D": "write `nn.MaxPool2d`",
+        "AveragePooling2D": "write `nn.AvgPool2d`",
+        "AdaptiveAvgPool2d": "for one number per channel write `lambda images: np.mean(images, axis=(-2, -1))`",
+        "Unflatten": "write a function: `lambda x: x.reshape(len(x), -1, 1)`",
+        "ModuleDict": "a plain dict of modules works as well; leave it out",
+        "ParameterList": "a plain list of Tensors works as well; leave it out",
+        "ParameterDict": "a plain dict of Tensors works as well; leave it out",
+        "BCELoss": "write `nn.BCEWithLogitsLoss`, which takes logits: without a Sigmoid before it",
+        "SmoothL1Loss": "write `nn.HuberLoss()`",
+        **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy"), "write `nn.CrossEntropyLoss`"),
+        **dict.fromkeys(
+            ("Transformer", "TransformerEncoderLayer", "TransformerEncoder"),
+            "it is made of `nn.MultiheadAttention`, `nn.LayerNorm` and `nn.Linear`",
+        ),
+    },
+    "nn.init": {
+        **{
+            f"{theirs}_{kind}{ending}": f"write `model.weight.data = nn.init.{ours}_{kind}(model.weight.shape,"
+            " rng=np.random.default_rng(0))`"
+            for theirs, ours in (("xavier", "glorot"), ("kaiming", "he"))
+            for kind in ("normal", "uniform")
+            for ending in ("", "_")
+        },
+        **{
+            f"{name}_": f"write `model.weight.data = nn.init.{name}(model.weight.shape, rng=np.random.default_rng(0))`"
+            for name in ("normal", "uniform", "orthogonal")
+        },
+        "zeros_": "write `model.weight.data = nn.init.zeros(model.weight.shape)`",
+        **dict.fromkeys(("ones", "ones_"), "write `model.weight.data = np.ones_like(model.weight.data)`"),
+        **dict.fromkeys(("constant", "constant_"), "write `model.weight.data = np.full_like(model.weight.data, 0.5)`"),
+    },
+    "optim": {
+        "lr_scheduler": "write `schedules.CosineScheduler`",
+        **dict.fromkeys(("swa_utils", "AveragedModel"), "write `optim.EMA`"),
+    },
+    "schedules": {
+        "CosineAnnealingLR": "write `schedules.CosineScheduler(0.1, steps=100)`",
+        "StepLR": "write `schedules.ExponentialScheduler(0.1, decay=0.1, stage_length=30)`",
+        "ExponentialLR": "write `schedules.ExponentialScheduler(0.1, decay=0.9, stage_length=1)`",
+        "MultiStepLR": "write `schedules.MultiStepScheduler(0.1, milestones=[30, 80])`",
+        "LinearLR": "write `schedules.WarmupScheduler(0.1, steps=100)`",
+        "OneCycleLR": "write `schedules.OneCycleScheduler(0.1, steps=100)`",
+        "SequentialLR": "write `schedules.JoinedScheduler`",
+        "LambdaLR": "a schedule is any function of the step: `lambda step: 0.1 * 0.9**step`",
+        "ConstantLR": "a number is a constant learning rate: `optim.SGD(model.parameters(), lr=0.1)`",
+        "ReduceLROnPlateau": 'write `optimizer.groups[0]["lr"] = 0.01`, where the loss no longer falls',
+    },
+    "func": {
+        "jacfwd": "write `func.jacobian`",
+        "jacrev": "write `func.jacobian`",
+        "vmap": _BROADCAST,
+        "elementwise_grad": "write `func.grad(lambda x: x.sum())(x)`",
+    },
+    "data": {
+        "TensorDataset": "arrays are given to the loader: `data.DataLoader(np.ones((4, 2)), np.ones(4), batch_size=2)`",
+        "MNIST": "write `data.load_mnist`",
+    },
+}
+# Further modules in which names are looked for.
+_OTHERS = ("serialization", "checkpoint", "debug")
+
+# Keywords, each with those that may be meant; the first that the function has is named.
 KEYWORDS: dict[str, tuple[str, ...]] = {
     "dim": ("axis", "axes", "axis1"),
     "dims": ("axes", "axis", "shape"),
+    "dim0": ("axis1",),
+    "dim1": ("axis2",),
     "keepdim": ("keepdims",),
     "start_dim": ("start_axis",),
     "end_dim": ("end_axis",),
     "unbiased": ("ddof",),
     "correction": ("ddof",),
+    "input": ("logits", "log_probabilities", "predictions", "query", "x"),
+    "target": ("labels", "targets"),
+    "y_pred": ("predictions",),
+    "y_true": ("labels", "targets"),
     "learning_rate": ("lr",),
+    **dict.fromkeys(("base_lr", "max_lr", "initial_lr", "init_value", "initial_learning_rate", "peak_value"), ("lr",)),
+    **dict.fromkeys(("T_max", "total_steps", "total_iters", "warmup_steps", "num_steps"), ("steps",)),
+    **dict.fromkeys(("transition_steps", "decay_steps"), ("stage_length", "steps")),
+    "step_size": ("stage_length", "lr"),
+    "eta_min": ("minimum",),
+    "boundaries": ("milestones",),
+    "decay_rate": ("decay",),
+    "gamma": ("decay",),
     "params": ("parameters",),
     "rate": ("p",),
+    "prob": ("p",),
+    "rho": ("alpha",),
     "epsilon": ("eps",),
-    "beta_1": ("betas",),
-    "beta_2": ("betas",),
-    "units": ("out_features",),
+    **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2", "b1", "b2"), ("betas",)),
+    **dict.fromkeys(("max_grad_norm", "clip_norm"), ("max_norm",)),
+    "use_bias": ("bias",),
+    "with_bias": ("bias",),
+    "trainable": ("requires_grad",),
+    "units": ("out_features", "hidden_size"),
+    "features": ("out_features", "out_channels", "hidden_size"),
+    "in_dim": ("in_features",),
+    "out_dim": ("out_features",),
+    "input_dim": ("num_embeddings", "in_features", "input_size"),
+    "output_dim": ("embedding_dim", "out_features"),
+    "hidden_dim": ("hidden_size",),
+    "hidden_features": ("hidden_size",),
+    "vocab_size": ("num_embeddings",),
+    "d_model": ("embed_dim",),
+    "nhead": ("num_heads",),
+    "max_len": ("max_length",),
     "filters": ("out_channels",),
-    "seed": ("rng",),
-    "generator": ("rng",),
-    "random_state": ("rng",),
+    "kernel": ("kernel_size",),
+    "pool_size": ("kernel_size",),
+    "window_shape": ("kernel_size",),
+    "strides": ("stride",),
+    "dilation_rate": ("dilation",),
+    "feature_group_count": ("groups",),
+    "class_weight": ("weight",),
+    **dict.fromkeys(("seed", "generator", "random_state", "key"), ("rng",)),
+    "stddev": ("std",),
     "size_average": ("reduction",),
-    "attn_mask": ("mask",),
+    "mask": ("attn_mask",),
 }
-NEEDLESS = {"inplace", "device"}
+# What to do about keywords for which a function has no other.
+WITHOUT: dict[str, str] = {
+    **dict.fromkeys(("inplace", "set_to_none"), "leave it out"),
+    **dict.fromkeys(("input", "target"), "give it by position, without a name"),
+    "device": CPU,
+    "batch_first": "the batch always comes first; leave it out",
+    **dict.fromkeys(("start_dim", "end_dim"), "write `x.reshape(len(x), -1)`, or nn.Flatten()"),
+    **dict.fromkeys(("dim0", "dim1"), "write `x.swapaxes(0, 1)`"),
+}
 # Arguments that cannot be left out, as they are usually given.
-ARGUMENTS = {"rng": "rng=np.random.default_rng(0)", "parameters": "model.parameters()"}
+ARGUMENTS = {"rng": "rng=np.random.default_rng(0)", "parameters": "model.parameters()", "lr": "lr=0.1"}
 
 
 def of_keyword(name: str, supported: Iterable[str]) -> str:
     """What to write for an unknown keyword, as the end of a message: "; write axis=", or nothing.
 
-    >>> of_keyword("dim", ["a", "axis"])
-    '; write axis='
+    >>> of_keyword("dim", ["a", "axis"]), of_keyword("require_grad", ["data", "requires_grad"])
+    ('; write axis=', '; did you mean requires_grad=?')
     """
-    if name in NEEDLESS:
-        return "; leave it out"
-    meant = [other for other in KEYWORDS.get(name, ()) if other in supported]
-    return f"; write {meant[0]}=" if meant else ""
+    names = [*supported]
+    if meant := [other for other in KEYWORDS.get(name, ()) if other in names]:
+        return f"; write {meant[0]}="
+    if name in WITHOUT:
+        return f"; {WITHOUT[name]}"
+    return "".join(f"; did you mean {near}=?" for near in difflib.get_close_matches(name, names, 1, 0.85))
 
 
-def of_function(name: str) -> str:
-    """What to write for a function that this package does not have, as the end of a message.
+def module_getattr(module: str) -> Callable[[str], NoReturn]:
+    """The `__getattr__` of a module of this package: an AttributeError that says what to write instead.
 
-    >>> of_function("exp")
-    '; write np.exp'
+    >>> module_getattr("tinygrad_np.optim")("lr_scheduler")
+    Traceback (most recent call last):
+    AttributeError: module 'tinygrad_np.optim' has no attribute 'lr_scheduler'; write `schedules.CosineScheduler`
     """
-    return f"; write np.{name}" if callable(vars(np).get(name)) else ""
+
+    def refuse(name: str) -> NoReturn:
+        hint = "" if name.startswith("_") else _of_name(module.removeprefix("tinygrad_np."), name)
+        raise AttributeError(
+            f"module {module!r} has no attribute {name!r}{'; ' * bool(hint)}{hint}", name=name, obj=sys.modules[module]
+        )
+
+    return refuse
 
 
-def with_hints(otherwise: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a method so that errors about the arguments that it is called with say what to write.
+def _of_name(module: str, name: str) -> str:
+    own = (ATTRIBUTES if module == "tinygrad_np" else {}) | MODULES.get(module, {})
+    if name in own:
+        return own[name]
+    near = own.get(name.lower(), "")
+    for place in (module, *MODULES, *_OTHERS):
+        public = _public(place)
+        if name in public:
+            return f"write `{place}.{name}`"
+        near = near or next((f"write `{place}.{other}`" for other in public if _key(other) == _key(name)), "")
+    return f"write np.{name}" if name in vars(np) else near
+
+
+def _public(place: str) -> list[str]:
+    """The public names of a module, imported where a name is missing and not before: that takes an eighth longer."""
+    found = import_module("tinygrad_np" if place == "tinygrad_np" else f"tinygrad_np.{place}")
+    own = (name for name, thing in vars(found).items() if getattr(thing, "__module__", "") == found.__name__)
+    return [name for name in getattr(found, "__all__", own) if not name.startswith("_")]
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+class _NotCallable(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        package, _, name = self.__name__.rpartition(".")
+        meant = next(other for other in sys.modules[package].__all__ if other.lower() == name)
+        raise TypeError(f"{self.__name__} is a module: write {meant}(...)")
+
+
+def refuse_calls(package: str) -> None:
+    """Let modules of a package that are called say which of its classes is meant: `tinygrad_np.tensor([1.0])`."""
+    names = {name.lower() for name in sys.modules[package].__all__} - {*sys.modules[package].__all__}
+    for name in names & vars(sys.modules[package]).keys():
+        if isinstance(module := getattr(sys.modules[package], name), ModuleType):
+            module.__class__ = _NotCallable
+
+
+def with_hints(otherwise: str = "") -> Callable[[Hinted], Hinted]:
+    """Decorate a function or method so that errors about the arguments that it is called with say what to write.
 
     Args:
         otherwise: what to say where no name of an argument explains the error, but a positional argument too many, or
             an array in the place of a number. "{name}" in it is the name of the class.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Hinted) -> Hinted:
         @wraps(function)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                return function(self, *args, **kwargs)
+                return function(*args, **kwargs)
             except (TypeError, ValueError) as error:
                 at_the_call = error.__traceback__ is not None and error.__traceback__.tb_next is None
-                given_arrays = any(hasattr(a, "__array__") for a in args)
+                given_arrays = bool(otherwise) and any(hasattr(a, "__array__") for a in args)
                 has_hint = ";" in str(error)  # of a check, or of the constructor of a base class
                 if has_hint or type(error) not in (TypeError, ValueError) or not (at_the_call or given_arrays):
                     raise
-                hint = _of_arguments(inspect.signature(function).parameters, args, kwargs)
-                if not hint and (given_arrays or "positional argument" in str(error)) and "missing" not in str(error):
-                    hint = f"; {otherwise.format(name=type(self).__name__)}"
-                name = re.sub(r"^\S*__init__\(\)", f"{type(self).__name__}()", str(error))
-                raise type(error)(f"{name}{hint}") from None
+                text, name = str(error), function.__name__
+                if name == "__init__":  # of the class that was called, or whose constructor a subclass calls
+                    kinds = (kind for kind in type(args[0]).__mro__ if kind.__init__ is call)  # type: ignore[misc]
+                    name = next(kinds, type(args[0])).__name__
+                    text = text.replace(f"{function.__qualname__}()", f"{name}()")
+                hint = _of_arguments(function, text, args, kwargs)
+                positional = "positional argument" in text and "missing" not in text
+                if not hint and otherwise and (given_arrays or positional) and "missing" not in text:
+                    hint = f"; {otherwise.format(name=name)}"
+                raise type(error)(f"{text}{hint}") from None
 
-        return call
+        return call  # type: ignore[return-value]
 
     return decorate
 
 
-def _of_arguments(parameters: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+def _of_arguments(function: Callable[..., Any], text: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    parameters = inspect.signature(function).parameters
     for name in kwargs:
-        if name not in parameters:
+        if name not in parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            later = getattr(args[0], "forward", None) if args else None  # of a layer, which is being made
+            at_call = inspect.signature(later).parameters if later is not None else {}
+            meant = [name, *KEYWORDS.get(name, ())]
+            given_later = [other for other in meant if other in at_call]
+            if given_later and (name in given_later or not {*meant} & parameters.keys()):
+                return f"; give {given_later[0]}= to the call of the layer"
             return of_keyword(name, parameters)
-    names = list(parameters)[1:]  # without self
-    for name in names[len(args) :]:
-        if name in ARGUMENTS and name not in kwargs and parameters[name].default is inspect.Parameter.empty:
-            return f"; add {ARGUMENTS[name]}"
+    missing = (f"; add {given}" for name, given in ARGUMENTS.items() if f"'{name}'" in text and "missing" in text)
+    return next(missing, "")
+
+
+def of_call(error: TypeError, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """What to write for a NumPy function that was called with PyTorch's arguments, as the end of a message."""
+    try:
+        supported = inspect.signature(function).parameters
+    except ValueError:
+        return ""
+    if "; write" in str(error) or "leave it out" in str(error):
+        return ""
+    hints = (of_keyword(name, supported) for name in kwargs if name not in supported)
+    keepdims = [a for a in args[1:] if type(a) is bool]
+    if keepdims and "keepdims" in supported and "keepdims" not in kwargs:
+        return f"; another argument comes there: write keepdims={keepdims[0]} by name"
+    return next(filter(None, hints), "")
+
+
+def note_call(error: Exception, module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Add a note to an error in a call of a module, where what it was given explains the error."""
+    with suppress(Exception):  # a hint must not take the place of the error
+        parameters = inspect.signature(module.forward).parameters
+        first = next(iter(parameters.values()), None)
+        unknown = [name for name in kwargs if name not in parameters and repr(name) in str(error)]
+        note = ""
+        if args and args[0] is None and first is not None and first.default is first.empty:
+            note = "the first argument is None: does what computed it end without a return?"
+        elif args and isinstance(error, TypeError | AttributeError) and ";" in foreign(args[0]):
+            note = f"the first argument is a {foreign(args[0])}"
+        elif unknown:
+            note = of_keyword(unknown[0], parameters).removeprefix("; ")
+        elif isinstance(error, AttributeError) and error.obj is module and error.name in _unset(module):
+            note = f"{error.name} is set by the base class: call super().__init__(...) in {type(module).__name__}"
+        if note and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+def _unset(module: Any) -> set[str]:
+    """Attributes that a class of this package sets for those that derive from it, where its constructor did not run."""
+    own = (kind for kind in type(module).__mro__ if kind.__module__.startswith("tinygrad_np."))
+    names = inspect.signature(next(own)).parameters.keys() - {"rng", "dtype"}
+    ran = not names or any(name in vars(module) for name in names)
+    return set() if ran else {*names, "weight", "bias"}
+
+
+def of_images(shape: tuple[int, ...], channels: int, ndim: int) -> str:
+    """What to write for images or sequences whose axes are in another order, or fewer, than (n, channels, ...)."""
+    if len(shape) == ndim and shape[-1] == channels != shape[1]:
+        return "; the channels come second: write np.moveaxis(x, -1, 1)"
+    if len(shape) == ndim - 1 and channels in (shape[0], 1):
+        batch = "np.newaxis" if shape[0] == channels else ":, np.newaxis"
+        return f"; write x[{batch}]"
     return ""
+
+
+def of_loss(loss: Any) -> str:
+    """What to write for what is no scalar Tensor, and was given as a loss."""
+    if hasattr(loss, "dtype"):
+        return "for a scalar write loss.mean() or loss.sum()"
+    return "give it the loss itself, without .item()"
+
+
+def foreign(value: Any) -> str:
+    """The class of an object, and how it becomes an ndarray if it is another library's array.
+
+    >>> foreign("a"), foreign(1j)
+    ('str', 'complex')
+    """
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if kind.__module__.partition(".")[0] in ("numpy", "tinygrad_np") or not hasattr(value, "__array__"):
+        return kind.__name__
+    if not callable(getattr(value, "numpy", None)):
+        return f"{name}; write np.asarray(...) around it"
+    return f"{name}; write {'.detach()' if getattr(value, 'requires_grad', False) else ''}.numpy()"
 
 
 # Classes of errors that hold nothing but a message.
@@ -254,13 +606,25 @@ class needs_call:  # noqa: N801 - a decorator
 
 
 class _Uncalled(partial[Any]):
+    __hash__ = partial.__hash__
+
+    def __repr__(self) -> str:
+        name = self.func.__name__
+        return f"<method {name} of {self.args[0]!r}: write .{name}(), with the call>"
+
     def _refuse(self, *_: Any) -> NoReturn:
         name = self.func.__name__
         raise TypeError(f"{name} is a method: write .{name}(), with the call")
 
-    __str__ = __round__ = __abs__ = __floordiv__ = __mod__ = __array__ = _refuse
-    __format__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __float__ = __int__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = _refuse
+
+# fmt: off
+_BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift",
+    "rshift"]
+_OTHER = ["eq", "ne", "lt", "le", "gt", "ge", "bool", "len", "iter", "getitem", "contains", "float", "int", "complex",
+    "index", "round", "trunc", "floor", "ceil", "abs", "neg", "pos", "invert", "str", "format", "array"]
+# fmt: on
+for _name in (*_OTHER, *_BINARY, *(f"r{name}" for name in _BINARY)):
+    setattr(_Uncalled, f"__{_name}__", _Uncalled._refuse)
 
 
 class _Absent:
@@ -269,15 +633,15 @@ class _Absent:
     A `__getattr__` would make every access to a slot four times as slow: 27 against 7 ns in Python 3.11.
     """
 
-    def __init__(self, name: str, hint: str) -> None:
-        self.name, self.__doc__ = name, f"Does not exist: {hint}."
+    def __init__(self, owner: str, name: str, hint: str) -> None:
+        self.owner, self.name, self.hint = owner, name, hint
+        self.__doc__ = f"Does not exist: {hint}."
 
     def __get__(self, instance: Any, owner: type) -> NoReturn:
-        hint = str(self.__doc__).removeprefix("Does not exist: ").removesuffix(".")
-        raise AttributeError(f"a Tensor has no {self.name}: {hint}", name=self.name, obj=instance)
+        raise AttributeError(f"{self.owner} has no {self.name}: {self.hint}", name=self.name, obj=instance)
 
 
-def _hints() -> dict[str, str]:
+def _of_tensor() -> dict[str, str]:
     functions = {
         name: f"write `np.{name}(x)`" if isinstance(value, np.ufunc) and value.nin == 1 else f"write np.{name}(x, ...)"
         for name, value in vars(np).items()
@@ -288,17 +652,27 @@ def _hints() -> dict[str, str]:
 
 
 class Hints:
-    """Base class of `Tensor`: the names that it does not have."""
+    """Base class of classes whose users look for other names. A class that derives from it has those of `CLASSES`."""
 
     __slots__ = ()
 
-    def __init_subclass__(cls) -> None:
-        for name, hint in _hints().items():
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if Hints not in cls.__bases__:
+            for name in {name for kind in cls.__mro__ for name, value in vars(kind).items() if type(value) is _Absent}:
+                first, *others = (vars(kind)[name] for kind in cls.__mro__ if name in vars(kind))
+                if type(first) is _Absent and others:  # of a mixin that comes later in the order of resolution
+                    setattr(cls, name, others[0])
+            return
+        kind = cls.__name__.strip("_")
+        article = "an" if kind[0] in "AEIOU" else "a"
+        for name, hint in (_of_tensor() if kind == "Tensor" else CLASSES[kind]).items():
             if name not in vars(cls):
-                setattr(Hints, name, _Absent(name, hint))
+                setattr(cls, name, _Absent(f"{article} {kind}", name, hint))
 
     def __dir__(self) -> list[str]:
-        return [name for name in object.__dir__(self) if name not in vars(Hints) or name.startswith("_")]
+        absent = {name for kind in type(self).__mro__ for name, value in vars(kind).items() if type(value) is _Absent}
+        return sorted({*object.__dir__(self)} - (absent - {*getattr(self, "__dict__", {})}))
 
 
 # --- functions that are not supported --------------------------------------------------------------------------------

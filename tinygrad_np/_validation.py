@@ -6,6 +6,7 @@ Every check takes the owner of the argument, the argument's name and its value, 
 value, or raises an error that names all of them.
 """
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ._machine.arrays import Array
-from ._messages import shown
+from ._messages import foreign, shown
 
 LARGEST = int(np.iinfo(np.intp).max)  # the largest size of an array
 
@@ -84,6 +85,8 @@ def real(
     hint = ", which is no number" if not number else "" if math.isfinite(converted) else ", which is not finite"
     if not number and hasattr(value, "item") and getattr(value, "size", 0) == 1:
         hint += f"; write {name}.item()"
+    if callable(value) and not isinstance(value, type):
+        hint += " but a function; call it"
     raise ValueError(f"{owner}: {name} must be {expected or 'a finite number'}, not {shown(value)}{hint}")
 
 
@@ -113,6 +116,30 @@ def boolean(owner: str, name: str, value: Any) -> bool:
     ValueError: LSTM: bias must be True or False, not 1
     """
     return bool(one_of(owner, name, value, (True, False)))
+
+
+def schedule(owner: str, name: str, value: Any) -> Any:
+    """A function of the step.
+
+    Raises:
+        TypeError: it is anything else, such as a class, or takes other arguments.
+
+    >>> schedule("SGD", "lr", lambda: 0.1)
+    Traceback (most recent call last):
+    TypeError: SGD: lr must be a function of the step; too many positional arguments
+    """
+    if isinstance(value, type):
+        kind = value.__name__
+        raise TypeError(f"{owner}: {name} must be a function of the step, not the class {kind}; write {kind}(...)")
+    if not callable(value):
+        raise TypeError(f"{owner}: {name} must be a function of the step, not {shown(value)}")
+    try:
+        inspect.signature(value).bind(0)
+    except ValueError:
+        pass  # a builtin need not tell its parameters
+    except TypeError as error:
+        raise TypeError(f"{owner}: {name} must be a function of the step; {error}") from None
+    return value
 
 
 def generator(owner: str, name: str, value: Any) -> "np.random.Generator":  # quoted: NumPy loads np.random on first use
@@ -163,10 +190,14 @@ def floating(owner: str, name: str, value: Any) -> Any:
     TypeError: sigmoid: x must be floating point, not int64; see astype
     """
     dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        raise TypeError(f"{owner}: {name} must be a floating point array or Tensor, not {shown(value)}; see np.array")
+    if not isinstance(dtype, np.dtype):
+        given = foreign(value) if dtype is not None else f"{shown(value)}; see np.array"
+        given = "None; does what computed it end without a return?" if value is None else given
+        raise TypeError(f"{owner}: {name} must be a floating point array or Tensor, not {given}")
     if dtype.kind != "f":
-        raise TypeError(f"{owner}: {name} must be floating point, not {dtype}; see astype")
+        classes = name in ("logits", "log_probabilities") and value.ndim == 1
+        hint = "give it a number for each class, before argmax" if classes else "see astype"
+        raise TypeError(f"{owner}: {name} must be floating point, not {dtype}; {hint}")
     return value
 
 
@@ -181,10 +212,33 @@ def real_array(owner: str, name: str, value: Any, dtype: Any) -> Any:
     TypeError: mse_loss: targets must be numbers, not <U3[1]
     """
     array = value if hasattr(value, "dtype") else np.asarray(value)
+    if not isinstance(array.dtype, np.dtype):
+        raise TypeError(f"{owner}: {name} must be numbers, not {foreign(value)}")
     if isinstance(value, np.ma.MaskedArray) or array.dtype.kind not in "fiub":
         kind = "a masked array" if isinstance(value, np.ma.MaskedArray) else shown(array if array.ndim else value)
         raise TypeError(f"{owner}: {name} must be numbers, not {kind}")
     return np.asarray(array, dtype) if isinstance(array, np.ndarray | np.generic) else array
+
+
+def weights(owner: str, name: str, value: Any, at_least: float = 0) -> Any:
+    """A Tensor unchanged, or an array of finite numbers of at least 0 or another bound.
+
+    Raises:
+        TypeError: it is no array of numbers.
+        ValueError: a number is less than the bound, infinite or NaN.
+
+    >>> weights("CrossEntropyLoss", "weight", [1.0, -1.0])
+    Traceback (most recent call last):
+    ValueError: CrossEntropyLoss: weight must be finite and at least 0, not -1.0
+    """
+    array = real_array(owner, name, value, None)
+    # Comparisons of a Tensor give plain arrays.
+    allowed = np.asarray((array >= at_least) & (array < math.inf) & (array > -math.inf))
+    if not allowed.all():
+        wrong = array.ravel()[int(np.argmin(allowed))].item()
+        bound = f" and at least {at_least}" if at_least > -math.inf else ""
+        raise ValueError(f"{owner}: {name} must be finite{bound}, not {wrong}")
+    return array
 
 
 def integers(owner: str, name: str, value: Array) -> Array:

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from . import _validation as check
+from ._messages import module_getattr
 from .tensor import Array
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
@@ -263,3 +264,6 @@ class DataLoader:
                     part = np.ascontiguousarray(array[start : start + step * rows : step])
                     checksum = zlib.crc32(part.reshape(-1).view(np.uint8).data, checksum)
         return checksum
+
+
+__getattr__ = module_getattr(__name__)

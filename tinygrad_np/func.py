@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from . import tensor
+from ._messages import module_getattr
 from .tensor import Tensor
 
 Function = Callable[..., Any]
@@ -407,3 +408,6 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
         found = _finished(_gradients(gradients, inputs, directions, record), kinds, inputs, record)
         _freeze(inputs)
         return _like(trees, iter(found))
+
+
+__getattr__ = module_getattr(__name__)

@@ -10,15 +10,27 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from . import _validation as check
+from ._messages import Hints, module_getattr, with_hints
 
 Schedule: TypeAlias = Callable[[int], float]
+Kind = TypeVar("Kind", bound=type)
 
 
+class _Scheduler(Hints):
+    """Base class of the schedules defined here."""
+
+
+def _with_hints(kind: Kind) -> Kind:
+    kind.__init__ = with_hints()(kind.__init__)  # type: ignore[misc]
+    return kind
+
+
+@_with_hints
 @dataclass(frozen=True)
-class ExponentialScheduler:
+class ExponentialScheduler(_Scheduler):
     """A learning rate that is multiplied by a constant factor at every stage.
 
     lr * decay ** floor(step / stage_length), or the same without the floor if `staircase` is False.
@@ -58,8 +70,9 @@ class ExponentialScheduler:
         return self.lr * self.decay**stage
 
 
+@_with_hints
 @dataclass(frozen=True)
-class MultiStepScheduler:
+class MultiStepScheduler(_Scheduler):
     """A learning rate that is multiplied by a factor at each of the given steps, as PyTorch's MultiStepLR.
 
     lr * gamma ** n, where n is the number of milestones reached.
@@ -90,8 +103,9 @@ class MultiStepScheduler:
         return self.lr * self.gamma ** bisect_right(self.milestones, step)
 
 
+@_with_hints
 @dataclass(frozen=True)
-class CosineScheduler:
+class CosineScheduler(_Scheduler):
     """A learning rate that falls along half a cosine wave and then stays at its minimum.
 
     minimum + (lr - minimum) * (1 + cos(pi * step / steps)) / 2 up to step `steps`. It is PyTorch's CosineAnnealingLR,
@@ -128,8 +142,9 @@ class CosineScheduler:
         return _cosine(self.lr, self.minimum, min(step / self.steps, 1))
 
 
+@_with_hints
 @dataclass(frozen=True)
-class WarmupScheduler:
+class WarmupScheduler(_Scheduler):
     """A learning rate that rises linearly and then stays; the usual first part of a `JoinedScheduler`.
 
     From lr * start_factor to lr, as PyTorch's LinearLR.
@@ -160,8 +175,9 @@ class WarmupScheduler:
         return _linear(self.lr * self.start_factor, self.lr, min(step / self.steps, 1))
 
 
+@_with_hints
 @dataclass(frozen=True)
-class OneCycleScheduler:
+class OneCycleScheduler(_Scheduler):
     """A learning rate that rises to a maximum and then falls to nearly 0: the 1cycle policy.
 
     From lr / div_factor at step 0 to lr at step pct_start * steps - 1, and to lr / div_factor / final_div_factor at
@@ -209,8 +225,9 @@ class OneCycleScheduler:
         return interpolate(self.lr, first / self.final_div_factor, min((step - peak) / (last - peak), 1))
 
 
+@_with_hints
 @dataclass(frozen=True)
-class JoinedScheduler:
+class JoinedScheduler(_Scheduler):
     """One schedule after another, each with steps counted from its own start, as PyTorch's SequentialLR.
 
     Args:
@@ -235,8 +252,7 @@ class JoinedScheduler:
         object.__setattr__(self, "schedules", tuple(self.schedules))
         object.__setattr__(self, "milestones", _increasing("JoinedScheduler", "milestones", self.milestones))
         for i, schedule in enumerate(self.schedules):
-            if not callable(schedule):
-                raise TypeError(f"JoinedScheduler: schedule {i} must be a function of the step, not {schedule!r}")
+            check.schedule("JoinedScheduler", f"schedule {i}", schedule)
         if len(self.milestones) != len(self.schedules) - 1:
             raise ValueError(
                 f"JoinedScheduler: there must be one milestone fewer than schedules,"
@@ -265,3 +281,6 @@ def _linear(start: float, end: float, fraction: float) -> float:
 def _cosine(start: float, end: float, fraction: float) -> float:
     """The same along half a cosine wave."""
     return _linear(start, end, (1 - math.cos(math.pi * fraction)) / 2)
+
+
+__getattr__ = module_getattr(__name__)

@@ -1,15 +1,18 @@
 """What error messages say: the user's own errors, public names, and what to write instead."""
 
 import contextlib
-import doctest
 import gc
+import inspect
 import math
+import operator
 import re
 from collections.abc import Callable
+from operator import attrgetter
+from types import FunctionType, ModuleType
 from typing import Any
 
 import tinygrad_np
-from tinygrad_np import Tensor, _messages, cross_entropy, differentiable, nn, no_grad, optim
+from tinygrad_np import Tensor, _messages, cross_entropy, differentiable, grad, nn, no_grad, optim, schedules
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import reference
@@ -22,6 +25,7 @@ from hypothesis import strategies as st
 
 ENTRIES = list(dict.fromkeys(registry.values()))
 OPERATIONS = [entry for entry in ENTRIES if not isinstance(entry, Constant)]
+RNG = np.random.default_rng(0)
 INTERNAL = re.compile(r"(?<![\w.])_[a-z]\w*")  # a private name
 
 
@@ -31,18 +35,124 @@ def leaf(value: Any) -> Tensor:
 
 # --- hints: each is data, and the code in it runs --------------------------------------------------------------------
 
-ABSENT = [name for name, value in vars(_messages.Hints).items() if isinstance(value, _messages._Absent)]
+MODEL, OPTIMIZER = nn.Linear(2, 2, rng=np.random.default_rng(0)), optim.SGD([leaf([1.0])], lr=0.1)
+OBJECTS: dict[str, Any] = {"Tensor": leaf([[1.0, 2.0]]), "Module": MODEL, "Optimizer": OPTIMIZER}
+OBJECTS["Scheduler"] = schedules.CosineScheduler(0.1, steps=5)
+ABSENT = [name for name, value in vars(Tensor).items() if isinstance(value, _messages._Absent)]
+ROWS = [(OBJECTS["Tensor"], name, hint) for name, hint in _messages.ATTRIBUTES.items()]
+ROWS += [(OBJECTS[kind], name, hint) for kind, rows in _messages.CLASSES.items() for name, hint in rows.items()]
+PACKAGES = {name: tinygrad_np if name == "tinygrad_np" else attrgetter(name)(tinygrad_np) for name in _messages.MODULES}
+ROWS += [(PACKAGES[module], name, hint) for module, rows in _messages.MODULES.items() for name, hint in rows.items()]
 
 
-@pytest.mark.parametrize("name", sorted(_messages.ATTRIBUTES))
-def test_a_hint_for_a_name_that_a_tensor_does_not_have_runs(name: str) -> None:
-    with pytest.raises(AttributeError, match=rf"a Tensor has no {name}: ") as caught:
-        getattr(Tensor([[1.0, 2.0], [3.0, 4.0]]), name)
-    for code in re.findall("`(.*?)`", str(caught.value)):
-        names = {"x": Tensor([[1.0, 2.0], [3.0, 4.0]]), "np": np, "Tensor": Tensor}
-        text = f">>> {code}\n" if re.match(r"[\w.]+ = ", code) else f">>> _ = {code}\n"
-        example = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
-        assert doctest.DocTestRunner(verbose=False).run(example).failed == 0, code
+def run_code_of(hint: str) -> int:
+    """Run each piece of code in a hint, and call it with a Tensor if it is a lambda; return how many there are."""
+    pieces = re.findall("`(.*?)`", hint)
+    for code in pieces:
+        names = {module: getattr(tinygrad_np, module) for module in tinygrad_np._MODULES} | {"tinygrad_np": tinygrad_np}
+        names |= {"np": np, "Tensor": Tensor, "x": Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)}
+        names |= {"y": Tensor([[0.5, 0.5], [0.5, 0.5]]), "model": nn.Linear(2, 2, rng=RNG)}
+        names["optimizer"] = optim.SGD(names["model"].parameters(), lr=0.1)
+        names["model"](names["x"]).sum().backward()
+        try:
+            compiled = compile(code, code, "eval")
+        except SyntaxError:
+            exec(compile(code, code, "exec"), names)
+            continue
+        value = eval(compiled, names)
+        if isinstance(value, FunctionType) and value.__name__ == "<lambda>":
+            value(names["x"])
+    return len(pieces)
+
+
+@pytest.mark.parametrize(("owner", "name", "hint"), ROWS, ids=[f"{name}-{i}" for i, (_, name, _) in enumerate(ROWS)])
+def test_a_hint_for_a_name_that_does_not_exist_is_given_and_runs(owner: Any, name: str, hint: str) -> None:
+    with pytest.raises(AttributeError, match=rf"has no (attribute ')?{name}\b.*{re.escape(hint)}") as caught:
+        getattr(owner, name)
+    assert caught.value.name == name
+    run_code_of(hint)
+
+
+@pytest.mark.parametrize("hint", sorted({*_messages.WITHOUT.values()}))
+def test_what_to_do_without_a_keyword_runs(hint: str) -> None:
+    assert run_code_of(hint) or "leave it out" in hint or "by position" in hint
+
+
+PUBLIC = {
+    (place, name)
+    for place in (*PACKAGES, *_messages._OTHERS)
+    for name in _messages._public(place)
+    if not name.startswith("_") and name not in tinygrad_np._MODULES
+}
+
+
+@pytest.mark.parametrize("module", PACKAGES)
+def test_what_another_module_has_is_found_there(module: str) -> None:
+    own = PACKAGES[module]
+    for _, name in sorted(PUBLIC):
+        for written in {name, name.lower(), f"{name}_"} - {*vars(own), *getattr(own, "__all__", ())}:
+            with pytest.raises(AttributeError, match=f"has no attribute '{written}'; ") as caught:
+                getattr(own, written)
+            run_code_of(str(caught.value))
+    assert not hasattr(own, "__wrapped__")
+    with pytest.raises(AttributeError, match="'nothing_like_it'$"):
+        own.nothing_like_it  # noqa: B018
+
+
+def test_a_module_that_is_called_names_the_class() -> None:
+    found = 0
+    for owner in (tinygrad_np, optim, nn):
+        for name, thing in vars(owner).items():
+            meant = [other for other in owner.__all__ if other.lower() == name] if isinstance(thing, ModuleType) else []
+            if meant and meant != [name]:
+                found += 1
+                with pytest.raises(TypeError, match=rf"is a module: write {meant[0]}\(...\)"):
+                    thing([1.0])
+    assert found == 4
+
+
+CALLABLES = [thing for place, name in sorted(PUBLIC) if callable(thing := getattr(PACKAGES.get(place), name, None))]
+HINTED = [
+    thing
+    for thing in CALLABLES
+    if thing.__module__.startswith(("tinygrad_np.nn", "tinygrad_np.optim", "tinygrad_np.schedules"))
+    and thing not in (nn.Module, optim.Optimizer, nn.transpose_weights, nn.init.fans, nn.init.zeros)
+] + [Tensor]
+LAYERS = [t for t in HINTED if inspect.isclass(t) and issubclass(t, nn.Module)]
+
+
+@pytest.mark.parametrize("thing", HINTED, ids=lambda thing: thing.__name__)
+def test_keywords_of_other_libraries_are_answered_with_our_own(thing: Any) -> None:
+    parameters, args = inspect.signature(thing).parameters, [1.0] if thing is Tensor else []
+    at_call = inspect.signature(thing.forward).parameters if hasattr(thing, "forward") else {}
+    for given_name, meant in _messages.KEYWORDS.items():
+        ours = [name for name in meant if name in parameters]
+        if given_name not in {*parameters, *at_call} and ours:
+            with pytest.raises(TypeError, match=f"{thing.__name__}.*'{given_name}'; write {ours[0]}="):
+                thing(*args, **{given_name: 0})
+    for name in parameters:
+        if len(name) > 5 and name != "unknown" and parameters[name].kind is not inspect.Parameter.VAR_POSITIONAL:
+            with pytest.raises(TypeError, match=f"'{name}x'; did you mean {name}="):
+                thing(*args, **{f"{name}x": 0})
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
+def test_keywords_of_a_call_are_answered_too(layer: type[nn.Module]) -> None:
+    parameters = inspect.signature(layer.forward).parameters
+    for given_name, meant in _messages.KEYWORDS.items():
+        ours = [name for name in meant if name in parameters]
+        if given_name not in parameters and ours and "args" not in parameters:
+            with pytest.raises(TypeError) as caught:
+                object.__new__(layer)(**{given_name: 0})
+            assert f"write {ours[0]}=" in caught.value.__notes__
+
+
+def test_every_keyword_of_another_library_is_one_of_something_here() -> None:
+    signatures = [{*inspect.signature(thing).parameters} for thing in HINTED]
+    signatures += [{*inspect.signature(t.forward).parameters} for t in HINTED if hasattr(t, "forward")]
+    signatures += [{*entry.keywords} for entry in OPERATIONS]
+    known = set().union(*signatures, inspect.signature(np.swapaxes).parameters)
+    assert {given for given, meant in _messages.KEYWORDS.items() if not known & {*meant}} == set()
 
 
 def test_every_attribute_of_an_array_and_function_of_numpy_exists_or_has_a_hint() -> None:
@@ -227,7 +337,6 @@ def test_errors_of_numpy_keep_their_class() -> None:
 # --- the first mistakes of a newcomer --------------------------------------------------------------------------------
 
 X, W = leaf(np.ones((2, 3))), leaf(np.ones(3))
-RNG = np.random.default_rng(0)
 LINEAR = nn.Linear(3, 2, rng=np.random.default_rng(0))
 IMAGES = np.ones((2, 2, 2), np.float32)
 ADD = r"add rng=np.random.default_rng\(0\)"
@@ -272,7 +381,74 @@ MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("no call", lambda: optim.SGD(LINEAR.parameters, lr=0.1), TypeError, r"with the call: model.parameters\(\)"),
     ("a rate alone", lambda: optim.Adam(0.1), TypeError, r"as model.parameters\(\) gives them, not 0.1"),
     ("lr alone", lambda: optim.Adam(lr=0.1), TypeError, r"'parameters'; add model.parameters\(\)"),
-    ("a dict", lambda: optim.SGD(LINEAR.state_dict(), lr=0.1), TypeError, r"a list, not one dict: write \[...\]"),
+    (
+        "a state dict",
+        lambda: optim.SGD(LINEAR.state_dict(), lr=0.1),
+        TypeError,
+        r"one dict: write model.parameters\(\)",
+    ),
+    ("Tensors in a dict", lambda: optim.SGD({"w": W}, lr=0.1), TypeError, r"write list\(parameters.values\(\)\)"),
+    ("one group", lambda: optim.SGD({"parameters": [W]}, lr=0.1), TypeError, r"a list, not one dict: write \[...\]"),
+    ("named", lambda: optim.SGD(LINEAR.named_tensors(), lr=0.1), TypeError, r"; write model.parameters\(\)"),
+    ("an empty tuple", lambda: optim.SGD([()], lr=0.1), TypeError, r"with requires_grad=True: \(\)$"),
+    ("no lr", lambda: optim.SGD([W]), TypeError, "missing .*'lr'; add lr=0.1"),
+    (
+        "betas in an array",
+        lambda: optim.Adam([W], betas=np.array([0.9, 0.99])),
+        ValueError,
+        r"write betas=\(0.9, 0.99\)",
+    ),
+    ("a class as lr", lambda: optim.SGD([W], lr=schedules.CosineScheduler), TypeError, r"write CosineScheduler\(...\)"),
+    (
+        "a factory as lr",
+        lambda: optim.SGD([W], lr=lambda step: abs).lr,
+        ValueError,
+        "but a function; call it",
+    ),
+    ("lr of no step", lambda: optim.SGD([W], lr=lambda: 0.1), TypeError, "lr must be a function of the step"),
+    ("a huge lr", lambda: optim.SGD([W], lr=10**400), ValueError, "which is not finite"),
+    ("lr =", lambda: setattr(OPTIMIZER, "lr", 0.1), AttributeError, r'write optimizer.groups\[0\]\["lr"\] = ...'),
+    ("set_to_none", lambda: OPTIMIZER.zero_grad(set_to_none=True), TypeError, "'set_to_none'; leave it out"),
+    ("set_to_none of a layer", lambda: LINEAR.zero_grad(set_to_none=True), TypeError, "'set_to_none'; leave it out"),
+    ("one feature", lambda: nn.Linear(4), TypeError, r"Linear\(\) missing .*'out_features'$"),
+    (
+        "mask=",
+        lambda: nn.MultiheadAttention(4, 2, mask=0, rng=RNG),
+        TypeError,
+        "give attn_mask= to the call of the layer",
+    ),
+    ("key=", lambda: nn.MultiheadAttention(4, 2, key=X), TypeError, "give key= to the call of the layer"),
+    ("input= of a layer", lambda: nn.ReLU(input=X), TypeError, "give x= to the call of the layer"),
+    ("modules", lambda: nn.ModuleList(nn.ReLU(), nn.ReLU()), TypeError, r"one list: ModuleList\(\[...\]\)"),
+    ("a module as a list", lambda: nn.ModuleList(nn.ReLU()), TypeError, r"write \[...\] around it"),
+    ("a class in a list", lambda: nn.ModuleList([nn.ReLU]), TypeError, r"ModuleList: layer 0 .*; write ReLU\(...\)"),
+    ("a class is appended", lambda: nn.Sequential().append(nn.ReLU), TypeError, r"Sequential: layer 0 .*; write ReLU"),
+    ("argmax'ed logits", lambda: cross_entropy(X.argmax(axis=1), [0, 1]), TypeError, "before argmax"),
+    ("nothing as predictions", lambda: tinygrad_np.mse_loss(None, X), TypeError, "not None; does what computed it end"),
+    ("input=", lambda: cross_entropy(input=X, target=[0, 1]), TypeError, "give it by position"),
+    ("whole numbers", lambda: nn.Embedding(3, 2, rng=RNG)(Tensor([0, 1])), TypeError, r"write x.astype\(int\)"),
+    ("channels last", lambda: nn.BatchNorm2d(3)(np.ones((2, 8, 8, 3))), ValueError, r"write np.moveaxis\(x, -1, 1\)"),
+    ("keepdims", lambda: X.mean(0, True), TypeError, "write keepdims=True by name"),
+    ("keepdims of a function", lambda: np.max(X, 0, True), TypeError, "write keepdims=True by name"),
+    ("keepdims of argmax", lambda: X.argmax(0, True), TypeError, "write keepdims=True by name"),
+    ("dim of argmax", lambda: X.argmax(dim=1), TypeError, "write axis="),
+    ("start_dim", lambda: X.flatten(start_dim=1), TypeError, r"flatten\(\) .*write x.reshape\(len\(x\), -1\)"),
+    ("flatten(1)", lambda: X.flatten(1), TypeError, r"flatten\(\) .*write x.reshape\(len\(x\), -1\)"),
+    ("dim0", lambda: X.transpose(dim0=0, dim1=1), TypeError, r"write x.swapaxes\(0, 1\) for two"),
+    ("device", lambda: Tensor(1.0, device="cpu"), TypeError, r"Tensor\(\) got .*'device'; everything runs on the CPU"),
+    ("require_grad", lambda: Tensor(1.0, require_grad=True), TypeError, r"did you mean requires_grad=\?"),
+    ("requires_grad = 'no'", lambda: setattr(W, "requires_grad", "no"), TypeError, "True or False, not 'no'"),
+    ("round", lambda: round(X.sum()), TypeError, r"write round\(x.item\(\)\)"),
+    ("grad = 0", lambda: setattr(W, "grad", 0), TypeError, "write w.grad = None"),
+    ("data = [1]", lambda: setattr(W, "data", [1.0]), TypeError, r"np.array\(list, w.dtype\)"),
+    ("a tensor", lambda: tinygrad_np.tensor([1.0]), TypeError, r"is a module: write Tensor\(...\)"),
+    ("save", lambda: tinygrad_np.save, AttributeError, "write `serialization.save`"),
+    (
+        "a generator of weights",
+        lambda: nn.init.normal((2, 2), rng=3),
+        TypeError,
+        r"write rng=np.random.default_rng\(3\)",
+    ),
     ("learning_rate", lambda: optim.SGD([W], learning_rate=0.1), TypeError, "write lr="),
     ("by position", lambda: optim.SGD([W], 0.1, 0.9), TypeError, "given by name"),
     ("a 0-d rate", lambda: optim.SGD([W], lr=np.array(0.1)), ValueError, r"no number; write lr.item\(\)"),
@@ -381,3 +557,233 @@ def test_an_error_that_is_caught_keeps_no_arrays_alive(fails: Callable[[], Any])
     with contextlib.suppress(Exception):
         fails()
     assert gc.collect() == 0
+
+
+# --- where an error is in the call of a layer, or NumPy's own, a note or the cause says what to write ----------------
+
+
+class FromElsewhere:
+    """An array of another library."""
+
+    def __init__(self, shape: tuple[int, ...] = (2, 3), requires_grad: bool = False) -> None:
+        self.array, self.requires_grad = np.ones(shape, np.float32), requires_grad
+        self.shape, self.ndim, self.dtype = shape, len(shape), "elsewhere.float32"
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.array
+
+    def numpy(self) -> np.ndarray:
+        return self.array
+
+
+class Other(FromElsewhere):
+    numpy = None  # type: ignore[assignment]
+
+
+def without_return(x: Any) -> None:
+    x + 1
+
+
+class Forgetful(nn.Linear):
+    def __init__(self) -> None:
+        self.extra = 1
+
+
+IMAGE = np.ones((3, 8, 8), np.float32)
+CONV, GRAY = (nn.Conv2d(channels, 1, 3, rng=np.random.default_rng(0)) for channels in (3, 1))
+SOFT = np.full((2, 3), 1 / 3)
+END = "the first argument is None: does what computed it end without a return?"
+NOTES: list[tuple[str, Callable[[], Any], str]] = [
+    ("channels last", lambda: CONV(np.moveaxis(IMAGE, 0, -1)[np.newaxis]), "write np.moveaxis(x, -1, 1)"),
+    ("one image", lambda: CONV(IMAGE), "write x[np.newaxis]"),
+    ("images of one channel", lambda: GRAY(IMAGE), "write x[:, np.newaxis]"),
+    (
+        "soft labels",
+        lambda: nn.CrossEntropyLoss()(X, SOFT),
+        "-np.sum(labels * log_softmax(logits, axis=1), axis=1).mean()",
+    ),
+    ("soft labels, nll", lambda: nn.NLLLoss()(X, SOFT), "write -np.sum(labels * log_probabilities, axis=1).mean()"),
+    ("no return", lambda: nn.Sequential(LINEAR, without_return, nn.ReLU())(IMAGE[:, 0, :3]), END),
+    ("None to nested layers", lambda: nn.Sequential(nn.Sequential(nn.ReLU()))(None), END),
+    ("no super().__init__", lambda: Forgetful()(X), "call super().__init__(...) in Forgetful"),
+    ("an array of another library", lambda: LINEAR(FromElsewhere()), "FromElsewhere; write .numpy()"),
+    ("one that requires a gradient", lambda: LINEAR(FromElsewhere(requires_grad=True)), "; write .detach().numpy()"),
+    ("one without numpy()", lambda: CONV(Other((1, 3, 8, 8))), "Other; write np.asarray(...) around it"),
+    ("no scalar", lambda: X.backward(), "for a scalar write loss.mean() or loss.sum()"),
+    ("no scalar to minimize", lambda: optim.SGD([X], lr=0.1).minimize(X * 1), "write loss.mean() or loss.sum()"),
+    ("minimize(item)", lambda: OPTIMIZER.minimize(X.sum().item()), "give it the loss itself, without .item()"),
+    ("two axes of three", lambda: leaf(np.ones((2, 3, 4))).transpose(0, 2), "write x.swapaxes(0, 2)"),
+]
+
+
+@pytest.mark.parametrize(("call", "note"), [pytest.param(*rest, id=name) for name, *rest in NOTES])
+def test_a_note_says_what_to_write(call: Callable[[], Any], note: str) -> None:
+    with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
+        call()
+    notes = caught.value.__notes__
+    assert sum(note in text for text in notes) == 1
+    assert len({*notes}) == len(notes)
+
+
+# A Sequential passes on what it is given to its layers; a Dropout passes it on, or 0.
+GIVEN = [kind for kind in LAYERS if kind not in (nn.ModuleList, nn.Sequential, nn.Dropout)]
+
+
+@pytest.mark.parametrize("kind", GIVEN, ids=lambda kind: kind.__name__)
+def test_a_layer_that_is_given_none_says_so(kind: type[nn.Module]) -> None:
+    count = sum(p.default is p.empty for p in inspect.signature(kind.forward).parameters.values()) - 1
+    parameters = inspect.signature(kind).parameters.values()
+    options = {"rng": RNG} if any(p.name == "rng" for p in parameters) else {}
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
+    layer = kind(*[2] * len(required), **options)
+    with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
+        layer(*[None] * count)
+    assert END in caught.value.__notes__
+
+
+def test_the_advice_for_images_and_labels_runs_and_is_right() -> None:
+    assert CONV(IMAGE[np.newaxis]).shape == (1, 1, 6, 6)
+    assert GRAY(IMAGE[:, np.newaxis]).shape == (3, 1, 6, 6)
+    assert CONV(np.moveaxis(np.ones((1, 8, 8, 3), np.float32), -1, 1)).shape == (1, 1, 6, 6)
+    soft = -np.sum(np.eye(3)[[0, 1]] * tinygrad_np.log_softmax(X, axis=1), axis=1).mean()
+    np.testing.assert_allclose(soft.item(), cross_entropy(X, np.array([0, 1])).item(), rtol=1e-15)
+    assert nn.Embedding(3, 2, rng=RNG)(Tensor([0, 1]).astype(int)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", ["predictions", "targets"])
+def test_arrays_of_another_library_are_named_in_full(name: str) -> None:
+    arrays = {"predictions": leaf(np.ones((2, 3))), "targets": np.ones((2, 3))}
+    with pytest.raises(TypeError, match=rf"mse_loss: {name} must be .*\w+\.FromElsewhere; write .numpy\(\)"):
+        tinygrad_np.mse_loss(**arrays | {name: FromElsewhere()})
+    for attribute in ("data", "grad"):
+        with pytest.raises(TypeError, match=rf"{attribute} must be .*\w+\.FromElsewhere; write .numpy\(\)"):
+            setattr(leaf([1.0]), attribute, FromElsewhere())
+
+
+def test_an_element_of_an_array_is_not_set_to_a_loss_unasked() -> None:
+    losses = np.zeros(2)
+    with pytest.raises(ValueError, match="sequence") as caught:
+        losses[0] = X.sum()
+    assert ".item()" in str(caught.value.__cause__)
+
+
+def test_the_class_whose_constructor_is_called_wrongly_is_named() -> None:
+    class Wide(nn.Linear):
+        def __init__(self, features: int) -> None:
+            super().__init__(features, features)  # type: ignore[call-arg]
+
+    class Same(nn.Linear):
+        pass
+
+    with pytest.raises(TypeError, match=r"^Linear\(\) missing .*'rng'; add rng="):
+        Wide(3)
+    with pytest.raises(TypeError, match=r"Wide\.__init__\(\) missing .*'features'$"):
+        Wide()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Same\(\) missing .*'rng'; add rng="):
+        Same(3, 3)  # type: ignore[call-arg]
+
+
+def test_a_name_that_a_subclass_has_is_its_own() -> None:
+    class Device(nn.Module):
+        def __init__(self) -> None:
+            self.device = "cpu"
+
+        def apply(self) -> int:
+            return 3
+
+    model = Device()
+    assert model.device == "cpu"
+    assert model.apply() == 3
+    assert "device" in dir(model)
+    assert "cuda" not in dir(model)
+    assert not hasattr(model, "cuda")
+
+
+class Savable:
+    """A mixin, which may stand after Module."""
+
+    def save(self) -> str:
+        return "saved"
+
+    @property
+    def device(self) -> str:
+        return "here"
+
+    @device.setter
+    def device(self, value: str) -> None:
+        self.moved = value
+
+
+def test_a_name_that_a_mixin_has_is_its_own() -> None:
+    class Last(nn.Linear, Savable):
+        pass
+
+    class Later(Last):
+        fit = "well"
+
+    class First(Savable, nn.Module):
+        pass
+
+    for model in (Last(2, 2, rng=RNG), Later(2, 2, rng=RNG), First()):
+        model.device = "there"
+        assert (model.save(), model.device, model.moved) == ("saved", "here", "there")
+        assert not hasattr(model, "cuda")
+        assert hasattr(model, "fit") == (type(model) is Later)
+    assert not hasattr(nn.Linear, "save")
+
+
+# --- a method without its call ---------------------------------------------------------------------------------------
+
+OF_TWO = [operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow]
+OF_TWO += [operator.matmul, operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift, divmod]
+OF_TWO += [operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge]
+OF_ONE = [operator.neg, operator.pos, operator.invert, operator.index, operator.truth, operator.not_]
+OF_ONE += [
+    str,
+    round,
+    abs,
+    float,
+    int,
+    complex,
+    bool,
+    len,
+    iter,
+    format,
+    list,
+    math.floor,
+    math.ceil,
+    math.trunc,
+    math.exp,
+]
+OF_ONE += [math.exp, np.asarray, np.exp, lambda item: item[0], lambda item: 3 in item, lambda item: f"{item:.3f}"]
+
+
+@pytest.mark.parametrize("function", [*OF_ONE, *OF_TWO], ids=lambda function: function.__name__)
+def test_a_method_without_its_call_is_refused_by_every_operator(function: Callable[..., Any]) -> None:
+    item = leaf(3.0).item
+    calls = [lambda: function(item)]
+    if function in OF_TWO:
+        calls = [lambda: function(item, 3), lambda: function(3, item), lambda: function(item, item)]
+        calls += [lambda: function(item, 0.5), lambda: function(np.float64(3), item)]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"item is a method: write .item\(\), with the call"):
+            call()
+
+
+def test_a_method_without_its_call_can_be_passed_on() -> None:
+    item = leaf(3.0).item
+    assert callable(item)
+    assert item() == 3.0
+    assert len({item}) == 1
+    assert repr(item) == f"<method item of {leaf(3.0)!r}: write .item(), with the call>"
+
+
+def test_numbers_do_not_leave_a_vjp_that_is_recorded() -> None:
+    @differentiable(lambda g, y, x: g * np.array(x.tolist()))
+    def half_square(x: np.ndarray) -> np.ndarray:
+        return x * x / 2
+
+    w = leaf([1.0, 2.0])
+    np.testing.assert_array_equal(grad(half_square(w).sum(), w).data, [1.0, 2.0])
+    with pytest.raises(RuntimeError, match=r"vjp of half_square uses .tolist\(\) of a Tensor under create_graph"):
+        grad(half_square(w).sum(), w, create_graph=True)

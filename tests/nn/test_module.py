@@ -641,7 +641,7 @@ def test_layers_with_arguments_of_their_own_print_and_fail() -> None:
     with pytest.raises(ValueError, match="expected x of shape") as caught:
         nn.Sequential(square, scaled)(np.ones((1, 4), np.float32))
     assert caught.value.__notes__ == ["in layer 0: Square(weight: float32[3, 3], bias: float32[3])"]
-    with pytest.raises(TypeError, match=r"^Scaled\(\) missing 1 required .*'rng'; add rng="):
+    with pytest.raises(TypeError, match=r"^Linear\(\) missing 1 required .*'rng'; add rng="):
         Scaled(3, 2)
 
 

@@ -66,6 +66,13 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.LogSoftmax, (1,), {}),
     (nn.MultiheadAttention, (2, 1, True), {"rng": RNG}),
     (nn.Softplus, (1.0,), {}),
+    (nn.init.he_normal, ((2, 2),), {"rng": RNG}),
+    (nn.init.he_uniform, ((2, 2),), {"rng": RNG}),
+    (nn.init.glorot_normal, ((2, 2),), {"rng": RNG}),
+    (nn.init.glorot_uniform, ((2, 2),), {"rng": RNG}),
+    (nn.init.normal, ((2, 2), 0.0, 1.0), {"rng": RNG}),
+    (nn.init.uniform, ((2, 2), 0.0, 1.0), {"rng": RNG}),
+    (nn.init.orthogonal, ((2, 2), 1.0), {"rng": RNG}),
 ]
 
 NOWHERE = [math.nan, math.inf, -math.inf, 1j, "1", object(), b"1", {}, {1}, 10**400, -(10**400), np.float64("nan")]
@@ -89,12 +96,15 @@ WRONG: dict[str, list[Any]] = {
     "choice": [*NOWHERE, 0, True, None, "no"],
     "milestones": [*NOWHERE, None, 5, [0], [-1], [1.5], [True], [math.nan], [5, 5]],
     "rng": [*NOWHERE, 0, True, np.random, np.random.RandomState(0)],
+    "finite": ["1", b"1", object(), {}, [1, "x"], 1j, 10**400, math.nan, [1.0, math.inf], [-math.inf, 1.0]],
 }
+WRONG["not negative, finite"] = [*WRONG["finite"], [-1.0, 1.0], np.array([0.5, -0.5]), Tensor([1.0, -1.0])]
+WRONG["rate"] = [*WRONG["not negative"], schedules.CosineScheduler, lambda: 0.1, lambda step, epoch: 0.1]
 KINDS = dict.fromkeys(["batch_size", "stage_length", "steps", "num_features", "in_channels", "out_channels", "groups",
     "num_embeddings", "embedding_dim", "input_size", "hidden_size", "num_layers", "embed_dim", "max_length",
     "in_features", "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape",
 ], "positive integer")  # fmt: skip
-KINDS |= dict.fromkeys(["lr", "weight_decay", "lr_decay", "max_norm", "minimum"], "not negative")
+KINDS |= dict.fromkeys(["weight_decay", "lr_decay", "max_norm", "minimum", "std"], "not negative")
 KINDS |= dict.fromkeys(["alpha", "decay", "label_smoothing", "p", "start_factor", "pct_start", "momentum"], "fraction")
 KINDS |= dict.fromkeys(["gamma", "div_factor", "final_div_factor", "delta", "beta"], "positive")
 KINDS |= dict.fromkeys(["nesterov", "centered", "drop_last", "staircase", "bias", "batch_first", "bidirectional",
@@ -104,6 +114,8 @@ KINDS |= dict.fromkeys(["adjust_lr_fn", "anneal_strategy", "reduction", "approxi
 KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis"], "integer")
 KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
+KINDS |= {"lr": "rate", "weight": "not negative, finite", "pos_weight": "not negative, finite"}
+KINDS |= dict.fromkeys(["mean", "low", "high", "gain"], "real")
 OTHER_KINDS = {  # where an argument of this name means something else
     (schedules.ExponentialScheduler, "decay"): "positive",  # a rate may grow
     (optim.clip_grad_norm, "max_norm"): "limit",  # infinity only measures the norm
@@ -112,8 +124,9 @@ OTHER_KINDS = {  # where an argument of this name means something else
     (nn.BatchNorm1d, "momentum"): "optional fraction",
     (nn.BatchNorm2d, "momentum"): "optional fraction",
     (nn.RMSNorm, "eps"): "optional, not negative",
+    (nn.BCEWithLogitsLoss, "weight"): "finite",  # a negative one, such as an advantage, has a meaning
 }
-LEFT_OUT = {"parameters", "arrays", "schedules", "dtype", "weight", "pos_weight"}  # no numbers
+LEFT_OUT = {"parameters", "arrays", "schedules", "dtype", "shape"}  # no numbers
 
 
 def arguments() -> list[tuple[Any, str]]:
@@ -136,6 +149,7 @@ def test_every_class_with_arguments_is_here() -> None:
     named = [getattr(module, name) for module in (nn, optim) for name in module.__all__]
     named += [thing for name, thing in vars(schedules).items() if name.endswith("Scheduler")]
     classes = [thing for thing in named if inspect.isclass(thing) and inspect.signature(thing).parameters]
+    classes += [thing for thing in vars(nn.init).values() if "rng" in getattr(thing, "__annotations__", ())]
     assert set(classes) - {function for function, _, _ in CALLS} == {optim.Optimizer, nn.ModuleList, nn.Sequential}
     w()[0].grad = Tensor(np.ones((2, 2), np.float32))
     for function, _, _ in CALLS:
@@ -209,7 +223,8 @@ def test_nonsense_that_is_assigned_is_refused_at_the_next_step(kind: Any) -> Non
         kept = optimizer.groups[1][name]
         for value in WRONG[OTHER_KINDS.get((kind, name), KINDS[name])]:
             optimizer.groups[1][name] = value
-            assert_refused(optimizer, f"{kind.__name__}, group 1, step 1: .*{name}")
+            error = TypeError if callable(value) else ValueError
+            assert_refused(optimizer, f"{kind.__name__}, group 1, step 1: .*{name}", error)
         optimizer.groups[1][name] = kept
     optimizer.step()
     assert optimizer.steps == 2
@@ -255,6 +270,23 @@ def test_what_needs_state_is_not_switched_on_later() -> None:
     optimizer.groups[0].update(momentum=0.25, lr=np.float32(0.5))  # what makes sense holds from now on
     assert optimizer._current()[0]["momentum"] == 0.25
     assert type(optimizer.lr) is float
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "kind"),
+    [(nn.Dropout(rng=RNG), "p", "fraction"), (nn.BatchNorm1d(2), "momentum", "optional fraction")],
+)
+def test_what_is_assigned_to_a_layer_later_is_checked_where_documented(layer: Any, name: str, kind: str) -> None:
+    for value in (value for value in WRONG[kind] if value is not True):
+        setattr(layer, name, value)
+        with pytest.raises((TypeError, ValueError), match=name):
+            layer(np.ones((4, 2), np.float32))
+
+
+def test_schedules_that_are_joined_are_functions_of_the_step() -> None:
+    for wrong in (schedules.CosineScheduler, 0.1, None, lambda: 0.1):
+        with pytest.raises(TypeError, match="JoinedScheduler: schedule 1 must be a function of the step"):
+            schedules.JoinedScheduler([abs, wrong], [5])
 
 
 @pytest.mark.parametrize("decay", [math.nan, -3.0, 2.0, "0.9"])

@@ -1,5 +1,10 @@
-"""Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers."""
+"""Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers.
 
+Arguments are checked when a layer is made. What is assigned to its attributes later, such as `layer.eps = 0.1`, is not,
+except for the p of a `Dropout` and the momentum of a batch normalisation, which are checked in training.
+"""
+
+from .._messages import module_getattr, refuse_calls
 from ..ops.attention import rotary, scaled_dot_product_attention
 from . import init
 from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
@@ -63,3 +68,6 @@ __all__ = [
     "scaled_dot_product_attention",
     "transpose_weights",
 ]
+
+refuse_calls(__name__)
+__getattr__ = module_getattr(__name__)

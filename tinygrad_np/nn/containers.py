@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .._messages import shown, with_hints
 from .module import Module, _finite
+
+
+def _checked(owner: str, i: int, layer: Any) -> Any:
+    """A module or function, refused if it is anything else."""
+    if not callable(layer) or isinstance(layer, type):
+        hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
+        if owner == "Sequential" and isinstance(layer, Iterable) and not isinstance(layer, str):
+            hint = f"; write Sequential(*layers{'.values()' if isinstance(layer, dict) else ''})"
+        raise TypeError(f"{owner}: layer {i} must be a module or a function, not {layer!r}{hint}")
+    return layer
 
 
 class _Numbered(Module):
@@ -26,8 +37,8 @@ class _Numbered(Module):
         return iter(self.layers)
 
     def append(self, module: Module) -> None:
-        """Append a module."""
-        self.layers.append(module)
+        """Append a module. Raises TypeError if it is neither a module nor a function."""
+        self.layers.append(_checked(type(self).__name__, len(self.layers), module))
 
     @_finite
     def __repr__(self) -> str:
@@ -56,13 +67,7 @@ class Sequential(_Numbered):
     """
 
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
-        for i, layer in enumerate(layers):
-            if not callable(layer) or isinstance(layer, type):
-                hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
-                if isinstance(layer, Iterable) and not isinstance(layer, str):
-                    hint = f"; write Sequential(*layers{'.values()' if isinstance(layer, dict) else ''})"
-                raise TypeError(f"Sequential: layer {i} must be a module or a function, not {layer!r}{hint}")
-        self.layers = list(layers)
+        self.layers = [_checked("Sequential", i, layer) for i, layer in enumerate(layers)]
 
     def forward(self, x: Any) -> Any:
         for layer in self.layers:
@@ -73,11 +78,17 @@ class Sequential(_Numbered):
 class ModuleList(_Numbered):
     """A list of modules, for use in a `forward` of your own. A plain list works as well.
 
+    Raises:
+        TypeError: one of them is neither a module nor a function.
+
     >>> from tinygrad_np import nn
     >>> layers = nn.ModuleList([nn.ReLU(), nn.Softmax()])
     >>> len(layers), layers[1], [type(layer).__name__ for layer in layers]
     (2, Softmax(), ['ReLU', 'Softmax'])
     """
 
+    @with_hints("the modules are one list: {name}([...])")
     def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.layers = list(modules)
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleList: modules must be a list, not {shown(modules)}; write [...] around it")
+        self.layers = [_checked("ModuleList", i, layer) for i, layer in enumerate(modules)]

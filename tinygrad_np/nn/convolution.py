@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
+from .._messages import add_note, of_images
 from ..ops.convolution import conv1d, conv2d
 from ..ops.pooling import avg_pool2d, max_pool2d
 from ..ops.windows import sliding
@@ -56,7 +57,12 @@ class _Convolution(Layer):
             hint_if_wider(self, x, self.weight)
             dtype = np.promote_types(x.dtype, self.weight.dtype)  # the function takes operands of one dtype
             operands = [a if a is None else np.astype(a, dtype, copy=False) for a in operands]
-        return type(self).convolve(*operands, **options)
+        try:
+            return type(self).convolve(*operands, **options)
+        except ValueError as error:
+            if hint := of_images(np.shape(x), self.in_channels, self.weight.ndim):
+                add_note(error, hint.removeprefix("; "))
+            raise
 
 
 class Conv2d(_Convolution):

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _validation as check
 from .._machine.arrays import aligned
+from .._messages import module_getattr, shown, with_hints
 from ..tensor import Array
 
 
@@ -27,14 +29,15 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     >>> fans((784, 10)), fans((8, 3, 5, 5))
     ((784, 10), (75, 200))
     """
-    if len(shape) < 2:
-        raise ValueError(f"weights must have shape (in, out) or (out, in / groups, *kernel), not {shape}")
+    if not isinstance(shape, tuple | list) or len(shape) < 2:
+        raise ValueError(f"weights must have shape (in, out) or (out, in / groups, *kernel), not {shown(shape)}")
     if len(shape) == 2:
         return shape
     places = math.prod(shape[2:])
     return shape[1] * places, shape[0] * places
 
 
+@with_hints()
 def he_normal(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
@@ -48,6 +51,7 @@ def he_normal(
     return normal(shape, std=math.sqrt(2 / fans(shape)[0]), rng=rng, dtype=dtype)
 
 
+@with_hints()
 def he_uniform(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
@@ -62,6 +66,7 @@ def he_uniform(
     return uniform(shape, -limit, limit, rng=rng, dtype=dtype)
 
 
+@with_hints()
 def glorot_normal(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
@@ -76,6 +81,7 @@ def glorot_normal(
     return normal(shape, std=math.sqrt(2 / sum(fans(shape))), rng=rng, dtype=dtype)
 
 
+@with_hints()
 def glorot_uniform(
     shape: tuple[int, ...], *, rng: "np.random.Generator", dtype: "np.typing.DTypeLike" = np.float32
 ) -> Array:
@@ -90,6 +96,7 @@ def glorot_uniform(
     return uniform(shape, -limit, limit, rng=rng, dtype=dtype)
 
 
+@with_hints()
 def normal(
     shape: Any,
     mean: float = 0.0,
@@ -103,9 +110,13 @@ def normal(
     >>> normal((2, 3), std=0.02, rng=np.random.default_rng(0)).dtype
     dtype('float32')
     """
+    check.real("normal", "mean", mean)
+    check.real("normal", "std", std, at_least=0)
+    check.generator("normal", "rng", rng)
     return aligned(np.asarray(rng.normal(mean, std, shape)), dtype)
 
 
+@with_hints()
 def uniform(
     shape: Any,
     low: float = 0.0,
@@ -119,9 +130,13 @@ def uniform(
     >>> uniform((2, 3), -1.0, 1.0, rng=np.random.default_rng(0)).dtype
     dtype('float32')
     """
+    check.real("uniform", "low", low)
+    check.real("uniform", "high", high, at_least=low)
+    check.generator("uniform", "rng", rng)
     return aligned(np.asarray(rng.uniform(low, high, shape)), dtype)
 
 
+@with_hints()
 def orthogonal(
     shape: tuple[int, ...],
     gain: float = 1.0,
@@ -144,6 +159,8 @@ def orthogonal(
     >>> np.allclose(q.T @ q, np.eye(3))
     True
     """
+    check.real("orthogonal", "gain", gain)
+    check.generator("orthogonal", "rng", rng)
     if len(shape) < 2:
         raise ValueError(f"orthogonal weights need a shape of at least two axes, not {shape}")
     rows, columns = shape[0], math.prod(shape[1:])
@@ -152,6 +169,7 @@ def orthogonal(
     return np.asarray(q if rows >= columns else q.T).reshape(shape).astype(dtype)
 
 
+@with_hints()
 def zeros(shape: Any, *, dtype: "np.typing.DTypeLike" = np.float32) -> Array:
     """An array of zeros.
 
@@ -159,3 +177,6 @@ def zeros(shape: Any, *, dtype: "np.typing.DTypeLike" = np.float32) -> Array:
     array([0., 0., 0.], dtype=float32)
     """
     return np.zeros(shape, dtype)
+
+
+__getattr__ = module_getattr(__name__)

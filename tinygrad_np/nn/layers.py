@@ -114,7 +114,8 @@ class Embedding(Layer):
             indices = indices.data
         indices = np.asarray(indices, int if type(indices) is list and not indices else None)
         if indices.dtype.kind not in "iu":
-            raise TypeError(f"Embedding takes integers, not {indices.dtype}")
+            whole = indices.dtype.kind == "f" and np.array_equal(indices, np.trunc(indices))
+            raise TypeError(f"Embedding takes integers, not {indices.dtype}{'; write x.astype(int)' * whole}")
         if indices.size and not 0 <= indices.min() <= indices.max() < self.num_embeddings:
             wrong = indices.min() if indices.min() < 0 else indices.max()
             raise IndexError(f"Embedding: index {wrong} is out of range, expected 0 to {self.num_embeddings - 1}")
@@ -177,5 +178,7 @@ class Dropout(Layer):
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
+        if type(self.p) is not float or not 0 <= self.p < 1:  # it was assigned; 0.02 us
+            check.real("Dropout", "p", self.p, at_least=0, below=1)
         kept = self.rng.random(np.shape(x), np.float32) >= self.p
         return keep(x, kept) * (1 / (1 - self.p))

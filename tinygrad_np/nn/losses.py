@@ -1,10 +1,12 @@
 """Losses as layers. The functions are in `tinygrad_np` (and documented in `tinygrad_np.ops.losses`)."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
+from .._messages import add_note
 from ..ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -37,19 +39,24 @@ class _ClassLoss(_Loss):
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
         name = type(self).__name__
-        self.weight = None if weight is None else check.real_array(name, "weight", _array(weight), None)
+        self.weight = None if weight is None else check.weights(name, "weight", _array(weight))
         if self.weight is not None and self.weight.ndim != 1:
             raise ValueError(f"{name}: weight must have shape (classes,), not {self.weight.shape}")
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
             raise ValueError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
         self.ignore_index = int(ignore_index)
 
+    def _note(self, error: Exception, labels: Any, log_probabilities: str) -> None:
+        if getattr(labels, "dtype", np.dtype(int)).kind == "f" and np.ndim(labels) > 1:
+            soft = f"for labels that are probabilities write -np.sum(labels * {log_probabilities}, axis=1).mean()"
+            add_note(error, soft)
+
 
 class CrossEntropyLoss(_ClassLoss):
     """Mean cross-entropy of logits (batch, classes) and integer labels (batch,); see `cross_entropy`.
 
     Args:
-        weight, ignore_index, reduction, label_smoothing: as for `cross_entropy`.
+        weight, ignore_index, reduction, label_smoothing: as for `cross_entropy`; the weights finite and at least 0.
 
     Raises:
         ValueError: an argument is invalid.
@@ -66,21 +73,25 @@ class CrossEntropyLoss(_ClassLoss):
         self.label_smoothing = check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, at_least=0, at_most=1)
 
     def forward(self, logits: Any, labels: Any) -> Any:
-        return cross_entropy(
-            logits,
-            labels,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
+        try:
+            return cross_entropy(
+                logits,
+                labels,
+                weight=self.weight,
+                ignore_index=self.ignore_index,
+                reduction=self.reduction,
+                label_smoothing=self.label_smoothing,
+            )
+        except ValueError as error:
+            self._note(error, labels, "log_softmax(logits, axis=1)")
+            raise
 
 
 class NLLLoss(_ClassLoss):
     """Mean negative log-likelihood, -log_probabilities[label]; see `nll_loss`.
 
     Args:
-        weight, ignore_index, reduction: as for `nll_loss`.
+        weight, ignore_index, reduction: as for `nll_loss`; the weights finite and at least 0.
 
     Raises:
         ValueError: an argument is invalid.
@@ -91,13 +102,17 @@ class NLLLoss(_ClassLoss):
     """
 
     def forward(self, log_probabilities: Any, labels: Any) -> Any:
-        return nll_loss(
-            log_probabilities,
-            labels,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-        )
+        try:
+            return nll_loss(
+                log_probabilities,
+                labels,
+                weight=self.weight,
+                ignore_index=self.ignore_index,
+                reduction=self.reduction,
+            )
+        except ValueError as error:
+            self._note(error, labels, "log_probabilities")
+            raise
 
 
 class MSELoss(_Loss):
@@ -144,7 +159,10 @@ class BCEWithLogitsLoss(_Loss):
     """Mean binary cross-entropy of logits and targets from 0 to 1; see `binary_cross_entropy_with_logits`.
 
     Args:
-        weight, reduction, pos_weight: as for `binary_cross_entropy_with_logits`.
+        weight, reduction, pos_weight: as for `binary_cross_entropy_with_logits`; all finite, pos_weight at least 0.
+
+    Raises:
+        TypeError, ValueError: an argument is invalid.
 
     >>> from tinygrad_np import Tensor, nn
     >>> nn.BCEWithLogitsLoss()(Tensor([1e4, 0.0]), [1, 0])
@@ -153,6 +171,10 @@ class BCEWithLogitsLoss(_Loss):
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(reduction=reduction)
+        if weight is not None:  # of each element; a negative one, such as an advantage, reverses the gradient
+            check.weights("BCEWithLogitsLoss", "weight", weight, at_least=-math.inf)
+        if pos_weight is not None:
+            check.weights("BCEWithLogitsLoss", "pos_weight", pos_weight)
         self.weight, self.pos_weight = weight, pos_weight
 
     def forward(self, logits: Any, targets: Any) -> Any:

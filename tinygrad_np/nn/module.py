@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from .._messages import add_note, with_hints
+from .._messages import Hints, add_note, note_call, with_hints
 from ..tensor import Array, Tensor
 
 SEQUENCES = (list, tuple, deque, UserList)
@@ -72,7 +72,7 @@ def _finite(represent: Callable[[Any], str]) -> Callable[[Any], str]:
     return finite
 
 
-class Module:
+class Module(Hints):
     """Base class of layers and networks.
 
     >>> import numpy as np
@@ -95,6 +95,7 @@ class Module:
             return self.forward(*args, **kwargs)
         except Exception as error:
             _add_layer_note(error, self)
+            note_call(error, self, args, kwargs)
             raise
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -138,6 +139,7 @@ class Module:
         """The Tensors that require a gradient, as an optimiser takes them."""
         return [tensor for _, tensor in self.named_tensors() if tensor.requires_grad]
 
+    @with_hints()
     def zero_grad(self) -> None:
         """Set the gradient of every Tensor to None."""
         for _, tensor in self.named_tensors():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
+from .._messages import of_images
 from ..ops.normalization import standardize
 from ..tensor import Array, Tensor
 from .module import Layer
@@ -49,7 +50,8 @@ class _BatchNorm(Layer):
         shape = np.shape(x)
         if len(shape) not in [1 + text.count(",") for text in self.inputs] or shape[1] != self.num_features:
             expected = " or ".join(self.inputs).replace("channels", str(self.num_features))
-            raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}")
+            hint = of_images(shape, self.num_features, 1 + self.inputs[-1].count(",")) if len(shape) > 2 else ""
+            raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}{hint}")
         along = (-1, *[1] * (len(shape) - 2))  # the shape that broadcasts one number per channel against the input
         if self.track_running_stats and not self.training:
             scale = 1 / np.sqrt(self.running_var + self.eps)
@@ -72,6 +74,8 @@ class _BatchNorm(Layer):
     def _track(self, mean: Array, variance: Array) -> None:
         self.num_batches_tracked.data += 1
         weight = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        if type(weight) is not float or not 0 <= weight <= 1:  # it was assigned
+            weight = check.real(type(self).__name__, "momentum", weight, at_least=0, at_most=1)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             running.data *= 1 - weight
             running.data += weight * new

@@ -7,6 +7,7 @@ The formulas are PyTorch's. Learning-rate schedules are in `tinygrad_np.schedule
 optimiser of your own.
 """
 
+from .._messages import module_getattr, refuse_calls
 from .adaptive import Adagrad, Adam, AdamW, RMSprop
 from .averaging import EMA
 from .base import Optimizer
@@ -15,3 +16,6 @@ from .muon import Muon
 from .sgd import SGD
 
 __all__ = ["Adagrad", "Adam", "AdamW", "EMA", "Muon", "Optimizer", "RMSprop", "SGD", "clip_grad_norm"]
+
+refuse_calls(__name__)
+__getattr__ = module_getattr(__name__)

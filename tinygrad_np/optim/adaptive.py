@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _validation as check
 from .._machine.fused import scale_and_add
+from .._messages import shown
 from ..schedules import Schedule
 from ..tensor import Array
 from .base import Check, Optimizer, Parameters
@@ -17,7 +18,9 @@ from .blocks import blocks
 
 def _two_fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ValueError(f"{owner}: {name} must be two numbers, not {value!r}")
+        pair = getattr(value, "shape", None) == (2,)
+        hint = f"; write {name}={tuple(np.asarray(value).tolist())}" if pair else ""
+        raise ValueError(f"{owner}: {name} must be two numbers, not {shown(value)}{hint}")
     first, second = (check.real(owner, f"{name}[{i}]", beta, at_least=0, below=1) for i, beta in enumerate(value))
     return first, second
 

@@ -8,6 +8,7 @@ import numpy as np
 from .. import _validation as check
 from .._machine import writes
 from .._machine.fused import scale_and_add
+from .._messages import with_hints
 from ..tensor import Array, Tensor
 from .base import as_list
 
@@ -48,6 +49,7 @@ class EMA:
     array([0.], dtype=float32)
     """
 
+    @with_hints()
     def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:
         self.decay = check.real("EMA", "decay", decay, at_least=0, at_most=1)
         self.parameters = as_list("EMA", parameters)

@@ -4,7 +4,7 @@ import math
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from operator import is_not
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .. import _validation as check
 from .._machine import writes
 from .._machine.arrays import Product
 from .._machine.tuning import tune
-from .._messages import shown, with_hints
+from .._messages import Hints, add_note, of_loss, shown, with_hints
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
 
@@ -23,7 +23,7 @@ FIXED = "parameters can be neither added to a group nor removed; make a new opti
 
 
 def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
-    return value if callable(value) else check.real(owner, name, value, at_least=0)
+    return check.schedule(owner, name, value) if callable(value) else check.real(owner, name, value, at_least=0)
 
 
 def as_list(owner: str, parameters: Any) -> list[Any]:
@@ -37,9 +37,11 @@ def as_list(owner: str, parameters: Any) -> list[Any]:
     if callable(parameters):
         raise TypeError(f"{owner}: give it the parameters, with the call: model.parameters()")
     if isinstance(parameters, Tensor | Mapping):
-        raise TypeError(
-            f"{owner}: parameters must be a list, not one {type(parameters).__name__}: write [...] around it"
-        )
+        use = "[...] around it"
+        if isinstance(parameters, Mapping) and "parameters" not in parameters:
+            tensors = bool(parameters) and all(isinstance(part, Tensor) for part in parameters.values())
+            use = "list(parameters.values())" if tensors else "model.parameters()"
+        raise TypeError(f"{owner}: parameters must be a list, not one {type(parameters).__name__}: write {use}")
     if not isinstance(parameters, Iterable) or isinstance(parameters, str | np.ndarray):
         raise TypeError(
             f"{owner}: parameters must be Tensors, as model.parameters() gives them, not {shown(parameters)}"
@@ -55,7 +57,7 @@ def _shown(value: Any) -> str:
     return repr(getattr(value, "item", lambda: value)()) if plain else f"of {type(value).__name__}"
 
 
-class Optimizer:
+class Optimizer(Hints):
     """Base class of optimisers.
 
     Subclasses pass default hyperparameters to `super().__init__` and implement `update`. Those that keep state from
@@ -77,7 +79,7 @@ class Optimizer:
             checks it. What needs state (momentum, centered) cannot be switched on later, and parameters can be neither
             added nor removed.
         parameters: the parameters of all groups.
-        steps: the number of steps taken, which schedules are called with.
+        steps: the number of steps taken, which schedules are called with; an integer, also where you assign it.
 
     Raises:
         ValueError: a hyperparameter is out of its range, a group has no parameters, or a parameter is given twice.
@@ -125,7 +127,11 @@ class Optimizer:
             own = defaults | self._checked(owner, own)
             for j, tensor in enumerate(tensors):
                 if type(tensor) is not Tensor or not tensor.requires_grad:
-                    raise TypeError(f"{owner}: parameter {j} is not a Tensor with requires_grad=True: {tensor!r:.80}")
+                    pair = isinstance(tensor, tuple) and any(isinstance(part, Tensor) for part in tensor)
+                    hint = "; write model.parameters()" if pair else ""
+                    raise TypeError(
+                        f"{owner}: parameter {j} is not a Tensor with requires_grad=True: {tensor!r:.80}{hint}"
+                    )
                 if not tensor.is_leaf:
                     raise TypeError(f"{owner}: parameter {j} was computed from other Tensors: {tensor!r:.80}")
                 if tensor in self._states:
@@ -173,6 +179,13 @@ class Optimizer:
         """The learning rate of the next step, in the first group."""
         return self._rate(self.groups[0])
 
+    @lr.setter
+    def lr(self, value: Any) -> NoReturn:
+        raise AttributeError(
+            'lr is read only: write optimizer.groups[0]["lr"] = ..., or give the optimiser a schedule as lr=', name="lr"
+        )
+
+    @with_hints()
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None."""
         for parameter in self.parameters:
@@ -213,7 +226,12 @@ class Optimizer:
         Tensor([0.8], dtype=float32, requires_grad=True)
         """
         hyperparameters = self._current()  # before the graph is freed
-        gradients = lazy_gradients(loss, self.parameters)
+        try:
+            gradients = lazy_gradients(loss, self.parameters)
+        except (TypeError, ValueError) as error:
+            if not hasattr(loss, "size") or loss.size != 1:
+                add_note(error, of_loss(loss))
+            raise
         if not gradients:
             raise RuntimeError(f"{type(self).__name__}: the loss depends on none of the parameters")
         self._apply(gradients, hyperparameters)

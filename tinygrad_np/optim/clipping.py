@@ -7,11 +7,13 @@ import numpy as np
 
 from .. import _validation as check
 from .._machine.arrays import power_of_two
+from .._messages import with_hints
 from ..tensor import Array, Tensor
 from .base import as_list
 from .blocks import blocks
 
 
+@with_hints()
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
     """Scale the gradients of all parameters so that their total norm is at most `max_norm`; return the norm before.
 
