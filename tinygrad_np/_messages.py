@@ -519,13 +519,6 @@ def of_images(shape: tuple[int, ...], channels: int, ndim: int) -> str:
     return ""
 
 
-def of_loss(loss: Any) -> str:
-    """What to write for what is no scalar Tensor, and was given as a loss."""
-    if hasattr(loss, "dtype"):
-        return "for a scalar write loss.mean() or loss.sum()"
-    return "give it the loss itself, without .item()"
-
-
 def foreign(value: Any) -> str:
     """The class of an object, and how it becomes an ndarray if it is another library's array.
 

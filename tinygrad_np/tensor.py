@@ -24,7 +24,7 @@ from ._machine import writes
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of, summed
 from ._machine.writes import serials
-from ._messages import Hints, add_note, foreign, instead_of, needs_call, of_call, of_keyword, of_loss, raise_explained
+from ._messages import Hints, add_note, foreign, instead_of, needs_call, of_call, of_keyword, raise_explained
 from ._messages import kind as _kind
 
 Function: TypeAlias = Callable[..., Any]
@@ -174,8 +174,8 @@ def _plain(a: Any, name: str, argument: str) -> Any:
         array = np.asarray(a)
         if array.dtype.kind in "fiub":
             return array
-    kind = f"array of {a.dtype}" if type(a) is _ndarray else type(a).__name__
-    raise TypeError(f"{name} takes arrays of real numbers or booleans, and numbers, but no {kind} as {argument}")
+    kind = f"array of {a.dtype}" if type(a) is _ndarray else foreign(a)
+    raise TypeError(f"{name} takes arrays of real numbers or booleans, and numbers, as {argument}, but no {kind}")
 
 
 def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -498,7 +498,9 @@ def _unshare(results: "list[tuple[Tensor, Any]]", given: Sequence[Any]) -> "list
 def _seed(output: "Tensor", gradient: Any) -> Any:
     """The gradient to start from, checked: ones for a scalar."""
     if type(output) is not Tensor:
-        raise TypeError(f"a gradient is taken of a Tensor, not of {type(output).__name__}")
+        raise TypeError(
+            f"a gradient is taken of a Tensor, not of {foreign(output)}; give it the loss itself, without .item()"
+        )
     if not output._requires_grad:
         raise RuntimeError(
             "no gradient: this Tensor was computed under no_grad(), or from nothing that has requires_grad=True"
@@ -508,7 +510,8 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
     if gradient is None:
         if output._data.size != 1:
             raise ValueError(
-                f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1"
+                f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1:"
+                " write loss.mean() or loss.sum()"
             )
         return np.ones(output.shape, output.dtype)
     if type(gradient) is not _ndarray or gradient.dtype.kind != "f":
@@ -559,7 +562,7 @@ def grad(
         targets = list(outputs)
         seeds = [None] * len(targets) if grad_outputs is None else list(grad_outputs)
     else:
-        raise TypeError(f"outputs is a Tensor or several of them, not {type(outputs).__name__}")
+        raise TypeError(f"outputs is a Tensor or several, not {foreign(outputs)}; give it the loss, without .item()")
     if len(seeds) != len(targets):
         raise ValueError(f"{len(targets)} outputs need as many grad_outputs, not {len(seeds)}")
     for i, source in enumerate(sources):
@@ -780,14 +783,15 @@ class Primitive:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
         fits = self.arity is None or (len(args) == self.arity and kwargs.keys() <= self.keywords)
         if not fits and self.signature is not None:
-            for name in kwargs.keys() - self.signature.parameters.keys():
-                if hint := of_keyword(name, self.keywords):
+            parameters = list(self.signature.parameters)
+            for name in kwargs:
+                if name not in parameters and (hint := of_keyword(name, [*parameters[: self.arity], *self.keywords])):
                     raise TypeError(f"{self.name} of a Tensor: got an unexpected keyword argument {name!r}{hint}")
             try:
                 given = dict(self.signature.bind(*args, **kwargs).arguments)
             except TypeError as error:
                 raise TypeError(f"{self.name} of a Tensor: {error}") from None
-            names = list(self.signature.parameters)[: self.arity]
+            names = parameters[: self.arity]
             if missing := [name for name in names if name not in given]:
                 raise TypeError(f"{self.name} of a Tensor needs its argument {missing[0]!r}")
             args = tuple(given.pop(name) for name in names)
@@ -1191,12 +1195,7 @@ class Tensor(Hints):
         """
         if not create_graph:
             _refuse_to_leave("backward() without create_graph=True")
-        try:
-            seed = _seed(self, gradient)
-        except ValueError as error:
-            add_note(error, of_loss(self))
-            raise
-        for leaf, g in _gradients([(self, seed)], None, create_graph, retain_graph):
+        for leaf, g in _gradients([(self, _seed(self, gradient))], None, create_graph, retain_graph):
             before = leaf._grad if create_graph or leaf._grad is None else leaf._grad._data
             leaf._grad = _as_tensor(g if before is None else before + g)
 

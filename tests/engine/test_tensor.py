@@ -212,7 +212,7 @@ def test_outputs_and_inputs_may_be_any_iterables() -> None:
     x, y = leaf(1.0), leaf(2.0)
     gx, gy = grad((x * y for _ in range(2)), (t for t in (x, y)))
     assert (gx.data, gy.data) == (4, 2)
-    with pytest.raises(TypeError, match="outputs is a Tensor or several of them, not NoneType"):
+    with pytest.raises(TypeError, match="outputs is a Tensor or several, not NoneType"):
         grad(None, x)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
-from .._messages import add_note
 from ..ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -46,11 +45,6 @@ class _ClassLoss(_Loss):
             raise ValueError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
         self.ignore_index = int(ignore_index)
 
-    def _note(self, error: Exception, labels: Any, log_probabilities: str) -> None:
-        if getattr(labels, "dtype", np.dtype(int)).kind == "f" and np.ndim(labels) > 1:
-            soft = f"for labels that are probabilities write -np.sum(labels * {log_probabilities}, axis=1).mean()"
-            add_note(error, soft)
-
 
 class CrossEntropyLoss(_ClassLoss):
     """Mean cross-entropy of logits (batch, classes) and integer labels (batch,); see `cross_entropy`.
@@ -73,18 +67,14 @@ class CrossEntropyLoss(_ClassLoss):
         self.label_smoothing = check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, at_least=0, at_most=1)
 
     def forward(self, logits: Any, labels: Any) -> Any:
-        try:
-            return cross_entropy(
-                logits,
-                labels,
-                weight=self.weight,
-                ignore_index=self.ignore_index,
-                reduction=self.reduction,
-                label_smoothing=self.label_smoothing,
-            )
-        except ValueError as error:
-            self._note(error, labels, "log_softmax(logits, axis=1)")
-            raise
+        return cross_entropy(
+            logits,
+            labels,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
 
 
 class NLLLoss(_ClassLoss):
@@ -102,17 +92,9 @@ class NLLLoss(_ClassLoss):
     """
 
     def forward(self, log_probabilities: Any, labels: Any) -> Any:
-        try:
-            return nll_loss(
-                log_probabilities,
-                labels,
-                weight=self.weight,
-                ignore_index=self.ignore_index,
-                reduction=self.reduction,
-            )
-        except ValueError as error:
-            self._note(error, labels, "log_probabilities")
-            raise
+        return nll_loss(
+            log_probabilities, labels, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
 
 
 class MSELoss(_Loss):

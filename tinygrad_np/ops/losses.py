@@ -5,13 +5,14 @@ mean over an empty input raises. Targets and weights that are not Tensors are co
 The same losses as layers are in `tinygrad_np.nn`.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
-from ..tensor import Array, composite, differentiable, in_float32
+from ..tensor import Array, Tensor, composite, differentiable, in_float32
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import keep
 from .special import log_softmax, sigmoid, softmax, softplus
@@ -28,7 +29,7 @@ def _loss_weights(
         raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
     check.real(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
     ones = np.ones(classes, scores.dtype)
-    weights = ones if weight is None else check.real_array(name, "weight", weight, scores.dtype)
+    weights = ones if weight is None else np.asarray(check.weights(name, "weight", weight), scores.dtype)
     if weights.shape != (classes,):
         raise ValueError(f"weight must have shape ({classes},), one number per class, not {weights.shape}")
     kept = labels != ignore_index
@@ -57,6 +58,8 @@ def _over_classes(g: Any, reduction: str) -> Any:
 
 def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     """The labels, checked to be integers, where the scores are floating point numbers."""
+    if not hasattr(scores, "dtype"):
+        check.floating(owner, name, scores)  # says what it is
     if type(labels) is np.ndarray and labels.dtype.kind == "i" and scores.dtype.kind == "f" and labels.ndim == 1:
         return labels  # all that follows would find this, in 3 us
     given = labels.dtype if hasattr(labels, "dtype") else np.asarray(labels).dtype
@@ -65,9 +68,11 @@ def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     check.floating(owner, name, scores)
     labels = np.asarray(labels)
     if labels.ndim > 1 and labels.shape == scores.shape:
+        log_probabilities = "log_softmax(logits, axis=1)" if name == "logits" else name
+        soft = f", or of probabilities -np.sum(labels * {log_probabilities}, axis=1).mean() for the loss"
         raise ValueError(
             f"{owner}: labels must be integers of shape (batch, ...), not one-hot or probabilities of shape"
-            f" {labels.shape}; write labels.argmax(axis=1)"
+            f" {labels.shape}; write labels.argmax(axis=1){soft if labels.dtype.kind == 'f' else ''}"
         )
     if labels.dtype.kind == "f":
         raise ValueError(f"{owner}: labels must be integers, not {labels.dtype}; write labels.astype(int)")
@@ -244,8 +249,9 @@ def _checked_targets(name: str, predictions: Any, targets: Any) -> Any:
     return targets
 
 
-def _broadcasting(owner: str, name: str, weight: Any, logits: Any) -> Any:
-    weight = check.real_array(owner, name, weight, logits.dtype)
+def _broadcasting(owner: str, name: str, weight: Any, logits: Any, at_least: float) -> Any:
+    if type(weight) is not Tensor:  # which may be a variable of any sign
+        weight = np.asarray(check.weights(owner, name, weight, at_least), logits.dtype)
     kept = logits.shape[logits.ndim - weight.ndim :] if weight.ndim <= logits.ndim else None
     if kept is None or any(n not in (1, m) for n, m in zip(weight.shape, kept, strict=True)):
         shapes = f"{logits.shape}, not have shape {weight.shape}"
@@ -375,9 +381,9 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     targets = _checked_targets(name, logits, targets)
     if pos_weight is not None:
-        pos_weight = _broadcasting(name, "pos_weight", pos_weight, logits)
+        pos_weight = _broadcasting(name, "pos_weight", pos_weight, logits, at_least=0)
     if weight is not None:
-        weight = _broadcasting(name, "weight", weight, logits)
+        weight = _broadcasting(name, "weight", weight, logits, at_least=-math.inf)  # an advantage may be negative
 
     def loss(logits: Any, targets: Any) -> Any:
         positive, negative = targets, 1 - targets
@@ -424,6 +430,7 @@ def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log
             return np.exp(targets) * (keep(targets, possible) - keep(log_probabilities, possible))
         return _times_log(targets) - targets * keep(log_probabilities, targets != 0)
 
+    check.boolean("kl_div", "log_target", log_target)
     targets = _checked_targets("kl_div", log_probabilities, targets)
     if reduction != "batchmean":
         return _reduced("kl_div", reduction, loss, log_probabilities, targets)

@@ -12,7 +12,7 @@ from .. import _validation as check
 from .._machine import writes
 from .._machine.arrays import Product
 from .._machine.tuning import tune
-from .._messages import Hints, add_note, of_loss, shown, with_hints
+from .._messages import Hints, shown, with_hints
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
 
@@ -226,12 +226,7 @@ class Optimizer(Hints):
         Tensor([0.8], dtype=float32, requires_grad=True)
         """
         hyperparameters = self._current()  # before the graph is freed
-        try:
-            gradients = lazy_gradients(loss, self.parameters)
-        except (TypeError, ValueError) as error:
-            if not hasattr(loss, "size") or loss.size != 1:
-                add_note(error, of_loss(loss))
-            raise
+        gradients = lazy_gradients(loss, self.parameters)
         if not gradients:
             raise RuntimeError(f"{type(self).__name__}: the loss depends on none of the parameters")
         self._apply(gradients, hyperparameters)
