@@ -491,8 +491,8 @@ def note_call(error: Exception, module: Any, args: Sequence[Any], kwargs: Mappin
         note = ""
         if args and args[0] is None and first is not None and first.default is first.empty:
             note = "the first argument is None: does what computed it end without a return?"
-        elif args and isinstance(error, TypeError | AttributeError) and ";" in foreign(args[0]):
-            note = f"the first argument is a {foreign(args[0])}"
+        elif args and isinstance(error, TypeError | AttributeError) and ";" in (kind := foreign(args[0])):
+            note = "" if kind in str(error) else f"the first argument is a {kind}"
         elif unknown:
             note = of_keyword(unknown[0], parameters).removeprefix("; ")
         elif isinstance(error, AttributeError) and error.obj is module and error.name in _unset(module):
