@@ -30,7 +30,6 @@ from typing import Any
 import numpy as np
 
 from . import tensor
-from ._messages import shown
 from .tensor import Tensor
 
 Function = Callable[..., Any]
@@ -73,17 +72,17 @@ def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
     branches = _branches(like)
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise ValueError(f"{what}: expected a dict with the keys {list(like)}, not {shown(tree)}")
+            raise ValueError(f"{what}: expected a dict with the keys {list(like)}, not {tree!r:.60}")
         return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
     if branches is not None:
         if not isinstance(tree, tuple | list) or len(tree) != len(branches):
-            raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {shown(tree)}")
+            raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
         return [leaf for a, b in zip(tree, branches, strict=True) for leaf in _leaves_like(a, b, what)]
     shape = np.shape(like)
     if isinstance(tree, tuple | list) and len(tree) == 1 and _shape(tree[0]) == shape:
         raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
     if _shape(tree) != shape:
-        raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or shown(tree)}")
+        raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or repr(tree)[:60]}")
     return [tree]
 
 
@@ -227,7 +226,7 @@ def _numbers(argnums: int | tuple[int, ...], args: Sequence[Any], kwargs: Mappin
     try:
         numbers = tuple(map(operator.index, argnums if isinstance(argnums, tuple | list) else (argnums,)))
     except TypeError:
-        raise TypeError(f"argnums must be an integer or a tuple of integers, not {shown(argnums)}") from None
+        raise TypeError(f"argnums must be an integer or a tuple of integers, not {argnums!r:.60}") from None
     counted = tuple(i + len(args) if i < 0 else i for i in numbers)
     if not all(0 <= i < len(args) for i in counted) or len(set(counted)) < len(counted):
         hint = "; give what is differentiated by position, not by name" if kwargs else ""

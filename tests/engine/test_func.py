@@ -449,7 +449,7 @@ def test_primals_and_tangents_that_do_not_fit_say_what_they_are(product: Any) ->
     for primals, tangents, kind, message in (
         ([1.0, 2.0], [1.0, 2.0], TypeError, "f called with 2 primals: too many positional arguments; they are its arg"),
         ([], [], TypeError, "f called with 0 primals: missing a required argument: 'a'"),
-        ([x], x, ValueError, r"tangents: expected a tuple or list of 1 elements, not float64\[2\]"),
+        ([x], x, ValueError, r"tangents: expected a tuple or list of 1 elements, not array"),
         (x, [x], ValueError, r"tangents: expected shape \(2,\), not a list of it; leave out the brackets"),
         (x, np.ones(3), ValueError, r"tangents: expected shape \(2,\), not \(3,\)"),
         (x, [np.ones(2), np.ones(3)], ValueError, r"tangents: expected shape \(2,\), not \[array"),
