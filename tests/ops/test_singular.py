@@ -12,7 +12,7 @@ from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -197,6 +197,40 @@ def test_derivatives_of_products_are_exact_to_rounding(name: str, x: list[float]
     for i, j in itertools.product(range(n), repeat=2):
         terms = [] if i == j else [exact_products(x, (i, j), k) for k in lengths]
         assert abs(second[i, j] - float(sum(terms))) <= 1e-13 * float(sum(map(abs, terms))) + 1e-305, (i, j)
+
+
+EXPONENTS = st.one_of(st.integers(-300, 300), st.sampled_from([-300, -200, 200, 300]))
+WIDE = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0, -1.5, 2.5, 7.0]), EXPONENTS, st.sampled_from([0, 1, -2])),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(factors=WIDE)
+@example([(1.0, 0, 1), (0.0, 0, 1), (1.0, 300, 1), (1.0, 300, 1)])  # beyond the 0 the terms are larger than any number
+def test_gradients_of_products_whose_parts_leave_the_range_of_float64(factors: list[tuple[float, int, int]]) -> None:
+    """Each derivative that is a number of float64 is found, whatever the partial products are."""
+    x, weights = [a * 10.0**e for a, e, _ in factors], [w for *_, w in factors]
+    for name, used in (("cumprod", weights), ("prod", [0] * (len(x) - 1) + [1])):
+        t = leaf(x)
+        with np.errstate(all="ignore"):
+            y = getattr(np, name)(t)
+        found = grad(y, t, np.array(used, np.float64) if name == "cumprod" else None).data
+        for i, derivative in enumerate(found):
+            terms = [w * exact_products(x, (i,), k + 1) for k, w in enumerate(used) if w]
+            size = sum(map(abs, terms))
+            if size < 10**300:
+                assert abs(derivative - float(sum(terms))) <= 1e-13 * float(size) + 1e-305, (name, i, x, used)
+
+
+@pytest.mark.parametrize("function", [np.prod, lambda x: np.cumprod(x)[-1]])
+def test_long_products_that_come_back_into_range(function: Any) -> None:
+    """The mantissas of 0.75 alone, all of them between 0.5 and 1, would underflow."""
+    x = np.array([0.75] * 400 + [1 / 0.75] * 400, np.float32)
+    np.testing.assert_allclose(func.grad(function)(x), 1 / x, rtol=1e-3)
+    x = np.repeat(np.array([1e-30, 1e30], np.float32), 200)
+    np.testing.assert_allclose(func.grad(function)(x), 1 / x, rtol=1e-4)
 
 
 def test_products_beyond_the_range_of_float64() -> None:

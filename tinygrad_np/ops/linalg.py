@@ -28,7 +28,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from ..tensor import Array, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import array_of, or_one, zero_at
+from .elementwise import array_of, direction, zero_at
 from .reductions import products_around, restore
 
 
@@ -516,14 +516,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 # --- norms -----------------------------------------------------------------------------------------------------------
 
 
-def _direction(x: Any, norm: Any) -> Any:
-    """x / norm, but 0 where the norm is 0, and has no second derivative."""
-    return zero_at(x / or_one(norm), norm == 0)
-
-
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * _direction(x, restore(y, x, axis, keepdims))
+        restore(g, x, axis, keepdims) * direction(x, restore(y, x, axis, keepdims), axis)
     ),
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
@@ -568,7 +563,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
-    return g * zero_at(np.sign(x) * np.power(np.abs(x) / or_one(y) + (y == 0), order - 1), y == 0)
+    return g * zero_at(np.sign(x) * np.power(direction(np.abs(x), y, axis, order) + (y == 0), order - 1), y == 0)
 
 
 @differentiable(
