@@ -129,6 +129,49 @@ def test_messages_name_the_operation_once_and_publicly(entry: Primitive | Compos
             assert not re.search(rf"\b{last} of .*\b{last}(: | of )", text), text
 
 
+SPELLINGS = {name for entry in ENTRIES for name in (entry.name, entry.name.rpartition(".")[2])}
+CALLED_BY_USERS = [entry for entry in OPERATIONS if not (isinstance(entry, Primitive) and entry.is_internal)]
+
+
+def named_as_the_call(entry: Primitive | Composite, text: str) -> bool:
+    """Whether a message begins with the operation that was called, and speaks of no other and of no private name."""
+    own = {entry.name, entry.name.rpartition(".")[2]}
+    begins = re.match(r"([\w.\[\]]+)(?:: | of | takes | is | needs | does )", text)
+    subjects = re.findall(r"(?:^|: )([\w.]+)(?:: | of | takes | is not | needs | does not )", text)
+    others = {name for name in subjects if name in SPELLINGS} - own
+    return bool(begins) and begins[1] in own and not others and not INTERNAL.search(text)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+@pytest.mark.parametrize("entry", CALLED_BY_USERS, ids=lambda entry: entry.name)
+def test_wrong_arguments_are_answered_in_the_name_of_the_operation_called(entry: Primitive | Composite) -> None:
+    """Arrays of every rank and dtype, and options that are Tensors; errors are of NumPy's class or a class below."""
+    is_numpys = reference.is_numpys(entry.function)
+    for case in entry.cases:
+        count, options = case.shapes.count(",") + 1, dict(case.kwargs)
+        for shape in ((), (3,), (0,), (2, 3), (2, 0), (2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 2)):
+            for dtype in ("float64", "float32", "uint8", "bool"):
+                arrays = [np.ones(shape, dtype)] * count
+                given: list[Any] = [Tensor(a) for a in arrays]
+                if case.shapes.startswith("["):
+                    arrays, given = [arrays], [given]  # type: ignore[list-item]
+                error = refused(lambda a=given, o=options, c=case: entry(*a, *c.args, **o))
+                if error is None:
+                    continue
+                assert type(error) not in (RecursionError, AttributeError, AssertionError), (case, shape, dtype)
+                assert named_as_the_call(entry, str(error)), (str(error), case, shape, dtype)
+                expected = refused(lambda a=arrays, o=options, c=case: entry.function(*a, *c.args, **o))
+                if is_numpys and isinstance(expected, np.linalg.LinAlgError | np.exceptions.AxisError):
+                    assert isinstance(error, type(expected)), (case, shape, dtype, expected)
+        for i, value in enumerate(case.args):
+            if isinstance(value, int | list | float):
+                args = [*case.args[:i], Tensor(np.asarray(value)), *case.args[i + 1 :]]
+                arrays = [Tensor(np.ones((4, 4)))] * count
+                error = refused(lambda a=[*arrays, *args], o=options: entry(*a, **o))
+                assert type(error) is not RecursionError, case
+                assert error is None or named_as_the_call(entry, str(error)), str(error)
+
+
 class WidthError(ValueError):
     def __init__(self, message: str, layer: str) -> None:
         super().__init__(message)

@@ -42,6 +42,11 @@ def _t(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
+def _require_matrices(name: str, x: Any) -> None:
+    if x.ndim < 2:
+        raise np.linalg.LinAlgError(f"{name}: expected a matrix or several, not shape {x.shape}")
+
+
 def _regular(x: Any) -> Any:
     """A matrix far from singular, made of any: for tests."""
     return x + 7 * np.eye(x.shape[-2], x.shape[-1])
@@ -463,6 +468,7 @@ def _signless(parts: Any) -> Any:
 )
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
+    _require_matrices("svd", a)
     if not compute_uv:
         return np.linalg.svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
@@ -505,8 +511,7 @@ def _qr(x: Array) -> Array:
 @composite(np.linalg.qr, cases=[*_spaced_cases("3 2", "3 3", "b 2 2"), *_spaced_cases("3 2", kwargs={"mode": "r"})])
 def qr(a: Any, mode: str = "reduced") -> Any:
     """`np.linalg.qr`, of matrices with at least as many rows as columns, in mode "reduced" or "r"."""
-    if a.ndim < 2:
-        raise np.linalg.LinAlgError(f"qr: expected a matrix, not shape {a.shape}")
+    _require_matrices("qr", a)
     if mode not in ("reduced", "r") or a.shape[-2] < a.shape[-1]:
         raise ValueError(f"qr of a Tensor of shape {a.shape} in mode {mode!r} is not supported")
     packed, m = _qr(a), a.shape[-2]

@@ -267,7 +267,9 @@ def multi_dot(arrays: Any) -> Any:
     if len(ranks) == 2:
         return np.dot(*arrays)
     if len(ranks) < 2 or not {ranks[0], ranks[-1]} <= {1, 2} or any(rank != 2 for rank in ranks[1:-1]):
-        raise ValueError(f"multi_dot: expected matrices, or vectors at the ends, not arrays of {ranks} dimensions")
+        raise np.linalg.LinAlgError(
+            f"multi_dot: expected matrices, or vectors at the ends, not arrays of {ranks} dimensions"
+        )
     shapes = [np.shape(a) for a in arrays]
     sizes = [shapes[0][0] if ranks[0] == 2 else 1, *(shape[0] for shape in shapes[1:])]
     sizes.append(shapes[-1][1] if ranks[-1] == 2 else 1)
