@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import gc
+import inspect
 import math
 import re
 from collections.abc import Callable
@@ -170,6 +171,50 @@ def test_wrong_arguments_are_answered_in_the_name_of_the_operation_called(entry:
                 error = refused(lambda a=[*arrays, *args], o=options: entry(*a, **o))
                 assert type(error) is not RecursionError, case
                 assert error is None or named_as_the_call(entry, str(error)), str(error)
+
+
+LAYERS = [
+    kind
+    for kind in vars(nn).values()
+    if isinstance(kind, type) and issubclass(kind, nn.Module) and kind.forward is not nn.Module.forward
+]
+REQUIRED = {
+    "in_features": 3, "out_features": 2, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "num_features": 3,
+    "normalized_shape": 3, "input_size": 3, "hidden_size": 2, "embed_dim": 4, "num_heads": 2, "num_embeddings": 5,
+    "embedding_dim": 3, "max_length": 8,
+}  # fmt: skip
+
+
+def build(kind: type[nn.Module]) -> nn.Module:
+    """A small layer of this class."""
+    required = [
+        p for p in inspect.signature(kind).parameters.values() if p.default is p.empty and p.kind != p.VAR_POSITIONAL
+    ]
+    rng = np.random.default_rng(0)
+    return kind(**{p.name: rng if p.name == "rng" else REQUIRED[p.name] for p in required})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.*computes in float64")
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+def test_wrong_inputs_are_answered_in_the_name_of_the_layer(kind: type[nn.Module]) -> None:
+    """Or in that of the public function of which it is the layer; and none speaks of images that are sequences."""
+    layer = build(kind)
+    needed = [p for p in inspect.signature(layer.forward).parameters.values() if p.default is p.empty]
+    shapes = [(), (3,), (0,), (2, 3), (2, 5), (2, 0), (2, 3, 4), (2, 2, 3), (2, 3, 0), (2, 2, 0), (2, 2, 1)]
+    shapes += [(1, 2, 4, 4), (1, 3, 4, 4), (2, 2, 0, 3), (2, 1, 2, 1, 2)]
+    for shape in shapes:
+        for dtype in ("float32", "float64", "uint8", "bool", "int64"):
+            x = Tensor(np.ones(shape, dtype))
+            error = refused(lambda x=x: layer(*[x] * len(needed)))
+            if error is None:
+                continue
+            text = str(error)
+            first = re.match(r"(\w+)(?:: | of | takes )", text)
+            assert first, text
+            assert first[1] in {kind.__name__, kind.__name__.lower(), *tinygrad_np.__all__}, text
+            assert not INTERNAL.search(text), text
+            assert any(f"in {kind.__name__}(" in note for note in error.__notes__), text
+            assert not (kind.__name__.endswith("1d") and re.search("image|height|one or two", text)), text
 
 
 class WidthError(ValueError):
