@@ -1,48 +1,86 @@
-"""Contexts that also decorate generators and coroutines."""
+"""Contexts that also decorate generators and coroutines, and that may be left by another thread than entered them."""
 
 import inspect
-from collections.abc import Generator
+import threading
+import weakref
+from collections.abc import Callable, Generator
 from contextlib import ContextDecorator
-from functools import wraps
-from typing import Any
+from functools import partial, wraps
+from typing import Any, ClassVar
 
 
 class StepDecorator(ContextDecorator):
     """Base class of contexts that are decorators as well: of a generator or coroutine they hold for its steps only.
 
-    `contextlib.ContextDecorator` would hold for the call that makes the generator, which runs none of its code.
+    `contextlib.ContextDecorator` would hold for the call that makes the generator, which runs none of its code. Every
+    call and every step enters a context of its own.
     """
+
+    def _recreate_cm(self) -> Any:
+        return type(self)()
 
     def __call__(self, function: Any) -> Any:
         name = type(self).__name__
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(f"{name} does not reach into an asynchronous generator; use `with {name}():` inside it")
-        if inspect.isgeneratorfunction(function):
-            return wraps(function)(lambda *args, **kwargs: _Steps(self, function(*args, **kwargs)))
-        if inspect.iscoroutinefunction(function):
-
-            async def call(*args: Any, **kwargs: Any) -> Any:
-                return await _Steps(self, function(*args, **kwargs))
-
-            return wraps(function)(call)
+        if isinstance(function, classmethod | staticmethod):
+            return type(function)(self(function.__func__))
+        if isinstance(function, type):
+            raise TypeError(f"{name} takes a function, not the class {function.__name__}; decorate its methods")
         if not callable(function):
             raise TypeError(f"{name} takes a function, not {type(function).__name__}; or write `with {name}():`")
+        code = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__
+        if inspect.isasyncgenfunction(code):
+            raise TypeError(f"{name} does not reach into an asynchronous generator; use `with {name}():` inside it")
+        if inspect.isgeneratorfunction(code):
+            return wraps(function)(lambda *args, **kwargs: _Steps(type(self), function(*args, **kwargs)))
+        if inspect.iscoroutinefunction(code):
+
+            async def call(*args: Any, **kwargs: Any) -> Any:
+                return await _Steps(type(self), function(*args, **kwargs))
+
+            return wraps(function)(call)
         return super().__call__(function)
 
 
 class _Steps(Generator[Any, Any, Any]):
     """A generator or coroutine each of whose steps runs in a context, which is left between them."""
 
-    def __init__(self, context: Any, steps: Any) -> None:
+    def __init__(self, context: Callable[[], Any], steps: Any) -> None:
         self._context, self._steps = context, steps
 
     def __await__(self) -> Any:
         return self
 
     def send(self, value: Any) -> Any:
-        with self._context:
+        with self._context():
             return self._steps.send(value)
 
     def throw(self, *error: Any) -> Any:
-        with self._context:
+        with self._context():
             return self._steps.throw(*error)
+
+
+class Entered(list[Any]):
+    """The contexts that a thread or task is inside of. All such lists are known, to be left from elsewhere."""
+
+    __slots__ = ("__weakref__",)
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    _known: ClassVar["weakref.WeakSet[Entered]"] = weakref.WeakSet()
+    _lock: ClassVar[Any] = threading.RLock()  # a signal's handler may enter one meanwhile
+
+    def __init__(self, contexts: list[Any]) -> None:
+        super().__init__(contexts)
+        with self._lock:
+            self._known.add(self)
+
+    @classmethod
+    def leave_everywhere(cls, context: Any) -> None:
+        """Leave a context in the threads and tasks that are inside of it."""
+        with cls._lock:
+            for entered in cls._known:
+                if context in entered:
+                    entered.remove(context)
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Another thread may have held the lock."""
+        cls._lock = threading.RLock()

@@ -190,7 +190,7 @@ def _finished(
 def _recording() -> Iterator[bool]:
     """Record operations even under no_grad; yields False under no_grad, where results must be detached."""
     outside = tensor._pauses.get()
-    token = tensor._pauses.set(0)
+    token = tensor._pauses.set(())
     try:
         yield not outside
     finally:

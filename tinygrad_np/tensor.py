@@ -23,7 +23,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias, final
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from ._contexts import StepDecorator
+from ._contexts import Entered, StepDecorator
 from ._functions import Parameters, name_of, refuse_other_arguments
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of, summed
@@ -111,7 +111,8 @@ def observe(observer: Observer | None) -> None:
     _observer = observer
 
 
-_pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad this thread or task is inside of
+_pauses: ContextVar[Sequence[Any]] = ContextVar("pauses", default=())  # the no_grad this thread or task is inside of
+_PAUSED = (None,)
 _serials = itertools.count()
 
 
@@ -145,11 +146,16 @@ class no_grad(StepDecorator):  # noqa: N801 - used like a function, and named as
 
     def __enter__(self) -> None:
         _refuse_to_leave("no_grad()")
-        _pauses.set(_pauses.get() + 1)
+        _pauses.set(Entered([*_pauses.get(), self]))
 
     def __exit__(self, *error: object) -> None:
-        # Counted, so that generators may leave in any order. One that another task closes was not entered here.
-        _pauses.set(max(0, _pauses.get() - 1))
+        entered = [*_pauses.get()]
+        if self in entered:  # last or not: generators may leave in any order
+            entered.reverse()
+            entered.remove(self)
+            _pauses.set(Entered(entered[::-1]) if entered else ())
+        else:  # a generator is closed by another thread or task than that which it has paused
+            Entered.leave_everywhere(self)
 
 
 def _refuse_gradients(operation: "Primitive", args: Sequence[Any]) -> None:
@@ -268,6 +274,7 @@ def _last_write_to(array: Array) -> int:
 def _after_fork() -> None:
     global _writing
     _writing = threading.RLock()  # another thread may have held it
+    Entered.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -379,7 +386,7 @@ def _gradients(
         g = _as_tensor(g) if create_graph else _arrays(g)
         gradients[id(output)] = gradients[id(output)] + g if id(output) in gradients else g
     retain_graph = create_graph if retain_graph is None else retain_graph
-    token = _pauses.set(0 if create_graph else 1)
+    token = _pauses.set(() if create_graph else _PAUSED)
     recorded = _recorded.set(None) if create_graph else None
     try:
         with np.errstate(all="ignore"):  # at a singular point an infinite gradient is the answer, not an accident
