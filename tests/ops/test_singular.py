@@ -320,6 +320,51 @@ def test_functions_of_matrices_by_eigh_are_nan_where_all_eigenvalues_are_equal(f
         assert np.isnan(derivative).any()
 
 
+@given(seed=SEEDS, equal=st.integers(1, 3), others=st.integers(0, 2), aligned=st.booleans())
+def test_no_element_of_a_hessian_at_equal_eigenvalues_is_wrong(
+    seed: int, equal: int, others: int, aligned: bool
+) -> None:
+    """Each is NaN, or that of a formula without eigenvalues; and not NaN where all eigenvalues differ."""
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([np.ones(equal), 2.0 + np.arange(others)])
+    a = np.diag(values) if aligned else symmetric(rng, values)
+
+    def s(x: Any) -> Any:  # what is read of x: one triangle
+        return np.tril(x) + np.tril(x, -1).T
+
+    functions: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+        (lambda x: np.sum(np.linalg.eigvalsh(x) ** 2), lambda x: np.trace(s(x) @ s(x))),
+        (lambda x: np.sum(np.linalg.eigh(x)[0] ** 3), lambda x: np.trace(s(x) @ s(x) @ s(x))),
+        (lambda x: np.sum(np.log(np.linalg.eigvalsh(x))), lambda x: np.linalg.slogdet(s(x))[1]),
+        (lambda x: np.sum(np.linalg.svdvals(s(x)) ** 2), lambda x: np.trace(s(x) @ s(x))),
+        (lambda x: np.linalg.norm(s(x), "nuc"), lambda x: np.trace(s(x))),  # of positive eigenvalues
+    ]
+    for function, without in functions:
+        found, expected = func.hessian(function)(a), func.hessian(without)(a)
+        assert equal > 1 or np.isfinite(found).all()
+        right = np.isnan(found) | (np.abs(found - expected) < 1e-9 * (1 + np.max(np.abs(expected))))
+        assert right.all(), (found, expected)
+
+
+@given(seed=SEEDS, equal=st.integers(2, 3), others=st.integers(1, 2), aligned=st.booleans())
+def test_no_element_of_the_hessian_of_a_projection_is_wrong(seed: int, equal: int, others: int, aligned: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n, step = equal + others, 1e-3
+    values = np.concatenate([np.ones(equal), 2.0 + np.arange(others)])
+    a, weights = np.diag(values) if aligned else symmetric(rng, values), rng.normal(size=(n, n))
+
+    def projection(x: Any) -> Any:
+        v = np.linalg.eigh(x).eigenvectors[:, :equal]
+        return np.sum(weights * (v @ v.T))
+
+    slope = func.grad(projection)
+    hessian = func.hessian(projection)(a)
+    for i, j in np.ndindex(n, n):
+        moved = step * np.outer(np.eye(n)[i], np.eye(n)[j])
+        difference = (slope(a + moved) - slope(a - moved)) / (2 * step)
+        assert (np.isnan(hessian[..., i, j]) | (np.abs(hessian[..., i, j] - difference) < 1e-3)).all()
+
+
 def test_hessians_at_equal_eigenvalues_are_nan_or_right() -> None:
     for function in (lambda x: np.sum(np.linalg.eigvalsh(x) ** 2), lambda x: np.sum(np.linalg.eigh(x)[0] ** 2)):
         hessian = func.hessian(function)(np.eye(2))

@@ -4,7 +4,9 @@ A symmetric matrix is read by NumPy from one triangle only; the gradient is that
 other triangle.
 
 Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
-equal to rounding, the Hessian may be NaN, and the gradient is
+equal to rounding, elements of the Hessian are NaN, also of functions that have one, such as np.sum(eigvalsh(x)**2): a
+vjp is not told how the gradients of the values change with the choice of the vectors. No other element is wrong. The
+gradient is
 
 - finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is u @ v.T, for
   the vectors that NumPy has chosen);

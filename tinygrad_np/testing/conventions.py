@@ -416,6 +416,10 @@ TRAPS = [
         "np.arctan2(np.abs(u[0] * v[1] - u[1] * v[0]), u @ v)", lambda u: np.arctan2(np.abs(u[1]), u[0]), [0, 0],
     ),
     Trap(
+        "slope of sum(eigvalsh(x)**2) at the identity", _slope(lambda x: np.sum(np.linalg.eigvalsh(x) ** 2)), np.eye(2),
+        [[NAN, 0], [NAN, NAN]], "np.sum(x * x)", _slope(lambda x: np.sum(x * x)), [[2, 2], [2, 2]],
+    ),
+    Trap(
         "v @ diag(w**2) @ v.T for eigenvalues w of the identity", _by_eigh, np.eye(2), [[NAN, 0], [NAN, NAN]],
         "np.linalg.matrix_power(x, 2)", lambda x: np.linalg.matrix_power(x, 2), [[2, 2], [2, 2]],
     ),
