@@ -889,7 +889,7 @@ class Composite:
             step = re.match(r"([\w.]+)(?:: | of | is not differentiable)", str(error))
             if step and step[1] in _spellings(self):
                 raise error  # one of its own checks
-            while reason.__cause__ is not None:
+            while isinstance(reason.__cause__, type(reason)):  # that of the step, which was explained in the same way
                 reason = reason.__cause__
             step = re.match(r"([\w.]+)(?:: | of a Tensor:? | (?=is not differentiable))", str(reason))
             if step and step[1] in {name for known in registry.values() for name in _spellings(known)}:

@@ -219,7 +219,10 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
 # --- sorting: the order is piecewise constant, so a sort is a selection ----------------------------------------------
 
 
-@composite(np.sort, cases=[*each("N M", axis=(0, -1, None)), Case("N", kwargs={"stable": True})])
+@composite(
+    np.sort,
+    cases=[*each("N M", axis=(0, -1, None)), Case("N", kwargs={"stable": True}), Case("N", kwargs={"kind": "stable"})],
+)
 def sort(a: Any, axis: int | None = -1, *, kind: Any = None, stable: bool | None = None) -> Any:
     """`np.sort`, always stable, so that the gradients of equal elements keep their order."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)

@@ -214,7 +214,15 @@ def _cross(a: Any, b: Any, axisa: int, axisb: int, axisc: int) -> Any:
     return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=axisc)
 
 
-@composite(np.cross, cases=[Case("3, 3"), Case("n 3, 3"), Case("3 n, n 3", kwargs={"axisa": 0, "axisc": 0})])
+@composite(
+    np.cross,
+    cases=[
+        Case("3, 3"),
+        Case("n 3, 3"),
+        Case("3 n, n 3", kwargs={"axisa": 0, "axisb": 1, "axisc": 0}),
+        Case("3 n, 3 n", kwargs={"axis": 0}),
+    ],
+)
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     """`np.cross`, of vectors of three elements."""
     return _cross(a, b, axisa, axisb, axisc) if axis is None else _cross(a, b, axis, axis, axis)

@@ -90,7 +90,7 @@ primitive(
         g, x, axis, keepdims, _not_nan(x) & where
     ),
     wide=True,
-    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
+    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 3.0})],
 )
 primitive(
     np.nanmean,
@@ -105,7 +105,7 @@ primitive(
 @composite(
     np.average,
     cases=[
-        *each("N M", axis=(None, 0, -1)),
+        *each("N M", axis=(None, 0, -1), keepdims=BOTH),
         Case("N M, N M", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, None, w)),
         Case("2 M, 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 0, w)),
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
@@ -165,7 +165,10 @@ VARIANCES = [
     *each("2 3", axis=(0, 1, None), ddof=(1, 0.5)),
     Case("3 m", kwargs={"axis": 0, "where": np.array([[True], [False], [True]]), "ddof": 1}),
 ]
-DEVIATIONS = each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5))
+DEVIATIONS = [
+    *each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5)),
+    Case("3 2", kwargs={"axis": 0, "where": np.array([[True], [False], [True]])}),
+]
 primitive(
     np.var,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(g, x, axis, ddof, keepdims, where),
@@ -668,17 +671,23 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 def _reduction(function: Any) -> Any:
-    def reduce(array: Any, axis: Any = 0, *, keepdims: bool = False, where: Any = True) -> Any:
+    def reduce(array: Any, axis: Any = 0, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+        given = {"initial": initial} if initial is not None else {}
         masked = {} if where is True else {"where": where}
-        return function(array, axis=axis, keepdims=keepdims, **masked)
+        return function(array, axis=axis, keepdims=keepdims, **given, **masked)
 
     return reduce
 
 
 for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, np.max), (np.minimum, np.min)):
-    composite(ufunc.reduce, cases=[Case("N m"), *each("N M", axis=(None, 1, (0, 1)), keepdims=BOTH)])(
-        _reduction(function)
-    )
+    composite(
+        ufunc.reduce,
+        cases=[
+            Case("N m"),
+            *each("N M", axis=(None, 1, (0, 1)), keepdims=BOTH),
+            Case("2 m", kwargs={"axis": 0, "where": MASK, "initial": 0.5}),
+        ],
+    )(_reduction(function))
     composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
         in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b)))
     )

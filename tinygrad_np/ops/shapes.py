@@ -128,7 +128,9 @@ def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
-@composite(np.astype, cases=[Case("n m", (np.float64,))])
+@composite(
+    np.astype, cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))]
+)
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
     if np.dtype(dtype).kind == "f":
