@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Generator
 from contextlib import ContextDecorator
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 
@@ -15,18 +15,23 @@ class StepDecorator(ContextDecorator):
 
     def __call__(self, function: Any) -> Any:
         name = type(self).__name__
-        if inspect.isasyncgenfunction(function):
+        if isinstance(function, classmethod | staticmethod):
+            return type(function)(self(function.__func__))
+        if isinstance(function, type):
+            raise TypeError(f"{name} takes a function, not the class {function.__name__}; decorate its methods")
+        if not callable(function):
+            raise TypeError(f"{name} takes a function, not {type(function).__name__}; or write `with {name}():`")
+        code = function if inspect.isroutine(function) or isinstance(function, partial) else type(function).__call__
+        if inspect.isasyncgenfunction(code):
             raise TypeError(f"{name} does not reach into an asynchronous generator; use `with {name}():` inside it")
-        if inspect.isgeneratorfunction(function):
+        if inspect.isgeneratorfunction(code):
             return wraps(function)(lambda *args, **kwargs: _Steps(self, function(*args, **kwargs)))
-        if inspect.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(code):
 
             async def call(*args: Any, **kwargs: Any) -> Any:
                 return await _Steps(self, function(*args, **kwargs))
 
             return wraps(function)(call)
-        if not callable(function):
-            raise TypeError(f"{name} takes a function, not {type(function).__name__}; or write `with {name}():`")
         return super().__call__(function)
 
 

@@ -3,10 +3,11 @@
     slope = grad(loss)(weights, x)     # the gradient with respect to the first argument
 
 `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
-lists and dicts of Tensors (*trees*), and nest to any order.
+named tuples, lists and dicts of Tensors (*trees*), and nest to any order. A derivative is a tree of the same classes.
 
-Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. A Python number counts as
-float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the arguments:
+Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. Python's numbers, and
+integers of any kind, count as float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the
+arguments, and in memory of their own:
 
 - ndarrays, or NumPy scalars where they are 0-d, for ndarrays and numbers. So `w -= 0.1 * grad(f)(w)` works, and SciPy's
   optimisers take these functions as they are.
@@ -16,9 +17,13 @@ float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the 
   argument of an outer derivative. Inside a function that is itself being differentiated, all results are Tensors.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
+from dataclasses import is_dataclass
 from functools import wraps
 from typing import Any
 
@@ -33,38 +38,61 @@ Function = Callable[..., Any]
 # --- trees -----------------------------------------------------------------------------------------------------------
 
 
+def _branches(tree: Any) -> Sequence[Any] | None:
+    """The parts of a tuple, list or dict; None for a leaf."""
+    if isinstance(tree, dict):
+        return list(tree.values())
+    is_tuple = type(tree) is tuple or (isinstance(tree, tuple) and hasattr(tree, "_make"))
+    return tree if is_tuple or isinstance(tree, list) else None
+
+
 def _leaves(tree: Any) -> list[Any]:
     """The leaves of a tree, from left to right."""
-    if isinstance(tree, tuple | list):
-        return [leaf for branch in tree for leaf in _leaves(branch)]
-    if isinstance(tree, dict):
-        return [leaf for branch in tree.values() for leaf in _leaves(branch)]
-    return [tree]
+    branches = _branches(tree)
+    return [tree] if branches is None else [leaf for branch in branches for leaf in _leaves(branch)]
 
 
 def _like(tree: Any, leaves: Any) -> Any:
-    """A tree of the same structure, with leaves taken from an iterator."""
-    if isinstance(tree, tuple | list):
-        branches = [_like(branch, leaves) for branch in tree]
-        return type(tree)(*branches) if hasattr(tree, "_fields") else type(tree)(branches)
-    if isinstance(tree, dict):
-        return {key: _like(branch, leaves) for key, branch in tree.items()}
-    return next(leaves)
+    """A tree of the same structure and of the same classes, with leaves taken from an iterator."""
+    branches = _branches(tree)
+    if branches is None:
+        return next(leaves)
+    found = [_like(branch, leaves) for branch in branches]
+    if isinstance(tree, tuple):
+        return tuple(found) if type(tree) is tuple else type(tree)._make(found)  # type: ignore[attr-defined]
+    if type(tree) in (list, dict):
+        return dict(zip(tree, found, strict=True)) if isinstance(tree, dict) else found
+    same = copy(tree)  # an OrderedDict or defaultdict, say, with what else it holds
+    for key, branch in zip(tree if isinstance(tree, dict) else range(len(found)), found, strict=True):
+        same[key] = branch
+    return same
 
 
 def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
     """The leaves of a tree in the order of those of `like`, which must have the same structure; dicts match by key."""
-    if isinstance(like, tuple | list):
-        if not isinstance(tree, tuple | list) or len(tree) != len(like):
-            raise ValueError(f"{what}: expected a tuple or list of {len(like)} elements, not {tree!r:.60}")
-        return [leaf for a, b in zip(tree, like, strict=True) for leaf in _leaves_like(a, b, what)]
+    branches = _branches(like)
     if isinstance(like, dict):
         if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise ValueError(f"{what}: expected a dict with the keys {sorted(like)}, not {tree!r:.60}")
+            raise ValueError(f"{what}: expected a dict with the keys {list(like)}, not {tree!r:.60}")
         return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
-    if np.shape(tree) != np.shape(like):
-        raise ValueError(f"{what}: expected shape {np.shape(like)}, not {np.shape(tree)}")
+    if branches is not None:
+        if not isinstance(tree, tuple | list) or len(tree) != len(branches):
+            raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
+        return [leaf for a, b in zip(tree, branches, strict=True) for leaf in _leaves_like(a, b, what)]
+    shape = np.shape(like)
+    if isinstance(tree, tuple | list) and len(tree) == 1 and _shape(tree[0]) == shape:
+        raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
+    if _shape(tree) != shape:
+        raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or repr(tree)[:60]}")
     return [tree]
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array, a number or a list of them; None for what has no shape."""
+    try:
+        return tuple(np.shape(value))
+    except ValueError:  # lists of different lengths
+        return None
 
 
 def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
@@ -76,7 +104,14 @@ def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
 def _tracked_leaf(leaf: Any) -> Tensor:
     if type(leaf) is Tensor:
         return +leaf if leaf.requires_grad else Tensor(leaf._data, requires_grad=True)
-    return Tensor(np.float64(leaf) if type(leaf) in (int, float) else leaf, requires_grad=True)
+    if not isinstance(leaf, int | float | np.generic | np.ndarray):
+        instead = "dict(...)" if isinstance(leaf, Mapping) else "asdict(...)" if is_dataclass(leaf) else ""
+        raise TypeError(
+            "arguments to differentiate are Tensors, arrays, numbers, or tuples, named tuples, lists and dicts of them,"
+            f" not {type(leaf).__name__}{instead and '; write '}{instead}"
+        )
+    is_integer = type(leaf) is int or (isinstance(leaf, np.generic | np.ndarray) and leaf.dtype.kind in "iu")
+    return Tensor(np.asarray(leaf, np.float64) if is_integer or type(leaf) is float else leaf, requires_grad=True)
 
 
 # --- results: of the kind of the arguments ---------------------------------------------------------------------------
@@ -93,12 +128,48 @@ def _called(function: Function, *args: Any, **kwargs: Any) -> Any:
         _nested.reset(token)
 
 
+def _checked(function: Any) -> Function:
+    if not callable(function):
+        instead = "; for the gradient of a Tensor write tinygrad_np.grad(y, x)" if type(function) is Tensor else ""
+        raise TypeError(f"expected a function to differentiate, not {type(function).__name__}{instead}")
+    return function  # type: ignore[no-any-return]
+
+
+def _arguments(function: Function, primals: Any) -> tuple[Any, ...]:
+    """The primals as a tuple, checked for whether the function takes as many arguments."""
+    args = tuple(primals) if isinstance(primals, tuple | list) else (primals,)
+    try:
+        parameters = inspect.signature(_checked(function))
+    except ValueError:  # a builtin that does not tell them
+        return args
+    try:
+        parameters.bind(*args)
+    except TypeError as error:
+        name = _name(function)
+        raise TypeError(
+            f"{name} called with {len(args)} primals: {error}; they are its arguments, one by one"
+        ) from None
+    return args
+
+
+def _along(primals: Any, tangents: Any, trees: tuple[Any, ...]) -> list[Any]:
+    """The leaves of the tangents, in the order of those of the trees that the primals have become."""
+    is_list = isinstance(primals, tuple | list)
+    return _leaves_like(tangents, trees if is_list else trees[0], "tangents")
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__name__", "the function")
+
+
 def _are_tensors(leaves: Sequence[Any]) -> list[bool]:
     """For each leaf of the arguments, whether its derivative is a Tensor."""
     return [_nested.get() or type(leaf) is Tensor for leaf in leaves]
 
 
-def _finished(found: Sequence[Tensor], tensors: Sequence[bool], inputs: Sequence[Tensor], record: bool) -> list[Any]:
+def _finished(
+    found: Sequence[Tensor], tensors: Sequence[bool], inputs: Sequence[Tensor], record: bool, values: int = 0
+) -> list[Any]:
     """Results without the graph that they were computed in, unless they depend on more than the inputs.
 
     Args:
@@ -106,11 +177,13 @@ def _finished(found: Sequence[Tensor], tensors: Sequence[bool], inputs: Sequence
         tensors: for each, whether it stays a Tensor if it depends on nothing else.
         inputs: the Tensors that the results were differentiated with respect to.
         record: whether anything may depend on more.
+        values: how many of them, the first, the function has returned; these may be arrays that its caller holds.
     """
     more = _dependent(found, inputs) if record else set()
+    arrays = [y._data.copy() if i < values and id(y) not in more else y._data for i, y in enumerate(found)]
     return [
-        y if id(y) in more else Tensor(y._data) if is_tensor else y._data[()] if y.ndim == 0 else y._data
-        for y, is_tensor in zip(found, tensors, strict=True)
+        y if id(y) in more else Tensor(array) if is_tensor else array[()] if y.ndim == 0 else array
+        for y, array, is_tensor in zip(found, arrays, tensors, strict=True)
     ]
 
 
@@ -149,21 +222,34 @@ def _freeze(leaves: Sequence[Tensor]) -> None:
             leaf.requires_grad = False
 
 
-def _numbers(argnums: int | tuple[int, ...], args: Sequence[Any]) -> tuple[int, ...]:
+def _numbers(argnums: int | tuple[int, ...], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
     """argnums as a tuple of distinct positions, counted from 0."""
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    try:
+        numbers = tuple(map(operator.index, argnums if isinstance(argnums, tuple | list) else (argnums,)))
+    except TypeError:
+        raise TypeError(f"argnums must be an integer or a tuple of integers, not {argnums!r:.60}") from None
     counted = tuple(i + len(args) if i < 0 else i for i in numbers)
     if not all(0 <= i < len(args) for i in counted) or len(set(counted)) < len(counted):
-        raise ValueError(f"argnums must be distinct positions of the {len(args)} positional arguments, not {argnums}")
+        hint = "; give what is differentiated by position, not by name" if kwargs else ""
+        raise ValueError(
+            f"argnums must be distinct positions of the {len(args)} positional arguments, not {argnums}{hint}"
+        )
     return counted
+
+
+def _no_tensor(function: Function, expected: str, value: Any) -> TypeError:
+    """The error for a result that is no Tensor."""
+    return TypeError(
+        f"{_name(function)} must return {expected}, not {type(value).__name__}: constants and what is computed from"
+        " .data, .item() or float() have no gradient; compute with the Tensors that it is given, and return the result"
+    )
 
 
 def _outputs(function: Function, result: Any) -> list[Tensor]:
     outputs = _leaves(result)
     for output in outputs:
         if type(output) is not Tensor:
-            name = getattr(function, "__name__", "the function")
-            raise TypeError(f"{name} must return Tensors to be differentiated, not {type(output).__name__}")
+            raise _no_tensor(function, "Tensors to be differentiated", output)
     return outputs
 
 
@@ -185,17 +271,17 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
     derivatives may be differentiable themselves.
     """
 
-    @wraps(function)
+    @wraps(_checked(function))
     def derivative(*args: Any, **kwargs: Any) -> Any:
         with _recording() as may_record:
-            numbers = _numbers(argnums, args)
+            numbers = _numbers(argnums, args, kwargs)
             given = tuple(args[i] for i in numbers)
             kinds = _are_tensors(_leaves(given))
             trees, inputs = _tracked(given)
 
             def arranged(leaves: Sequence[Any]) -> Any:
                 found = _like(trees, iter(leaves))
-                return found[0] if isinstance(argnums, int) else found
+                return found if isinstance(argnums, tuple | list) else found[0]
 
             result = _called(function, *_replaced(args, numbers, trees), **kwargs)
             derived = derive(result, inputs, kinds, arranged, may_record)
@@ -233,14 +319,17 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
     def derive(
         value: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
     ) -> Any:
+        expected = "a Tensor of one element to have a gradient"
+        if type(value) is not Tensor and _branches(value) is None:
+            raise _no_tensor(function, expected, value)
         if type(value) is not Tensor or value.size != 1:
-            shown = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
+            found = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
             raise (ValueError if type(value) is Tensor else TypeError)(
-                f"the function must return a Tensor of one element to have a gradient, not {shown}; see jacobian"
+                f"{_name(function)} must return {expected}, not {found}; see jacobian"
             )
         record = may_record and bool(_dependent([value], inputs))
         gradients = _gradients([value], inputs, [None], record)
-        value, *gradients = _finished([value, *gradients], [any(kinds), *kinds], inputs, record)
+        value, *gradients = _finished([value, *gradients], [any(kinds), *kinds], inputs, record, values=1)
         return value, arranged(gradients)
 
     return _by_arguments(function, argnums, derive)
@@ -280,12 +369,12 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     [3.0, 2.0]
     """
     with _recording() as may_record:
-        kinds = _are_tensors(_leaves(primals))
+        kinds = _are_tensors(_leaves(_arguments(function, primals)))
         trees, inputs = _tracked(primals)
         result = _called(function, *trees)
         outputs = _outputs(function, result)
         depends = bool(_dependent(outputs, inputs))
-        finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends)
+        finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends, values=len(outputs))
 
     def pull(gradients: Any) -> Any:
         seeds = _leaves_like(gradients, result, "gradients")
@@ -298,35 +387,41 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     return _like(result, iter(finished)), pull
 
 
-def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     """The value of a function and its Jacobian-vector product, the derivative along a direction.
 
     Args:
         function: returns a tree of Tensors.
-        primals: its arguments, each a tree.
-        tangents: the direction, trees like the primals.
+        primals: a tuple or list of its arguments, each a tree; or its only argument, if that is neither.
+        tangents: the direction, of the same structure as the primals.
 
     Returns:
         `(outputs, derivatives)`, two trees of the same structure.
 
+    Raises:
+        TypeError, ValueError: the function takes another number of arguments, the tangents do not fit, or an argument
+            or a result cannot be differentiated.
+
     The vjp is linear in the gradient of the output, so the vjp of the vjp is the Jacobian-vector product (J. Townsend
     2017, "A new trick for calculating Jacobian vector products").
 
-    >>> y, dy = jvp(lambda x: x * x, [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
+    >>> y, dy = jvp(lambda x: x * x, np.array([1.0, 2.0]), np.array([1.0, 10.0]))
     >>> dy
     array([ 2., 40.])
     """
     with _recording() as may_record:
-        trees, inputs = _tracked(tuple(primals))
-        directions = _leaves_like(tuple(tangents), trees, "tangents")
-        kinds = _are_tensors([*_leaves(tuple(primals)), *directions])
+        args = _arguments(function, primals)
+        trees, inputs = _tracked(args)
+        directions = _along(primals, tangents, trees)
+        kinds = _are_tensors([*_leaves(args), *directions])
         result = _called(function, *trees)
         outputs = _outputs(function, result)
         seeds = [Tensor(np.ones_like(y._data), requires_grad=True) for y in outputs]
         gradients = _gradients(outputs, inputs, seeds, True)
         record = may_record and bool(_dependent([*outputs, *directions], inputs))
         found = [*outputs, *_gradients(gradients, seeds, directions, record)]
-        leaves = iter(_finished(found, [any(kinds)] * len(found), [*inputs, *seeds], record))
+        finished = _finished(found, [any(kinds)] * len(found), [*inputs, *seeds], record, values=len(outputs))
+        leaves = iter(finished)
         _freeze([*inputs, *seeds])
         return _like(result, leaves), _like(result, leaves)
 
@@ -385,29 +480,34 @@ def hessian(function: Function, argnums: int = 0) -> Function:
     return jacobian(grad(function, argnums), argnums)
 
 
-def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def hvp(function: Function, primals: Any, tangents: Any) -> Any:
     """The Hessian of a scalar function times a direction, computed without forming the Hessian.
 
     Args:
         function: returns a Tensor of one element.
-        primals: its arguments, each a tree.
-        tangents: the direction, trees like the primals.
+        primals: a tuple or list of its arguments, each a tree; or its only argument, if that is neither.
+        tangents: the direction, of the same structure as the primals.
 
     Returns:
-        A tuple of trees like the primals.
+        A tuple of trees like the primals; or one like the only argument.
 
-    >>> hvp(lambda x: (x**3).sum(), [np.array([1.0, 2.0])], [np.array([1.0, 10.0])])
-    (array([  6., 120.]),)
+    Raises:
+        TypeError, ValueError: as for `jvp`.
+
+    >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    array([  6., 120.])
     """
     with _recording() as may_record:
-        kinds = _are_tensors(_leaves(tuple(primals)))
-        trees, inputs = _tracked(tuple(primals))
-        directions = _leaves_like(tuple(tangents), trees, "tangents")
+        args = _arguments(function, primals)
+        kinds = _are_tensors(_leaves(args))
+        trees, inputs = _tracked(args)
+        directions = _along(primals, tangents, trees)
         gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
         record = may_record and bool(_dependent([*gradients, *directions], inputs))
         found = _finished(_gradients(gradients, inputs, directions, record), kinds, inputs, record)
         _freeze(inputs)
-        return _like(trees, iter(found))
+        products = _like(trees, iter(found))
+        return products if isinstance(primals, tuple | list) else products[0]
 
 
 __getattr__ = module_getattr(__name__)

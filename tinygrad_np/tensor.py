@@ -10,6 +10,7 @@ registry says which functions take Tensors; `Tensor` is the surface on top.
 
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cached_property, wraps
@@ -834,17 +835,33 @@ class Composite:
             name, supported = unsupported[0], ", ".join(sorted(self.keywords))
             hint = of_keyword(name, self.keywords)
             raise TypeError(f"{self.name} of a Tensor does not support {name}={hint}; supported: {supported}")
-        if self.function is not self.implementation and _are_integers(args) and _are_integers(kwargs.values()):
-            result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
-            return self._as_results(result)
         try:
+            if self.function is not self.implementation and _are_integers(args) and _are_integers(kwargs.values()):
+                result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
+                return self._as_results(result)
             return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
-        except TypeError:
-            try:
-                inspect.signature(self.implementation).bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{self.name} of a Tensor: {error}") from None
-            raise
+        except (TypeError, ValueError, IndexError, ArithmeticError) as error:
+            self._raise_named(error, args, kwargs)
+
+    def _raise_named(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+        """Raise an error that names this function, and not the step of its implementation that failed."""
+        try:
+            inspect.signature(self.implementation).bind(*args, **kwargs)
+        except TypeError as mismatch:
+            raise TypeError(f"{self.name} of a Tensor: {mismatch}") from None
+        reason: Any = error
+        try:
+            step = re.match(r"([\w.]+)(?:: | of | is not differentiable)", str(error))
+            if step and step[1] in _spellings(self):
+                raise error  # one of its own checks
+            while isinstance(reason.__cause__, type(reason)):  # that of the step, which was explained in the same way
+                reason = reason.__cause__
+            step = re.match(r"([\w.]+)(?:: | of a Tensor:? | (?=is not differentiable))", str(reason))
+            if step and step[1] in {name for known in registry.values() for name in _spellings(known)}:
+                reason = type(reason)(str(reason).removeprefix(step[0]))
+            raise_explained(reason, self.name, _arrays([*args]), {name: _arrays(kwargs[name]) for name in kwargs})
+        finally:
+            del error, reason  # which hold this frame in their tracebacks
 
     def _as_results(self, result: Any) -> Any:
         """What NumPy's function returned, one array or several, as the decorated function returns it."""
@@ -852,6 +869,11 @@ class Composite:
             return Tensor(result)
         parts = [part if i in self.constants else Tensor(part) for i, part in enumerate(result)]
         return type(result)(parts) if type(result) in (list, tuple) else type(result)(*parts)
+
+
+def _spellings(operation: Any) -> tuple[str, str]:
+    """The names by which messages call an operation: `linalg.norm` and `norm`."""
+    return operation.name, operation.name.rpartition(".")[2]
 
 
 class Constant:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -110,6 +111,61 @@ def test_what_cannot_be_decorated_is_refused() -> None:
         no_grad()(steps)
     with pytest.raises(TypeError, match="takes a function, not int"):
         no_grad(3)
+
+
+def generator(*_: object) -> Iterator[bool]:
+    yield records()
+
+
+async def coroutine(*_: object) -> bool:
+    return records()
+
+
+def function(*_: object) -> bool:
+    return records()
+
+
+WRAPPED = {
+    "function": lambda kind: no_grad()(kind),
+    "partial": lambda kind: no_grad()(functools.partial(kind, 1)),
+    "object": lambda kind: no_grad()(type("Called", (), {"__call__": kind})()),
+    "method": lambda kind: type("Owner", (), {"method": no_grad()(kind)})().method,
+    "class method": lambda kind: type("Owner", (), {"method": no_grad()(classmethod(kind))}).method,
+    "static method": lambda kind: type("Owner", (), {"method": no_grad()(staticmethod(kind))}).method,
+    "static method of an instance": lambda kind: type("Owner", (), {"method": no_grad(staticmethod(kind))})().method,
+    "bound method": lambda kind: no_grad()(type("Owner", (), {"method": kind})().method),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("kind", [function, generator, coroutine], ids=lambda kind: kind.__name__)
+def test_every_kind_of_callable_records_nothing_inside(kind: Any, wrap: Any) -> None:
+    result = wrap(kind)()
+    if kind is generator:
+        result = next(result)
+    if kind is coroutine:
+        result = asyncio.run(result)
+    assert result is False
+    assert records()
+
+
+@pytest.mark.parametrize("decorate", [no_grad, no_grad()])
+def test_what_is_not_called_as_a_function_is_not_decorated(decorate: Any) -> None:
+    class Model:
+        pass
+
+    for wrong, message in ((Model, "not the class Model; decorate its methods"), (property(function), "not property")):
+        with pytest.raises(TypeError, match=f"no_grad takes a function, {message}"):
+            decorate(wrong)
+
+
+def test_a_context_may_be_entered_again() -> None:
+    pause = no_grad()
+    with pause, pause:
+        with pause:
+            assert not records()
+        assert not records()
+    assert records()
 
 
 def test_each_thread_and_task_has_its_own() -> None:

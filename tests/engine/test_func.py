@@ -1,5 +1,9 @@
 """Derivatives of functions: against each other, against closed forms, over trees, nested."""
 
+import copy
+import dataclasses
+from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tinygrad_np import Tensor, func, grad, no_grad, relu
@@ -272,4 +276,206 @@ def test_impossible_requests_are_refused() -> None:
         with pytest.raises(ValueError, match="argnums"):
             func.grad(bowl, argnums)(np.ones(3))
     with pytest.raises(TypeError, match="floating point"):
-        func.grad(bowl)(np.ones(3, int))
+        func.grad(bowl)(np.ones(3, bool))
+    with pytest.raises(TypeError, match="floating point"):
+        func.grad(bowl)(Tensor(np.ones(3, int)))
+    with pytest.raises(ValueError, match="argnums .* not 0; give what is differentiated by position"):
+        func.grad(bowl)(x=np.ones(3))
+    for argnums in (1.0, "x", None, (0, 1.5)):
+        with pytest.raises(TypeError, match="argnums must be an integer or a tuple of integers, not"):
+            func.grad(bowl, argnums)(np.ones(3))
+    for x in (np.ones(3), Tensor(1.0)):
+        for derivative in (func.grad, func.value_and_grad, func.jacobian, func.hessian, func.vjp):
+            with pytest.raises(TypeError, match="expected a function to differentiate, not (ndarray|Tensor; .*grad)"):
+                derivative(x)
+
+
+# --- the kinds of arguments ------------------------------------------------------------------------------------------
+
+DERIVATIVES: dict[str, Any] = {  # of a function of one argument, at x
+    "grad": lambda f, x: func.grad(f)(x),
+    "value_and_grad": lambda f, x: func.value_and_grad(f)(x),
+    "vjp": lambda f, x: (lambda y, pull: (y, *pull(np.ones(np.shape(y)))))(*func.vjp(f, x)),
+    "jvp": lambda f, x: func.jvp(f, [x], [x]),
+    "jacobian": lambda f, x: func.jacobian(f)(x),
+    "hessian": lambda f, x: func.hessian(f)(x),
+    "hvp": lambda f, x: func.hvp(f, [x], [x]),
+}
+
+
+def test_every_derivative_is_tested_with_every_kind_of_argument() -> None:
+    public = {name for name, value in vars(func).items() if getattr(value, "__module__", "") == func.__name__}
+    assert {name for name in public if name[0] != "_"} == set(DERIVATIVES)
+
+
+def leaves(tree: Any) -> list[Any]:
+    if isinstance(tree, tuple | list | dict):
+        return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(part)]
+    return [tree]
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+@given(dtype=st.sampled_from("bBhHiIlLqQ"), shape=st.sampled_from([(), (1,), (3,), (2, 2)]), data=st.data())
+def test_integers_count_as_float64(derivative: Any, dtype: str, shape: tuple[int, ...], data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.integers(0, 9), min_size=4, max_size=4))
+    x = np.resize(np.array(values, dtype), shape)[()]  # an array, or a scalar of NumPy
+    found, expected = (leaves(derivative(lambda t: (t * t * t).sum(), value)) for value in (x, np.float64(x)))
+    for y, right in zip(found, expected, strict=True):
+        assert (type(y), y.dtype) == (type(right), np.float64)
+        np.testing.assert_array_equal(y, right)
+
+
+def innermost(tree: Any) -> list[Any]:
+    """The tuples, lists and dicts that hold leaves only."""
+    parts = list(tree.values()) if isinstance(tree, dict) else tree
+    inside = [part for part in parts if isinstance(part, tuple | list | dict)]
+    return [t for part in inside for t in innermost(part)] if inside else [tree]
+
+
+class Names(list):  # type: ignore[type-arg]
+    """A list of a class of its own."""
+
+
+TREES: list[Any] = [
+    (1.0, 2.0),
+    [1.0, 2.0],
+    {"a": 1.0, "b": 2.0},
+    Pair(1.0, 2.0),
+    Names([1.0, 2.0]),
+    OrderedDict(b=1.0, a=2.0),
+    defaultdict(list, b=1.0, a=2.0),
+    Counter(b=1, a=2),
+]
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: type(tree).__name__)
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+def test_a_tree_comes_back_as_its_class(derivative: Any, tree: Any) -> None:
+    seen = []
+
+    def product(t: Any) -> Any:
+        seen.append(t)
+        a, b = t.values() if isinstance(t, dict) else t
+        return a * b * b
+
+    before = copy.deepcopy(tree)
+    found = derivative(product, tree)
+    assert {type(t) for t in seen} == {type(tree)}
+    assert tree == before
+    if derivative is not DERIVATIVES["jvp"]:  # whose results are like those of the function
+        for t in innermost(found):
+            assert type(t) is type(tree)
+            assert list(t) == list(tree) if isinstance(tree, dict) else len(t) == 2
+            assert getattr(t, "default_factory", list) is list
+
+
+@dataclasses.dataclass
+class Weights:
+    a: float
+    b: float
+
+
+class Triple(tuple):  # type: ignore[type-arg]
+    """Three numbers; what its class makes of them is its own affair."""
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (MappingProxyType({"a": 1.0}), r"not mappingproxy; write dict\(\.\.\.\)"),
+        (ChainMap({"a": 1.0}), r"not ChainMap; write dict\(\.\.\.\)"),
+        (Weights(1.0, 2.0), r"not Weights; write asdict\(\.\.\.\)"),
+        (deque([1.0]), "not deque"),
+        (Triple([1.0]), "not Triple"),
+        ({1.0}, "not set"),
+        (None, "not NoneType"),
+        ("1.0", "not str"),
+        ([1.0, None], "not NoneType"),
+    ],
+)
+def test_what_would_not_come_back_is_refused(derivative: Any, argument: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=f"arguments to differentiate are Tensors, .*, {message}"):
+        derivative(lambda x: Tensor(1.0), argument)
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+def test_results_share_no_memory(derivative: Any, as_tensors: bool) -> None:
+    """With the arguments, with what the function holds, and with one another, so that they may be written to."""
+    constant = Tensor(np.ones((1, 1)))
+    views = [
+        lambda t: t,
+        lambda t: t.T,
+        lambda t: t[0],
+        lambda t: t.reshape(1),
+        lambda t: np.broadcast_to(t, (1, 1, 1)),
+        lambda t: constant,
+        lambda t: constant + 0 * t,
+    ]
+    for view in views:
+        x = np.ones((1, 1))
+        given = Tensor(x) if as_tensors else x
+        results = [y.data if type(y) is Tensor else y for y in leaves(derivative(view, given))]
+        for i, y in enumerate(results):
+            assert isinstance(y, np.generic) or y.flags.writeable
+            assert not any(np.shares_memory(y, other) for other in (x, constant.data, *results[:i]))
+
+
+# --- products with derivatives: their arguments ----------------------------------------------------------------------
+
+
+def test_one_argument_may_be_given_as_it_is() -> None:
+    x, v = np.array([1.0, 2.0]), np.array([1.0, 10.0])
+    for point, along in ((x, v), (Tensor(x), Tensor(v)), (1.5, 2.0), ({"a": x}, {"a": v}), (np.ones(1), np.ones(1))):
+        f = lambda t: ((t["a"] if isinstance(t, dict) else t) ** 3).sum()  # noqa: E731
+        for alone, listed in (
+            (func.jvp(f, point, along), func.jvp(f, [point], [along])),
+            (func.hvp(f, point, along), func.hvp(f, [point], [along])[0]),
+        ):
+            assert type(alone) is type(listed)
+            for a, b in zip(leaves(alone), leaves(listed), strict=True):
+                assert type(a) is type(b)
+                np.testing.assert_array_equal(*(y.data if type(y) is Tensor else y for y in (a, b)))
+
+
+@pytest.mark.parametrize("product", [func.jvp, func.hvp])
+def test_primals_and_tangents_that_do_not_fit_say_what_they_are(product: Any) -> None:
+    x = np.ones(2)
+
+    def f(a: Any) -> Any:
+        return (a * a).sum()
+
+    for primals, tangents, kind, message in (
+        ([1.0, 2.0], [1.0, 2.0], TypeError, "f called with 2 primals: too many positional arguments; they are its arg"),
+        ([], [], TypeError, "f called with 0 primals: missing a required argument: 'a'"),
+        ([x], x, ValueError, r"tangents: expected a tuple or list of 1 elements, not array"),
+        (x, [x], ValueError, r"tangents: expected shape \(2,\), not a list of it; leave out the brackets"),
+        (x, np.ones(3), ValueError, r"tangents: expected shape \(2,\), not \(3,\)"),
+        (x, [np.ones(2), np.ones(3)], ValueError, r"tangents: expected shape \(2,\), not \[array"),
+    ):
+        with pytest.raises(kind, match=message):
+            product(f, primals, tangents)
+    with pytest.raises(TypeError, match="f called with 2 primals"):
+        func.vjp(f, x, x)
+    for gradients in ([1.0], (1.0,)):
+        with pytest.raises(ValueError, match=r"gradients: expected shape \(\), not a (list|tuple) of it; leave"):
+            func.vjp(f, x)[1](gradients)
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda x: 1.0, "float"),
+        (lambda x: np.ones(3), "ndarray"),
+        (lambda x: None, "NoneType"),
+        (lambda x: x.data.sum(), "float64"),
+        (lambda x: x[0].item(), "float"),
+        (lambda x: np.argmax(x), "int64"),
+    ],
+)
+def test_a_function_that_returns_no_tensor_is_told_why(derivative: Any, function: Any, kind: str) -> None:
+    message = rf"<lambda> must return .*Tensor.*, not {kind}: constants and what is computed from \.data, \.item\(\)"
+    with pytest.raises(TypeError, match=message):
+        derivative(function, np.ones(2))

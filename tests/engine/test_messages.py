@@ -239,6 +239,93 @@ def test_messages_name_the_operation_once_and_publicly(entry: Primitive | Compos
             assert not re.search(rf"\b{last} of .*\b{last}(: | of )", text), text
 
 
+SPELLINGS = {name for entry in ENTRIES for name in (entry.name, entry.name.rpartition(".")[2])}
+CALLED_BY_USERS = [entry for entry in OPERATIONS if not (isinstance(entry, Primitive) and entry.is_internal)]
+
+
+def named_as_the_call(entry: Primitive | Composite, text: str) -> bool:
+    """Whether a message begins with the operation that was called, and speaks of no other and of no private name."""
+    own = {entry.name, entry.name.rpartition(".")[2]}
+    begins = re.match(r"([\w.\[\]]+)(?:: | of | takes | is | needs | does )", text)
+    subjects = re.findall(r"(?:^|: )([\w.]+)(?:: | of | takes | is not | needs | does not )", text)
+    others = {name for name in subjects if name in SPELLINGS} - own
+    return bool(begins) and begins[1] in own and not others and not INTERNAL.search(text)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+@pytest.mark.parametrize("entry", CALLED_BY_USERS, ids=lambda entry: entry.name)
+def test_wrong_arguments_are_answered_in_the_name_of_the_operation_called(entry: Primitive | Composite) -> None:
+    """Arrays of every rank and dtype, and options that are Tensors; errors are of NumPy's class or a class below."""
+    is_numpys = reference.is_numpys(entry.function)
+    for case in entry.cases:
+        count, options = case.shapes.count(",") + 1, dict(case.kwargs)
+        for shape in ((), (3,), (0,), (2, 3), (2, 0), (2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 2)):
+            for dtype in ("float64", "float32", "uint8", "bool"):
+                arrays = [np.ones(shape, dtype)] * count
+                given: list[Any] = [Tensor(a) for a in arrays]
+                if case.shapes.startswith("["):
+                    arrays, given = [arrays], [given]  # type: ignore[list-item]
+                error = refused(lambda a=given, o=options, c=case: entry(*a, *c.args, **o))
+                if error is None:
+                    continue
+                assert type(error) not in (RecursionError, AttributeError, AssertionError), (case, shape, dtype)
+                assert named_as_the_call(entry, str(error)), (str(error), case, shape, dtype)
+                expected = refused(lambda a=arrays, o=options, c=case: entry.function(*a, *c.args, **o))
+                if is_numpys and isinstance(expected, np.linalg.LinAlgError | np.exceptions.AxisError):
+                    assert isinstance(error, type(expected)), (case, shape, dtype, expected)
+        for i, value in enumerate(case.args):
+            if isinstance(value, int | list | float):
+                args = [*case.args[:i], Tensor(np.asarray(value)), *case.args[i + 1 :]]
+                arrays = [Tensor(np.ones((4, 4)))] * count
+                error = refused(lambda a=[*arrays, *args], o=options: entry(*a, **o))
+                assert type(error) is not RecursionError, case
+                assert error is None or named_as_the_call(entry, str(error)), str(error)
+
+
+LAYERS = [
+    kind
+    for kind in vars(nn).values()
+    if isinstance(kind, type) and issubclass(kind, nn.Module) and kind.forward is not nn.Module.forward
+]
+REQUIRED = {
+    "in_features": 3, "out_features": 2, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "num_features": 3,
+    "normalized_shape": 3, "input_size": 3, "hidden_size": 2, "embed_dim": 4, "num_heads": 2, "num_embeddings": 5,
+    "embedding_dim": 3, "max_length": 8,
+}  # fmt: skip
+
+
+def build(kind: type[nn.Module]) -> nn.Module:
+    """A small layer of this class."""
+    required = [
+        p for p in inspect.signature(kind).parameters.values() if p.default is p.empty and p.kind != p.VAR_POSITIONAL
+    ]
+    rng = np.random.default_rng(0)
+    return kind(**{p.name: rng if p.name == "rng" else REQUIRED[p.name] for p in required})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.*computes in float64")
+@pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+def test_wrong_inputs_are_answered_in_the_name_of_the_layer(kind: type[nn.Module]) -> None:
+    """Or in that of the public function of which it is the layer; and none speaks of images that are sequences."""
+    layer = build(kind)
+    needed = [p for p in inspect.signature(layer.forward).parameters.values() if p.default is p.empty]
+    shapes = [(), (3,), (0,), (2, 3), (2, 5), (2, 0), (2, 3, 4), (2, 2, 3), (2, 3, 0), (2, 2, 0), (2, 2, 1)]
+    shapes += [(1, 2, 4, 4), (1, 3, 4, 4), (2, 2, 0, 3), (2, 1, 2, 1, 2)]
+    for shape in shapes:
+        for dtype in ("float32", "float64", "uint8", "bool", "int64"):
+            x = Tensor(np.ones(shape, dtype))
+            error = refused(lambda x=x: layer(*[x] * len(needed)))
+            if error is None:
+                continue
+            text = str(error)
+            first = re.match(r"(\w+)(?:: | of | takes )", text)
+            assert first, text
+            assert first[1] in {kind.__name__, kind.__name__.lower(), *tinygrad_np.__all__}, text
+            assert not INTERNAL.search(text), text
+            assert any(f"in {kind.__name__}(" in note for note in error.__notes__), text
+            assert not (kind.__name__.endswith("1d") and re.search("image|height|one or two", text)), text
+
+
 class WidthError(ValueError):
     def __init__(self, message: str, layer: str) -> None:
         super().__init__(message)

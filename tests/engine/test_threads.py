@@ -207,12 +207,12 @@ def test_what_a_piece_raises_is_raised_when_all_have_ended(kind: type[BaseExcept
 def test_switches_hold_in_all_threads() -> None:
     barrier = threading.Barrier(4)
 
-    def work(_: int) -> tuple[int, str]:
+    def work(_: int) -> tuple[bool, str]:
         barrier.wait(GUARD)
-        return _pauses.get(), np.geterr()["over"]
+        return bool(_pauses.get()), np.geterr()["over"]
 
     with no_grad(), np.errstate(over="raise"):
-        assert set(run(work, range(4))) == {(1, "raise")}
+        assert set(run(work, range(4))) == {(True, "raise")}
 
 
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:

@@ -51,14 +51,14 @@ class Call:
 
 
 def calls(case: Case, full_only: bool = False) -> Iterator[Call]:
-    """The calls of a case, the one of full size first; those that its `prepare` cannot make are left out."""
+    """The calls of a case, the one of full size first; arrays that its `prepare` cannot take are given as they are."""
     for shapes in _shapes(case.shapes)[: 1 if full_only else None]:
         rng = np.random.default_rng(0)
         arrays = [_array(shape, case.domains[min(i, len(case.domains) - 1)], rng) for i, shape in enumerate(shapes)]
         try:
             arguments = case.prepare(*arrays) if case.prepare else arrays
         except (ValueError, IndexError):
-            continue
+            arguments = arrays
         yield Call(case, shapes, list(arguments) if isinstance(arguments, tuple | list) else [arguments])
 
 
@@ -113,7 +113,7 @@ def cast(value: Any, dtype: str, special: float | None = None) -> Any:
 def specials(dtype: str) -> tuple[float | None, ...]:
     """What to put into an array of this dtype: nothing, and numbers that are infinite, NaN or about to overflow."""
     if dtype in FLOATS:
-        return None, np.nan, np.inf
+        return None, np.nan, np.inf, -np.inf
     return (None,) if dtype == "bool" else (None, np.iinfo(dtype).max - 1)
 
 

@@ -1,5 +1,7 @@
 """Integers, booleans, empty axes, NaN and infinities: values, dtypes and errors are NumPy's, gradients are right."""
 
+import inspect
+import itertools
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +11,7 @@ from tinygrad_np import Tensor, grad, nn, optim
 from tinygrad_np._functions import name_of
 from tinygrad_np.ops import losses
 from tinygrad_np.ops.indexing import INDICES, set_at
-from tinygrad_np.tensor import Constant, registry
+from tinygrad_np.tensor import Composite, Constant, registry
 from tinygrad_np.testing import check_gradients
 
 import degenerate
@@ -91,6 +93,26 @@ def test_values_dtypes_and_errors_are_numpys(entry: Operation) -> None:
                     assert not text, text
 
 
+# Parameters without a case: `rcond` raises, `method` takes its default only, and `ufunc` is none of NumPy's.
+NO_CASE = {("linalg.lstsq", "rcond"), ("quantile", "method"), ("percentile", "method")}
+
+
+@pytest.mark.parametrize("entry", NUMPYS, ids=lambda entry: entry.name)
+def test_every_keyword_of_numpys_functions_has_a_case(entry: Operation) -> None:
+    """So that all tests made from the cases reach it."""
+    supported = set(entry.keywords)
+    if isinstance(entry, Composite):
+        parameters = inspect.signature(entry.implementation).parameters.values()
+        supported = {p.name for p in parameters if p.default is not p.empty and p.name != "ufunc"}
+    signature = inspect.signature(entry.implementation) if isinstance(entry, Composite) else entry.signature
+    given: set[str] = set()
+    for case in entry.cases:
+        call = next(degenerate.calls(case, full_only=True))
+        arguments = [call.arguments] if case.shapes.startswith("[") else call.arguments
+        given |= set(signature.bind(*arguments, *case.args, **case.kwargs).arguments if signature else case.kwargs)
+    assert {(entry.name, name) for name in supported - given} <= NO_CASE
+
+
 def floating_places(call: Call) -> list[int]:
     return [i for i, value in enumerate(call.arguments) if degenerate.floating(value)]
 
@@ -124,8 +146,9 @@ def test_dtypes_are_promoted_as_numpy_promotes_them(entry: Operation) -> None:
 @pytest.mark.parametrize("entry", CONSTANTS, ids=lambda entry: entry.name)
 def test_functions_without_a_gradient_are_numpys(entry: Constant) -> None:
     for dtype in DTYPES:
-        for shape in ((2, 3), (0, 3), ()):
-            x, y = (cast(np.linspace(-2, 2, int(np.prod(shape))).reshape(shape) + end, dtype) for end in (0, 0.5))
+        for shape, special in itertools.product(((2, 3), (0, 3), ()), degenerate.specials(dtype)):
+            numbers = np.linspace(-2, 2, int(np.prod(shape))).reshape(shape)
+            x, y = (cast(numbers + end, dtype, special) for end in (0, 0.5))
             for arguments in ([x], [x, y], [x, 1], [[x, y]]):
                 call = Call(degenerate.Case(""), [shape], arguments)
                 given = [[*map(Tensor, a)] if isinstance(a, list) else as_tensor(a) for a in arguments]

@@ -12,7 +12,7 @@ from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -199,6 +199,40 @@ def test_derivatives_of_products_are_exact_to_rounding(name: str, x: list[float]
         assert abs(second[i, j] - float(sum(terms))) <= 1e-13 * float(sum(map(abs, terms))) + 1e-305, (i, j)
 
 
+EXPONENTS = st.one_of(st.integers(-300, 300), st.sampled_from([-300, -200, 200, 300]))
+WIDE = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0, -1.5, 2.5, 7.0]), EXPONENTS, st.sampled_from([0, 1, -2])),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(factors=WIDE)
+@example([(1.0, 0, 1), (0.0, 0, 1), (1.0, 300, 1), (1.0, 300, 1)])  # beyond the 0 the terms are larger than any number
+def test_gradients_of_products_whose_parts_leave_the_range_of_float64(factors: list[tuple[float, int, int]]) -> None:
+    """Each derivative that is a number of float64 is found, whatever the partial products are."""
+    x, weights = [a * 10.0**e for a, e, _ in factors], [w for *_, w in factors]
+    for name, used in (("cumprod", weights), ("prod", [0] * (len(x) - 1) + [1])):
+        t = leaf(x)
+        with np.errstate(all="ignore"):
+            y = getattr(np, name)(t)
+        found = grad(y, t, np.array(used, np.float64) if name == "cumprod" else None).data
+        for i, derivative in enumerate(found):
+            terms = [w * exact_products(x, (i,), k + 1) for k, w in enumerate(used) if w]
+            size = sum(map(abs, terms))
+            if size < 10**300:
+                assert abs(derivative - float(sum(terms))) <= 1e-13 * float(size) + 1e-305, (name, i, x, used)
+
+
+@pytest.mark.parametrize("function", [np.prod, lambda x: np.cumprod(x)[-1]])
+def test_long_products_that_come_back_into_range(function: Any) -> None:
+    """The mantissas of 0.75 alone, all of them between 0.5 and 1, would underflow."""
+    x = np.array([0.75] * 400 + [1 / 0.75] * 400, np.float32)
+    np.testing.assert_allclose(func.grad(function)(x), 1 / x, rtol=1e-3)
+    x = np.repeat(np.array([1e-30, 1e30], np.float32), 200)
+    np.testing.assert_allclose(func.grad(function)(x), 1 / x, rtol=1e-4)
+
+
 def test_products_beyond_the_range_of_float64() -> None:
     x = leaf([1e-200, 1e-200, 1e200, 1e100])
     np.testing.assert_allclose(grad(np.cumprod(x)[1], x).data, [1e-200, 1e-200, 0, 0], rtol=1e-14)
@@ -284,6 +318,51 @@ def test_functions_of_matrices_by_eigh_are_nan_where_all_eigenvalues_are_equal(f
         assert not derivative.any()  # which is right
     else:
         assert np.isnan(derivative).any()
+
+
+@given(seed=SEEDS, equal=st.integers(1, 3), others=st.integers(0, 2), aligned=st.booleans())
+def test_no_element_of_a_hessian_at_equal_eigenvalues_is_wrong(
+    seed: int, equal: int, others: int, aligned: bool
+) -> None:
+    """Each is NaN, or that of a formula without eigenvalues; and not NaN where all eigenvalues differ."""
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([np.ones(equal), 2.0 + np.arange(others)])
+    a = np.diag(values) if aligned else symmetric(rng, values)
+
+    def s(x: Any) -> Any:  # what is read of x: one triangle
+        return np.tril(x) + np.tril(x, -1).T
+
+    functions: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+        (lambda x: np.sum(np.linalg.eigvalsh(x) ** 2), lambda x: np.trace(s(x) @ s(x))),
+        (lambda x: np.sum(np.linalg.eigh(x)[0] ** 3), lambda x: np.trace(s(x) @ s(x) @ s(x))),
+        (lambda x: np.sum(np.log(np.linalg.eigvalsh(x))), lambda x: np.linalg.slogdet(s(x))[1]),
+        (lambda x: np.sum(np.linalg.svdvals(s(x)) ** 2), lambda x: np.trace(s(x) @ s(x))),
+        (lambda x: np.linalg.norm(s(x), "nuc"), lambda x: np.trace(s(x))),  # of positive eigenvalues
+    ]
+    for function, without in functions:
+        found, expected = func.hessian(function)(a), func.hessian(without)(a)
+        assert equal > 1 or np.isfinite(found).all()
+        right = np.isnan(found) | (np.abs(found - expected) < 1e-9 * (1 + np.max(np.abs(expected))))
+        assert right.all(), (found, expected)
+
+
+@given(seed=SEEDS, equal=st.integers(2, 3), others=st.integers(1, 2), aligned=st.booleans())
+def test_no_element_of_the_hessian_of_a_projection_is_wrong(seed: int, equal: int, others: int, aligned: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n, step = equal + others, 1e-3
+    values = np.concatenate([np.ones(equal), 2.0 + np.arange(others)])
+    a, weights = np.diag(values) if aligned else symmetric(rng, values), rng.normal(size=(n, n))
+
+    def projection(x: Any) -> Any:
+        v = np.linalg.eigh(x).eigenvectors[:, :equal]
+        return np.sum(weights * (v @ v.T))
+
+    slope = func.grad(projection)
+    hessian = func.hessian(projection)(a)
+    for i, j in np.ndindex(n, n):
+        moved = step * np.outer(np.eye(n)[i], np.eye(n)[j])
+        difference = (slope(a + moved) - slope(a - moved)) / (2 * step)
+        assert (np.isnan(hessian[..., i, j]) | (np.abs(hessian[..., i, j] - difference) < 1e-3)).all()
 
 
 def test_hessians_at_equal_eigenvalues_are_nan_or_right() -> None:

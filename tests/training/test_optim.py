@@ -10,6 +10,7 @@ from tinygrad_np import Tensor, cross_entropy, nn, serialization
 from tinygrad_np._machine import fused
 from tinygrad_np._machine.arrays import Product
 from tinygrad_np._machine.fused import BLOCK
+from tinygrad_np._validation import boolean
 from tinygrad_np.optim import (
     EMA,
     SGD,
@@ -19,6 +20,7 @@ from tinygrad_np.optim import (
     Muon,
     Optimizer,
     RMSprop,
+    adaptive,
     clip_grad_norm,
 )
 from tinygrad_np.schedules import ExponentialScheduler
@@ -461,6 +463,24 @@ def test_gradients_below_the_norm_are_left_alone() -> None:
     assert type(norm) is float
     with pytest.raises(RuntimeError, match="clip_grad_norm: no parameter has a gradient"):
         clip_grad_norm([c], 1.0)
+
+
+ADAPTIVE = [kind for kind in vars(adaptive).values() if isinstance(kind, type) and kind.__module__ == adaptive.__name__]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("size", [1e19, 1e20, 1e25, 3e38])
+@pytest.mark.parametrize("kind", ADAPTIVE, ids=lambda kind: kind.__name__)
+def test_gradients_whose_squares_overflow_leave_no_nan(kind: Any, size: float) -> None:
+    flags = [name for name, check in kind.hyperparameters.items() if check is boolean]
+    for options in ({}, *({name: True} for name in flags), *({name: True, "momentum": 0.9} for name in flags)):
+        w = Tensor([1.0, 1.0], requires_grad=True)
+        optimizer = kind([w], lr=0.01, **options)
+        for step in range(4):
+            w.grad = Tensor(np.array([size * (1 + step % 2) / 2, 0.01], np.float32))
+            optimizer.step()
+        assert np.isfinite(w.data).all(), (options, w)
+        assert 0 < w.data[1] < 1
 
 
 @pytest.mark.parametrize(("dtype", "size"), [(np.float16, 6e4), (np.float32, 1e30)])

@@ -143,7 +143,8 @@ class Flatten(Layer):
 
     def forward(self, x: Any) -> Any:
         shape = np.shape(x)
-        start, end = (normalize_axis_index(axis, len(shape)) for axis in (self.start_axis, self.end_axis))
+        start = normalize_axis_index(self.start_axis, len(shape), "Flatten: start_axis")
+        end = normalize_axis_index(self.end_axis, len(shape), "Flatten: end_axis")
         if start > end:
             raise ValueError(
                 f"Flatten: end_axis {self.end_axis} is before start_axis {self.start_axis} in shape {shape}"

@@ -13,7 +13,7 @@ import numpy as np
 from .. import _validation as check
 from .._messages import of_images
 from ..ops.normalization import standardize
-from ..tensor import Array, Tensor
+from ..tensor import Array, Tensor, as_array
 from .module import Layer
 
 # --- statistics of a batch -------------------------------------------------------------------------------------------
@@ -64,6 +64,7 @@ class _BatchNorm(Layer):
         if count < 2:
             raise ValueError(f"{type(self).__name__}: the variance needs at least 2 values per channel, not {count}")
         weight, bias = (self.weight.reshape(along), self.bias.reshape(along)) if self.affine else (None, None)
+        x = check.floating(type(self).__name__, "the input", as_array(x))
         statistics: list[Array] = []
         y = standardize(x, weight, bias, axis=(0, *range(2, len(shape))), eps=self.eps, statistics=statistics)
         if self.track_running_stats:
@@ -151,6 +152,7 @@ class _ExampleNorm(Layer):
         if shape[-rank:] != self.normalized_shape:
             expected = ", ".join(map(str, ("...", *self.normalized_shape)))
             raise ValueError(f"{type(self).__name__}: expected an input of shape ({expected}), not {shape}")
+        x = check.floating(type(self).__name__, "the input", x)
         return standardize(x, weight, bias, axis=tuple(range(-rank, 0)), eps=eps, centre=centre)
 
 
@@ -197,7 +199,7 @@ class LayerNorm(_ExampleNorm):
         self.bias = Tensor(np.zeros(shape, dtype), requires_grad=True) if affine and bias else None
 
     def forward(self, x: Any) -> Any:
-        return self._standardize(x, self.weight, self.bias, self.eps, centre=True)
+        return self._standardize(as_array(x), self.weight, self.bias, self.eps, centre=True)
 
 
 class RMSNorm(_ExampleNorm):
@@ -238,7 +240,7 @@ class RMSNorm(_ExampleNorm):
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 
     def forward(self, x: Any) -> Any:
-        eps = self.eps
+        x, eps = as_array(x), self.eps
         if eps is None:
-            eps = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0.0  # integers are refused by `standardize`
+            eps = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0.0  # integers are refused below
         return self._standardize(x, self.weight, None, eps, centre=False)

@@ -238,10 +238,9 @@ def conv1d(
     """
     x, weight = as_images(x), as_images(weight)
     _check_ranks("conv1d", x, weight, 3)
-    padding = padding if isinstance(padding, str) else (0, padding)
-    window = sliding("conv1d", (1, weight.shape[2]), (1, stride), padding, (1, dilation))
-    x, weight = np.expand_dims(x, 2), np.expand_dims(weight, 2)
+    window = sliding("conv1d", weight.shape[2], stride, padding, dilation, axes=1)
     _check_convolution("conv1d", x, weight, bias, window, groups)
+    x, weight = np.expand_dims(x, 2), np.expand_dims(weight, 2)
     bias = _no_bias(weight) if bias is None else bias
     return np.squeeze(_correlate(x, weight, bias, window=window, groups=groups), 2)
 

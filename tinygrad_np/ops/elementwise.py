@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._machine.arrays import power_of_two
 from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import CONDITION, NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 
@@ -142,10 +143,35 @@ def or_one(x: Any) -> Any:
     return x + (x == 0)
 
 
+def direction(x: Any, norm: Any, axis: Any, order: float = 2) -> Any:
+    """x / norm, for the norm of this order over an axis, several, or None for all; norms have axes of length 1.
+
+    It is 0 where the norm is 0, and has no second derivative there. Where the norm is infinite it is the limit: that of
+    x in smaller units if the norm has overflowed; 1 or -1 for an infinite element, beside which all others are 0; NaN
+    for infinite elements that are several, since it depends on how they grow.
+    """
+    infinite = np.isinf(norm)
+    if not np.any(infinite):
+        return zero_at(x / or_one(norm), norm == 0)
+    numbers = array_of(x)
+    count = np.sum(np.isinf(numbers), axis=axis, keepdims=True)
+    small = numbers / power_of_two(np.max(np.abs(numbers), axis=axis, keepdims=True, initial=0))
+    overflowed = small / np.sum(np.abs(small) ** order, axis=axis, keepdims=True) ** (1 / order)
+    beside = np.where(np.isinf(numbers), np.where(count == 1, np.sign(numbers), np.nan), 0)
+    limit = np.where(count == 0, overflowed, beside).astype(x.dtype)
+    return np.where(infinite, limit, zero_at(x / or_one(np.where(infinite, 1, norm)), norm == 0))
+
+
+def _hypot_slope(y: Any, *sides: Any, i: int) -> Any:
+    if not np.any(np.isinf(y)):
+        return zero_at(sides[i] / or_one(y), y == 0)
+    return direction(np.stack(np.broadcast_arrays(*sides)), y, 0)[i]
+
+
 binary(
     np.hypot,
-    lambda g, y, a, b: g * zero_at(a / or_one(y), y == 0),
-    lambda g, y, a, b: g * zero_at(b / or_one(y), y == 0),
+    lambda g, y, a, b: g * _hypot_slope(y, a, b, i=0),
+    lambda g, y, a, b: g * _hypot_slope(y, a, b, i=1),
 )
 
 

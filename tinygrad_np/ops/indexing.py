@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, as_array, composite, differentiable, primitive, registry
+from ..tensor import Array, Tensor, as_array, composite, differentiable, primitive, registry
 from .cases import Case, each
 
 # For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
@@ -212,14 +212,17 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 @composite(np.delete, cases=[*each("4 n", obj=(1, -1, slice(0, 2), [0, 3]), axis=(0,)), Case("2 2", (1,))])
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """`np.delete`."""
-    x, axis = (np.ravel(arr), 0) if axis is None else (arr, axis)
-    return np.take(x, np.delete(np.arange(x.shape[axis]), obj), axis)
+    x, axis = (np.ravel(arr), 0) if axis is None else (arr, normalize_axis_index(axis, arr.ndim))
+    return np.take(x, np.delete(np.arange(x.shape[axis]), obj._data if type(obj) is Tensor else obj), axis)
 
 
 # --- sorting: the order is piecewise constant, so a sort is a selection ----------------------------------------------
 
 
-@composite(np.sort, cases=[*each("N M", axis=(0, -1, None)), Case("N", kwargs={"stable": True})])
+@composite(
+    np.sort,
+    cases=[*each("N M", axis=(0, -1, None)), Case("N", kwargs={"stable": True}), Case("N", kwargs={"kind": "stable"})],
+)
 def sort(a: Any, axis: int | None = -1, *, kind: Any = None, stable: bool | None = None) -> Any:
     """`np.sort`, always stable, so that the gradients of equal elements keep their order."""
     x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
@@ -229,5 +232,5 @@ def sort(a: Any, axis: int | None = -1, *, kind: Any = None, stable: bool | None
 @composite(np.partition, cases=[Case("4", (1,)), *each("3 4", kth=(2,), axis=(0, -1)), Case("4", ((0, 2),))])
 def partition(a: Any, kth: Any, axis: int | None = -1) -> Any:
     """`np.partition`."""
-    x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    x, axis = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
     return np.take_along_axis(x, np.argpartition(x, kth, axis=axis), axis)

@@ -4,7 +4,9 @@ A symmetric matrix is read by NumPy from one triangle only; the gradient is that
 other triangle.
 
 Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
-equal to rounding, the Hessian may be NaN, and the gradient is
+equal to rounding, elements of the Hessian are NaN, also of functions that have one, such as np.sum(eigvalsh(x)**2): a
+vjp is not told how the gradients of the values change with the choice of the vectors. No other element is wrong. The
+gradient is
 
 - finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is u @ v.T, for
   the vectors that NumPy has chosen);
@@ -28,7 +30,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from ..tensor import Array, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import array_of, or_one, zero_at
+from .elementwise import array_of, direction, zero_at
 from .reductions import products_around, restore
 
 
@@ -40,6 +42,11 @@ def _result_type(decompose: Any) -> Any:
 
 def _t(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
+
+
+def _require_matrices(name: str, x: Any) -> None:
+    if x.ndim < 2:
+        raise np.linalg.LinAlgError(f"{name}: expected a matrix or several, not shape {x.shape}")
 
 
 def _regular(x: Any) -> Any:
@@ -463,6 +470,7 @@ def _signless(parts: Any) -> Any:
 )
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
+    _require_matrices("svd", a)
     if not compute_uv:
         return np.linalg.svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
@@ -505,8 +513,7 @@ def _qr(x: Array) -> Array:
 @composite(np.linalg.qr, cases=[*_spaced_cases("3 2", "3 3", "b 2 2"), *_spaced_cases("3 2", kwargs={"mode": "r"})])
 def qr(a: Any, mode: str = "reduced") -> Any:
     """`np.linalg.qr`, of matrices with at least as many rows as columns, in mode "reduced" or "r"."""
-    if a.ndim < 2:
-        raise np.linalg.LinAlgError(f"qr: expected a matrix, not shape {a.shape}")
+    _require_matrices("qr", a)
     if mode not in ("reduced", "r") or a.shape[-2] < a.shape[-1]:
         raise ValueError(f"qr of a Tensor of shape {a.shape} in mode {mode!r} is not supported")
     packed, m = _qr(a), a.shape[-2]
@@ -516,14 +523,9 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 # --- norms -----------------------------------------------------------------------------------------------------------
 
 
-def _direction(x: Any, norm: Any) -> Any:
-    """x / norm, but 0 where the norm is 0, and has no second derivative."""
-    return zero_at(x / or_one(norm), norm == 0)
-
-
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * _direction(x, restore(y, x, axis, keepdims))
+        restore(g, x, axis, keepdims) * direction(x, restore(y, x, axis, keepdims), axis)
     ),
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
@@ -568,7 +570,7 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
-    return g * zero_at(np.sign(x) * np.power(np.abs(x) / or_one(y) + (y == 0), order - 1), y == 0)
+    return g * zero_at(np.sign(x) * np.power(direction(np.abs(x), y, axis, order) + (y == 0), order - 1), y == 0)
 
 
 @differentiable(

@@ -214,7 +214,15 @@ def _cross(a: Any, b: Any, axisa: int, axisb: int, axisc: int) -> Any:
     return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=axisc)
 
 
-@composite(np.cross, cases=[Case("3, 3"), Case("n 3, 3"), Case("3 n, n 3", kwargs={"axisa": 0, "axisc": 0})])
+@composite(
+    np.cross,
+    cases=[
+        Case("3, 3"),
+        Case("n 3, 3"),
+        Case("3 n, n 3", kwargs={"axisa": 0, "axisb": 1, "axisc": 0}),
+        Case("3 n, 3 n", kwargs={"axis": 0}),
+    ],
+)
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     """`np.cross`, of vectors of three elements."""
     return _cross(a, b, axisa, axisb, axisc) if axis is None else _cross(a, b, axis, axis, axis)
@@ -267,7 +275,9 @@ def multi_dot(arrays: Any) -> Any:
     if len(ranks) == 2:
         return np.dot(*arrays)
     if len(ranks) < 2 or not {ranks[0], ranks[-1]} <= {1, 2} or any(rank != 2 for rank in ranks[1:-1]):
-        raise ValueError(f"multi_dot: expected matrices, or vectors at the ends, not arrays of {ranks} dimensions")
+        raise np.linalg.LinAlgError(
+            f"multi_dot: expected matrices, or vectors at the ends, not arrays of {ranks} dimensions"
+        )
     shapes = [np.shape(a) for a in arrays]
     sizes = [shapes[0][0] if ranks[0] == 2 else 1, *(shape[0] for shape in shapes[1:])]
     sizes.append(shapes[-1][1] if ranks[-1] == 2 else 1)

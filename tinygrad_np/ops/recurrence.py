@@ -149,6 +149,11 @@ def recurrence(a: Array, initial: Array, weight: Array, bias: Array, kind: str) 
         weight, bias: of the hidden state's part, shapes (hidden, gates * hidden) and (gates * hidden,).
         kind: which of `KINDS`.
     """
+    fits = a.ndim > 1 < initial.ndim and a.shape[1:-1] == initial.shape[1:-1]
+    if not fits or bias.shape != a.shape[-1:] or weight.shape != (initial.shape[-1], a.shape[-1]):
+        raise ValueError(
+            "expected a of shape (steps, ..., n), initial of (states, ..., hidden), weight of (hidden, n), bias of (n,)"
+        )
     if len(a) == 0:
         raise ValueError("expected at least one step")
     shape = (len(initial), len(a) + 1, *initial.shape[1:])

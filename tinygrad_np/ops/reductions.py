@@ -90,7 +90,7 @@ primitive(
         g, x, axis, keepdims, _not_nan(x) & where
     ),
     wide=True,
-    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
+    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 3.0})],
 )
 primitive(
     np.nanmean,
@@ -105,7 +105,7 @@ primitive(
 @composite(
     np.average,
     cases=[
-        *each("N M", axis=(None, 0, -1)),
+        *each("N M", axis=(None, 0, -1), keepdims=BOTH),
         Case("N M, N M", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, None, w)),
         Case("2 M, 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 0, w)),
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
@@ -153,7 +153,8 @@ def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, 
     Their deviation may be the rounding of their mean: twelve times 0.1 have one of 1e-17.
     """
     numbers, along = array_of(x), {"axis": axis, "keepdims": keepdims, "where": where}
-    equal = np.max(numbers, initial=-np.inf, **along) == np.min(numbers, initial=np.inf, **along)
+    largest = np.max(numbers, initial=-np.inf, **along)
+    equal = (largest == np.min(numbers, initial=np.inf, **along)) & np.isfinite(largest)
     g = 0.5 * g / np.where(equal, 1, y)
     kink = equal & (np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=keepdims) > 1)
     return zero_at(_deviation(g, x, axis, ddof, keepdims, where), restore(kink, x, axis, keepdims))
@@ -164,7 +165,10 @@ VARIANCES = [
     *each("2 3", axis=(0, 1, None), ddof=(1, 0.5)),
     Case("3 m", kwargs={"axis": 0, "where": np.array([[True], [False], [True]]), "ddof": 1}),
 ]
-DEVIATIONS = each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5))
+DEVIATIONS = [
+    *each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5)),
+    Case("3 2", kwargs={"axis": 0, "where": np.array([[True], [False], [True]])}),
+]
 primitive(
     np.var,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(g, x, axis, ddof, keepdims, where),
@@ -181,46 +185,36 @@ primitive(
 )
 
 
-def _scaled(std: Any, x: Array, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Array:
-    """A standard deviation, in units of the largest number where squares overflow or underflow."""
-    with np.errstate(over="ignore"):
-        y = std(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
-    limits = np.finfo(y.dtype)
-    ordinary = (y > limits.tiny**0.5 / limits.eps) & (y < np.inf)
-    if np.all(ordinary):
-        return np.asarray(y)
-    unit = power_of_two(np.fmax.reduce(np.abs(x), axis, keepdims=True, initial=0, where=where))
-    with warnings.catch_warnings(action="ignore"):  # they were given before
-        scaled = std(x / unit, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
-    return np.asarray(np.where(ordinary, y, scaled * (unit if keepdims else np.squeeze(unit, axis))))
+def _register_deviation(function: Any, counted: Any) -> None:
+    """Register np.std or np.nanstd; `counted(a, where)` selects the numbers that it counts."""
+
+    def deviation(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+        # In units of the largest number where squares overflow or underflow.
+        with np.errstate(over="ignore"):
+            y = function(a, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+        limits = np.finfo(y.dtype)
+        ordinary = (y > limits.tiny**0.5 / limits.eps) & (y < np.inf)
+        if np.all(ordinary):
+            return np.asarray(y)
+        unit = power_of_two(np.fmax.reduce(np.abs(a), axis, keepdims=True, initial=0, where=where))
+        with warnings.catch_warnings(action="ignore"):  # they were given before
+            scaled = function(a / unit, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+        return np.asarray(np.where(ordinary, y, scaled * (unit if keepdims else np.squeeze(unit, axis))))
+
+    deviation.__name__ = function.__name__
+    gradient = differentiable(
+        lambda g, y, a, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
+            g, y, a, axis, ddof, keepdims, counted(a, where)
+        ),
+        wide=True,
+        cases=DEVIATIONS,
+        name=function.__name__,
+    )
+    composite(function, cases=DEVIATIONS)(gradient(deviation))
 
 
-@composite(np.std, cases=DEVIATIONS)
-@differentiable(
-    lambda g, y, a, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
-        g, y, a, axis, ddof, keepdims, where
-    ),
-    wide=True,
-    cases=DEVIATIONS,
-    name="std",
-)
-def std(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
-    """`np.std`; it does not overflow where its result does not."""
-    return _scaled(np.std, a, axis, ddof, keepdims, where)
-
-
-@composite(np.nanstd, cases=DEVIATIONS)
-@differentiable(
-    lambda g, y, a, *, axis=None, ddof=0, keepdims=False, where=True: _std_gradient(
-        g, y, a, axis, ddof, keepdims, _not_nan(a) & where
-    ),
-    wide=True,
-    cases=DEVIATIONS,
-    name="nanstd",
-)
-def nanstd(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
-    """`np.nanstd`; it does not overflow where its result does not."""
-    return _scaled(np.nanstd, a, axis, ddof, keepdims, where)
+_register_deviation(np.std, lambda a, where: where)
+_register_deviation(np.nanstd, lambda a, where: _not_nan(a) & where)
 
 
 @composite(
@@ -304,11 +298,22 @@ def _products_of_others(x: Any) -> Any:
         before, after = products_around(x)
         if np.all(_is_normal(array_of(before)) & _is_normal(array_of(after))):
             return before * after
-    # The product of some overflows or underflows where that of all others may not: powers of 2 are multiplied apart.
-    mantissa, exponent = np.frexp(array_of(x))
-    exponent = exponent - (np.abs(mantissa) < math.sqrt(0.5))  # mantissas around 1
-    before, after = products_around(np.ldexp(x, -exponent))
-    return np.ldexp(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+    mantissa, exponent = _apart(x, -1)  # the product of some overflows or underflows where that of all others may not
+    before, after = products_around(mantissa)
+    return _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+
+
+def _apart(x: Any, axis: int) -> tuple[Any, Array]:
+    """Mantissas and exponents of 2: no product of neighbouring mantissas is far from 1, or it is 0, infinite or NaN."""
+    sizes = np.abs(array_of(x))
+    logarithm = np.log2(np.where((sizes > 0) & (sizes < np.inf), sizes, 1), dtype=np.float64)
+    exponent = np.diff(np.rint(np.cumsum(logarithm, axis)).astype(np.int64), axis=axis, prepend=0)
+    return _times_power(x, -exponent), exponent
+
+
+def _times_power(x: Any, exponent: Any) -> Any:
+    """x * 2**exponent."""
+    return np.ldexp(x, np.clip(exponent, -9999, 9999).astype(np.intc))  # as far as there are numbers
 
 
 def products_around(x: Any) -> tuple[Any, Any]:
@@ -476,12 +481,20 @@ def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
     if x.size == 0:
         return np.reshape(g, x.shape)
     if axis is None or x.ndim == 0:
-        g, y, rows = np.ravel(g), np.ravel(y), np.ravel(x)
+        g, rows = np.ravel(g), np.ravel(x)
     else:
-        g, y, rows = (np.moveaxis(a, axis, 0) for a in (g, y, x))
-    # The product of all before element i, times that of all after it weighted by g: exact where x is 0.
-    before = np.concatenate([np.ones_like(rows[:1]), y[:-1]], axis=0)
-    back = before * _linear_recurrence(_shifted(rows, 0), g)
+        g, rows = np.moveaxis(g, axis, 0), np.moveaxis(x, axis, 0)
+    # The product of all before element i, times the sum over j of g[j] and the product of those after i up to j: exact
+    # where x is 0. Powers of 2 are multiplied apart: those of a sum are of the size of its largest term before a 0.
+    rows, exponent = _apart(rows, 0)
+    reached = np.cumsum(exponent, 0)
+    terms = np.where(array_of(g) == 0, -(2**60), reached + np.frexp(array_of(g))[1])
+    zeros = np.cumsum(array_of(rows) == 0, 0) * (np.sum(np.abs(exponent)) + 9999)
+    size = np.flip(np.maximum.accumulate(np.flip(terms - zeros, 0), 0), 0) + zeros
+    factors = _times_power(_shifted(rows, 0), _shifted(size, 0) - size)
+    sums = _linear_recurrence(factors, _times_power(g, reached - size))
+    before = np.cumprod(np.concatenate([np.ones_like(rows[:1]), rows[:-1]], axis=0), axis=0)
+    back = _times_power(before * sums, size - exponent)
     return np.reshape(back, x.shape) if axis is None or x.ndim == 0 else np.moveaxis(back, 0, axis)
 
 
@@ -658,17 +671,23 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 def _reduction(function: Any) -> Any:
-    def reduce(array: Any, axis: Any = 0, *, keepdims: bool = False, where: Any = True) -> Any:
+    def reduce(array: Any, axis: Any = 0, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+        given = {"initial": initial} if initial is not None else {}
         masked = {} if where is True else {"where": where}
-        return function(array, axis=axis, keepdims=keepdims, **masked)
+        return function(array, axis=axis, keepdims=keepdims, **given, **masked)
 
     return reduce
 
 
 for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, np.max), (np.minimum, np.min)):
-    composite(ufunc.reduce, cases=[Case("N m"), *each("N M", axis=(None, 1, (0, 1)), keepdims=BOTH)])(
-        _reduction(function)
-    )
+    composite(
+        ufunc.reduce,
+        cases=[
+            Case("N m"),
+            *each("N M", axis=(None, 1, (0, 1)), keepdims=BOTH),
+            Case("2 m", kwargs={"axis": 0, "where": MASK, "initial": 0.5}),
+        ],
+    )(_reduction(function))
     composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
         in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b)))
     )

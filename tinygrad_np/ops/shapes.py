@@ -128,7 +128,9 @@ def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
-@composite(np.astype, cases=[Case("n m", (np.float64,))])
+@composite(
+    np.astype, cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))]
+)
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
     if np.dtype(dtype).kind == "f":
@@ -395,7 +397,10 @@ primitive(np.tril, lambda g, y, x, *, k=0: np.tril(g, k), reads=(), cases=[*each
 @composite(np.diagonal, cases=[*each("3 2 k", offset=(0, 1, -1), axis1=(0,), axis2=(1, -1)), Case("n n")])
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """`np.diagonal`."""
-    x = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    if a.ndim < 2:
+        raise ValueError(f"diagonal: expected at least two dimensions, not {a.ndim}")
+    axes = normalize_axis_index(axis1, a.ndim, "axis1"), normalize_axis_index(axis2, a.ndim, "axis2")
+    x = np.moveaxis(a, axes, (-2, -1))
     rows, columns = x.shape[-2:]
     length = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     i = np.arange(length)

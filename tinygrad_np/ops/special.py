@@ -126,6 +126,7 @@ def silu(x: Array) -> tuple[Array, Array]:
     >>> silu(Tensor([-1.0, 0.0, 1.0]))
     Tensor([-0.2689414,  0.       ,  0.7310586], dtype=float32)
     """
+    check.floating("silu", "x", x)
     s = sigmoid(x)
     return _times_probability(x, s), s
 

@@ -44,8 +44,10 @@ class Window(NamedTuple):
             yield number, (..., *slices)
 
 
-def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1) -> Window:
+def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, *, axes: int = 2) -> Window:
     """A `Window` from options of one number, or one for height and one for width.
+
+    Over a sequence, which has one axis, it is the window over images of height 1, from options of one number.
 
     Raises:
         ValueError: an option is not an integer or is too small, or padding is "same" with a stride other than 1.
@@ -55,14 +57,17 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
     """
 
     def pair(option: str, value: Any, least: int) -> Pair:
-        values = (value, value) if isinstance(value, int | np.integer) else value
+        values: Any = (value, value) if isinstance(value, int | np.integer) else value
+        if axes == 1:
+            values = (least, value)  # kernel, stride and dilation 1, padding 0
         if (
             not isinstance(values, tuple | list)
             or len(values) != 2
             or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
             or not least <= min(values) <= max(values) <= LARGEST
         ):
-            raise ValueError(f"{name}: {option} must be one or two integers of at least {least}, not {value!r:.80}")
+            expected = "an integer" if axes == 1 else "one or two integers"
+            raise ValueError(f"{name}: {option} must be {expected} of at least {least}, not {value!r:.80}")
         return int(values[0]), int(values[1])
 
     window = Window(
@@ -85,13 +90,19 @@ def as_images(x: Any) -> Any:
 
 
 def check_room(name: str, x: Any, window: Window) -> None:
-    """Check that the window fits into the padded images.
+    """Check that the window fits into the padded images, or sequences.
 
     Raises:
         ValueError: it does not.
     """
-    if min(window.outputs(x.shape[2:])) < 1:
+    is_sequence = x.ndim == 3
+    sizes = (1, *x.shape[2:]) if is_sequence else x.shape[2:]
+    if min(window.outputs(sizes)) < 1:
+        kernel, dilation, size, padding = (
+            pair[1] if is_sequence else pair for pair in (window.kernel, window.dilation, sizes, window.padding)
+        )
+        what = "a sequence of length" if is_sequence else "an image of"
         raise ValueError(
-            f"{name}: a kernel of {window.kernel} with dilation {window.dilation} does not fit into an image of"
-            f" {x.shape[2:]} with padding {window.padding}"
+            f"{name}: a kernel of {kernel} with dilation {dilation} does not fit into {what} {size} with padding"
+            f" {padding}"
         )

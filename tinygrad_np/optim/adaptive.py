@@ -1,4 +1,8 @@
-"""Adaptive methods, which scale the step of every weight by its past gradients: Adam, AdamW, RMSprop, Adagrad."""
+"""Adaptive methods, which scale the step of every weight by its past gradients: Adam, AdamW, RMSprop, Adagrad.
+
+A gradient whose square overflows, above 1.8e19 in float32, makes an average of squares infinite. NumPy warns of it, and
+the weight is not changed any more, but does not become NaN.
+"""
 
 import math
 from collections.abc import Mapping
@@ -214,7 +218,8 @@ class RMSprop(Optimizer):
             scale_and_add(v, alpha, g * g, 1 - alpha)
             if centered:
                 scale_and_add(own["mean"], alpha, g, 1 - alpha)
-                v = np.maximum(v - own["mean"] ** 2, 0)  # rounding can make a variance of 0 negative
+                square = np.minimum(own["mean"] ** 2, np.finfo(v.dtype).max)  # where v is infinite the variance is
+                v = np.maximum(v - square, 0)  # rounding can make a variance of 0 negative
             change = g / (np.sqrt(v) + eps)
             if momentum:
                 scale_and_add(own["momentum"], momentum, change, 1)

@@ -250,6 +250,11 @@ CONVENTIONS = [
     Convention("arctan2(inf, 1)", np.arctan2, (INF, 1.0), (0.0, 0.0), True),
     # a gradient of 0 at a kink, and no second derivative there
     Convention("hypot(0, 0)", np.hypot, (0.0, 0.0), (0.0, 0.0), True),
+    Convention("hypot(-inf, 1)", np.hypot, (-INF, 1.0), (-1.0, 0.0), True),
+    Convention("hypot(inf, inf)", np.hypot, (INF, INF), (NAN, NAN)),
+    Convention("norm of [1,inf]", np.linalg.norm, ([1, INF],), ([0, 1],), True),
+    Convention("norm of order 3 of [1,-inf]", lambda x: np.linalg.norm(x, 3), ([1, -INF],), ([0, -1],), True),
+    Convention("norm of [inf,inf,1]", np.linalg.norm, ([INF, INF, 1],), ([NAN, NAN, 0],)),
     Convention("norm of order 3 of zeros", lambda x: np.linalg.norm(x, 3), ([0.0, 0.0],), ([0, 0],), True),
     *(
         Convention(f"slope of {name}", _slope(function), ([0.0, 0.0],), ([NAN, NAN],), peers_disagree)
@@ -263,6 +268,7 @@ CONVENTIONS = [
     # products and matrices
     Convention("slope of prod of [0,0,3]", _slope(np.prod), ([0, 0, 3],), ([3, 3, 0],)),
     Convention("cumprod of [1e-200,1e-200,1]", np.cumprod, ([1e-200, 1e-200, 1],), ([1, 2e-200, 0],), True),
+    Convention("cumprod of [1,0,1e300,1e300]", np.cumprod, ([1, 0, 1e300, 1e300],), ([1, INF, 0, 0],), True),
     Convention("det of a 3 x 3 matrix of ones", np.linalg.det, (np.ones((3, 3)),), (np.zeros((3, 3)),), True),
     Convention(
         "nuclear norm of diag(1, 0)", lambda x: np.linalg.norm(x, "nuc"), ([[1, 0], [0, 0]],), ([[1, 0], [0, 1]],)
@@ -408,6 +414,10 @@ TRAPS = [
     Trap(
         "arccos(u @ v), the angle of u = v = [1,0]", lambda u: np.arccos(u @ np.array([1.0, 0.0])), [1, 0], [-INF, NAN],
         "np.arctan2(np.abs(u[0] * v[1] - u[1] * v[0]), u @ v)", lambda u: np.arctan2(np.abs(u[1]), u[0]), [0, 0],
+    ),
+    Trap(
+        "slope of sum(eigvalsh(x)**2) at the identity", _slope(lambda x: np.sum(np.linalg.eigvalsh(x) ** 2)), np.eye(2),
+        [[NAN, 0], [NAN, NAN]], "np.sum(x * x)", _slope(lambda x: np.sum(x * x)), [[2, 2], [2, 2]],
     ),
     Trap(
         "v @ diag(w**2) @ v.T for eigenvalues w of the identity", _by_eigh, np.eye(2), [[NAN, 0], [NAN, NAN]],

@@ -149,4 +149,7 @@ The engine also guarantees the following, each with a test:
 
 if __name__ == "__main__":
     PATH.write_text(text())
+    counts = {"gradients": len(CONVENTIONS), "refused": len(REFUSED), "traps": len(TRAPS)}
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print(f"{len(differentiable_functions())} functions and {len(differentiable_methods())} methods: {PATH}")
+    print(f"{sum(counts.values())} rows in the tables of conventions: {kinds}")
