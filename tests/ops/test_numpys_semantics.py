@@ -1,8 +1,12 @@
 """Corner cases of NumPy's behaviour that the generated proofs do not reach; each was once wrong or unclear."""
 
+import inspect
 from collections.abc import Callable
+from operator import iadd, setitem
+from typing import Any
 
 from tinygrad_np import Tensor, func, grad
+from tinygrad_np.tensor import Composite, registry
 
 import numpy as np
 import pytest
@@ -149,3 +153,19 @@ def test_multi_dot_of_two_arrays_is_dot_and_of_more_takes_matrices() -> None:
 
 def test_the_covariance_of_no_variables_is_empty() -> None:
     assert np.cov(leaf(np.zeros((0, 3)))).shape == (0, 0)
+
+
+def positional(function: Any) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds]
+
+
+@pytest.mark.parametrize("entry", [e for e in registry.values() if isinstance(e, Composite)], ids=lambda e: e.name)
+def test_what_is_given_by_position_means_what_it_means_in_numpy(entry: Composite) -> None:
+    """`np.std(x, 0, True)` gives a dtype, and must not give anything else here."""
+    if entry.function in (np.einsum, setitem, iadd):
+        return  # of any number of arguments; and operators without names of arguments
+    ours, theirs = positional(entry.implementation), positional(entry.function)
+    operands = len(theirs) if isinstance(entry.function, np.ufunc) or entry.name.endswith(".outer") else 0
+    assert len(ours) <= len(theirs)
+    assert ours[operands:] == theirs[: len(ours)][operands:]

@@ -188,7 +188,7 @@ primitive(
 def _register_deviation(function: Any, counted: Any) -> None:
     """Register np.std or np.nanstd; `counted(a, where)` selects the numbers that it counts."""
 
-    def deviation(a: Array, axis: Any = None, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+    def deviation(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
         # In units of the largest number where squares overflow or underflow.
         with np.errstate(over="ignore"):
             y = function(a, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
@@ -679,6 +679,13 @@ def _reduction(function: Any) -> Any:
     return reduce
 
 
+def _outer(ufunc: Any) -> Any:
+    def outer(a: Any, b: Any) -> Any:
+        return ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b))
+
+    return outer
+
+
 for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, np.max), (np.minimum, np.min)):
     composite(
         ufunc.reduce,
@@ -688,9 +695,7 @@ for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, n
             Case("2 m", kwargs={"axis": 0, "where": MASK, "initial": 0.5}),
         ],
     )(_reduction(function))
-    composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(
-        in_float32(lambda a, b, ufunc=ufunc: ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b)))
-    )
+    composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(in_float32(_outer(ufunc)))
 
 
 def _accumulation(function: Any) -> Any:
