@@ -76,14 +76,22 @@ BY_NAME = {name_of(entry.function): entry for entry in reversed(OPERATIONS)}
 
 # What an operation of Tensors may refuse although NumPy takes it: the message, and why it is right to refuse.
 REFUSALS = [
-    (r"^cum(sum|prod) of .*'tuple' object cannot be interpreted", "the axis is a number; NumPy takes (0,) by accident"),
-    (r"^axis -?\d is out of bounds for array of dimension 0", "np.repeat takes axis=0 of a number by accident"),
-    (r"^'NoneType' object cannot be interpreted as an integer", "np.diff of order 0 does not look at its axis"),
     (
-        r"(?s)^getitem of \w+\[(.*, )?0[],].*is out of bounds",
+        r"^(cum(sum|prod)|cumulative_(sum|prod)|\w+\.accumulate|unstack) of .*'(tuple|NoneType)' object cannot be",
+        "the axis is a number; NumPy takes (0,), and None for a vector, by accident",
+    ),
+    (
+        r"^repeat of .*: axis -?\d is out of bounds for array of dimension 0",
+        "NumPy takes axis=0 of a number by accident",
+    ),
+    (
+        r"^diff of .*'NoneType' object cannot be interpreted as an integer",
+        "of order 0, np.diff does not look at its axis",
+    ),
+    (
+        r"(?s)^(getitem|take) of \w+\[(.*, )?0[],].*is out of bounds",
         "np.take does not look at indices where the result is empty",
     ),
-    (r"^'tuple' object cannot be interpreted as an integer", "the axis is a number; np.unstack takes (0,) by accident"),
 ]
 
 LARGEST = 60  # elements of a value, so that a program takes milliseconds

@@ -239,6 +239,39 @@ def test_logaddexp_of_infinities(function: Callable[..., Any]) -> None:
         assert found == [*expected, 0, 0]
 
 
+BINARY = [
+    entry
+    for entry in dict.fromkeys(registry.values())
+    if isinstance(entry, Primitive) and entry.arity == 2 and any(case.shapes == "*, *" for case in entry.cases)
+]
+
+
+@pytest.mark.parametrize("entry", [e for e in BINARY if not e.has_fixed_arguments], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("a", [-INF, -2.0, -0.5, 0.0, 0.5, 2.0, INF])
+@pytest.mark.parametrize("b", [-INF, -2.0, -0.5, 0.0, 0.5, 2.0, INF])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_gradients_beside_an_infinite_argument_are_what_they_tend_to(entry: Primitive, a: float, b: float) -> None:
+    """NaN only where gradients far out are NaN or do not tend to one number, as where both arguments are infinite."""
+    if np.isfinite(a) == np.isfinite(b):
+        return
+
+    def slopes(size: float) -> Any:
+        inputs = [tensor(np.clip(x, -size, size)) for x in (a, b)]
+        y = entry(*inputs)
+        return y.data, np.array([slope.data for slope in grad(y, inputs)])
+
+    (y, found), (_, far), (_, further) = slopes(INF), slopes(1e9), slopes(1e18)
+    for slope, near, limit in zip(found, far, further, strict=True):
+        if np.isnan(y) or np.isnan(limit):
+            continue
+        assert not np.isnan(slope)
+        if (
+            abs(limit) < 1e-6 or abs(limit) > 1e6 or near == pytest.approx(limit, rel=1e-3)
+        ):  # not as slow as a logarithm
+            tends_to = 0.0 if abs(limit) < 1e-6 else np.sign(limit) * INF if abs(limit) > 1e6 else limit
+            assert slope == pytest.approx(tends_to, rel=1e-6, abs=0)
+
+
 def test_arctan2_of_infinities() -> None:
     for a, b in [(INF, 1.0), (1.0, INF), (-INF, 0.0), (0.0, -INF), (INF, INF)]:
         _, *found = derivatives(np.arctan2, a, b)

@@ -71,12 +71,19 @@ def frexp(x: Any) -> Any:
     return np.ldexp(x, -exponent), exponent
 
 
-def _log_or_zero(x: Any, dtype: Any) -> Any:
-    """log(x), but 0 where x is 0, so that x**y * log(x) has its limit 0 there for y > 0, without a warning or a NaN.
+def _log_or_zero(x: Any, power: Any) -> Any:
+    """log(x), but 0 where x is 0, or infinite and the power 0: power * log(x) is its limit 0 there, without a warning.
 
     It is computed in the dtype of the power: NumPy gives the logarithm of int8 in float16.
     """
-    return np.log(np.where(x == 0, np.ones((), dtype), x))
+    return np.log(np.where((x == 0) | ((power == 0) & np.isinf(x)), np.ones((), power.dtype), x))
+
+
+def _power_slope(a: Any, b: Any) -> Any:
+    """b * a**(b - 1), also where b is infinite and the power 0: then it is 0."""
+    power = np.power(a, _one_less(b, a))
+    infinite = np.isinf(b)
+    return (np.where(infinite & (power == 0), 0, b) if np.any(infinite) else b) * power
 
 
 def _one_less(y: Any, x: Any) -> Any:
@@ -89,8 +96,8 @@ def _one_less(y: Any, x: Any) -> Any:
 for power in (np.power, np.float_power):
     primitive(
         power,
-        lambda g, y, a, b: g * b * np.power(a, _one_less(b, a)),
-        lambda g, y, a, b: g * y * _log_or_zero(a, y.dtype),
+        lambda g, y, a, b: g * _power_slope(a, b),
+        lambda g, y, a, b: g * y * _log_or_zero(a, y),
         cases=[
             Case("*, *", domains=(POSITIVE, REAL)),
             Case("*", args=(3,)),
