@@ -25,7 +25,17 @@ from ._machine import writes
 from ._machine.arrays import Array as Array
 from ._machine.arrays import Product, memory_of, summed
 from ._machine.writes import serials
-from ._messages import Hints, add_note, foreign, instead_of, needs_call, of_call, of_keyword, raise_explained
+from ._messages import (
+    MESSAGE_ONLY,
+    Hints,
+    add_note,
+    foreign,
+    instead_of,
+    needs_call,
+    of_call,
+    of_keyword,
+    raise_explained,
+)
 from ._messages import kind as _kind
 
 Function: TypeAlias = Callable[..., Any]
@@ -840,7 +850,7 @@ class Composite:
                 result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
                 return self._as_results(result)
             return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
-        except (TypeError, ValueError, IndexError, ArithmeticError) as error:
+        except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
             self._raise_named(error, args, kwargs)
 
     def _raise_named(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
@@ -857,7 +867,8 @@ class Composite:
             while isinstance(reason.__cause__, type(reason)):  # that of the step, which was explained in the same way
                 reason = reason.__cause__
             step = re.match(r"([\w.]+)(?:: | of a Tensor:? | (?=is not differentiable))", str(reason))
-            if step and step[1] in {name for known in registry.values() for name in _spellings(known)}:
+            steps = {name for known in registry.values() for name in _spellings(known)}
+            if step and step[1] in steps and type(reason) in MESSAGE_ONLY:
                 reason = type(reason)(str(reason).removeprefix(step[0]))
             raise_explained(reason, self.name, _arrays([*args]), {name: _arrays(kwargs[name]) for name in kwargs})
         finally:

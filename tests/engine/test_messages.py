@@ -12,7 +12,18 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import tinygrad_np
-from tinygrad_np import Tensor, _messages, cross_entropy, differentiable, grad, nn, no_grad, optim, schedules
+from tinygrad_np import (
+    Tensor,
+    _messages,
+    composite,
+    cross_entropy,
+    differentiable,
+    grad,
+    nn,
+    no_grad,
+    optim,
+    schedules,
+)
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import reference
@@ -373,6 +384,11 @@ def test_an_error_of_ones_own_is_raised_itself(own: Exception) -> None:
     before = str(own)
     with pytest.raises(type(own)) as caught:
         nn.Sequential(Block())(leaf([1.0]))
+    assert caught.value is own
+    assert str(own) == before
+    composite(Block)(lambda x: broken(x) * 2)
+    with pytest.raises(type(own)) as caught:
+        registry.pop(Block)(leaf([1.0]))
     assert caught.value is own
     assert str(own) == before
     with pytest.raises(ZeroDivisionError, match="^division by zero\n"):

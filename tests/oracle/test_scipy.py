@@ -96,11 +96,12 @@ def test_least_squares(method: str) -> None:
     np.testing.assert_allclose(found.x, [2.5, 1.3], rtol=1e-6)
 
 
-def test_curve_fit() -> None:
+@pytest.mark.parametrize("start", [(1.0, 1.0), [1, 1], np.ones(2, int)])
+def test_curve_fit(start: Any) -> None:
     def jacobian(t: Any, *p: float) -> Any:
         return np.stack(func.jacobian(model, (1, 2))(t, *p), axis=1)
 
-    found, _ = optimize.curve_fit(model, TIMES, model(TIMES, 2.5, 1.3), jac=jacobian, p0=(1.0, 1.0))
+    found, _ = optimize.curve_fit(model, TIMES, model(TIMES, 2.5, 1.3), jac=jacobian, p0=start)
     np.testing.assert_allclose(found, [2.5, 1.3], rtol=1e-6)
 
 
