@@ -212,4 +212,5 @@ def _own(value: Any) -> dict[Any, Any]:
     computed = {
         name for cls in type(value).__mro__ for name, own in vars(cls).items() if isinstance(own, cached_property)
     }
-    return {name: part for name, part in found.items() if name != "training" and name not in computed}
+    mode = {"training"} if hasattr(value, "_children") else set()
+    return {name: part for name, part in found.items() if name not in computed | mode}
