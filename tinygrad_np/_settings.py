@@ -8,6 +8,7 @@ Checkpoints and states of optimisers and loaders hold such text, and are loaded 
 import contextlib
 import gc
 import sys
+import weakref
 import zlib
 from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Mapping, Set
@@ -25,6 +26,7 @@ ATOMS = {*PLAIN, type(None), type(...)}
 SEQUENCES = (list, tuple, deque, UserList)
 MAPPINGS = (dict, UserDict, ChainMap, MappingProxyType)
 KNOWN = {*sys.stdlib_module_names, "numpy"}  # packages whose objects tell in their repr what they are
+WEAK = (weakref.ProxyType, weakref.CallableProxyType, weakref.ref)  # not followed
 CHUNK = 1 << 20  # bytes of an array that are made contiguous at a time
 CHECKED = 1 << 28  # bytes of an array that its checksum reads; 0.3 s
 SHORT = 200  # characters of a text that is kept as it is
@@ -143,6 +145,8 @@ def _split(value: Any, values: bool) -> tuple[str, Mapping[Any, Any]]:
         return f"{name_of(kind)}.{value.name}", {}
     if issubclass(kind, ModuleType):
         return str(value.__name__), {}
+    if issubclass(kind, WEAK):
+        return name_of(kind), {}
     if issubclass(kind, type):
         return name_of(value), {}
     return _function(value) or _container(value) or _object(value)
