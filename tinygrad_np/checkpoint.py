@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _validation as check
-from ._settings import described, differences, name_of
+from ._settings import attributes, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
 
@@ -53,7 +53,8 @@ class Checkpoints:
 
     A checkpoint is resumed only by the same training. What is the program's own is not loaded, but must agree:
 
-    - the class of every part, the data and batches of a `DataLoader`, the hyperparameters of optimisers and averages;
+    - the class of every part and what a subclass adds to it, the data and batches of a `DataLoader`, the parameters and
+      hyperparameters of optimisers and averages;
     - the classes in a module, and all values that they hold when `Checkpoints` is made, such as `Dropout.p` or an array
       that is no Tensor. Make it before training, and assign afterwards what differs from run to run, such as a time;
     - the dtypes of all arrays.
@@ -94,10 +95,7 @@ class Checkpoints:
                     raise ValueError(f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng")
         self.folder, self.parts = Path(folder), parts
         self._absolute = Path(os.path.abspath(folder))
-        self._settings = {
-            name: _settings(part, {id(other): f"the part {key}" for key, other in parts.items() if other is not part})
-            for name, part in parts.items()
-        }
+        self._settings = _settings(parts)
         self._lock = threading.RLock()  # one that a signal handler can take again
         self._at = -1  # the step last saved or resumed
         self._known: set[str] = set()  # names of the checkpoints that were saved here, or found when it was resumed
@@ -292,9 +290,23 @@ def _check_generator(name: str, own: Any, state: Any) -> None:
         raise ValueError(f"{name}: not the state of a MT19937 generator: it would draw zeros only")
 
 
-def _settings(part: Any, others: dict[int, str]) -> dict[str, str]:
-    """What must agree for a state to be loaded, but for what the state itself tells."""
-    return described(part, others, values=False) if hasattr(part, "named_tensors") else {"": name_of(type(part))}
+def _settings(parts: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What must agree for the states of parts to be loaded, but for what these states tell themselves."""
+    modules = {name: part for name, part in parts.items() if hasattr(part, "named_tensors")}
+    paths = {id(tensor): f"{name}.{path}" for name, part in modules.items() for path, tensor in part.named_tensors()}
+    settings = {}
+    for name, part in parts.items():
+        others = {id(other): f"the part {key}" for key, other in parts.items() if other is not part}
+        if name in modules:
+            settings[name] = described(part, others, values=False)
+            continue
+        settings[name] = {"": name_of(type(part))}
+        if hasattr(part, "_saved"):
+            held = {key: value for key, value in attributes(part).items() if key not in part._saved}
+            for key, value in held.items():
+                found = described(value, others | paths, values=False)
+                settings[name] |= {f"{key}.{path}" if path else key: text for path, text in found.items()}
+    return settings
 
 
 def _json(text: dict[str, Any]) -> str:

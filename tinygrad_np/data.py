@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -150,6 +150,10 @@ class DataLoader:
     [3 0]
     [1]
     """
+
+    _saved: ClassVar[frozenset[str]] = frozenset(  # attributes that the state tells of
+        {"arrays", "batch_size", "drop_last", "_order", "_position", "_continue", "_iteration", "_checksum"}
+    )
 
     def __init__(
         self, *arrays: Array, batch_size: int, rng: np.random.Generator | None = None, drop_last: bool = False

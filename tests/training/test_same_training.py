@@ -324,6 +324,57 @@ def test_a_part_of_another_class_is_refused(tmp_path: Path) -> None:
             resume(tmp_path / type(part).__name__, part, other)
 
 
+class Sharpness(optim.SGD):
+    def __init__(self, parameters: Any, rho: Any, lr: Any = 0.1) -> None:
+        super().__init__(parameters, lr)
+        self.rho = rho
+
+
+class Weighted(optim.EMA):
+    def __init__(self, parameters: Any, rho: Any) -> None:
+        super().__init__(parameters)
+        self.rho = rho
+
+
+class Augmented(data.DataLoader):
+    def __init__(self, parameters: Any, rho: Any) -> None:
+        super().__init__(np.ones(4), batch_size=2)
+        self.rho = rho
+
+
+@pytest.mark.parametrize("kind", [Sharpness, Weighted, Augmented])
+@pytest.mark.parametrize(("rho", "other"), [(0.5, 0.1), (np.ones(9), np.zeros(9)), ([np.tanh], [np.exp])])
+def test_what_a_subclass_adds_to_a_part_must_agree(kind: Any, rho: Any, other: Any, tmp_path: Path) -> None:
+    parameters = nn.RMSNorm(2).parameters()
+    resume(tmp_path, kind(parameters, rho), kind(parameters, rho))
+    with pytest.raises(ValueError, match="part: checkpoint: .*, here: .*, at rho"):
+        resume(tmp_path / "other", kind(parameters, rho), kind(parameters, other))
+
+
+@pytest.mark.parametrize("kind", [Sharpness, optim.EMA])
+def test_parameters_are_known_by_their_places(kind: Any, tmp_path: Path) -> None:
+    """Those of equal shapes too, in another order, or of another module."""
+    model = nn.Sequential(nn.RMSNorm(2), nn.RMSNorm(2))
+    first, second = model.parameters()
+    Checkpoints(tmp_path, model=model, part=kind([first, second], 0.5)).save(1)
+    with pytest.raises(ValueError, match=r"part: checkpoint: model.0.weight, here: model.1.weight, at parameters.0; "):
+        Checkpoints(tmp_path, model=model, part=kind([second, first], 0.5)).resume()
+    with pytest.raises(ValueError, match=r"part: checkpoint: model.1.weight, here: float32\[2\], at parameters.1$"):
+        Checkpoints(tmp_path, model=model, part=kind([first, *nn.RMSNorm(2).parameters()], 0.5)).resume()
+    Checkpoints(tmp_path, model=model, part=kind([first, second], 0.5)).resume()
+
+
+def test_the_states_of_our_own_parts_tell_of_all_their_attributes() -> None:
+    parameters = [Tensor(np.ones((2, 2)), requires_grad=True)]
+    kinds = [kind for name in optim.__all__ if inspect.isclass(kind := getattr(optim, name))]
+    made = [kind(parameters, 0.5) for kind in kinds if kind is not optim.Optimizer]
+    for part in [*made, data.DataLoader(np.ones(4), batch_size=2)]:
+        part.state_dict()  # which computes what is computed once
+        assert vars(part).keys() - part._saved - {"parameters", "rng"} == set()
+        assert part._saved - vars(part).keys() == set()
+    assert len(made) == 7
+
+
 # --- loaders ---------------------------------------------------------------------------------------------------------
 
 LISTS: Any = np.empty(2, object)

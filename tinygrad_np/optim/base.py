@@ -97,6 +97,8 @@ class Optimizer(Hints):
     hyperparameters: ClassVar[Mapping[str, Check]] = {"lr": _number_or_schedule}
     never_negative: ClassVar[frozenset[str]] = frozenset({"steps"})
 
+    # Attributes that the state tells of.
+    _saved: ClassVar[frozenset[str]] = frozenset({"groups", "_names", "_checked_groups", "_states", "steps"})
     _adds_products = False  # whether update() accepts a Product as the gradient
 
     def __init__(self, parameters: Parameters, lr: float | Schedule, **hyperparameters: Any) -> None:
