@@ -124,6 +124,12 @@ class Meters(float):
     pass
 
 
+class Row(list[Any]):
+    def __init__(self, values: Any, unit: str) -> None:
+        super().__init__(values)
+        self.unit = unit
+
+
 def scale_by(factor: float) -> Callable[[Any], Any]:
     def scaled(x: Any) -> Any:
         return x * factor
@@ -171,6 +177,7 @@ PAIRS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "class of object": (lambda: Plain(value=1), lambda: Slotted(1)),
     "slots": (lambda: Slotted(1), lambda: Slotted(2)),
     "subclass of float": (lambda: Meters(1), lambda: Meters(2)),
+    "subclass of list": (lambda: Row([1], "m"), lambda: Row([1], "s")),
     "path": (lambda: pathlib.Path("a"), lambda: pathlib.Path("b")),
     "date": (lambda: datetime.date(2020, 1, 1), lambda: datetime.date(2020, 1, 2)),
     "pattern": (lambda: re.compile("a"), lambda: re.compile("b")),
@@ -245,6 +252,11 @@ def test_structures_without_end_or_of_great_depth_are_described() -> None:
     assert len(described(wide)) < 300
     gone = weakref.proxy(Plain())
     assert described([gone, weakref.ref(Plain)])
+
+
+def test_a_class_of_the_main_program_has_one_name_in_every_process() -> None:
+    names = [described(type("Net", (), {"__module__": name})()) for name in ("__main__", "__mp_main__")]
+    assert names == [{"": "__main__.Net"}] * 2
 
 
 def test_differences_name_the_outermost_and_not_too_many() -> None:
