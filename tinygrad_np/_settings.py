@@ -117,8 +117,14 @@ def checksum(array: Array, start: int = 0) -> int:
 
 
 def _key(name: Any) -> str:
-    text = name if isinstance(name, str) else _split(name, True)[0]
+    text = name if isinstance(name, str) else _line(name)
     return text if text.isprintable() else repr(text)
+
+
+def _line(value: Any) -> str:
+    """The description of a value without a place, such as an element of a set, as one text."""
+    found = described(value)
+    return _shortened(found[""] if len(found) == 1 else repr(found))
 
 
 def _shortened(text: str) -> str:
@@ -135,6 +141,8 @@ def _split(value: Any, values: bool) -> tuple[str, Mapping[Any, Any]]:
     if issubclass(kind, Tensor):
         trained = "" if value.requires_grad else " without gradient"
         return (_array(value.data) if values else f"{value.dtype}{list(value.shape)}") + trained, {}
+    if kind is np.ndarray and value.dtype == object and not ATOMS.issuperset(map(type, value.flat)):
+        return f"object{list(value.shape)}", dict(enumerate(value.ravel().tolist()))
     if issubclass(kind, np.ndarray):
         return _array(value), {}
     if issubclass(kind, np.generic):
@@ -178,7 +186,7 @@ def _function(value: Any) -> tuple[str, Mapping[Any, Any]] | None:
 
 def _code(code: CodeType) -> str:
     """A checksum of a function's code, which another version of Python compiles to another one."""
-    constants = [_code(part) if isinstance(part, CodeType) else _split(part, True)[0] for part in code.co_consts]
+    constants = [_code(part) if isinstance(part, CodeType) else _line(part) for part in code.co_consts]
     text = repr((code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants))
     return f"{zlib.crc32(text.encode(errors='surrogatepass'))} of {sys.implementation.cache_tag}"
 
@@ -186,7 +194,7 @@ def _code(code: CodeType) -> str:
 def _container(value: Any) -> tuple[str, Mapping[Any, Any]] | None:
     kind = type(value)
     if issubclass(kind, Set):  # in no order
-        return f"{name_of(kind)} {_shortened(repr(sorted(_split(part, True)[0] for part in value)))}", {}
+        return f"{name_of(kind)} {_shortened(repr(sorted(map(_line, value))))}", {}
     if issubclass(kind, MAPPINGS):
         if kind is dict and ATOMS.issuperset(map(type, [*value, *value.values()])):
             return _shortened(f"{{{', '.join(sorted(f'{key!r}: {held!r}' for key, held in value.items()))}}}"), {}
