@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ._machine.arrays import Array
 from ._messages import foreign, shown
@@ -281,7 +282,8 @@ def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str
     Raises:
         TypeError: it is no dict.
         ValueError: names are missing or unknown, shapes or kinds of dtype differ, numbers are too large for the dtype,
-            or an expected array is read-only; all of them are listed.
+            an array is masked, or an expected array is read-only; all of them are listed. Or expected arrays that share
+            memory would need different values there.
 
     >>> state("SGD", "state", {"step": 1}, {"steps": np.array(0)})
     Traceback (most recent call last):
@@ -290,7 +292,9 @@ def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str
     if not isinstance(value, Mapping):
         raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}")
     arrays = {key: np.asarray(array) for key, array in value.items()}
-    problems = [f"{key} is missing" for key in expected.keys() - arrays.keys()]
+    masked = [key for key, array in value.items() if isinstance(array, np.ma.MaskedArray)]
+    problems = [f"{key} is a masked array" for key in masked]
+    problems += [f"{key} is missing" for key in expected.keys() - arrays.keys()]
     problems += [f"{key} is unknown" for key in arrays.keys() - expected.keys()]
     copies = {}
     for key in expected.keys() & arrays.keys():
@@ -306,7 +310,51 @@ def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str
             problems.append(f"{key} has numbers of {array.dtype} that are too large for {own.dtype}")
     if problems:
         raise ValueError(f"the {name} does not fit this {owner}: {'; '.join(sorted(problems))}")
+    if contradicted := _contradicted({key: own for key, own in expected.items() if key in copies}, copies):
+        names = ", ".join(contradicted)
+        raise ValueError(f"the {name} does not fit this {owner}: {names} share memory here, but differ where they do")
     return copies
+
+
+def _contradicted(expected: Mapping[str, Array], copies: Mapping[str, Array]) -> list[str]:
+    """The names of arrays that share memory and cannot all have their new values, found on a copy of that memory."""
+    bounds = sorted((*byte_bounds(own), key) for key, own in expected.items() if own.size)
+    groups: list[list[tuple[int, int, str]]] = []
+    for low, high, key in bounds:
+        if groups and low < max(end for _, end, _ in groups[-1]):
+            groups[-1].append((low, high, key))
+        else:
+            groups.append([(low, high, key)])
+    for group in groups:
+        keys = [key for *_, key in group]
+        if len(group) == 1 and 0 not in expected[keys[0]].strides:  # nor does it overlap itself
+            continue
+        low, high = group[0][0], max(end for _, end, _ in group)
+        memory = np.empty(high - low, np.uint8)
+        views = []
+        for key in keys:
+            own = expected[key]
+            view: Array = np.ndarray(own.shape, own.dtype, memory, own.ctypes.data - low, own.strides)
+            view[...] = copies[key]
+            views.append((key, view))
+        if any(view.tobytes() != copies[key].tobytes() for key, view in views):
+            return keys
+    return []
+
+
+def never_negative(owner: str, arrays: Mapping[str, Array]) -> None:
+    """Arrays of a state that hold counts or sums of squares, which may be NaN.
+
+    Raises:
+        ValueError: a number is negative.
+
+    >>> never_negative("Adam", {"count.0": np.array(-1)})
+    Traceback (most recent call last):
+    ValueError: the state does not fit this Adam: count.0 must be at least 0, not -1
+    """
+    for name, array in arrays.items():
+        if (array < 0).any():
+            raise ValueError(f"the state does not fit this {owner}: {name} must be at least 0, not {array.min()}")
 
 
 def _kept(array: Array, cast: Array) -> bool:

@@ -11,18 +11,18 @@ Schedules need not be saved: they are functions of the optimiser's step.
 import json
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _validation as check
+from ._settings import attributes, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
 
-FORMAT = (
-    2  # of what a checkpoint says beside its arrays; 1, without a number, had no settings of optimisers and loaders
-)
+FORMAT = 3  # of what a checkpoint says beside its arrays; 2 had no settings of modules
 NAME = re.compile(r"step-(\d{10,})\.safetensors")
 
 
@@ -49,8 +49,19 @@ class Checkpoints:
             checkpoints must be resumed before one is saved.
         **parts: everything that training changes, by name: modules, optimisers, `DataLoader`s, any other object whose
             `state_dict()` and `load_state_dict()` use arrays, and `np.random.Generator`s. The spawn count of a
-            generator is not saved. Hyperparameters are the program's: those of optimisers and averages, and how a
-            `DataLoader` makes batches, must agree when a checkpoint is resumed; learning rates may differ.
+            generator is not saved.
+
+    A checkpoint is resumed only by the same training. What is the program's own is not loaded, but must agree:
+
+    - the class of every part and what a subclass adds to it, the data and batches of a `DataLoader`, the parameters and
+      hyperparameters of optimisers and averages;
+    - the classes in a module, and all values that they hold when `Checkpoints` is made, such as `Dropout.p` or an array
+      that is no Tensor. Make it before training, and assign afterwards what differs from run to run, such as a time;
+    - the dtypes of all arrays.
+
+    Functions count by their names, lambdas by their code. Learning rates and their schedules may differ, so that a
+    training can go on with another one, and so may the code of classes and functions, the mode of modules (`train()`,
+    `eval()`), and the seed of a generator that is a part, whose state is loaded.
 
     Raises:
         TypeError: a part is none of these.
@@ -83,37 +94,46 @@ class Checkpoints:
                 if isinstance(rng, np.random.Generator) and not any(rng is other for other in parts.values()):
                     raise ValueError(f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng")
         self.folder, self.parts = Path(folder), parts
+        self._absolute = Path(os.path.abspath(folder))
+        self._settings = _settings(parts)
+        self._lock = threading.RLock()  # one that a signal handler can take again
         self._at = -1  # the step last saved or resumed
-        self._known: set[Path] = set()  # the checkpoints that were saved here, or found when it was resumed
+        self._known: set[str] = set()  # names of the checkpoints that were saved here, or found when it was resumed
 
     def save(self, step: int, record: Any = None) -> Path:
         """Save the state of all parts, remove all checkpoints but this and the previous one, and return the path.
 
         Args:
             step: an increasing count, at least 0.
-            record: any value that JSON can represent; `resume` returns it.
+            record: any value that JSON gives back as it is, of dicts with keys that are text, lists, text, numbers and
+                None; `resume` returns it.
 
         Raises:
             OSError: the file cannot be written; existing checkpoints are left intact.
-            TypeError: JSON cannot represent the record.
+            TypeError: JSON cannot represent the record, or gives it back changed, such as a tuple as a list.
             ValueError: step is no integer, negative, or smaller than that of the last checkpoint; or the folder has
-                checkpoints of another training, or was not resumed. Nothing is written or removed.
+                checkpoints of another training, or was not resumed; or the record is nested too deeply, or in itself.
+                Nothing is written or removed.
         """
+        with self._lock:
+            return self._save(step, record)
+
+    def _save(self, step: int, record: Any) -> Path:
+        folder = self._folder()
         if isinstance(step, bool) or not isinstance(step, int | np.integer):
             raise ValueError(f"Checkpoints: step must be an integer, not {step!r}")
         if step < 0:
             raise ValueError(f"Checkpoints: step must be at least 0, not {step}")
         if step < self._at:
             raise ValueError(
-                f"{self.folder}: step {step} is before the last checkpoint, of step {self._at}; give step as an"
+                f"{folder}: step {step} is before the last checkpoint, of step {self._at}; give step as an"
                 " increasing count, or another folder"
             )
         saved = self._saved()
-        if unknown := [other for other in saved if other not in self._known]:
+        if unknown := [other for other in saved if other.name not in self._known]:
             which = f"later than step {step}" if _step(saved[0]) > step else f"of another run, {unknown[0].name}"
             raise ValueError(
-                f"{self.folder}: has checkpoints {which}; call resume() first to continue from them,"
-                " or give another folder"
+                f"{folder}: has checkpoints {which}; call resume() first to continue from them, or give another folder"
             )
         arrays: dict[str, Array] = {}
         generators: dict[str, Any] = {}
@@ -123,17 +143,19 @@ class Checkpoints:
             else:
                 arrays |= {f"{name}/{path}": array for path, array in part.state_dict().items()}
         text = {"format": FORMAT, "step": int(step), "record": record, "generators": generators}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{step:010d}.safetensors"
-        self._known.add(path)  # from now on: an interrupt after the file is written must not make it a stranger
-        save(path, arrays, {"training": json.dumps(text, default=_as_list)})
+        training = _json(text | {"settings": self._settings})
+        _refuse_changed("the record", record)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"step-{step:010d}.safetensors"
+        self._known.add(path.name)  # from now on: an interrupt after the file is written must not make it a stranger
+        save(path, arrays, {"training": training})
         load(path)  # raises if the file is damaged, before the previous one is removed
         older = [other for other in saved if _step(other) < step]
         for other in saved:
             if other not in (path, *older[:1]):
                 other.unlink(missing_ok=True)
-        self._at, self._known = int(step), {path, *older[:1]}
-        hidden = [self.folder / name for name in os.listdir(self.folder) if name.startswith(".step-")]
+        self._at, self._known = int(step), {path.name, *(other.name for other in older[:1])}
+        hidden = [folder / name for name in os.listdir(folder) if name.startswith(".step-")]
         remove_abandoned(other for other in hidden if other.is_file())  # glob() interrupted leaves a scan unclosed
         return path
 
@@ -141,9 +163,13 @@ class Checkpoints:
         """Load the newest intact checkpoint into the parts; return None if the folder has no checkpoint.
 
         Raises:
-            ValueError: all checkpoints are damaged; or the newest intact one has other parts, another class or other
-                settings of a part, or the format of another version. Nothing is changed.
+            ValueError: all checkpoints are damaged; or the newest intact one has other parts, another class, dtype or
+                other settings of a part, or the format of another version. Nothing is changed.
         """
+        with self._lock:
+            return self._resume()
+
+    def _resume(self) -> Resumed | None:
         damaged: list[str] = []
         saved = self._saved()
         for path in saved:
@@ -152,6 +178,7 @@ class Checkpoints:
                 text = json.loads(metadata["training"])
                 format = text.get("format", 1)
                 step, record, generators = int(text["step"]), text["record"], dict(text["generators"])
+                settings = {name: dict(found) for name, found in text.get("settings", {}).items()}
                 if step != _step(path):
                     raise ValueError(f"{path}: is of step {step}, which is not that of its name")
             except (
@@ -170,20 +197,27 @@ class Checkpoints:
                     f"{path}: has format {format!r} of checkpoints, but this version of tinygrad_np reads format"
                     f" {FORMAT}; of another one, only arrays such as weights can be used, by serialization.load"
                 )
-            self._load(path, arrays, generators)
-            self._at, self._known = step, set(saved)
+            self._load(path, arrays, generators, settings)
+            self._at, self._known = step, {other.name for other in saved}
             return Resumed(step, record, damaged)
         if damaged:
-            raise ValueError(f"{self.folder}: every checkpoint is damaged: {'; '.join(damaged)}")
+            raise ValueError(f"{self._folder()}: every checkpoint is damaged: {'; '.join(damaged)}")
         return None
+
+    def _folder(self) -> Path:
+        """The folder, also where the working directory is another one by now."""
+        return self.folder if Path(os.path.abspath(self.folder)) == self._absolute else self._absolute
 
     def _saved(self) -> list[Path]:
         """The checkpoint files, newest first."""
-        files = self.folder.iterdir() if self.folder.is_dir() else ()
+        folder = self._folder()
+        files = folder.iterdir() if folder.is_dir() else ()
         found = [file for file in files if NAME.fullmatch(file.name) and file.is_file()]
         return sorted(found, key=_step, reverse=True)
 
-    def _load(self, path: Path, arrays: dict[str, Array], generators: dict[str, Any]) -> None:
+    def _load(
+        self, path: Path, arrays: dict[str, Array], generators: dict[str, Any], settings: dict[str, dict[str, Any]]
+    ) -> None:
         """Load all parts, or change none and raise."""
         own = {name for name, part in self.parts.items() if isinstance(part, np.random.Generator)}
         states: dict[str, dict[str, Array]] = {name: {} for name in self.parts if name not in own}
@@ -208,6 +242,12 @@ class Checkpoints:
                     self.parts[name]._checked_state(state, name)
                 else:
                     check.state(name, "state", state, before[name])
+                for key, array in state.items():
+                    if array.dtype != before[name][key].dtype:
+                        own_dtype = before[name][key].dtype
+                        raise ValueError(f"{name}: checkpoint: {array.dtype}, here: {own_dtype}, at {key}")
+                if others := differences(settings.get(name, {}), self._settings[name]):
+                    raise ValueError(f"{name}: {others}")
             for name in sorted(states, key=lambda name: _cannot_fail(self.parts[name])):
                 loaded.append(name)
                 self.parts[name].load_state_dict(states[name])
@@ -250,8 +290,49 @@ def _check_generator(name: str, own: Any, state: Any) -> None:
         raise ValueError(f"{name}: not the state of a MT19937 generator: it would draw zeros only")
 
 
+def _settings(parts: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What must agree for the states of parts to be loaded, but for what these states tell themselves."""
+    modules = {name: part for name, part in parts.items() if hasattr(part, "named_tensors")}
+    paths = {id(tensor): f"{name}.{path}" for name, part in modules.items() for path, tensor in part.named_tensors()}
+    settings = {}
+    for name, part in parts.items():
+        others = {id(other): f"the part {key}" for key, other in parts.items() if other is not part}
+        if name in modules:
+            settings[name] = described(part, others, values=False)
+            continue
+        settings[name] = {"": name_of(type(part))}
+        if hasattr(part, "_saved"):
+            held = {key: value for key, value in attributes(part).items() if key not in part._saved}
+            for key, value in held.items():
+                found = described(value, others | paths, values=False)
+                settings[name] |= {f"{key}.{path}" if path else key: text for path, text in found.items()}
+    return settings
+
+
+def _json(text: dict[str, Any]) -> str:
+    try:
+        return json.dumps(text, default=_as_list)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Checkpoints: the record must be representable as JSON: {error}") from error
+
+
+def _refuse_changed(place: str, value: Any) -> None:
+    """Raise if JSON gives a value back as another one."""
+    if isinstance(value, tuple | np.ndarray):
+        instead = "array.tolist()" if isinstance(value, np.ndarray) else "a list"
+        raise TypeError(
+            f"Checkpoints: {place} is of {type(value).__name__}, which would come back as a list; give {instead}"
+        )
+    for key, held in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if isinstance(value, dict) and not isinstance(key, str):
+            raise TypeError(
+                f"Checkpoints: {place} has the key {key!r}, which would come back as text; give {str(key)!r}"
+            )
+        _refuse_changed(f"{place}[{key!r}]", held)
+
+
 def _as_list(value: Any) -> Any:
     """NumPy arrays and scalars, which some generator states contain, as lists and numbers for JSON."""
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.longdouble):
         return value.tolist()
     raise TypeError(f"Checkpoints: the record must be representable as JSON, but contains {type(value).__name__}")

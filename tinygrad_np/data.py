@@ -8,17 +8,17 @@ import zlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
 from . import _validation as check
 from ._messages import module_getattr
+from ._settings import checksum
 from .tensor import Array
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 CHUNK = 1 << 20  # bytes per read, so that memory grows with the data in a file and not with the sizes in its header
-CHECKED = 1 << 28  # bytes of an array that its checksum reads; 0.3 s
 
 
 def read_idx(path: str | os.PathLike[str]) -> Array:
@@ -151,6 +151,10 @@ class DataLoader:
     [1]
     """
 
+    _saved: ClassVar[frozenset[str]] = frozenset(  # attributes that the state tells of
+        {"arrays", "batch_size", "drop_last", "_order", "_position", "_continue", "_iteration", "_checksum"}
+    )
+
     def __init__(
         self, *arrays: Array, batch_size: int, rng: np.random.Generator | None = None, drop_last: bool = False
     ) -> None:
@@ -198,7 +202,7 @@ class DataLoader:
 
         The position is 0 once an epoch is complete; an epoch that was left early counts as unfinished. The state of the
         generator is not included. `checksum` is that of the data when a state was first asked for: of all of it up to
-        256 MB, and of as much of more.
+        256 MB, and of as much of more; objects count by their class and attributes.
 
         >>> loader = DataLoader(np.arange(5), batch_size=2)
         >>> _ = next(iter(loader))
@@ -255,15 +259,10 @@ class DataLoader:
 
     @cached_property
     def _checksum(self) -> int:
-        checksum = 0
+        found = 0
         for array in self.arrays:
-            checksum = zlib.crc32(f"{array.dtype.str}{array.shape}".encode(), checksum)
-            if array.dtype.kind not in "OT" and array.size:  # the bytes of objects are addresses
-                step = 1 + array.nbytes // CHECKED
-                for start in range(0, len(array), step * (rows := 1 + CHUNK * len(array) // array.nbytes)):
-                    part = np.ascontiguousarray(array[start : start + step * rows : step])
-                    checksum = zlib.crc32(part.reshape(-1).view(np.uint8).data, checksum)
-        return checksum
+            found = checksum(array, found)
+        return found
 
 
 __getattr__ = module_getattr(__name__)

@@ -109,7 +109,7 @@ def _saved() -> bytes:
 BOMB = gzip.compress(_idx((100,))[:-100] + bytes(30_000_000))
 PROMISE = struct.pack(">BBBB3I", 0, 0, 14, 3, *(3 * [2**32 - 1]))
 TRAINING = (
-    '{"format": 2, "step": 1, "record": null, '
+    '{"format": 3, "step": 1, "record": null, "settings": {}, '
     '"generators": {"rng": {"bit_generator": "PCG64", "state": {"state": 1, "inc": 3}, '
 )
 SEEDS: dict[Callable[[bytes], None], list[bytes]] = {

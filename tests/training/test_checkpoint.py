@@ -188,11 +188,11 @@ def test_a_training_that_was_not_resumed_does_not_replace_a_longer_one(tmp_path:
 @pytest.mark.parametrize(
     "crafted",
     [
-        '{"format": 2, "step": Infinity, "record": 1, "generators": {}}',
+        '{"format": 3, "step": Infinity, "record": 1, "generators": {}}',
         "[" * 200_000,
-        '{"format": 2, "step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": 3}}}',
-        '{"format": 2, "step": 2, "record": 1, "generators": {}}',
-        json.dumps({"format": 2, "step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": {
+        '{"format": 3, "step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": 3}}}',
+        '{"format": 3, "step": 2, "record": 1, "generators": {}}',
+        json.dumps({"format": 3, "step": 1, "record": 1, "generators": {"rng": {"bit_generator": "MT19937", "state": {
             "key": [1] * 624, "pos": 2_000_000_000}}}}),
     ],
 )  # fmt: skip
@@ -304,7 +304,7 @@ def test_what_lies_beyond_a_damaged_checkpoint_is_written_again(tmp_path: Path) 
 def test_a_checkpoint_of_an_older_format_is_one_clear_error(tmp_path: Path) -> None:
     text = {"step": 1, "record": None, "generators": {"rng": np.random.default_rng(0).bit_generator.state}}
     serialization.save(tmp_path / "step-0000000001.safetensors", {}, {"training": json.dumps(text)})
-    with pytest.raises(ValueError, match="has format 1 of checkpoints, but this version of tinygrad_np reads format 2"):
+    with pytest.raises(ValueError, match="has format 1 of checkpoints, but this version of tinygrad_np reads format 3"):
         Checkpoints(tmp_path, rng=np.random.default_rng(0)).resume()
 
 

@@ -6,12 +6,16 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinygrad_np import Tensor, nn, optim, serialization
+from tinygrad_np._settings import name_of
 from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader
+from tinygrad_np.schedules import CosineScheduler
+from tinygrad_np.tensor import Array
 
 import numpy as np
 import pytest
@@ -68,7 +72,8 @@ def refuses(folder: Path, part: Any, other: Any, message: str) -> None:
 
 @pytest.mark.parametrize(("kind", "other"), list(itertools.permutations(OPTIMIZERS, 2)), ids=lambda kind: kind.__name__)
 def test_no_optimizer_takes_the_state_of_another(kind: Any, other: Any, tmp_path: Path) -> None:
-    refuses(tmp_path, stepped(make(kind)), make(other), f"of {kind.__name__}; .*, expected {other.__name__}; ")
+    message = f"of {name_of(kind)}; .*, expected {name_of(other)}; "
+    refuses(tmp_path, stepped(make(kind)), make(other), message)
 
 
 def other_values(kind: type[optim.Optimizer]) -> Iterator[tuple[str, Any]]:
@@ -110,9 +115,12 @@ def test_parameters_and_groups_must_agree(kind: Any, tmp_path: Path) -> None:
     first = stepped(make(kind, [a, b]))
     cases: list[tuple[Any, str]] = [
         ([a], r"float32\[2, 3\], float32\[3, 2\]; .* expected .*float32\[2, 3\];"),
-        ([b, a], r"expected \w+; float32\[3, 2\], float32\[2, 3\];"),
-        ([a, *weights((4, 3))], r"expected \w+; float32\[2, 3\], float32\[4, 3\]"),
-        ([a, Tensor(b.data.astype(np.float64), requires_grad=True)], r"expected \w+; float32\[2, 3\], float64\[3, 2\]"),
+        ([b, a], r"expected [\w.]+; float32\[3, 2\], float32\[2, 3\];"),
+        ([a, *weights((4, 3))], r"expected [\w.]+; float32\[2, 3\], float32\[4, 3\]"),
+        (
+            [a, Tensor(b.data.astype(np.float64), requires_grad=True)],
+            r"expected [\w.]+; float32\[2, 3\], float64\[3, 2\]",
+        ),
         ([{"parameters": [a]}, {"parameters": [b]}], "it is of 1 groups of parameters, expected 2"),
     ]
     for i, (parameters, message) in enumerate(cases):
@@ -184,9 +192,9 @@ def test_the_checksum_of_data_does_not_depend_on_how_they_are_stored(monkeypatch
     data = np.random.default_rng(0).integers(0, 9, (50, 6), np.int16)
     loaders = [DataLoader(array, batch_size=2) for array in (data, np.asfortranarray(data), data.repeat(2, 1)[:, ::2])]
     assert len({loader.state_dict()["checksum"].item() for loader in loaders}) == 1
-    monkeypatch.setattr("tinygrad_np.data.CHUNK", 7)  # read in many parts
+    monkeypatch.setattr("tinygrad_np._settings.CHUNK", 7)  # read in many parts
     assert DataLoader(data, batch_size=2).state_dict()["checksum"] == loaders[0].state_dict()["checksum"]
-    monkeypatch.setattr("tinygrad_np.data.CHECKED", 100)  # and only some of them
+    monkeypatch.setattr("tinygrad_np._settings.CHECKED", 100)  # and only some of them
     assert DataLoader(data, batch_size=2).state_dict()["checksum"] != loaders[0].state_dict()["checksum"]
     for odd in (np.array(["a", None]), np.zeros((0, 3)), np.zeros((2, 0)), np.array(["a", "b"])):
         assert DataLoader(odd, batch_size=2).state_dict()["checksum"] > 0
@@ -317,13 +325,119 @@ def test_saving_a_checkpoint_leaves_what_another_training_is_writing(
     assert saved
 
 
-def test_callables_are_no_settings() -> None:
-    """Whose repr is another in each process."""
+class Noted(optim.SGD):
+    def __init__(self, parameters: Any, note: Any) -> None:
+        optim.Optimizer.__init__(self, parameters, 0.1, momentum=0.0, nesterov=False, weight_decay=0.0, note=note)
 
-    class Own(optim.SGD):
-        def __init__(self, parameters: Any, note: Callable[[], None]) -> None:
-            optim.Optimizer.__init__(self, parameters, 0.1, momentum=0.0, nesterov=False, weight_decay=0.0, note=note)
 
-    state = Own(weights(), lambda: None).state_dict()
-    Own(weights(), lambda: None).load_state_dict(state)
-    assert state["settings"].tobytes().decode().endswith("; note of function")
+@pytest.mark.parametrize(
+    ("note", "equal", "other"),
+    [
+        (lambda: None, lambda: None, lambda: 1),  # whose repr is another in each process
+        (lambda: np.tanh(1), lambda: np.tanh(1), lambda: np.exp(1)),
+        (np.tanh, np.tanh, np.exp),
+        (np.arange(1000.0), np.arange(1000.0), np.r_[:999.0, 0.0]),
+        (np.ones(2), np.ones(2), np.ones(2, np.float32)),
+        (np.ones(2), np.ones(2), np.ones((1, 2))),
+        ([np.ones(2), 1], [np.ones(2), 1], [np.ones(2), 2]),
+        ({"a": [np.float64(1)]}, {"a": [np.float64(1)]}, {"a": [np.float64(1.5)]}),
+        (Tensor([1.0]), Tensor([1.0]), Tensor([2.0])),
+        (CosineScheduler(0.1, 5), CosineScheduler(0.1, 5), CosineScheduler(0.1, 6)),
+        (partial(np.clip, a_min=1), partial(np.clip, a_min=1), partial(np.clip, a_min=2)),
+        (nn.Dropout, nn.Dropout, type("Dropout", (), {})),
+    ],
+)
+def test_hyperparameters_of_every_kind_are_compared_by_value(note: Any, equal: Any, other: Any) -> None:
+    state = Noted(weights(), note).state_dict()
+    Noted(weights(), equal).load_state_dict(state)
+    with pytest.raises(ValueError, match="does not fit this Noted: it is of .*; note.*, expected .*; note"):
+        Noted(weights(), other).load_state_dict(state)
+
+
+def test_a_class_of_the_same_name_from_another_module_is_another() -> None:
+    class SGD(optim.SGD):
+        pass
+
+    with pytest.raises(ValueError, match=r"of tinygrad_np.optim.sgd.SGD; .*, expected \S*test_states\..*<locals>.SGD"):
+        SGD(weights(), 0.1).load_state_dict(optim.SGD(weights(), 0.1).state_dict())
+
+
+SIGNED = {"momentum", "mean"}
+
+
+@every_optimizer
+def test_counts_and_sums_of_squares_are_never_negative(kind: Any) -> None:
+    for name, array in stepped(make(kind)).state_dict().items():
+        if name == "settings" or name.partition(".")[0] in SIGNED:
+            continue
+        optimizer = make(kind)
+        before, state = bits(optimizer), optimizer.state_dict()
+        wrong = array.copy()
+        wrong.flat[-1] = -1
+        with pytest.raises(
+            ValueError, match=rf"the state does not fit this {kind.__name__}: {name} must be at least 0"
+        ):
+            optimizer.load_state_dict(state | {name: wrong})
+        if array.dtype.kind == "i":
+            for number in (np.nan, 1.5, np.inf, 2.0**70):
+                with pytest.raises(ValueError, match=f"{name} has shape .* of float64, expected"):
+                    optimizer.load_state_dict(state | {name: np.full(array.shape, number)})
+        assert bits(optimizer) == before
+
+
+def test_statistics_of_batches_are_never_negative() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.ModuleList([nn.BatchNorm2d(3)]))
+    for path in ("0.running_var", "1.0.running_var", "0.num_batches_tracked"):
+        state, before = model.state_dict(), bits(model)
+        with pytest.raises(ValueError, match=f"does not fit this Sequential: {path} must be at least 0, not -1"):
+            model.load_state_dict(state | {path: state[path] * 0 - 1})
+        assert bits(model) == before
+
+
+# --- shared memory ---------------------------------------------------------------------------------------------------
+
+
+def memories() -> dict[str, Callable[[Array], list[Array]]]:
+    """Several arrays in one array of 12 numbers, and whether any two of them have elements in common."""
+    return {
+        "twice": lambda a: [a, a],
+        "a part": lambda a: [a, a[3:7]],
+        "reversed": lambda a: [a[::-1], a[:6]],
+        "transposed": lambda a: [a.reshape(3, 4).T, a[:1]],
+        "in a chain": lambda a: [a[:5], a[4:9], a[8:]],
+        "another dtype": lambda a: [a, a.view(np.int32)[2:4]],
+        "interleaved": lambda a: [a[::2], a[1::2]],
+        "apart": lambda a: [a[:6], a[6:], a[6:6]],
+    }
+
+
+@pytest.mark.parametrize("which", memories())
+def test_tensors_that_share_memory_are_loaded_right_or_not_at_all(which: str) -> None:
+    class Shared(nn.Module):
+        def __init__(self, memory: Array) -> None:
+            self.held = [Tensor(array) for array in memories()[which](memory)]
+
+    first, other = Shared(np.arange(12.0)), Shared(np.zeros(12))
+    other.load_state_dict(first.state_dict())
+    assert bits(other) == bits(first)
+    alone = {name: array.copy() for name, array in first.state_dict().items()}
+    last = sorted(alone)[-1] if which != "apart" else "held.1"
+    alone[last].flat[0] = 77
+    before = bits(other)
+    if which in ("interleaved", "apart"):
+        other.load_state_dict(alone)
+        assert bits(other) == {name: array.tobytes() for name, array in alone.items()}
+    else:
+        with pytest.raises(
+            ValueError, match=r"the state does not fit this Shared: held.*, held.* share memory here, but"
+        ):
+            other.load_state_dict(alone)
+        assert bits(other) == before
+
+
+def test_a_masked_array_is_no_value_of_a_state() -> None:
+    layer = nn.RMSNorm(2)
+    before = bits(layer)
+    with pytest.raises(ValueError, match="does not fit this RMSNorm: weight is a masked array"):
+        layer.load_state_dict({"weight": np.ma.array([1.0, 2.0], mask=[False, True])})
+    assert bits(layer) == before

@@ -18,22 +18,21 @@ import os
 import sys
 import warnings
 import weakref
-from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Callable, Iterator, Mapping, Set, ValuesView
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import partial, wraps
-from types import CodeType, FrameType, FunctionType, MappingProxyType, MethodType, ModuleType, TracebackType
+from types import CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
 from .._messages import Hints, add_note, note_call, with_hints
+from .._settings import MAPPINGS, SEQUENCES
+from .._settings import attributes as _attributes
 from ..tensor import Array, Tensor
 
-SEQUENCES = (list, tuple, deque, UserList)
-MAPPINGS = (dict, UserDict, ChainMap, MappingProxyType)
 ATOMS = {bool, int, float, str, bytes, type(None), np.dtype, np.random.Generator}
 SKIPPED = (
     *(weakref.ProxyType, weakref.CallableProxyType, weakref.ref),
@@ -89,6 +88,7 @@ class Module(Hints):
     """
 
     training = True  # read by layers such as Dropout and BatchNorm; set by `train()` and `eval()`
+    _never_negative: tuple[str, ...] = ()  # Tensors into which no negative numbers are loaded
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -182,7 +182,11 @@ class Module(Hints):
 
     def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
         """Copies of the arrays, which can be loaded without an error."""
-        return check.state(owner, "state", state, self.state_dict())
+        new = check.state(owner, "state", state, self.state_dict())
+        for path, module in self.named_modules():
+            names = [f"{path}.{name}" if path else name for name in module._never_negative]
+            check.never_negative(owner, {name: new[name] for name in names if name in new})
+        return new
 
     @_finite
     def __repr__(self) -> str:
@@ -321,12 +325,6 @@ def _add_layer_note(error: Exception, module: Module) -> None:
             notes[notes.index(earlier)] = note
     except Exception:
         pass  # whatever fails here, the user is to see the error itself
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object, those in `__slots__` included."""
-    slots = [name for cls in type(value).__mro__ for name in vars(cls).get("__slots__", ()) if name[:2] != "__"]
-    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
 
 
 def _parts(value: Any) -> Mapping[Any, Any] | None:

@@ -21,6 +21,7 @@ from .module import Layer
 
 class _BatchNorm(Layer):
     inputs: tuple[str, ...]  # the accepted shapes, for the check and its message
+    _never_negative = ("running_var", "num_batches_tracked")
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ class Adam(Optimizer):
         "eps": partial(check.real, at_least=0),
         "weight_decay": partial(check.real, at_least=0),
     }
+    never_negative = Optimizer.never_negative | {"count", "mean_square"}
 
     _decoupled = False
 
@@ -178,6 +179,7 @@ class RMSprop(Optimizer):
         "momentum": partial(check.real, at_least=0, below=1),
         "centered": check.boolean,
     }
+    never_negative = Optimizer.never_negative | {"mean_square"}
 
     def __init__(
         self,
@@ -259,6 +261,7 @@ class Adagrad(Optimizer):
         "eps": partial(check.real, at_least=0),
         "weight_decay": partial(check.real, at_least=0),
     }
+    never_negative = Optimizer.never_negative | {"count", "sum_of_squares"}
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class EMA:
     >>> w.data
     array([0.], dtype=float32)
     """
+
+    _saved: ClassVar[frozenset[str]] = frozenset({"decay", "averages"})  # attributes that the state tells of
 
     @with_hints()
     def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:

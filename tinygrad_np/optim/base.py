@@ -13,6 +13,7 @@ from .._machine import writes
 from .._machine.arrays import Product
 from .._machine.tuning import tune
 from .._messages import Hints, shown, with_hints
+from .._settings import described, name_of
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
 
@@ -49,14 +50,6 @@ def as_list(owner: str, parameters: Any) -> list[Any]:
     return list(parameters)
 
 
-def _shown(value: Any) -> str:
-    """A hyperparameter as text; an object that is no number or text by its class alone, since its repr may vary."""
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(_shown, value))})"
-    plain = isinstance(value, int | float | np.generic | str | None)
-    return repr(getattr(value, "item", lambda: value)()) if plain else f"of {type(value).__name__}"
-
-
 class Optimizer(Hints):
     """Base class of optimisers.
 
@@ -66,7 +59,8 @@ class Optimizer(Hints):
     A subclass declares its own hyperparameters in the class attribute `hyperparameters`, a dict from names to checks. A
     check is a function of the owner to name in errors, the hyperparameter's name and the value; it returns the value
     to use or raises an error. Checks are inherited, and apply to the defaults and to every group. A hyperparameter that
-    no class declares is accepted as it is.
+    no class declares is accepted as it is. Names of its state whose arrays are never negative, such as counts and sums
+    of squares, are in `never_negative`, and no others are loaded.
 
     Args:
         parameters: the Tensors to optimise; or parameter groups, dicts with "parameters" and those hyperparameters that
@@ -101,7 +95,10 @@ class Optimizer(Hints):
     """
 
     hyperparameters: ClassVar[Mapping[str, Check]] = {"lr": _number_or_schedule}
+    never_negative: ClassVar[frozenset[str]] = frozenset({"steps"})
 
+    # Attributes that the state tells of.
+    _saved: ClassVar[frozenset[str]] = frozenset({"groups", "_names", "_checked_groups", "_states", "steps"})
     _adds_products = False  # whether update() accepts a Product as the gradient
 
     def __init__(self, parameters: Parameters, lr: float | Schedule, **hyperparameters: Any) -> None:
@@ -243,7 +240,7 @@ class Optimizer(Hints):
         >>> w = Tensor([1.0], requires_grad=True)
         >>> state = SGD([w], lr=0.1, momentum=0.9).state_dict()
         >>> state.pop("settings").tobytes().decode()
-        'SGD; float32[1]; momentum 0.9; nesterov False; weight_decay 0.0'
+        'tinygrad_np.optim.sgd.SGD; float32[1]; momentum 0.9; nesterov False; weight_decay 0.0'
         >>> state
         {'steps': array(0), 'momentum.0': array([0.], dtype=float32)}
         """
@@ -291,8 +288,9 @@ class Optimizer(Hints):
                 differences = [f"{len(there)} groups of parameters, expected {len(here)}"]
             raise ValueError(f"the state does not fit this {owner}: it is of {'; '.join(differences)}")
         new = check.state(owner, "state", given, own)
-        if new["steps"] < 0:
-            raise ValueError(f"the state does not fit this {owner}: steps is {new['steps']}")
+        check.never_negative(
+            owner, {name: array for name, array in new.items() if name.partition(".")[0] in self.never_negative}
+        )
         return new
 
     def _settings(self) -> list[str]:
@@ -300,8 +298,13 @@ class Optimizer(Hints):
         lines = []
         for group in self.groups:
             shapes = ", ".join(f"{tensor.dtype}{list(tensor.shape)}" for tensor in group["parameters"])
-            values = [f"{name} {_shown(value)}" for name, value in group.items() if name not in ("parameters", "lr")]
-            lines.append("; ".join([type(self).__name__, shapes, *values]))
+            own = {name: value for name, value in group.items() if name not in ("parameters", "lr")}
+            values = [
+                f"{name}{f'.{path}' * bool(path)} {text}"
+                for name, value in own.items()
+                for path, text in described(value).items()
+            ]
+            lines.append("; ".join([name_of(type(self)), shapes, *values]))
         return lines
 
     def _checked(self, owner: str, values: Mapping[str, Any]) -> dict[str, Any]:
