@@ -242,6 +242,16 @@ def weights(owner: str, name: str, value: Any, at_least: float = 0) -> Any:
     return array
 
 
+def indices(value: Any) -> Array:
+    """An array of what may be indices or labels; an empty one is of integers, as `[]` is in indexing.
+
+    >>> indices([]).dtype.kind
+    'i'
+    """
+    array = np.asarray(value)
+    return array if array.size else array.astype(int)
+
+
 def integers(owner: str, name: str, value: Array) -> Array:
     """An array of integers.
 

@@ -202,3 +202,15 @@ def test_without_a_gradient_nothing_is_recorded() -> None:
     with no_grad():
         assert not np.mean(x).requires_grad
     assert np.mean(x).data == np.float16(1e4)
+
+
+def test_gradients_of_divisions_and_powers_of_float16_do_not_overflow_on_the_way() -> None:
+    for function, x, scale, expected in (
+        (np.square, 0.1, 32768, 6552.0),
+        (lambda x: x**3, 0.1, 32768, 982.5),
+        (lambda x: np.float16(10_000) / x - np.float16(99), 100.0, 1000, -1000.0),
+        (np.log10, 60000.0, 1, 7.2e-6),
+    ):
+        leaf = Tensor(np.array(x, np.float16), requires_grad=True)
+        found = grad(function(leaf) * np.float16(scale), leaf)
+        np.testing.assert_allclose(found.data, np.float16(expected), rtol=5e-3)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, grad, log_softmax, logsumexp, softmax
 from tinygrad_np._functions import name_of
-from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, kl_div, nll_loss
+from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, nll_loss
 from tinygrad_np.ops.special import leaky_relu, sigmoid, softplus
 from tinygrad_np.tensor import Primitive, registry
 
@@ -410,3 +410,40 @@ def test_compositions_far_out(function: Callable[..., Any], expected: tuple[list
         limits = [np.clip(np.array(part, float), -far, far) for part in expected]
         np.testing.assert_allclose(y, limits[0], atol=tolerance)
         np.testing.assert_allclose([first, second], [limits[1], [0, 0]], atol=tolerance)
+
+
+@pytest.mark.parametrize("what", [-INF, INF, np.nan])
+def test_a_row_of_logits_that_does_not_count_has_no_gradient(what: float) -> None:
+    rows = [[0.0, 1.0, 2.0], [what] * 3, [1.0, what, 0.0]]
+    alone = derivatives(lambda x: cross_entropy(x, [0]), rows[:1])
+    for labels, options in (
+        ([0, -100, -100], {}),
+        ([0, 1, 1], {"weight": [1.0, 0.0, 1.0]}),
+        ([0, -100, -100], {"label_smoothing": 0.0, "reduction": "sum"}),
+    ):
+        found = derivatives(lambda x, y=labels, o=options: cross_entropy(x, y, **o), rows)
+        for part, right in zip(found[1:], alone[1:], strict=True):
+            np.testing.assert_allclose(part[:1], right, rtol=1e-12)
+            assert not part[1:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", [softmax, log_softmax, logsumexp, lambda x: cross_entropy(x[np.newaxis], [0])])
+def test_differences_of_huge_numbers_overflow_without_a_warning(function: Callable[..., Any], dtype: Any) -> None:
+    largest = float(np.finfo(dtype).max)
+    for x in ([largest, -largest], [largest, largest / 2], [np.nan, 1000.0]):
+        y = function(tensor(x, dtype))  # a warning is an error
+        assert np.isnan(y.data).any() == np.isnan(x).any()
+
+
+def test_an_infinite_delta_gives_half_the_square_also_at_infinity() -> None:
+    x = [INF, -INF, 3.0]
+    value, first, second = derivatives(lambda x: huber_loss(x, np.zeros(3), reduction="none", delta=INF), x)
+    np.testing.assert_array_equal([value, first, second], [[INF, INF, 4.5], [INF, -INF, 3], [1, 1, 1]])
+
+
+def test_a_power_of_zero_falls_without_bound_where_the_exponent_is_negative() -> None:
+    y = tensor([-1.0, 0.5, 0.0])
+    with np.errstate(divide="ignore"):
+        power = np.zeros(3) ** y
+    np.testing.assert_array_equal(grad(power.sum(), y).data, [-INF, 0, 0])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from operator import iadd, setitem
 from typing import Any
 
-from tinygrad_np import Tensor, func, grad
+from tinygrad_np import Tensor, cross_entropy, func, grad, one_hot
 from tinygrad_np.tensor import Composite, registry
 
 import numpy as np
@@ -169,3 +169,16 @@ def test_what_is_given_by_position_means_what_it_means_in_numpy(entry: Composite
     operands = len(theirs) if isinstance(entry.function, np.ufunc) or entry.name.endswith(".outer") else 0
     assert len(ours) <= len(theirs)
     assert ours[operands:] == theirs[: len(ours)][operands:]
+
+
+def test_what_is_made_of_nothing_still_depends_on_its_argument() -> None:
+    x = leaf([1.0, np.inf])
+    y = np.polyval([], x)
+    np.testing.assert_array_equal([y.data, grad(y.sum(), x).data], np.zeros((2, 2)))
+
+
+def test_no_labels_may_be_an_empty_list() -> None:
+    assert one_hot([], 3).shape == (0, 3)
+    assert cross_entropy(leaf(np.zeros((0, 3))), [], reduction="sum").item() == 0
+    with pytest.raises(ValueError, match=r"labels must be from 0 to -1 \(0 classes\), not 0"):
+        cross_entropy(leaf(np.zeros((1, 0))), [0])

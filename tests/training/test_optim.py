@@ -452,6 +452,14 @@ def test_an_optimiser_defines_its_update() -> None:
 # --- clipping and averages -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("gradient", [[np.inf, 1.0], [np.nan, 1.0], [1e300, -1e300]])
+def test_an_infinite_limit_measures_and_leaves_gradients_alone(gradient: list[float]) -> None:
+    p = Tensor(np.ones(2), requires_grad=True)
+    p.grad = Tensor(np.array(gradient))
+    clip_grad_norm([p], math.inf)
+    np.testing.assert_array_equal(p.grad.data, gradient)
+
+
 def test_gradients_below_the_norm_are_left_alone() -> None:
     a, b, c = weights((3,), (2, 2), (1,))
     give_gradients([a, b])

@@ -25,15 +25,15 @@ by_larger = partial(primitive, cases=[Case("*, *", domains=(REAL, Domain(4, 6)))
 binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=())
 binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, reads=())
 binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("b", "a"))
-by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, wide=True)
 by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
 by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
 unary(np.negative, lambda g, y, x: -g, reads=())
 unary(np.positive, lambda g, y, x: g, reads=())
 unary(np.conjugate, lambda g, y, x: g, reads=())
 unary(np.real, lambda g, y, x: g, reads=())
-unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",))
-of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",))
+unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",), wide=True)
+of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",), wide=True)
 unary(np.absolute, lambda g, y, x: g * np.sign(x))
 unary(np.fabs, lambda g, y, x: g * np.sign(x))
 unary(np.sign, lambda g, y, x: np.zeros_like(g))
@@ -72,11 +72,12 @@ def frexp(x: Any) -> Any:
 
 
 def _log_or_zero(x: Any, power: Any) -> Any:
-    """log(x), but 0 where x is 0, or infinite and the power 0: power * log(x) is its limit 0 there, without a warning.
+    """log(x), but 0 where x is 0 and the power finite, or x infinite and the power 0: the limit of power * log(x) is 0.
 
     It is computed in the dtype of the power: NumPy gives the logarithm of int8 in float16.
     """
-    return np.log(np.where((x == 0) | ((power == 0) & np.isinf(x)), np.ones((), power.dtype), x))
+    zero = ((x == 0) & np.isfinite(power)) | ((power == 0) & np.isinf(x))
+    return np.log(np.where(zero, np.ones((), power.dtype), x))
 
 
 def _power_slope(a: Any, b: Any) -> Any:
@@ -98,6 +99,7 @@ for power in (np.power, np.float_power):
         power,
         lambda g, y, a, b: g * _power_slope(a, b),
         lambda g, y, a, b: g * y * _log_or_zero(a, y),
+        wide=True,
         cases=[
             Case("*, *", domains=(POSITIVE, REAL)),
             Case("*", args=(3,)),
@@ -119,8 +121,8 @@ unary(np.exp, lambda g, y, x: g * y, reads=("y",))
 unary(np.exp2, lambda g, y, x: g * y * math.log(2), reads=("y",))
 unary(np.expm1, lambda g, y, x: g * np.exp(x), reads=("x",))  # y + 1 is 0 far below 0
 of_positive(np.log, lambda g, y, x: g / x)
-of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)))
-of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)))
+of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)), wide=True)
+of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)), wide=True)
 of_positive(np.log1p, lambda g, y, x: g / (1 + x))
 of_positive(np.sqrt, lambda g, y, x: _over_slope(g, y, 2 * y), reads=("y",))
 of_nonzero(np.cbrt, lambda g, y, x: _over_slope(_over_slope(g / 3, y, y), y, y), reads=("y",), wide=True)

@@ -339,6 +339,8 @@ def _power(power: Any, n: int) -> Any:
 @in_float32
 def polyval(p: Any, x: Any) -> Any:
     """`np.polyval`, by Horner's rule; differentiable in the coefficients and in x."""
+    if not len(p):
+        return keep(x, np.zeros(np.shape(x), bool))
     value: Any = np.zeros_like(x)
     for coefficient in p:
         value = value * x + coefficient

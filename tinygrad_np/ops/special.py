@@ -260,11 +260,14 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
 # --- softmax and its relatives ---------------------------------------------------------------------------------------
 
 
+LARGE = 1e30  # of float32 and float64: below it, differences do not overflow
+
+
 def below(x: Array, top: Array, out: Array | None = None) -> Array:
     """x - top for the maximum of x. Where both are inf, it is 0; where all are -inf, NaN, as 0 / 0."""
-    if np.isfinite(top).all():
+    if (np.abs(top) < LARGE).all():
         return np.asarray(np.subtract(x, top, out=out))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.where(np.isposinf(x), x.dtype.type(0), x - top)
 
 
@@ -320,7 +323,7 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     check.floating("logsumexp", "x", x)
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)  # inf - inf would be NaN
-    with np.errstate(divide="ignore"):  # log(0) = -inf is right where every x is -inf
+    with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is right where every x is -inf
         y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
     return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
 
@@ -355,7 +358,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
     array([[0., 1., 0.],
            [1., 0., 0.]], dtype=float32)
     """
-    labels = check.labels("one_hot", "labels", np.asarray(labels), classes)
+    labels = check.labels("one_hot", "labels", check.indices(labels), classes)
     return np.asarray(np.arange(classes) == labels[..., np.newaxis], dtype)
 
 

@@ -58,7 +58,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     norm = _norm([gradient for _, gradient in gradients])
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
-    coefficient = max_norm / (norm + 1e-6)
+    coefficient = max_norm / (norm + 1e-6) if max_norm < math.inf else 1.0
     if not coefficient >= 1:  # true for NaN as well, which must reach the gradients
         for parameter, gradient in gradients:
             few_digits = coefficient < np.finfo(gradient.dtype).tiny or gradient.dtype == np.float16

@@ -200,6 +200,8 @@ CONVENTIONS = [
     Convention("l1_loss where it is 0", lambda x: l1_loss(x, [1, 2], reduction="sum"), ([1, 3],), ([0, 1],)),
     Convention("huber_loss at delta", lambda x: huber_loss(x, [0, 0], reduction="sum"), ([1, -1],), ([1, -1],)),
     Convention("fmax with NaN", np.fmax, ([1, NAN], [NAN, 2]), ([1, 0], [0, 1])),
+    Convention("maximum(x, 0) with NaN", lambda x: np.maximum(x, 0), ([NAN, 1],), ([0, 1],)),
+    Convention("clip(x, 0, 2) with NaN", lambda x: np.clip(x, 0, 2), ([NAN, 1],), ([0, 1],)),
     Convention("nan_to_num", np.nan_to_num, ([NAN, INF, 1],), ([0, 0, 1],)),
     Convention("nansum with NaN", np.nansum, ([1, NAN],), ([1, 0],)),
     Convention("nanmean with NaN", np.nanmean, ([1, NAN, 3],), ([0.5, 0, 0.5],)),
