@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -36,7 +35,6 @@ NO_DIGEST = "0" * 64  # placeholder while the digest is computed
 CHUNK = 1 << 20
 NAME = 40  # characters of its name in that of a temporary file, at most 160 of the 255 bytes that a name may have
 RANDOM = re.compile(r"\d+\.[0-9a-f]{8}")
-LATE = 3600  # seconds after which an empty temporary file is abandoned
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
@@ -155,9 +153,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     beginning = f".{place.name[:NAME]}."
     temporary = place.with_name(f"{beginning}{os.getpid()}.{secrets.token_hex(4)}")  # random: threads have one pid
     try:
-        with open(temporary, "wb") as file:
-            with contextlib.suppress(OSError):  # of file systems without locks, where nothing abandoned is removed
-                _lock(file, wait=True)
+        with _locked(temporary) as file:
             if mode is not None:  # what is private stays private
                 temporary.chmod(stat.S_IMODE(mode))
             file.write(content)
@@ -200,9 +196,18 @@ def remove_abandoned(temporary: Iterable[Path]) -> None:
     for path in temporary:
         with contextlib.suppress(OSError), open(path, "rb") as file:  # it is being written, or was renamed meanwhile
             _lock(file, wait=False)
-            found = os.fstat(file.fileno())
-            if found.st_size or time.time() - found.st_mtime > LATE:  # an empty one may not be locked yet
-                path.unlink()
+            path.unlink()
+
+
+def _locked(path: Path) -> BinaryIO:
+    """A new file that `remove_abandoned` leaves alone."""
+    while True:
+        file = open(path, "wb")  # noqa: SIM115
+        with contextlib.suppress(OSError):  # of file systems without locks, where nothing abandoned is removed
+            _lock(file, wait=True)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # it was removed before it was locked
 
 
 def _lock(file: BinaryIO, wait: bool) -> None:

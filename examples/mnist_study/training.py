@@ -164,7 +164,8 @@ class Training:
 
     def _save_checkpoint(self) -> None:
         means = {"loss_sum": self.means.loss_sum, "right": self.means.correct}
-        self.checkpoints.save(self.optimizer.steps, {"epochs": self.record, "data": self.data_digest, **means})
+        record = self.record | {"image_shape": list(self.record["image_shape"])}  # which JSON gives back as it is
+        self.checkpoints.save(self.optimizer.steps, {"epochs": record, "data": self.data_digest, **means})
 
     def _resume(self) -> None:
         found = self.checkpoints.resume()

@@ -6,8 +6,8 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
+from typing import BinaryIO
 
 from tinygrad_np import serialization
 
@@ -126,11 +126,25 @@ def test_what_a_killed_process_has_left_is_removed_by_the_next_one(tmp_path: Pat
     others = [".file", ".file.1", ".file.1.0123abcd.more", ".file.x.0123abcd", ".other.1.0123abcd", "file.1.0123abcd"]
     for name in ours + others:
         (tmp_path / name).write_bytes(b"half")
-    for name, age in ((".file.2.00000000", 3700), (".file.3.00000000", 60)):
-        (tmp_path / name).touch()  # killed before it was locked, or about to be
-        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    (tmp_path / ".file.2.00000000").touch()  # killed before it was locked
     serialization.save(tmp_path / "file", {})
-    assert set(os.listdir(tmp_path)) == {*others, "file", ".file.3.00000000"}
+    assert set(os.listdir(tmp_path)) == {*others, "file"}
+
+
+def test_a_file_that_is_removed_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = serialization._lock
+
+    def late(file: BinaryIO, wait: bool) -> None:
+        monkeypatch.setattr(serialization, "_lock", lock)
+        serialization.remove_abandoned(tmp_path.iterdir())
+        assert os.listdir(tmp_path) == []
+        lock(file, wait)
+
+    monkeypatch.setattr(serialization, "_lock", late)
+    serialization.save(tmp_path / "file", {"a": np.ones(1)})
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_process_killed_while_it_writes_leaves_the_old_file_whole(tmp_path: Path) -> None:
