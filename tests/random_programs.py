@@ -85,7 +85,7 @@ REFUSALS = [
         "NumPy takes axis=0 of a number by accident",
     ),
     (
-        r"^diff of .*'NoneType' object cannot be interpreted as an integer",
+        r"^diff of .*'(NoneType|tuple)' object cannot be interpreted as an integer",
         "of order 0, np.diff does not look at its axis",
     ),
     (

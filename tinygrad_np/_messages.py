@@ -65,6 +65,17 @@ ATTRIBUTES: dict[str, str] = {
     "clamp": "write `np.clip(x, 0, 1)`",
     "eq": "write `x == 0`",
     "clone": "write `x.copy()`",
+    "chunk": "write `np.array_split(x, 2)`",
+    "split": "write `np.array_split(x, 2)`",
+    "topk": "write `np.sort(x)[..., ::-1][..., :1]`",
+    "index_select": "write `np.take(x, [0], axis=0)`",
+    "scatter": "write `x.at[0].set(1.0)`",
+    "scatter_add": "write `x.at[0].add(1.0)`",
+    "new_zeros": "write `Tensor(np.zeros(2, x.dtype))`",
+    "uniform_": "write `x.data = np.random.default_rng(0).uniform(size=x.shape).astype(x.dtype)`",
+    "normal_": "write `x.data = np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)`",
+    "clamp_": "write `x.data = np.clip(x.data, 0, 1)`",
+    "assign": "write `x.data = y.data.copy()`",
     "detach_": "write `x.detach()`",
     "requires_grad_": "write `x.requires_grad = True`",
     "is_cuda": "everything runs on the CPU; leave it out",
@@ -329,7 +340,7 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "dilation_rate": ("dilation",),
     "feature_group_count": ("groups",),
     "class_weight": ("weight",),
-    **dict.fromkeys(("seed", "generator", "random_state", "key"), ("rng",)),
+    **dict.fromkeys(("seed", "generator", "random_state", "key", "shuffle"), ("rng",)),
     "stddev": ("std",),
     "size_average": ("reduction",),
     "mask": ("attn_mask",),
@@ -440,6 +451,8 @@ def with_hints(otherwise: str = "") -> Callable[[Hinted], Hinted]:
                 if name == "__init__":  # of the class that was called, or whose constructor a subclass calls
                     kinds = (kind for kind in type(args[0]).__mro__ if kind.__init__ is call)  # type: ignore[misc]
                     name = next(kinds, type(args[0])).__name__
+                    if name.startswith("_"):  # the class that was called knows what it was given
+                        raise
                     text = text.replace(f"{function.__qualname__}()", f"{name}()")
                 hint = _of_arguments(function, text, args, kwargs)
                 positional = "positional argument" in text and "missing" not in text
@@ -477,6 +490,9 @@ def of_call(error: TypeError, function: Callable[..., Any], args: Sequence[Any],
         return ""
     hints = (of_keyword(name, supported) for name in kwargs if name not in supported)
     keepdims = [a for a in args[1:] if type(a) is bool]
+    axes = tuple(a for a in args[1:] if type(a) is int)
+    if len(axes) > 1 and "axis" in supported and len(axes) == len(args) - 1:
+        return f"; write axis={axes} for several axes"
     if keepdims and "keepdims" in supported and "keepdims" not in kwargs:
         return f"; another argument comes there: write keepdims={keepdims[0]} by name"
     return next(filter(None, hints), "")
@@ -491,6 +507,8 @@ def note_call(error: Exception, module: Any, args: Sequence[Any], kwargs: Mappin
         note = ""
         if args and args[0] is None and first is not None and first.default is first.empty:
             note = "the first argument is None: does what computed it end without a return?"
+        elif args and isinstance(args[0], tuple) and any(hasattr(part, "requires_grad") for part in args[0]):
+            note = "the first argument is a tuple, as recurrent layers return it: write y, state = layer(x)"
         elif args and isinstance(error, TypeError | AttributeError) and ";" in (kind := foreign(args[0])):
             note = "" if kind in str(error) else f"the first argument is a {kind}"
         elif unknown:

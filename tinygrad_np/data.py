@@ -13,7 +13,7 @@ from typing import BinaryIO, ClassVar, NamedTuple
 import numpy as np
 
 from . import _validation as check
-from ._messages import module_getattr
+from ._messages import module_getattr, with_hints
 from ._settings import checksum
 from .tensor import Array
 
@@ -155,6 +155,7 @@ class DataLoader:
         {"arrays", "batch_size", "drop_last", "_order", "_position", "_continue", "_iteration", "_checksum"}
     )
 
+    @with_hints()
     def __init__(
         self, *arrays: Array, batch_size: int, rng: np.random.Generator | None = None, drop_last: bool = False
     ) -> None:

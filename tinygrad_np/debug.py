@@ -94,12 +94,12 @@ class guard(_Context):  # noqa: N801
     A graph keeps the arrays that it was given and does not copy them. Writing to their elements, as `a[:] = 0` does on
     an ndarray that was multiplied by a Tensor, or on a Tensor's `.data`, makes the gradient wrong. Inside, a checksum
     is taken of each array that a gradient may read, and compared in the backward. What optimisers, `load_state_dict`
-    and assignments to `.data` change is always noticed, without `guard`. Arrays count that a primitive names in
-    `reads=`, and all of them where it names none, so a harmless write may be refused. Arrays that a vjp of your own
-    holds by itself are not seen.
+    and assignments to `.data` change is always noticed, without `guard`. Functions and vjps that write to the arrays
+    that they are given are named. Arrays count that a primitive names in `reads=`, and all of them where it names none,
+    so a harmless write may be refused. Arrays that a vjp of your own holds by itself are not seen.
 
     Raises:
-        RuntimeError: by `backward()`, `grad()` and `minimize()`.
+        RuntimeError: by `backward()`, `grad()` and `minimize()`; by an operation that writes to its arguments.
 
     It makes a step of the MNIST network 1.3 to 1.6 times as long: `python -m benchmarks.watching`.
 
@@ -122,14 +122,21 @@ class _Observer:
     """What `apply` calls while a context is in use in any thread."""
 
     def run(self, function: Any, args: Sequence[Any], arrays: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        given = []
+        if guard.inside.get():
+            given = [_Mark(f"argument {i}", a, _checksum(a)) for i, a in enumerate(arrays) if isinstance(a, np.ndarray)]
         if not detect_anomaly.inside.get():
-            return function(*arrays, **kwargs)
-        try:
-            with np.errstate(all="ignore"):  # `ran` says more than NumPy's warning would
-                return function(*arrays, **kwargs)
-        except Exception as error:
-            _note_origins(error, args)
-            raise
+            result = function(*arrays, **kwargs)
+        else:
+            try:
+                with np.errstate(all="ignore"):  # `ran` says more than NumPy's warning would
+                    result = function(*arrays, **kwargs)
+            except Exception as error:
+                _note_origins(error, args)
+                raise
+        for mark in given:
+            mark.refuse("the function wrote to")
+        return result
 
     def ran(self, operation: Any, args: Sequence[Any], kwargs: dict[str, Any], output: Tensor) -> None:
         looking, guarding = detect_anomaly.inside.get() > 0, guard.inside.get() > 0
@@ -164,6 +171,8 @@ class _Observation:
                 )
 
     def after(self, i: int, gradient: Any, g: Any, y: Any, inputs: Sequence[Any]) -> None:
+        for mark in self.marks:
+            mark.refuse(f"the vjp of {self.operation.name} for argument {i} wrote to")
         if not self.looking:
             return
         labels = [("gradient ", g), ("result ", y), *(("argument ", value) for value in inputs)]
@@ -231,6 +240,11 @@ class _Mark(NamedTuple):
     what: str
     array: Array
     checksum: int
+
+    def refuse(self, who: str) -> None:
+        """Raise if the array is another one by now."""
+        if _checksum(self.array) != self.checksum:
+            raise RuntimeError(f"{who} {self.what}, {_kind(self.array)}; write to a copy")
 
 
 def _marks(output: Tensor) -> list[_Mark]:

@@ -1492,6 +1492,13 @@ class _At:
     def __getitem__(self, index: Any) -> "_At":
         return _At(self._tensor, _as_index(index))
 
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise TypeError(
+            "a Tensor's elements are not assigned: write x = x.at[index].set(value), or x = x.at[index].add(value)"
+        )
+
+    __call__ = __setitem__ = __iadd__ = __isub__ = __imul__ = __itruediv__ = _refuse
+
     def set(self, value: Any) -> Tensor:
         """The Tensor with these elements replaced. Raises TypeError if its dtype cannot hold the value."""
         return _dispatch(setitem, (self._tensor, self._index, value), {})  # type: ignore[no-any-return]

@@ -303,3 +303,25 @@ def test_another_array_in_the_place_of_the_result_is_refused() -> None:
         y.data -= 1
     with pytest.raises(RuntimeError, match="the result of exp"):
         y.backward()
+
+
+def test_guard_names_a_function_and_a_vjp_that_write_to_what_they_are_given() -> None:
+    def doubled(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        gradient = 2 * g * x
+        x *= 2
+        return gradient
+
+    def squared(x: np.ndarray) -> np.ndarray:
+        x *= x
+        return x
+
+    in_vjp = primitive(lambda x: x * x, doubled, name="in_vjp")
+    in_forward = primitive(squared, lambda g, y, x: 2 * g * x, name="in_forward")
+    with guard():
+        y = in_vjp(Tensor(np.array([3.0]), requires_grad=True)).sum()
+        with pytest.raises(
+            RuntimeError, match=r"in_forward of float64\[1\]: the function wrote to argument 0, float64"
+        ):
+            in_forward(Tensor(np.array([3.0]), requires_grad=True))
+    with pytest.raises(RuntimeError, match=r"the vjp of in_vjp for argument 0 wrote to argument 0, float64\[1\]"):
+        y.backward()

@@ -384,8 +384,6 @@ REFUSED: list[Callable[[Any], Any]] = [
     lambda x: iter([x]),
     lambda x: itertools.cycle([x]),
     lambda x: zip([x], [1], strict=True),
-    lambda x: map(max, [x]),
-    lambda x: (y for y in [x]),
     lambda x: [1, x].append,
     lambda x: queue_of(x),
 ]
@@ -444,6 +442,31 @@ def test_what_hides_in_what_hides_is_refused(
         around = Plain
     with pytest.raises(TypeError, match="where parameters"):
         Holder(around(hiding)).parameters()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: (linear() for _ in range(2)), lambda: map(nn.Linear, [1], [2]), lambda: filter(None, [1])]
+)
+def test_what_makes_modules_only_when_it_runs_is_refused(make: Callable[[], Any]) -> None:
+    for held in (make(), [make()], {"a": make()}):
+        with pytest.raises(TypeError, match="Holder: held.* which makes modules only when it runs"):
+            Holder(held).parameters()
+    module = Holder(linear())
+    module.batches = Plain(make())  # of other objects it is their own affair
+    assert len(module.parameters()) == 2
+
+
+@pytest.mark.parametrize("value", [np.zeros((2, 3)), np.float32(1), 0.5])
+def test_a_tensor_of_a_module_is_not_replaced_by_what_is_not_trained_or_saved(value: Any) -> None:
+    layer, norm = linear(), nn.BatchNorm1d(3)
+    for module, name in ((layer, "weight"), (norm, "running_mean")):
+        before = getattr(module, name)
+        with pytest.raises(TypeError, match=rf"{name} is a Tensor, and would no .* write module.{name}.data = array"):
+            setattr(module, name, value)
+        assert getattr(module, name) is before
+    layer.weight = Tensor(np.ones((2, 3)), requires_grad=True)
+    layer.weight = layer.weight * 2  # as networks that make weights of others do
+    layer.eps = value
 
 
 def in_class(inner: Any) -> Any:

@@ -9,7 +9,7 @@ Assigning an attribute does nothing special, and there is no `super().__init__()
 
 A Tensor or module anywhere else that the module refers to, as in a set, an object of another class, the closure of a
 function, an iterator or a class attribute, raises a TypeError that says where it is and what to use instead. Weak
-references are not followed: keep by one what is not to be found.
+references and globals are not followed: keep by one what is not to be found.
 """
 
 import gc
@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterator, Mapping, Set, ValuesView
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from functools import partial, wraps
-from types import CodeType, FrameType, FunctionType, MethodType, ModuleType, TracebackType
+from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
-from .._messages import Hints, add_note, note_call, with_hints
+from .._messages import Hints, add_note, note_call, shown, with_hints
 from .._settings import MAPPINGS, SEQUENCES
 from .._settings import attributes as _attributes
 from ..tensor import Array, Tensor
@@ -89,6 +89,14 @@ class Module(Hints):
 
     training = True  # read by layers such as Dropout and BatchNorm; set by `train()` and `eval()`
     _never_negative: tuple[str, ...] = ()  # Tensors into which no negative numbers are loaded
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if issubclass(type(value), np.ndarray | np.generic | float) and type(_attributes(self).get(name)) is Tensor:
+            raise TypeError(
+                f"{type(self).__name__}: {name} is a Tensor, and would no longer be trained or saved as {shown(value)};"
+                f" write module.{name}.data = array, or assign a Tensor"
+            )
+        object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -392,6 +400,7 @@ def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int
     kinds = {type(found) for found in seen.values() if issubclass(type(found), Module)}
     classes = {cls for kind in kinds for cls in kind.__mro__ if cls.__module__.partition(".")[0] not in KNOWN}
     others += ((cls.__name__, cls) for cls in classes)
+    own = [(path, other) for path, other in others if issubclass(type(other), (GeneratorType, map, filter))]
     while others:
         path, other = others.pop()
         for place, found in _contents(path, dict(_hidden_parts(other)), seen):
@@ -407,3 +416,8 @@ def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int
                 f"{type(module).__name__}: {place} is a {type(found).__name__} in {holder}, where parameters(),"
                 f" state_dict() and train() do not look; {use}"
             )
+    for path, other in own:
+        raise TypeError(
+            f"{type(module).__name__}: {path} is a {type(other).__name__}, which makes modules only when it runs, where"
+            " parameters() does not find them; use a list"
+        )

@@ -75,7 +75,8 @@ class _Recurrent(Layer):
 
         y = states(x, initial, weight_ih, weight_hh, bias_ih, bias_hh)
         if y.dtype is not weight_hh.dtype:
-            hint_if_wider(self, x, weight_ih)
+            by_x = np.promote_types(x.dtype, weight_ih.dtype) == y.dtype
+            hint_if_wider(self, x if by_x else initial, weight_ih)
         return y
 
 
