@@ -289,3 +289,40 @@ def test_a_sharp_softplus_of_large_numbers_is_the_number(dtype: Any, large: floa
 def test_float16_linspace_sums_in_float32() -> None:
     x = Tensor(np.array(0.5, np.float16), requires_grad=True)
     assert grad(np.linspace(x, np.float16(1), 5000).sum(), x).item() == 2500
+
+
+@pytest.mark.parametrize("function", [np.std, np.nanstd])
+@pytest.mark.parametrize(
+    ("dtype", "scales"),
+    [(np.float64, [1e-300, 1e-200, 1e200, 1e300]), (np.float32, [1e-30, 1e-20, 1e20, 1e30])],
+)
+def test_derivatives_of_deviations_at_every_scale(function: Any, dtype: Any, scales: list[float]) -> None:
+    def derivatives(scale: float) -> list[np.ndarray]:
+        x = Tensor((np.array([[1.0, 3.0, 0.0], [2.0, -1.0, 5.0]]) * scale).astype(dtype), requires_grad=True)
+        first = grad(function(x, axis=1).sum(), x, create_graph=True)
+        second = [grad(first[i, j], x, retain_graph=True).data * dtype(scale) for i in range(2) for j in range(3)]
+        return [first.data, *second]
+
+    for scale in scales:
+        for found, right in zip(derivatives(scale), derivatives(1.0), strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-5 if dtype is np.float32 else 1e-13, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [([0, 1e-310], [-0.5, 0.5]), ([1.7e308, 1.7e308, 1.6e308], [0.23570226, 0.23570226, -0.47140452])],
+)
+def test_gradients_of_deviations_at_the_ends_of_the_range(x: list[float], expected: list[float]) -> None:
+    leaf = Tensor(np.array(x), requires_grad=True)
+    np.testing.assert_allclose(grad(np.std(leaf), leaf).data, expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("n", "scale"), [(2, 1e-200), (2, 1e-160), (3, 1e-130), (6, 1e-60), (3, 2.0), (6, 2.0)])
+def test_derivatives_of_determinants_that_underflow(n: int, scale: float) -> None:
+    x = Tensor(scale * np.eye(n), requires_grad=True)
+    first = grad(np.linalg.det(x), x, create_graph=True)
+    np.testing.assert_allclose(first.data, scale ** (n - 1) * np.eye(n), rtol=1e-12)
+    second = grad(first[0, 0], x)
+    expected = scale ** (n - 2) * np.eye(n)
+    expected[0, 0] = 0
+    np.testing.assert_allclose(second.data, expected, rtol=1e-12)

@@ -31,7 +31,7 @@ from .._machine.arrays import power_of_two
 from ..tensor import Array, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
 from .elementwise import array_of, direction, zero_at
-from .reductions import products_around, restore
+from .reductions import is_normal, products_around, restore
 
 
 @cache
@@ -166,7 +166,7 @@ def _cofactors(y: Any, x: Any) -> Any:
     """The gradient of det(x) = y: y * inv(x).T, and near singular matrices what that tends to."""
     n = x.shape[-1]
     inverse = _accurate_inverse(x)
-    if inverse is not None and np.all(np.isfinite(y)):
+    if inverse is not None and np.all(is_normal(array_of(y))):
         return np.reshape(y, (*y.shape, 1, 1)) * _t(inverse)
     if n > 4:
         return _adjugate(x)

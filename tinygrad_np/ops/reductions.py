@@ -155,6 +155,10 @@ def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, 
     numbers, along = array_of(x), {"axis": axis, "keepdims": keepdims, "where": where}
     largest = np.max(numbers, initial=-np.inf, **along)
     equal = (largest == np.min(numbers, initial=np.inf, **along)) & np.isfinite(largest)
+    size, low = array_of(y), np.finfo(x.dtype).tiny ** 0.5 / np.finfo(x.dtype).eps
+    if not np.all(equal | ((size > low) & (size < 1 / low))):  # squares of y, in derivatives, overflow or underflow
+        unit = power_of_two(size)  # the gradient is the same in any unit
+        x, y = x / restore(unit, x, axis, keepdims), y / unit
     g = 0.5 * g / np.where(equal, 1, y)
     kink = equal & (np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=keepdims) > 1)
     return zero_at(_deviation(g, x, axis, ddof, keepdims, where), restore(kink, x, axis, keepdims))
@@ -272,7 +276,7 @@ def _back_from_last(rows: Any, x: Any, axis: Any) -> Any:
     return np.transpose(np.reshape(rows, [x.shape[i] for i in order]), np.argsort(order))
 
 
-def _is_normal(x: Array) -> Array:
+def is_normal(x: Array) -> Array:
     """Where x is neither 0 nor subnormal, which has fewer digits, nor infinite nor NaN."""
     return np.asarray((np.abs(x) >= np.finfo(x.dtype).tiny) & np.isfinite(x))
 
@@ -282,7 +286,7 @@ def _can_divide(y: Any, x: Any) -> bool:
 
     The derivative of y / x is a difference that loses all digits near 0.
     """
-    return isinstance(y, np.ndarray) and bool(np.all(x != 0) and np.all(_is_normal(y)))
+    return isinstance(y, np.ndarray) and bool(np.all(x != 0) and np.all(is_normal(y)))
 
 
 def _cannot_underflow(x: Any, count: int) -> bool:
@@ -296,7 +300,7 @@ def _products_of_others(x: Any) -> Any:
     """For each element, the product of all others along the last axis; exact even if some are 0."""
     with np.errstate(over="ignore", invalid="ignore"):
         before, after = products_around(x)
-        if np.all(_is_normal(array_of(before)) & _is_normal(array_of(after))):
+        if np.all(is_normal(array_of(before)) & is_normal(array_of(after))):
             return before * after
     mantissa, exponent = _apart(x, -1)  # the product of some overflows or underflows where that of all others may not
     before, after = products_around(mantissa)
@@ -476,7 +480,7 @@ def _linear_recurrence_back(g: Any, y: Any, a: Any) -> tuple[Any, Any]:
 
 
 def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
-    if _can_divide(y, x) and np.all(_is_normal(terms := g * y) | (g == 0)):
+    if _can_divide(y, x) and np.all(is_normal(terms := g * y) | (g == 0)):
         return _cumsum_gradient(terms, x, axis) / x
     if x.size == 0:
         return np.reshape(g, x.shape)
