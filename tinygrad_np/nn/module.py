@@ -91,11 +91,13 @@ class Module(Hints):
     _never_negative: tuple[str, ...] = ()  # Tensors into which no negative numbers are loaded
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if issubclass(type(value), np.ndarray | np.generic | float) and type(_attributes(self).get(name)) is Tensor:
-            raise TypeError(
-                f"{type(self).__name__}: {name} is a Tensor, and would no longer be trained or saved as {shown(value)};"
-                f" write module.{name}.data = array, or assign a Tensor"
-            )
+        if issubclass(type(value), np.ndarray | np.generic | float):
+            old = _attributes(self).get(name)
+            if type(old) is Tensor and (old.requires_grad or old.ndim):
+                raise TypeError(
+                    f"{type(self).__name__}: {name} is a Tensor, and would no longer be trained or saved as"
+                    f" {shown(value)}; write module.{name}.data = array, or assign a Tensor"
+                )
         object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
