@@ -107,7 +107,7 @@ def checksum(array: Array, start: int = 0) -> int:
             found = checksum(array[name], zlib.crc32(name.encode(), found))
     elif array.dtype.kind == "T" or array.dtype.hasobject:  # the bytes of objects are addresses
         found = zlib.crc32(repr(described(array.ravel().tolist())).encode(errors="surrogatepass"), found)
-    elif array.size:
+    elif array.nbytes:  # elements may have no size
         step = 1 + array.nbytes // CHECKED
         rows = 1 + CHUNK * len(array) // array.nbytes if array.ndim else 1
         for first in range(0, len(array) if array.ndim else 1, step * rows):
@@ -137,7 +137,7 @@ def _split(value: Any, values: bool) -> tuple[str, Mapping[Any, Any]]:
     """What a value itself is, as text, and what it holds, by name or index."""
     kind = type(value)  # not isinstance(), which fails for a weak proxy of what is gone
     if kind in ATOMS:
-        return _shortened(repr(value)), {}
+        return _plain(kind, value), {}
     if issubclass(kind, Tensor):
         trained = "" if value.requires_grad else " without gradient"
         return (_array(value.data) if values else f"{value.dtype}{list(value.shape)}") + trained, {}
@@ -158,6 +158,11 @@ def _split(value: Any, values: bool) -> tuple[str, Mapping[Any, Any]]:
     if issubclass(kind, type):
         return name_of(value), {}
     return _function(value) or _container(value) or _object(value)
+
+
+def _plain(kind: Any, value: Any) -> str:
+    """A number or text of a built-in class. Python refuses to write integers of thousands of digits as decimals."""
+    return _shortened(hex(value) if kind is int and value.bit_length() > 8 * SHORT else kind.__repr__(value))
 
 
 def _array(array: Array) -> str:
@@ -197,11 +202,13 @@ def _container(value: Any) -> tuple[str, Mapping[Any, Any]] | None:
         return f"{name_of(kind)} {_shortened(repr(sorted(map(_line, value))))}", {}
     if issubclass(kind, MAPPINGS):
         if kind is dict and ATOMS.issuperset(map(type, [*value, *value.values()])):
-            return _shortened(f"{{{', '.join(sorted(f'{key!r}: {held!r}' for key, held in value.items()))}}}"), {}
+            with contextlib.suppress(ValueError):  # of an integer of thousands of digits
+                return _shortened(f"{{{', '.join(sorted(f'{key!r}: {held!r}' for key, held in value.items()))}}}"), {}
         return name_of(kind), {**_own(value), **value}
     if issubclass(kind, SEQUENCES):
         if kind in (list, tuple) and ATOMS.issuperset(map(type, value)):  # a million numbers at once
-            return _shortened(repr(value)), {}
+            with contextlib.suppress(ValueError):
+                return _shortened(repr(value)), {}
         return f"{name_of(kind)} of {len(value)}", {**_own(value), **dict(enumerate(value))}
     return None
 
@@ -209,7 +216,7 @@ def _container(value: Any) -> tuple[str, Mapping[Any, Any]] | None:
 def _object(value: Any) -> tuple[str, Mapping[Any, Any]]:
     kind = type(value)
     if plain := next((base for base in PLAIN if issubclass(kind, base)), None):
-        return f"{name_of(kind)} {_shortened(plain.__repr__(value))}", _own(value)
+        return f"{name_of(kind)} {_plain(plain, value)}", _own(value)
     if kind.__module__.partition(".")[0] in KNOWN:
         with contextlib.suppress(Exception):  # of objects in it, whose repr may raise anything
             text = repr(value)

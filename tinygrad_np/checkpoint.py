@@ -251,6 +251,10 @@ class Checkpoints:
             for name in sorted(states, key=lambda name: _cannot_fail(self.parts[name])):
                 loaded.append(name)
                 self.parts[name].load_state_dict(states[name])
+            for name in filter(lambda name: _cannot_fail(self.parts[name]), states):
+                for key, array in self.parts[name].state_dict().items():
+                    if array.tobytes() != states[name][key].tobytes():
+                        raise ValueError(f"{name}: {key} shares memory here with another part, but not there")
         except BaseException as error:
             for name in loaded:
                 self.parts[name].load_state_dict(before[name])

@@ -471,6 +471,36 @@ def test_a_record_comes_back_as_it_is(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, rng=RNG).resume().record == record
 
 
+class Count(int):
+    """An integer of a class of its own."""
+
+
+@pytest.mark.parametrize("hold", [int, Count, lambda n: [1, n], lambda n: {"a": n}, lambda n: {n: 1}, lambda n: {1, n}])
+def test_integers_of_thousands_of_digits_are_described(hold: Callable[[int], Any], tmp_path: Path) -> None:
+    assert described(hold(10**6000)) == described(hold(10**6000)) != described(hold(10**6000 + 1))
+
+
+def test_a_loader_over_elements_without_a_size_has_a_state() -> None:
+    kinds = [np.zeros(3, "V0"), np.zeros((2, 3), "V0"), np.zeros((3, 0))]
+    assert len({data.DataLoader(array, batch_size=1).state_dict()["checksum"].item() for array in kinds}) == 3
+
+
+def test_parts_that_share_memory_here_but_not_there_change_nothing(tmp_path: Path) -> None:
+    one, two = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    Checkpoints(tmp_path, one=one, two=two).save(1)
+    Checkpoints(tmp_path, one=one, two=two).resume()
+    two.bias.data[...] = 5
+    Checkpoints(tmp_path / "apart", one=one, two=two).save(1)
+    one.bias.data = two.bias.data
+    one.weight.data[...] = 7
+    with pytest.raises(ValueError, match="one: bias shares memory here with another part, but not there"):
+        Checkpoints(tmp_path / "apart", one=one, two=two).resume()
+    assert one.bias.data.tolist() == two.bias.data.tolist() == [5, 5]
+    assert one.weight.data.tolist() == [7, 7]
+    Checkpoints(tmp_path / "shared", one=one, two=two).save(1)
+    Checkpoints(tmp_path / "shared", one=one, two=two).resume()
+
+
 # --- places and threads ----------------------------------------------------------------------------------------------
 
 
