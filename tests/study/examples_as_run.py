@@ -54,8 +54,11 @@ def started(script: str, folder: Path, *arguments: object) -> Iterator[subproces
 def wait_until(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
     """Return when something is the case; fail if the process ends before, or if it takes forever."""
     deadline = time.monotonic() + GUARD
-    while not happened():
-        assert process.poll() is None, f"it has ended before: {process.communicate()}"
+    while True:
+        ended = process.poll() is not None  # asked first: it may end while one looks whether it has happened
+        if happened():
+            return
+        assert not ended, f"it has ended before: {process.communicate()}"
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(0.01)
 
