@@ -25,7 +25,7 @@ SAME = [
     "positive", "power", "rad2deg", "reciprocal", "remainder", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
     "square", "subtract", "tan", "tanh", "erf", "relu", "flipud", "fliplr", "where",
     "broadcast_arrays", "column_stack", "dstack", "hstack", "vstack", "kron", "linalg.inv", "linalg.det",
-    "linalg.slogdet", "linalg.multi_dot", "linalg.matrix_power", "linalg.svdvals", "linalg.cross",
+    "linalg.slogdet", "linalg.matrix_power", "linalg.svdvals", "linalg.cross",
     "linalg.vecdot", "linalg.matmul",
 ]  # fmt: skip
 
@@ -149,8 +149,13 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     ),
     "corrcoef": lambda x, rowvar=True: torch.corrcoef(x if rowvar else x.T),
     "clip": clip,
-    "cross": lambda a, b, axisa=-1, axisb=-1, axisc=-1: (
-        torch.linalg.cross(*torch.broadcast_tensors(a, b)) if axisa == axisb == axisc == -1 else NotImplemented
+    "cross": lambda a, b, axisa=-1, axisb=-1, axisc=-1, axis=-1: (
+        torch.linalg.cross(*torch.broadcast_tensors(a, b), dim=axis)
+        if axisa == axisb == axisc == -1
+        else NotImplemented
+    ),
+    "linalg.multi_dot": lambda arrays: (
+        torch.linalg.multi_dot(arrays) if max(a.ndim for a in arrays) < 3 else NotImplemented
     ),
     "atleast_1d": torch.atleast_1d,
     "atleast_2d": torch.atleast_2d,
@@ -205,7 +210,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
         NotImplemented if sparse or any(x.ndim == 0 for x in xi) else torch.meshgrid(*xi, indexing=indexing)
     ),
     "unstack": lambda x, axis=0: torch.unbind(x, axis),
-    "sort": lambda x, axis=-1, stable=None: (
+    "sort": lambda x, axis=-1, stable=None, kind=None: (
         torch.sort(x.reshape(-1)).values if axis is None else torch.sort(x, dim=axis).values
     ),
     "getitem": lambda x, index: x[index] if not _has_negative_step(index) else NotImplemented,
