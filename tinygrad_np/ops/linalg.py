@@ -634,8 +634,8 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """`np.linalg.norm`, of vectors and matrices, all orders.
 
-    Its gradient is 0 where the norm is 0, and, for orders below 2, in an element that is 0: of an order below 1 it has a
-    cusp there. Neither has a second derivative: it is NaN.
+    The gradient is 0 where the norm is 0, and in an element that is 0: for an order below 1 the norm has a cusp there.
+    The second derivative in such an element is NaN for orders below 1 and between 1 and 2, where it does not exist.
     """
     x = _floating(x)
     if axis is None and (ord is None or x.ndim not in (1, 2)):
