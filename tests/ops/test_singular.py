@@ -229,6 +229,7 @@ def test_gradients_of_products_whose_parts_leave_the_range_of_float64(factors: l
 @example([(5.0, -1, 0), (1.0, -200, 0), (1.0, -200, 1)])  # the product of all underflows
 @example([(1.0, -200, 0), (1.0, -200, 0), (0.0, 0, 0), (1.0, -200, 1)])
 @example([(1.0, 200, 0), (1.0, 200, 0), (1.0, -300, 0), (1.0, -300, 1)])
+@example([(1.0, e, 1) for e in (200, -300, 200, 0, -118, -193, 200)])  # what is before and after each is in range
 def test_higher_derivatives_of_products_that_leave_the_range_of_float64(
     name: str, factors: list[tuple[float, int, int]]
 ) -> None:

@@ -299,19 +299,21 @@ def _cannot_underflow(x: Any, count: int) -> bool:
 
 def _products_of_others(x: Any) -> Any:
     """For each element, the product of all others along the last axis; exact even if some are 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        before, after = products_around(x)
-        if np.all(is_normal(array_of(before)) & is_normal(array_of(after))):
+    if isinstance(x, np.ndarray):
+        with np.errstate(over="ignore", invalid="ignore"):
+            before, after = products_around(x)
+        if np.all(is_normal(before) & is_normal(after)):
             return before * after
-    # The product of some overflows or underflows where that of all others may not.
-    if not isinstance(x, np.ndarray):  # nor that of all others but one, which is a second derivative
-        rows = np.moveaxis(x, -1, 0)
-        weights = np.zeros(rows.shape, x.dtype)
-        weights[-1:] = 1
-        return np.moveaxis(_derivative_by_factors(rows, weights), 0, -1)
-    mantissa, exponent = _apart(x, -1)
-    before, after = products_around(mantissa)
-    return _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+        mantissa, exponent = _apart(x, -1)  # the product of some leaves the range where that of all others may not
+        before, after = products_around(mantissa)
+        return _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+    if _cannot_underflow(array_of(x), x.shape[-1]):  # nor can any product of a derivative
+        before, after = products_around(x)
+        return before * after
+    rows = np.moveaxis(x, -1, 0)
+    weights = np.zeros(rows.shape, x.dtype)
+    weights[-1:] = 1
+    return np.moveaxis(_derivative_by_factors(rows, weights), 0, -1)
 
 
 def _apart(x: Any, axis: int) -> tuple[Any, Array]:
