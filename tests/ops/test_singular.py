@@ -224,6 +224,39 @@ def test_gradients_of_products_whose_parts_leave_the_range_of_float64(factors: l
                 assert abs(derivative - float(sum(terms))) <= 1e-13 * float(size) + 1e-305, (name, i, x, used)
 
 
+@pytest.mark.parametrize("name", ["prod", "nanprod", "cumprod", "nancumprod"])
+@given(factors=WIDE)
+@example([(5.0, -1, 0), (1.0, -200, 0), (1.0, -200, 1)])  # the product of all underflows
+@example([(1.0, -200, 0), (1.0, -200, 0), (0.0, 0, 0), (1.0, -200, 1)])
+@example([(1.0, 200, 0), (1.0, 200, 0), (1.0, -300, 0), (1.0, -300, 1)])
+@example([(1.0, e, 1) for e in (200, -300, 200, 0, -118, -193, 200)])  # what is before and after each is in range
+def test_higher_derivatives_of_products_that_leave_the_range_of_float64(
+    name: str, factors: list[tuple[float, int, int]]
+) -> None:
+    """Each second and third derivative that is a number of float64 is found, whatever products of more factors are."""
+    x, weights = [a * 10.0**e for a, e, _ in factors], [w for *_, w in factors]
+    used = weights if "cum" in name else [0] * (len(x) - 1) + [1]
+
+    def check(found: Tensor, *indices: int) -> None:
+        for k, derivative in enumerate(found.data):
+            left_out = (*indices, k)
+            distinct = len({*left_out}) == len(left_out)
+            terms = [w * exact_products(x, left_out, j + 1) for j, w in enumerate(used) if w and distinct]
+            size = sum(map(abs, terms))
+            if size < 10**300:
+                assert abs(derivative - float(sum(terms))) <= 1e-13 * float(size) + 1e-305, (left_out, x, used)
+
+    t = leaf(x)
+    with np.errstate(all="ignore"):
+        y = getattr(np, name)(t)
+        slope = grad(y, t, np.array(used, np.float64) if y.ndim else None, create_graph=True)
+        check(slope)
+        for i in range(len(x)):
+            second = grad(slope[i], t, create_graph=True)
+            check(second, i)
+            check(grad(second[-1], t, retain_graph=True), i, len(x) - 1)
+
+
 @pytest.mark.parametrize("function", [np.prod, lambda x: np.cumprod(x)[-1]])
 def test_long_products_that_come_back_into_range(function: Any) -> None:
     """The mantissas of 0.75 alone, all of them between 0.5 and 1, would underflow."""
@@ -262,6 +295,31 @@ def test_two_derivatives_of_a_long_cumulative_product_take_linear_memory(zeros: 
     expected = [np.sum(0.5 ** np.arange(i, 10 if zeros else 1100)) for i in range(5)]
     np.testing.assert_allclose(slope.data[:5], expected, rtol=1e-12)
     assert not slope.data[1200:].any()
+
+
+# --- norms -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", [0.5, 0.9, 1.2, 1.9, 2, 2.5, 3])
+def test_norms_with_elements_that_are_zero(order: float, dtype: Any) -> None:
+    """Only the second derivative twice in such an element does not exist, for orders below 2."""
+    numbers = np.array([[0, 3, -4, 0], [1, -2, 5, 3]], dtype)
+    x = Tensor(numbers, requires_grad=True)
+    sizes = np.linalg.norm(numbers.astype(np.float64), order, axis=1, keepdims=True)
+    zero, u = numbers == 0, np.abs(numbers) / sizes
+    slope = np.sign(numbers) * np.where(zero, 1, u) ** (order - 1)
+    found = grad(np.linalg.norm(x, order, axis=1).sum(), x, create_graph=True)
+    rtol = 1e-5 if dtype is np.float32 else 1e-13
+    np.testing.assert_allclose(found.data, slope, rtol=rtol)
+    for i, j in np.ndindex(numbers.shape):
+        row = -slope[i, j] * slope[i]
+        own = 0 if order > 2 else np.nan if order < 2 else 1
+        row[j] += own if zero[i, j] else np.where(zero, 1, u)[i, j] ** (order - 2)
+        expected = np.zeros(numbers.shape)
+        expected[i] = (order - 1) * row / sizes[i]
+        second = grad(found[i, j], x, retain_graph=True).data
+        np.testing.assert_allclose(second, expected, rtol=10 * rtol, atol=rtol)
 
 
 # --- equal values of decompositions ----------------------------------------------------------------------------------

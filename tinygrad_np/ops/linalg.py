@@ -30,7 +30,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from ..tensor import Array, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import array_of, direction, zero_at
+from .elementwise import array_of, direction, keep, zero_at
 from .reductions import is_normal, products_around, restore
 
 
@@ -570,7 +570,11 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
 
 def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
-    return g * zero_at(np.sign(x) * np.power(direction(np.abs(x), y, axis, order) + (y == 0), order - 1), y == 0)
+    zero = array_of(x) == 0
+    slope = np.sign(x) * np.power(direction(np.abs(x), y, axis, order) + (zero | (y == 0)), order - 1)
+    if order < 2 and np.any(zero):  # there the second derivative in this element alone does not exist
+        slope = slope + zero_at(keep(x, zero), zero)
+    return g * zero_at(slope, y == 0)
 
 
 @differentiable(
@@ -628,7 +632,11 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
     ],
 )
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """`np.linalg.norm`, of vectors and matrices, all orders; its gradient is 0 where the norm is 0."""
+    """`np.linalg.norm`, of vectors and matrices, all orders.
+
+    The gradient is 0 where the norm is 0, and in an element that is 0: for an order below 1 the norm has a cusp there.
+    The second derivative in such an element is NaN for orders below 1 and between 1 and 2, where it does not exist.
+    """
     x = _floating(x)
     if axis is None and (ord is None or x.ndim not in (1, 2)):
         if ord is not None:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -298,13 +299,21 @@ def _cannot_underflow(x: Any, count: int) -> bool:
 
 def _products_of_others(x: Any) -> Any:
     """For each element, the product of all others along the last axis; exact even if some are 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        before, after = products_around(x)
-        if np.all(is_normal(array_of(before)) & is_normal(array_of(after))):
+    if isinstance(x, np.ndarray):
+        with np.errstate(over="ignore", invalid="ignore"):
+            before, after = products_around(x)
+        if np.all(is_normal(before) & is_normal(after)):
             return before * after
-    mantissa, exponent = _apart(x, -1)  # the product of some overflows or underflows where that of all others may not
-    before, after = products_around(mantissa)
-    return _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+        mantissa, exponent = _apart(x, -1)  # the product of some leaves the range where that of all others may not
+        before, after = products_around(mantissa)
+        return _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+    if _cannot_underflow(array_of(x), x.shape[-1]):  # nor can any product of a derivative
+        before, after = products_around(x)
+        return before * after
+    rows = np.moveaxis(x, -1, 0)
+    weights = np.zeros(rows.shape, x.dtype)
+    weights[-1:] = 1
+    return np.moveaxis(_derivative_by_factors(rows, weights), 0, -1)
 
 
 def _apart(x: Any, axis: int) -> tuple[Any, Array]:
@@ -452,31 +461,114 @@ def _cumsum_gradient(g: Any, x: Any, axis: Any) -> Any:
     return np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis)
 
 
-def _shifted(x: Any, end: Any) -> Any:
-    """x moved by one along axis 0, so that element i has the place of i - 1; then an end in its shape, or a number."""
-    return np.concatenate([x[1:], x[:1] * 0 + end], axis=0)
+def _shifted(x: Array) -> Array:
+    """x moved by one along axis 0, so that element i has the place of i - 1; then 0."""
+    return np.concatenate([x[1:], np.zeros_like(x[:1])], axis=0)
+
+
+# Numbers m * 2**e, as (m, e), do not overflow or underflow on the way to a result that does not.
+_ABSENT = -(2**60)  # the size of 0
+
+
+def _times(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+    return a[0] * b[0], a[1] + b[1]
+
+
+def _total(terms: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    unit = np.maximum.reduce([_size(*term) for term in terms])
+    return np.sum([_times_power(m, e - unit) for m, e in terms], axis=0), unit
+
+
+def _size(m: Array, e: Array) -> Array:
+    return np.where(m == 0, _ABSENT, np.frexp(m)[1] + e)
+
+
+def _partial_products(x: Array, weights: Array, directions: list[Array]) -> list[tuple[Array, Array]]:
+    """For each element i the sum over j of weights[j] and the product of those after i up to j, along axis 0.
+
+    There is one for each subset of the directions, whose bits are the position in the list: its derivative along them.
+    """
+    rows, exponent = _apart(x, 0)
+    reached = np.cumsum(exponent, 0)
+    found: list[tuple[Array, Array]] = []
+    for subset in range(2 ** len(directions)):
+        terms = [_times(np.frexp(h), found[subset ^ 1 << k]) for k, h in enumerate(directions) if subset >> k & 1]
+        m, e = map(_shifted, _total(terms)) if terms else np.frexp(weights)
+        # Powers of 2 are multiplied apart: those of a sum are of the size of its largest term before a 0.
+        sizes = np.where(m == 0, _ABSENT, reached + _size(m, e))
+        zeros = np.cumsum(rows == 0, 0) * (2 * np.max(np.abs(sizes), where=m != 0, initial=0) + 1)
+        unit = np.flip(np.maximum.accumulate(np.flip(sizes - zeros, 0), 0), 0) + zeros
+        factors = _times_power(_shifted(rows), _shifted(unit) - unit)
+        sums = _times_power(m, reached + e - unit)
+        for i in range(len(sums) - 2, -1, -1):
+            sums[i] += factors[i] * sums[i + 1]
+        found.append((sums, unit - reached))
+    return found
+
+
+def _products_before(x: Array, directions: list[Array]) -> list[tuple[Array, Array]]:
+    """For each element the product of all before it, and its derivatives along each subset of the directions."""
+    weights = np.zeros_like(x)
+    weights[-1:] = 1
+    found = _partial_products(np.flip(x, 0), weights, [np.flip(h, 0) for h in directions])
+    return [(np.flip(m, 0), np.flip(e, 0)) for m, e in found]
+
+
+def _without_each(directions: Any) -> list[Any]:
+    return [(*directions[:k], *directions[k + 1 :]) for k in range(len(directions))]
+
+
+def _joined(arrays: tuple[Array, ...]) -> list[Array]:
+    """The arrays in one dtype."""
+    if any(a.shape != arrays[0].shape for a in arrays):
+        raise ValueError(f"expected one shape, not {' and '.join(str(a.shape) for a in arrays)}")
+    dtype = np.result_type(*arrays)
+    return [a.astype(dtype, copy=False) for a in arrays]
+
+
+# Products are linear in each factor, so the derivatives of these two, of every order, are these two along one direction
+# more: exact where factors are 0, and where products of more of them overflow or underflow.
 
 
 @differentiable(
-    joint=lambda g, y, a, b, *, needed: _linear_recurrence_back(g, y, a),
+    joint=lambda g, y, *arrays, needed: [
+        _derivative_by_factors(arrays[0], g, *directions) if need else None
+        for need, directions in zip(needed, [arrays[1:], *_without_each(arrays[1:])], strict=True)
+    ],
     wide=True,
-    cases=[Case("n m, n m"), Case("N, N")],
+    cases=[Case("n m, n m"), Case("3, 3, 3")],
     name="cumprod",
 )
-def _linear_recurrence(a: Array, b: Array) -> Array:
-    """y with y[i] = b[i] + a[i] * y[i + 1], from the last to the first element of axis 0."""
-    if a.shape != b.shape:
-        raise ValueError(f"expected one shape, not {a.shape} and {b.shape}")
-    y = np.array(b, np.result_type(a, b))
-    for i in range(len(y) - 2, -1, -1):
-        y[i] += a[i] * y[i + 1]
-    return y
+def _derivative_of_cumprod(*arrays: Array) -> Array:
+    """The derivative of the cumulative product of x along directions: of `x, *directions`, over axis 0."""
+    x, *directions = _joined(arrays)
+    before = _products_before(x, directions)
+    terms = [_times(np.frexp(x), before[-1])]
+    terms += [_times(np.frexp(h), before[~(1 << k)]) for k, h in enumerate(directions)]
+    return np.asarray(_times_power(*_total(terms)))
 
 
-def _linear_recurrence_back(g: Any, y: Any, a: Any) -> tuple[Any, Any]:
-    before = np.concatenate([a[:1] * 0, a[:-1]], axis=0)
-    to_b = np.flip(_linear_recurrence(np.flip(before, 0), np.flip(g, 0)), 0)
-    return to_b * _shifted(y, 0), to_b
+@differentiable(
+    joint=lambda g, y, *arrays, needed: [
+        derivative() if need else None for need, derivative in zip(needed, _second_derivatives(g, *arrays), strict=True)
+    ],
+    wide=True,
+    cases=[Case("n m, n m"), Case("3, 3, 3")],
+    name="cumprod",
+)
+def _derivative_by_factors(*arrays: Array) -> Array:
+    """The gradient of sum(weights * derivative of cumprod(x)) by x: of `x, weights, *directions`, over axis 0."""
+    x, weights, *directions = _joined(arrays)
+    before, after = _products_before(x, directions), _partial_products(x, weights, directions)
+    return np.asarray(_times_power(*_total([*map(_times, before, reversed(after))])))
+
+
+def _second_derivatives(g: Any, x: Any, weights: Any, *directions: Any) -> list[Callable[[], Any]]:
+    return [
+        lambda: _derivative_by_factors(x, weights, *directions, g),
+        lambda: _derivative_of_cumprod(x, *directions, g),
+        *(lambda rest=rest: _derivative_by_factors(x, weights, *rest, g) for rest in _without_each(directions)),
+    ]
 
 
 def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
@@ -488,17 +580,7 @@ def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
         g, rows = np.ravel(g), np.ravel(x)
     else:
         g, rows = np.moveaxis(g, axis, 0), np.moveaxis(x, axis, 0)
-    # The product of all before element i, times the sum over j of g[j] and the product of those after i up to j: exact
-    # where x is 0. Powers of 2 are multiplied apart: those of a sum are of the size of its largest term before a 0.
-    rows, exponent = _apart(rows, 0)
-    reached = np.cumsum(exponent, 0)
-    terms = np.where(array_of(g) == 0, -(2**60), reached + np.frexp(array_of(g))[1])
-    zeros = np.cumsum(array_of(rows) == 0, 0) * (np.sum(np.abs(exponent)) + 9999)
-    size = np.flip(np.maximum.accumulate(np.flip(terms - zeros, 0), 0), 0) + zeros
-    factors = _times_power(_shifted(rows, 0), _shifted(size, 0) - size)
-    sums = _linear_recurrence(factors, _times_power(g, reached - size))
-    before = np.cumprod(np.concatenate([np.ones_like(rows[:1]), rows[:-1]], axis=0), axis=0)
-    back = _times_power(before * sums, size - exponent)
+    back = _derivative_by_factors(rows, g)
     return np.reshape(back, x.shape) if axis is None or x.ndim == 0 else np.moveaxis(back, 0, axis)
 
 
