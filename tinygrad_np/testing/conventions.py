@@ -258,7 +258,7 @@ CONVENTIONS = [
     Convention("norm of order 3 of [1,-inf]", lambda x: np.linalg.norm(x, 3), ([1, -INF],), ([0, -1],), True),
     Convention("norm of [inf,inf,1]", np.linalg.norm, ([INF, INF, 1],), ([NAN, NAN, 0],)),
     Convention("norm of order 3 of zeros", lambda x: np.linalg.norm(x, 3), ([0.0, 0.0],), ([0, 0],), True),
-    Convention("norm of order 0.5 of [0,-4]", lambda x: np.linalg.norm(x, 0.5), ([0, -4],), ([0, -1],)),
+    Convention("norm of order 0.5 of [0,-4]", lambda x: np.linalg.norm(x, 0.5), ([0, -4],), ([0, -1],), True),
     Convention(
         "slope of the norm of order 1.5 of [0,4]",
         _slope(lambda x: np.linalg.norm(x, 1.5)),
