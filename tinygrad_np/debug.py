@@ -101,7 +101,7 @@ class guard(_Context):  # noqa: N801
     Raises:
         RuntimeError: by `backward()`, `grad()` and `minimize()`; by an operation that writes to its arguments.
 
-    It makes a step of the MNIST network 1.3 to 1.6 times as long: `python -m benchmarks.watching`.
+    It makes a step of the MNIST network 2.6 to 3.1 times as long: `python -m benchmarks.watching`.
 
     >>> x, a = Tensor([1.0, 2.0], requires_grad=True), np.array([3.0, 4.0], np.float32)
     >>> with guard():
