@@ -63,7 +63,11 @@ def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
             arrays.append(a)
         else:
             return apply(function, *operation.plain(args), **kwargs)
-    if operation.wide and getattr(arrays[0], "dtype", None) is _float16 and operation.gives_float16(arrays):
+    if (
+        operation.wide
+        and (getattr(arrays[0], "dtype", None) is _float16 or getattr(arrays[-1], "dtype", None) is _float16)
+        and operation.gives_float16(arrays)
+    ):
         return _by_float32(operation, operation.name, args, kwargs)  # type: ignore[no-any-return]
     observer = _observer
     try:

@@ -209,6 +209,8 @@ def test_gradients_of_divisions_and_powers_of_float16_do_not_overflow_on_the_way
         (np.square, 0.1, 32768, 6552.0),
         (lambda x: x**3, 0.1, 32768, 982.5),
         (lambda x: np.float16(10_000) / x - np.float16(99), 100.0, 1000, -1000.0),
+        (lambda x: 10_000.0 / x - 99.0, 100.0, 1000, -1000.0),  # a number decides nothing about the dtype
+        (lambda x: np.array(127, np.int8) / x - np.float16(1.98), 64.0, 40000, -1240.2),
         (np.log10, 60000.0, 1, 7.2e-6),
     ):
         leaf = Tensor(np.array(x, np.float16), requires_grad=True)
