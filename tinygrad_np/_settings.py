@@ -94,6 +94,24 @@ def attributes(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
 
 
+def held_by(function: Any) -> dict[str, Any]:
+    """What a function, without its module, a method or a `functools.partial` holds, by name; nothing of what it is not.
+
+    >>> held_by(lambda x, y=2: x), held_by(partial(max, 1))
+    ({'defaults': (2,)}, {'func': <built-in function max>, 'args': (1,), 'keywords': {}})
+    """
+    if issubclass(type(function), FunctionType):
+        contents = map(gc.get_referents, function.__closure__ or ())  # none of a variable that has no value yet
+        closure = {name: held[0] for name, held in zip(function.__code__.co_freevars, contents, strict=True) if held}
+        defaults = {"defaults": function.__defaults__, "kwdefaults": function.__kwdefaults__}
+        return closure | {name: held for name, held in defaults.items() if held}
+    if issubclass(type(function), MethodType):
+        return {"__self__": function.__self__, "__func__": function.__func__}
+    if issubclass(type(function), partial):
+        return {"func": function.func, "args": function.args, "keywords": function.keywords}
+    return {}
+
+
 def checksum(array: Array, start: int = 0) -> int:
     """The CRC-32 of an array's dtype, shape and elements; of as many as there are in 256 MB.
 
@@ -175,14 +193,11 @@ def _function(value: Any) -> tuple[str, Mapping[Any, Any]] | None:
     kind = type(value)
     if issubclass(kind, FunctionType):
         code = f" with code {_code(value.__code__)}" if value.__name__ == "<lambda>" else ""
-        contents = map(gc.get_referents, value.__closure__ or ())  # none of a variable that has no value yet
-        closure = {name: held[0] for name, held in zip(value.__code__.co_freevars, contents, strict=True) if held}
-        defaults = {"defaults": value.__defaults__, "kwdefaults": value.__kwdefaults__}
-        return name_of(value) + code, closure | {name: held for name, held in defaults.items() if held}
+        return name_of(value) + code, held_by(value)
     if issubclass(kind, MethodType):
         return name_of(value.__func__), {"__self__": value.__self__}
     if issubclass(kind, partial):
-        return name_of(kind), {"func": value.func, "args": value.args, "keywords": value.keywords}
+        return name_of(kind), held_by(value)
     if issubclass(kind, BuiltinFunctionType | np.ufunc | type(np.reshape)):
         owner = getattr(value, "__self__", None)
         return name_of(value), {} if isinstance(owner, ModuleType | None) else {"__self__": owner}

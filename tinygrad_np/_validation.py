@@ -193,10 +193,10 @@ def floating(owner: str, name: str, value: Any) -> Any:
     dtype = getattr(value, "dtype", None)
     if not isinstance(dtype, np.dtype):
         given = foreign(value) if dtype is not None else f"{shown(value)}; see np.array"
-        given = "None; does what computed it end without a return?" if value is None else given
-        given = (
-            "a tuple; of what a recurrent layer returns, write y, state = layer(x)" if type(value) is tuple else given
-        )
+        if value is None:
+            given = "None; does what computed it end without a return?"
+        elif type(value) is tuple:
+            given = "a tuple; of what a recurrent layer returns, write y, state = layer(x)"
         raise TypeError(f"{owner}: {name} must be a floating point array or Tensor, not {given}")
     if dtype.kind != "f":
         classes = name in ("logits", "log_probabilities") and value.ndim == 1

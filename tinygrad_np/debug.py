@@ -19,7 +19,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Sequence
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, nullcontext
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple
 
@@ -125,15 +125,14 @@ class _Observer:
         given = []
         if guard.inside.get():
             given = [_Mark(f"argument {i}", a, _checksum(a)) for i, a in enumerate(arrays) if isinstance(a, np.ndarray)]
-        if not detect_anomaly.inside.get():
-            result = function(*arrays, **kwargs)
-        else:
-            try:
-                with np.errstate(all="ignore"):  # `ran` says more than NumPy's warning would
-                    result = function(*arrays, **kwargs)
-            except Exception as error:
+        looking = detect_anomaly.inside.get() > 0
+        try:
+            with np.errstate(all="ignore") if looking else nullcontext():  # `ran` says more than a warning would
+                result = function(*arrays, **kwargs)
+        except Exception as error:
+            if looking:
                 _note_origins(error, args)
-                raise
+            raise
         for mark in given:
             mark.refuse("the function wrote to")
         return result
@@ -164,7 +163,7 @@ class _Observation:
 
     def before(self, output: Tensor) -> None:
         for mark in self.marks:
-            if _checksum(mark.array) != mark.checksum:
+            if mark.is_changed():
                 kind, name = _kind(mark.array), self.operation.name
                 raise RuntimeError(
                     f"{mark.what} of {name}, {kind}, was written to after the operation{_at(self.place)}"
@@ -241,9 +240,13 @@ class _Mark(NamedTuple):
     array: Array
     checksum: int
 
+    def is_changed(self) -> bool:
+        """Whether the array was written to since."""
+        return _checksum(self.array) != self.checksum
+
     def refuse(self, who: str) -> None:
-        """Raise if the array is another one by now."""
-        if _checksum(self.array) != self.checksum:
+        """Raise if the array was written to meanwhile."""
+        if self.is_changed():
             raise RuntimeError(f"{who} {self.what}, {_kind(self.array)}; write to a copy")
 
 

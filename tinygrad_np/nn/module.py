@@ -1,7 +1,7 @@
 """Write a network: subclass `Module`, define `__init__` and `forward`, and call `parameters()`.
 
-Assigning an attribute does nothing special, and there is no `super().__init__()` to forget. Methods such as
-`parameters()` search the module when they are called: its attributes and nested modules, and in these
+Assigning an attribute only refuses an array in the place of a Tensor, and there is no `super().__init__()` to forget.
+Methods such as `parameters()` search the module when they are called: its attributes and nested modules, and in these
 
 - lists, tuples and deques, `UserList` and named tuples,
 - dicts of every kind, `UserDict`, `ChainMap` and `MappingProxyType`,
@@ -17,28 +17,25 @@ import inspect
 import os
 import sys
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Set, ValuesView
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
-from functools import partial, wraps
-from types import CodeType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType, TracebackType
+from functools import wraps
+from types import CodeType, FrameType, FunctionType, GeneratorType, ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
 
+from .. import _settings
 from .. import _validation as check
 from .._messages import Hints, add_note, note_call, shown, with_hints
-from .._settings import MAPPINGS, SEQUENCES
+from .._settings import MAPPINGS, SEQUENCES, WEAK, held_by
 from .._settings import attributes as _attributes
 from ..tensor import Array, Tensor
 
 ATOMS = {bool, int, float, str, bytes, type(None), np.dtype, np.random.Generator}
-SKIPPED = (
-    *(weakref.ProxyType, weakref.CallableProxyType, weakref.ref),
-    *(type, ModuleType, CodeType, FrameType, TracebackType),  # from which everything can be reached
-)
-KNOWN = {*sys.stdlib_module_names, "numpy", __name__.partition(".")[0]}  # packages whose classes hold nothing of a user
+SKIPPED = (*WEAK, type, ModuleType, CodeType, FrameType, TracebackType)  # from most, everything can be reached
+KNOWN = _settings.KNOWN | {__name__.partition(".")[0]}  # packages whose classes hold nothing of a user
 DEPTH = 30  # of modules in modules that a repr shows
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
 
@@ -359,14 +356,8 @@ def _hidden_parts(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, np.ndarray):
         return dict(enumerate(value.ravel().tolist())) if value.dtype == object else {}
     if isinstance(value, FunctionType):  # but its module
-        contents = map(gc.get_referents, value.__closure__ or ())  # none of a variable that has no value yet
-        closure = dict(zip(value.__code__.co_freevars, contents, strict=True))
-        return {**closure, "defaults": value.__defaults__, "kwdefaults": value.__kwdefaults__, **vars(value)}
-    if isinstance(value, MethodType):
-        return {"__self__": value.__self__, "__func__": value.__func__}
-    if isinstance(value, partial):
-        return {"func": value.func, "args": value.args, "keywords": value.keywords}
-    return _attributes(value) | dict(enumerate(gc.get_referents(value)))
+        return held_by(value) | vars(value)
+    return held_by(value) or _attributes(value) | dict(enumerate(gc.get_referents(value)))
 
 
 def _named(path: str, parts: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
@@ -418,7 +409,8 @@ def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int
                 f"{type(module).__name__}: {place} is a {type(found).__name__} in {holder}, where parameters(),"
                 f" state_dict() and train() do not look; {use}"
             )
-    for path, other in own:
+    if own:
+        path, other = own[0]
         raise TypeError(
             f"{type(module).__name__}: {path} is a {type(other).__name__}, which makes modules only when it runs, where"
             " parameters() does not find them; use a list"

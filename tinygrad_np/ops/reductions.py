@@ -148,6 +148,12 @@ def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any)
     return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
+def _least_of_squares(x: Any) -> Any:
+    """The least root of a mean of squares that has lost no digits to underflow."""
+    limits = np.finfo(x.dtype)
+    return limits.tiny**0.5 / limits.eps
+
+
 def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
     """That of the variance, with g / (2 y) for g; 0 where all numbers are equal.
 
@@ -156,7 +162,7 @@ def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, 
     numbers, along = array_of(x), {"axis": axis, "keepdims": keepdims, "where": where}
     largest = np.max(numbers, initial=-np.inf, **along)
     equal = (largest == np.min(numbers, initial=np.inf, **along)) & np.isfinite(largest)
-    size, low = array_of(y), np.finfo(x.dtype).tiny ** 0.5 / np.finfo(x.dtype).eps
+    size, low = array_of(y), _least_of_squares(x)
     if not np.all(equal | ((size > low) & (size < 1 / low))):  # squares of y, in derivatives, overflow or underflow
         unit = power_of_two(size)  # the gradient is the same in any unit
         x, y = x / restore(unit, x, axis, keepdims), y / unit
@@ -197,8 +203,7 @@ def _register_deviation(function: Any, counted: Any) -> None:
         # In units of the largest number where squares overflow or underflow.
         with np.errstate(over="ignore"):
             y = function(a, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
-        limits = np.finfo(y.dtype)
-        ordinary = (y > limits.tiny**0.5 / limits.eps) & (y < np.inf)
+        ordinary = (y > _least_of_squares(y)) & (y < np.inf)
         if np.all(ordinary):
             return np.asarray(y)
         unit = power_of_two(np.fmax.reduce(np.abs(a), axis, keepdims=True, initial=0, where=where))

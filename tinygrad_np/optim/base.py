@@ -327,11 +327,11 @@ class Optimizer(Hints):
     def _current(self) -> list[dict[str, Any]]:
         """The hyperparameters of each group for this step, checked where they were assigned since the last."""
         count = 0
-        for i, (group, (seen, _)) in enumerate(zip(self.groups, self._checked_groups, strict=True)):
+        for i, (group, (seen, _)) in enumerate(zip(self.groups, self._checked_groups, strict=False)):
             if len(group) != len(seen) or any(map(is_not, group.values(), seen)):
                 self._check_group(i, group)
             count += len(group["parameters"])
-        if count != len(self._states):
+        if count != len(self._states) or len(self.groups) != len(self._checked_groups):
             raise ValueError(f"{type(self).__name__}, step {self.steps}: {FIXED}")
         return [{**values, "lr": self._rate(values)} for _, values in self._checked_groups]
 
