@@ -1,6 +1,6 @@
 """Random programs: graphs of registered operations, each checked in every property that gradients have.
 
-    python tests/random_programs.py --n 20000                        # about 100 programs a second on two cores
+    python tests/random_programs.py --n 20000                        # about 40 programs a second on two cores
     python tests/random_programs.py --seed 17 --n 1                  # program 17 again
     python tests/random_programs.py --operations tanh,sum --n 500    # graphs of these only
     python tests/random_programs.py --torch --n 5000                 # compared with PyTorch in place of differences
