@@ -14,6 +14,7 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from tinygrad_np import Tensor, cross_entropy, grad, nn, optim, softmax
@@ -343,6 +344,25 @@ def decorated(x: Any) -> Any:
     return function
 
 
+class Array(np.ndarray):
+    def __new__(cls) -> Any:
+        return np.zeros(2).view(cls)
+
+
+def with_attribute(base: Any, x: Any) -> Any:
+    """An object of a class derived from `base`, with an attribute that is no element and no field of it."""
+    subclass = type("Subclass", (base,), {})
+    made = subclass(1) if base is Data else subclass(1, 2) if base is Pair else subclass()
+    made.extra = x
+    return made
+
+
+def context_variable(x: Any) -> Any:
+    variable: ContextVar[Any] = ContextVar("variable")
+    variable.set(x)
+    return variable
+
+
 def queue_of(x: Any) -> Any:
     held: queue.Queue[Any] = queue.Queue()
     held.put(x)
@@ -363,6 +383,10 @@ FOUND: list[Callable[[Any], Any]] = [
     lambda x: Pair(1, x),
     lambda x: Data(x),
     lambda x: Slots(x),
+    *(
+        lambda x, base=base: with_attribute(base, x)
+        for base in (list, tuple, dict, collections.deque, collections.UserList, collections.UserDict, Data, Pair)
+    ),
 ]
 REFUSED: list[Callable[[Any], Any]] = [
     lambda x: {x},
@@ -386,6 +410,12 @@ REFUSED: list[Callable[[Any], Any]] = [
     lambda x: zip([x], [1], strict=True),
     lambda x: [1, x].append,
     lambda x: queue_of(x),
+    lambda x: with_attribute(set, x),
+    lambda x: with_attribute(Array, x),
+    lambda x: with_attribute(str, x),
+    lambda x: type("OfClass", (), {"held": x})(),
+    lambda x: np.array([(x,)], [("held", object)]),
+    context_variable,
 ]
 REFUSALS: list[Callable[[nn.Module], Any]] = [
     nn.Module.parameters,
@@ -456,7 +486,7 @@ def test_what_makes_modules_only_when_it_runs_is_refused(make: Callable[[], Any]
     assert len(module.parameters()) == 2
 
 
-@pytest.mark.parametrize("value", [np.zeros((2, 3)), np.float32(1), 0.5])
+@pytest.mark.parametrize("value", [np.zeros((2, 3)), np.float32(1), 0.5, 3, True, "text", [[1.0, 2.0]], ((1.0,),), [[]]])
 def test_a_tensor_of_a_module_is_not_replaced_by_what_is_not_trained_or_saved(value: Any) -> None:
     layer, norm = linear(), nn.BatchNorm1d(3)
     for module, name in ((layer, "weight"), (norm, "running_mean")):
@@ -466,7 +496,38 @@ def test_a_tensor_of_a_module_is_not_replaced_by_what_is_not_trained_or_saved(va
         assert getattr(module, name) is before
     layer.weight = Tensor(np.ones((2, 3)), requires_grad=True)
     layer.weight = layer.weight * 2  # as networks that make weights of others do
-    layer.eps = value
+    layer.weight = None
+    layer.eps = layer.weight = value
+
+
+def test_what_forward_keeps_is_neither_trained_nor_saved() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.layer, self.losses = linear(), []
+
+        def forward(self, x: Any) -> Any:
+            self.hidden = self.layer(x)
+            self.losses.append(self.hidden.sum())
+            return self.hidden
+
+    net, parts = Net(), ["layer.weight", "layer.bias"]
+    for again in range(2):
+        net(Tensor(np.ones((1, 2), np.float32), requires_grad=True))
+        assert list(net.state_dict()) == parts
+        assert net.parameters() == [net.layer.weight, net.layer.bias]
+        assert "9 parameters" in str(net)
+        if not again:  # then its graph is freed
+            optim.SGD(net.parameters(), lr=0.1).minimize(net.losses.pop())
+    Net().load_state_dict(net.state_dict())
+
+
+def test_a_parameter_that_was_computed_is_refused() -> None:
+    net = Holder([Tensor([1.0], requires_grad=True) * 0.1])
+    with pytest.raises(ValueError, match=r"Holder: held\.0 was computed from a Tensor that is not in the module"):
+        net.parameters()
+    net.scale = Tensor([1.0], requires_grad=True)
+    net.held = [net.scale * 2]
+    assert net.parameters() == [net.scale]
 
 
 def in_class(inner: Any) -> Any:
