@@ -236,7 +236,9 @@ def test_every_page_of_the_documentation_is_reached_from_the_front_page() -> Non
 
 def test_the_map_names_every_file() -> None:
     text = (PACKAGE / "docs" / "map.md").read_text()
-    assert not [path for path in FILES if path.name != "__init__.py" and f"(../{path.relative_to(PACKAGE)})" not in text]
+    assert not [
+        path for path in FILES if path.name != "__init__.py" and f"(../{path.relative_to(PACKAGE)})" not in text
+    ]
 
 
 def test_the_front_page_tells_the_length_of_the_engine() -> None:

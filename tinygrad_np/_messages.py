@@ -151,6 +151,21 @@ CLASSES: dict[str, dict[str, str]] = {
         "defaults": "write `optimizer.groups[0]`",
         "apply_gradients": "write `optimizer.step()`",
     },
+    "At": {
+        **dict.fromkeys(("subtract", "sub"), "write `x.at[0].add(-1.0)`"),
+        **{
+            name: f"write `x.at[0].set({code})`"
+            for name, code in {
+                **dict.fromkeys(("multiply", "mul"), "x[0] * 2"),
+                **dict.fromkeys(("divide", "div"), "x[0] / 2"),
+                "power": "x[0] ** 2",
+                "min": "np.minimum(x[0], 1)",
+                "max": "np.maximum(x[0], 1)",
+                "apply": "np.exp(x[0])",
+            }.items()
+        },
+        "get": "write `x[0]`",
+    },
     "Scheduler": {
         "step": "the optimiser counts the steps; leave it out",
         "get_last_lr": "write `optimizer.lr`",
@@ -491,8 +506,11 @@ def of_call(error: TypeError, function: Callable[..., Any], args: Sequence[Any],
     hints = (of_keyword(name, supported) for name in kwargs if name not in supported)
     keepdims = [a for a in args[1:] if type(a) is bool]
     axes = tuple(a for a in args[1:] if type(a) is int)
-    if len(axes) > 1 and "axis" in supported and len(axes) == len(args) - 1:
+    if len(axes) > 1 and [*supported][1:2] == ["axis"] and len(axes) == len(args) - 1:
         return f"; write axis={axes} for several axes"
+    several = next(iter(supported), "") in ("arrays", "arys", "tup", "seq")  # as of concatenate and stack
+    if several and len(args) > 1 and all(hasattr(a, "__array__") for a in args[:2]):
+        return f"; write np.{name_of(function)}([x, y]), with brackets"
     if keepdims and "keepdims" in supported and "keepdims" not in kwargs:
         return f"; another argument comes there: write keepdims={keepdims[0]} by name"
     return next(filter(None, hints), "")
@@ -586,6 +604,9 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
     kind_of_error: type = next(k for k in type(error).__mro__ if not k.__module__.startswith(private))
     explained = error
     try:
+        if kind_of_error is AttributeError and any(a is error.obj for a in arrays):  # type: ignore[attr-defined]
+            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}")  # type: ignore[attr-defined]
+            raise explained from error
         if kind_of_error not in MESSAGE_ONLY:
             add_note(error, f"in {what}")
             raise error
@@ -613,10 +634,10 @@ class needs_call:  # noqa: N801 - a decorator
         self.method, self.__doc__ = method, method.__doc__
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        return self.method if instance is None else _Uncalled(self.method, instance)
+        return self.method if instance is None else MethodWithoutCall(self.method, instance)
 
 
-class _Uncalled(partial[Any]):
+class MethodWithoutCall(partial[Any]):
     __hash__ = partial.__hash__
 
     def __repr__(self) -> str:
@@ -635,7 +656,7 @@ _OTHER = ["eq", "ne", "lt", "le", "gt", "ge", "bool", "len", "iter", "getitem", 
     "index", "round", "trunc", "floor", "ceil", "abs", "neg", "pos", "invert", "str", "format", "array"]
 # fmt: on
 for _name in (*_OTHER, *_BINARY, *(f"r{name}" for name in _BINARY)):
-    setattr(_Uncalled, f"__{_name}__", _Uncalled._refuse)
+    setattr(MethodWithoutCall, f"__{_name}__", MethodWithoutCall._refuse)
 
 
 class _Absent:

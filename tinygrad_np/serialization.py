@@ -53,6 +53,9 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
     ...     load(f"{folder}/model.safetensors")
     ({'weight': array([1., 1.], dtype=float32)}, {'made': 'by hand'})
     """
+    if not isinstance(arrays, Mapping):
+        use = "; write model.state_dict()" if hasattr(arrays, "state_dict") else ""
+        raise TypeError(f"{os.fspath(path)}: expected arrays by name, not {type(arrays).__name__}{use}")
     if "__metadata__" in arrays:
         raise ValueError(f"{os.fspath(path)}: an array cannot be named '__metadata__', which the format reserves")
     for name, array in arrays.items():

@@ -570,6 +570,9 @@ def grad(
     """
     if not create_graph:
         _refuse_to_leave("grad() without create_graph=True")
+    if hasattr(inputs, "parameters") or not isinstance(inputs, Iterable):
+        use = "; write model.parameters()" if hasattr(inputs, "parameters") or callable(inputs) else ""
+        raise TypeError(f"inputs is a Tensor or several, not {foreign(inputs)}{use}")
     sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if isinstance(outputs, Tensor):
         targets, seeds = [outputs], [grad_outputs]
@@ -822,7 +825,8 @@ class Primitive:
                     f"{self.name} of a Tensor does not support {name}={hint}; keywords supported: {supported}"
                 )
             if type(value) is Tensor:
-                raise TypeError(f"{self.name} is not differentiable in {name}=: pass the Tensor's .data")
+                use = "which is an integer" if name == "axis" else "pass the Tensor's .data"
+                raise TypeError(f"{self.name} is not differentiable in {name}=: {use}")
         return args, kwargs
 
 
@@ -1331,7 +1335,7 @@ class Tensor(Hints):
         )
 
     @property
-    def at(self) -> "_At":
+    def at(self) -> "At":
         """New Tensors with other elements at an index: `x.at[index].set(value)` and `x.at[index].add(value)`.
 
         `add` adds as often as an element is selected; `set` refuses to set one twice.
@@ -1340,7 +1344,7 @@ class Tensor(Hints):
         >>> x.at[1].set(9.0), x.at[[0, 0]].add(1.0)
         (Tensor([1., 9., 3.], dtype=float32), Tensor([3., 2., 3.], dtype=float32))
         """
-        return _At(self)
+        return At(self)
 
     __eq__ = _method(np.equal)
     __ne__ = _method(np.not_equal)
@@ -1487,14 +1491,14 @@ class Tensor(Hints):
         return np.array(self._data, dtype, copy=copy)
 
 
-class _At:
+class At(Hints):
     """A Tensor, and with brackets an index into it, on the way to `set` or `add`."""
 
     def __init__(self, tensor: Tensor, index: Any = None) -> None:
         self._tensor, self._index = tensor, index
 
-    def __getitem__(self, index: Any) -> "_At":
-        return _At(self._tensor, _as_index(index))
+    def __getitem__(self, index: Any) -> "At":
+        return At(self._tensor, _as_index(index))
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError(

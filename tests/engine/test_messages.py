@@ -3,10 +3,12 @@
 import contextlib
 import gc
 import inspect
+import json
 import math
 import operator
 import re
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from types import FunctionType, ModuleType
 from typing import Any
@@ -24,6 +26,7 @@ from tinygrad_np import (
     no_grad,
     optim,
     schedules,
+    serialization,
 )
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
@@ -49,6 +52,7 @@ def leaf(value: Any) -> Tensor:
 
 MODEL, OPTIMIZER = nn.Linear(2, 2, rng=np.random.default_rng(0)), optim.SGD([leaf([1.0])], lr=0.1)
 OBJECTS: dict[str, Any] = {"Tensor": leaf([[1.0, 2.0]]), "Module": MODEL, "Optimizer": OPTIMIZER}
+OBJECTS["At"] = OBJECTS["Tensor"].at[0]
 OBJECTS["Scheduler"] = schedules.CosineScheduler(0.1, steps=5)
 ABSENT = [name for name, value in vars(Tensor).items() if isinstance(value, _messages._Absent)]
 ROWS = [(OBJECTS["Tensor"], name, hint) for name, hint in _messages.ATTRIBUTES.items()]
@@ -323,19 +327,18 @@ def test_wrong_inputs_are_answered_in_the_name_of_the_layer(kind: type[nn.Module
     needed = [p for p in inspect.signature(layer.forward).parameters.values() if p.default is p.empty]
     shapes = [(), (3,), (0,), (2, 3), (2, 5), (2, 0), (2, 3, 4), (2, 2, 3), (2, 3, 0), (2, 2, 0), (2, 2, 1)]
     shapes += [(1, 2, 4, 4), (1, 3, 4, 4), (2, 2, 0, 3), (2, 1, 2, 1, 2)]
-    for shape in shapes:
-        for dtype in ("float32", "float64", "uint8", "bool", "int64"):
-            x = Tensor(np.ones(shape, dtype))
-            error = refused(lambda x=x: layer(*[x] * len(needed)))
-            if error is None:
-                continue
-            text = str(error)
-            first = re.match(r"(\w+)(?:: | of | takes )", text)
-            assert first, text
-            assert first[1] in {kind.__name__, kind.__name__.lower(), *tinygrad_np.__all__}, text
-            assert not INTERNAL.search(text), text
-            assert any(f"in {kind.__name__}(" in note for note in error.__notes__), text
-            assert not (kind.__name__.endswith("1d") and re.search("image|height|one or two", text)), text
+    dtypes = ("float32", "float64", "uint8", "bool", "int64")
+    for x in [*(Tensor(np.ones(shape, dtype)) for shape in shapes for dtype in dtypes), 3, 2.0, True, (1.0, 2.0)]:
+        error = refused(lambda x=x: layer(*[x] * len(needed)))
+        if error is None:
+            continue
+        text = str(error)
+        first = re.match(r"(\w+)(?:: | of | takes )", text)
+        assert first, text
+        assert first[1] in {kind.__name__, kind.__name__.lower(), *tinygrad_np.__all__}, text
+        assert not INTERNAL.search(text), text
+        assert any(f"in {kind.__name__}(" in note for note in error.__notes__), text
+        assert not (kind.__name__.endswith("1d") and re.search("image|height|one or two", text)), text
 
 
 class WidthError(ValueError):
@@ -730,6 +733,21 @@ NOTES: list[tuple[str, Callable[[], Any], str]] = [
     ("no scalar", lambda: X.backward(), "write loss.mean() or loss.sum()"),
     ("no scalar to minimize", lambda: optim.SGD([X], lr=0.1).minimize(X * 1), "write loss.mean() or loss.sum()"),
     ("minimize(item)", lambda: OPTIMIZER.minimize(X.sum().item()), "give it the loss itself, without .item()"),
+    ("an array in the place of a list", lambda: np.concatenate(X, X), "write np.concatenate([x, y]), with brackets"),
+    ("the same, stack", lambda: np.stack(X, X), "write np.stack([x, y]), with brackets"),
+    ("several axes", lambda: X.sum(0, 1), "write axis=(0, 1) for several axes"),
+    ("a model saved", lambda: serialization.save("never", LINEAR), "not Linear; write model.state_dict()"),
+    ("a model in grad", lambda: grad(X.sum(), LINEAR), "not Linear; write model.parameters()"),
+    ("a container in grad", lambda: grad(X.sum(), nn.Sequential(LINEAR)), "Sequential; write model.parameters()"),
+    ("parameters without the call", lambda: grad(X.sum(), LINEAR.parameters), "write model.parameters()"),
+    ("one Tensor in a group", lambda: optim.SGD([{"parameters": X}], lr=0.1), "not one Tensor: write [...] around it"),
+    ("the state of an LSTM", lambda: nn.GRU(3, 2, rng=RNG)(X[np.newaxis], (X, X)), "one state, h, not a tuple of 2"),
+    ("item without its call", lambda: json.dumps({"loss": X.sum().item}), "MethodWithoutCall"),
+    ("a model that is frozen", lambda: setattr(LINEAR, "requires_grad", False), "write for w in module.parameters()"),
+    *(
+        (f"optimizer.{name}", partial(setattr, optim.Adam([X], lr=0.1), name, 0.5), f'groups[0]["{key}"] = ...')
+        for name, key in {"learning_rate": "lr", "lr": "lr", "betas": "betas", "param_groups": "lr"}.items()
+    ),
     ("two axes of three", lambda: leaf(np.ones((2, 3, 4))).transpose(0, 2), "write x.swapaxes(0, 2)"),
 ]
 
@@ -741,6 +759,15 @@ def test_a_note_says_what_to_write(call: Callable[[], Any], note: str) -> None:
     notes = getattr(caught.value, "__notes__", [])
     assert sum(note in text for text in (str(caught.value), *notes)) == 1
     assert len({*notes}) == len(notes)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: np.nanpercentile(X, 50, 0), lambda: np.insert(X, 0, 1), lambda: np.unwrap(X, 1, 0)]
+)
+def test_integers_that_are_no_axes_are_not_taken_for_some(call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert "several axes" not in str(caught.value)
 
 
 # A Sequential passes on what it is given to its layers; a Dropout passes it on, or 0.

@@ -486,7 +486,9 @@ def test_what_makes_modules_only_when_it_runs_is_refused(make: Callable[[], Any]
     assert len(module.parameters()) == 2
 
 
-@pytest.mark.parametrize("value", [np.zeros((2, 3)), np.float32(1), 0.5, 3, True, "text", [[1.0, 2.0]], ((1.0,),), [[]]])
+@pytest.mark.parametrize(
+    "value", [np.zeros((2, 3)), np.float32(1), 0.5, 3, True, "text", [[1.0, 2.0]], ((1.0,),), [[]]]
+)
 def test_a_tensor_of_a_module_is_not_replaced_by_what_is_not_trained_or_saved(value: Any) -> None:
     layer, norm = linear(), nn.BatchNorm1d(3)
     for module, name in ((layer, "weight"), (norm, "running_mean")):

@@ -101,6 +101,12 @@ class Module(Hints):
                     f"{type(self).__name__}: {name} is a Tensor, and would no longer be trained or saved as"
                     f" {shown(value)}; write module.{name}.data = array, or assign a Tensor"
                 )
+        if name == "requires_grad":
+            raise AttributeError(
+                f"{type(self).__name__}: parameters require gradients, not modules; write for w in module.parameters():"
+                " w.requires_grad = False",
+                name=name,
+            )
         object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -243,7 +249,9 @@ class Module(Hints):
             name = path.removeprefix(around[-1][0]).removeprefix(".") if around else ""
             if isinstance(found, Module):
                 kind = repr(found) if len(list(found.modules())) == 1 else type(found).__name__
-                count = sum(tensor.size for _, tensor in found._found(Tensor) if tensor.requires_grad and tensor.is_leaf)
+                count = sum(
+                    tensor.size for _, tensor in found._found(Tensor) if tensor.requires_grad and tensor.is_leaf
+                )
                 rows.append(
                     [f"{'  ' * len(around)}{name}{': ' if name else ''}{kind}", "", f"{count:,}" if count else ""]
                 )

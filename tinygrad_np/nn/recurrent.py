@@ -56,6 +56,8 @@ class _Recurrent(Layer):
             return np.zeros((count, *shape), self._dtype)
         if count == 2 and not (isinstance(hx, tuple | list) and len(hx) == 2):
             raise TypeError(f"{owner}: hx must be a tuple of two states, (h, c), not {type(hx).__name__}")
+        if count == 1 and isinstance(hx, tuple):
+            raise TypeError(f"{owner}: hx must be one state, h, not a tuple of {len(hx)}")
         states = hx if count == 2 else (hx,)
         given = [_as_tensor(check.real_array(owner, "hx", state, None)) for state in states]
         for name, state in zip("hc", given, strict=False):

@@ -113,7 +113,7 @@ class Optimizer(Hints):
         for i, group in enumerate(given if grouped else [{"parameters": given}]):
             owner = f"{name}, group {i}" if grouped else name
             own = dict(group)
-            tensors = list(own.pop("parameters", ()))
+            tensors = as_list(owner, own.pop("parameters", ()))
             if unknown := sorted(own.keys() - defaults.keys()):
                 raise TypeError(
                     f"{owner}: unknown hyperparameter {unknown[0]!r}; a group has 'parameters' and the hyperparameters"
@@ -151,6 +151,16 @@ class Optimizer(Hints):
         if "__init__" in vars(cls) and cls.__module__.startswith(f"{__package__}."):
             by_name = f"hyperparameters are given by name: {cls.__name__}(model.parameters(), lr=0.1)"
             cls.__init__ = with_hints(by_name)(cls.__init__)  # type: ignore[method-assign]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = {*vars(self).get("_names", ()), "learning_rate", "param_groups"}  # vars: a subclass may assign before
+        if name in own and not hasattr(type(self), name):
+            key = {"learning_rate": "lr", "param_groups": "lr"}.get(name, name)
+            raise AttributeError(
+                f'{type(self).__name__} reads its hyperparameters from groups: write optimizer.groups[0]["{key}"] = ...',
+                name=name,
+            )
+        object.__setattr__(self, name, value)
 
     def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """`start(weights, **hyperparameters)`: the initial state of one parameter, arrays by name.
