@@ -368,7 +368,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(value, Module):
         return list(value._children().items())
     if isinstance(value, SEQUENCES):  # a million numbers in 20 ms instead of 1.2 s
-        parts = [] if ATOMS.issuperset(map(type, value)) else list(enumerate(value))
+        parts: list[tuple[Any, Any]] = [] if ATOMS.issuperset(map(type, value)) else [*enumerate(value)]
     elif isinstance(value, MAPPINGS):
         parts = list(value.items())
     elif is_dataclass(value):

@@ -157,7 +157,8 @@ class Optimizer(Hints):
         if name in own and not hasattr(type(self), name):
             key = {"learning_rate": "lr", "param_groups": "lr"}.get(name, name)
             raise AttributeError(
-                f'{type(self).__name__} reads its hyperparameters from groups: write optimizer.groups[0]["{key}"] = ...',
+                f"{type(self).__name__} reads its hyperparameters from groups: write"
+                f' optimizer.groups[0]["{key}"] = ...',
                 name=name,
             )
         object.__setattr__(self, name, value)
