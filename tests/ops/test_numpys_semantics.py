@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, cross_entropy, func, grad, one_hot
 from tinygrad_np.tensor import Composite, registry
+from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
@@ -182,3 +183,32 @@ def test_no_labels_may_be_an_empty_list() -> None:
     assert cross_entropy(leaf(np.zeros((0, 3))), [], reduction="sum").item() == 0
     with pytest.raises(ValueError, match=r"labels must be from 0 to -1 \(0 classes\), not 0"):
         cross_entropy(leaf(np.zeros((1, 0))), [0])
+
+
+SPECIAL = [[1, np.nan, 3, 4], [1, 2, np.inf, 4], [1e308, -1e308, 1e308, 0], [1e308, 0, -1e308, 0], [0.1, 0.7, 0.2, 0.5]]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("differentiated", [False, True])
+@pytest.mark.parametrize("edge_order", [1, 2])
+@pytest.mark.parametrize(
+    "spacing", [0.5, 1e200, [0, 1, 2, 3], [0, 1, 3, 4], [0, 0.1, 0.2, 0.3], [0, 5e199, 1e200, 3e200]]
+)
+@pytest.mark.parametrize("values", SPECIAL)
+def test_finite_differences_are_numpys_also_beside_nan_and_infinity(
+    values: list[float], spacing: Any, edge_order: int, differentiated: bool
+) -> None:
+    where = leaf(spacing) if differentiated else spacing
+    expected = np.gradient(np.array(values, float), spacing, edge_order=edge_order)
+    found = np.gradient(leaf(values), where, edge_order=edge_order)
+    np.testing.assert_allclose(found.data, expected, rtol=1e-14, atol=1e-15)
+
+
+def test_derivatives_of_finite_differences_by_evenly_spaced_coordinates() -> None:
+    f, x = np.array([0.3, 1.0, -2.0, 0.5, 0.9]), np.arange(5.0)
+    for edge_order in (1, 2):
+        check_gradients(lambda f, x, e=edge_order: np.gradient(f, x, edge_order=e), f, x, order=2)
+    f[2], places = np.nan, leaf(x)
+    assert np.isnan(grad(np.gradient(leaf(f), places)[2], places).data).any()  # which moves with 2's place
+    values = leaf(f)
+    assert grad(np.gradient(values, places)[2], values).data.tolist() == [0, -0.5, 0, 0.5, 0]
