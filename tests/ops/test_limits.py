@@ -96,6 +96,7 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "exp2": (lambda x: mpf(2) ** x, EVERYWHERE),
     "expm1": (lambda x: mp.exp(x) - 1, EVERYWHERE),
     "log": (mp.log, POSITIVE),
+    "_log": (mp.log, POSITIVE),
     "log2": (lambda x: mp.log(x) / mp.log(2), POSITIVE),
     "log10": (mp.log10, POSITIVE),
     "log1p": (lambda x: mp.log(1 + x), [*POSITIVE, *(x for x in UNIT if x < 0)]),
@@ -393,6 +394,57 @@ def test_kl_div_of_impossible_events() -> None:
             log_target = np.log([target])
         y, *_ = derivatives(lambda x, t=log_target: kl_div(x, t, reduction="none", log_target=True), [logs])
         assert y.item() == expected
+
+
+def test_second_derivatives_of_kl_div_where_the_target_is_0() -> None:
+    """Of -targets * log_probabilities they are -1, whatever the target, if the log-probability is finite."""
+    for log_target in (False, True):
+        for target in (0.0, 0.3):
+            with np.errstate(divide="ignore"):
+                p, t = tensor([-1.0]), tensor(np.log([target]) if log_target else [target])
+            slope = grad(kl_div(p, t, reduction="sum", log_target=log_target), p, create_graph=True)
+            assert slope.item() == pytest.approx(-target)
+            assert grad(slope.sum(), t).item() == pytest.approx(-target if log_target else -1)
+    x = tensor([-1.0, 0.0])
+    slope = grad(kl_div(x[:1], x[1:], reduction="sum"), x, create_graph=True)
+    assert grad(slope[0], x).data.tolist() == [0, -1]
+    t = tensor([0.0, 1.0])
+    losses = kl_div(tensor([-1.0, -1.0]), t, reduction="none")
+    assert grad(losses, t, np.array([0.0, 1.0])).data.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("what", [-INF, INF, np.nan])
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize(
+    ("targets", "options"),
+    [
+        ([1.0, 0.0], {"weight": [1.0, 0.0]}),
+        ([1.0, 1.0], {"weight": [1.0, 0.0]}),
+        ([1.0, 0.5], {"weight": [1.0, 0.0], "pos_weight": [1.0, 2.0]}),
+        ([1.0, 1.0], {"pos_weight": [1.0, 0.0]}),
+        ([0.0, 1.0], {"weight": [-1.0, 0.5], "pos_weight": [1.0, 0.0]}),
+    ],
+)
+def test_a_logit_without_weight_does_not_count(
+    targets: list[float], options: dict[str, Any], as_tensors: bool, what: float
+) -> None:
+    weights = {name: tensor(w) if as_tensors else w for name, w in options.items()}
+    alone = {name: w[:1] for name, w in options.items()}
+
+    def loss(x: Any, targets: Any, weights: Any) -> Any:
+        return binary_cross_entropy_with_logits(x, targets, reduction="sum", **weights)
+
+    expected = derivatives(lambda x: loss(x, targets[:1], alone), [0.7])
+    found = derivatives(lambda x: loss(x, targets, weights), [0.7, what])
+    assert found[0] == pytest.approx(expected[0], rel=1e-14)
+    for part, right in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(part, [right[0], 0], rtol=1e-14)
+    if as_tensors and np.isnan(what):  # that by a weight does not exist
+        y = loss(tensor([0.7, what]), targets, weights)
+        assert np.isnan([g.data[1] for g in grad(y, list(weights.values()))]).any()
+    elif options.keys() == {"weight"}:
+        t = tensor(targets)
+        assert grad(loss(tensor([0.7, what]), t, options), t).data[1] == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 from .. import _validation as check
 from ..tensor import Array, Tensor, composite, differentiable, in_float32
 from .cases import POSITIVE, REAL, Case, Domain, each
-from .elementwise import keep
+from .elementwise import array_of, keep, over_slope, zero_at
 from .special import LARGE, log_softmax, sigmoid, softmax, softplus
 
 # --- classification --------------------------------------------------------------------------------------------------
@@ -394,12 +394,29 @@ def binary_cross_entropy_with_logits(
             positive = positive * pos_weight
         if weight is not None:
             positive, negative = positive * weight, negative * weight
-        return _binary_cross_entropy(logits, positive, negative)
+            if type(weight) is not Tensor:
+                logits = keep(logits, weight != 0)
+        elif pos_weight is None:
+            return _binary_cross_entropy(logits, positive, negative)
+        # What has no weight does not count, even if it is NaN; but derivatives by the weights do not exist there.
+        uncounted = np.isnan(logits) & (array_of(positive) == 0) & (array_of(negative) == 0)
+        return zero_at(_binary_cross_entropy(keep(logits, ~uncounted), positive, negative), uncounted)
 
     return _reduced(name, reduction, loss, logits, targets)
 
 
-@differentiable(lambda g, y, x: g * (np.log(x) + 1), cases=[Case("*", domains=(POSITIVE,))], name="kl_div")
+@differentiable(lambda g, y, x: over_slope(g, x, x), cases=[Case("*", domains=(POSITIVE,))], name="kl_div")
+def _log(x: Array) -> Array:
+    """log(x), whose derivative does not count where nothing depends on it, also at 0."""
+    return np.asarray(np.log(x))
+
+
+def _times_log_slope(g: Any, x: Any) -> Any:
+    unused = (array_of(x) == 0) & (array_of(g) == 0)  # there 0 * -inf would be NaN
+    return zero_at(g, unused) * (_log(np.where(unused, 1, x)) + 1)
+
+
+@differentiable(lambda g, y, x: _times_log_slope(g, x), cases=[Case("*", domains=(POSITIVE,))], name="kl_div")
 def _times_log(x: Array) -> Array:
     """x * log(x), with its limit 0 at 0, where the gradient is minus infinity."""
     return np.asarray(x * np.log(np.where(x == 0, 1, x)))
@@ -431,7 +448,8 @@ def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log
         if log_target:
             possible = targets > -np.inf
             return np.exp(targets) * (keep(targets, possible) - keep(log_probabilities, possible))
-        return _times_log(targets) - targets * keep(log_probabilities, targets != 0)
+        counted = (targets != 0) | np.isfinite(log_probabilities)
+        return _times_log(targets) - targets * keep(log_probabilities, counted)
 
     check.boolean("kl_div", "log_target", log_target)
     targets = _checked_targets("kl_div", log_probabilities, targets)
