@@ -15,7 +15,7 @@ from tinygrad_np.tensor import Primitive, registry
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
@@ -327,6 +327,50 @@ def test_softmax_and_its_relatives(name: str) -> None:
         np.testing.assert_array_equal(found.data[0], (p - np.eye(3)[label]) / 2)
         curvature = grad(found[0, label], logits).data[0, label]
         assert curvature == pytest.approx(p[label] * (1 - p[label]) / 2, abs=1e-16)
+
+
+@given(
+    gaps=st.lists(st.floats(0, 600), min_size=1, max_size=4),
+    place=st.sampled_from([0.0, 1e3, -1e3]),
+    label=st.integers(0, 4),
+    seed=st.integers(0, 99),
+)
+@example(gaps=[50.0], place=0.0, label=0, seed=0)
+def test_probabilities_near_1_lose_no_digits_in_any_first_or_second_derivative(
+    gaps: list[float], place: float, label: int, seed: int
+) -> None:
+    """All of them are p * (...), which 1 - p for the largest p would make 0."""
+    x, k = tensor([place, *(place - gap for gap in gaps)]), label % (len(gaps) + 1)
+    size, rng = len(gaps) + 1, np.random.default_rng(seed)
+    with mp.workdps(DIGITS):
+        e = [mp.exp(mpf(v) - mpf(place)) for v in x.data.tolist()]
+        p = [v / mp.fsum(e) for v in e]
+        covariance = [[p[i] * ((i == j) - p[j]) for j in range(size)] for i in range(size)]
+        value, loss_of_first = (float(mp.log(mp.fsum(e)) + v) for v in (place, 0))
+        error = [float(p[i] - (i == k)) for i in range(size)]
+        third = [float(v * (1 - 2 * p[k])) for v in covariance[k]]  # of p_k * (1 - p_k)
+    covariance = np.array(covariance).astype(float)
+
+    def near(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
+
+    y = logsumexp(x)
+    near(y.item(), value)
+    near(grad(grad(y, x, create_graph=True)[k], x).data, covariance[k])
+    near(grad(softmax(x)[k], x).data, covariance[k])
+    found = grad(grad(softmax(x)[k], x, create_graph=True)[k], x).data
+    np.testing.assert_allclose(found, third, rtol=1e-9, atol=1e-16 if abs(1 - 2 * p[k]) < 1e-6 else 1e-300)
+    for options in ({}, {"weight": np.ones(size)}, {"reduction": "sum"}):
+        loss = cross_entropy(x[np.newaxis], [k], **options)
+        slope = grad(loss, x, create_graph=True)
+        near(slope.data, error)
+        near(grad(slope[k], x).data, covariance[k])
+    if k == 0:
+        near(cross_entropy(x[np.newaxis], [0]).item(), loss_of_first)
+    slope = grad(log_softmax(x)[k], x, create_graph=True)
+    near(slope.data, -np.array(error))
+    g = rng.normal(size=size)
+    near(grad(softmax(x), x, g).data[1:], (covariance @ (g - g[0]))[1:])
 
 
 def test_where_nothing_is_possible_logsumexp_shares_its_gradient_and_softmax_is_nan() -> None:

@@ -15,7 +15,14 @@ from .. import _validation as check
 from ..tensor import Array, Tensor, composite, differentiable, in_float32
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import array_of, keep, over_slope, zero_at
-from .special import LARGE, log_softmax, sigmoid, softmax, softplus
+from .special import (
+    LARGE,
+    centred,
+    log_softmax,
+    sigmoid,
+    softmax,
+    softplus,
+)
 
 # --- classification --------------------------------------------------------------------------------------------------
 
@@ -104,12 +111,12 @@ def _cross_entropy_back(
         coefficients = _loss_weights("cross_entropy", logits, labels, weight, ignore_index, reduction, label_smoothing)
         weights = np.sum(coefficients, axis=1, keepdims=True)
         counted = np.broadcast_to(weights != 0, logits.shape)  # what does not count may be NaN
-        errors = softmax(keep(logits, counted), axis=1) * weights - coefficients
-        return errors * _over_classes(g, reduction)
-    exponentials, sums = saved  # of the transposed logits; reusing them takes 6 us instead of 44 for 64 x 10
-    scale = g / len(labels)
-    gradient = exponentials * (scale / sums)
-    gradient[labels, np.arange(len(labels))] -= scale
+        probabilities = softmax(keep(logits, counted), axis=1)
+        return -centred(coefficients, probabilities, 1) * _over_classes(g, reduction)
+    others, exponentials, sums = saved  # of the transposed logits; reusing them takes 6 us instead of 44 for 64 x 10
+    scale = g / len(labels) / sums
+    gradient = exponentials * scale
+    gradient[labels, np.arange(len(labels))] = -scale * others
     return gradient.T
 
 
@@ -183,11 +190,14 @@ def cross_entropy(
         coefficients = _loss_weights("cross_entropy", logits, labels, weight, ignore_index, reduction, label_smoothing)
         return _loss(log_softmax(logits, axis=1), coefficients, reduction), None
     columns -= top
-    right = columns[labels, np.arange(len(labels))]
+    place = labels, np.arange(len(labels))
+    right = columns[place]
     exponentials = np.exp(columns, out=columns)
-    sums = np.add.reduce(exponentials)
-    losses = np.log(sums) - right
-    return np.asarray(np.add.reduce(losses) / len(labels), losses.dtype), (exponentials, sums)
+    exponentials[place] = 0  # the gradient there is -(1 - p), and 1 - p is the probability of the others
+    others = np.add.reduce(exponentials)
+    rest = others + np.expm1(right)  # the sum without the largest, which is 1
+    losses = np.log1p(rest) - right
+    return np.asarray(np.add.reduce(losses) / len(labels), losses.dtype), (others, exponentials, 1 + rest)
 
 
 def _nll_back(
