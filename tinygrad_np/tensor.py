@@ -823,7 +823,7 @@ class Primitive:
                 )
             if type(value) is Tensor:
                 raise TypeError(f"{self.name} is not differentiable in {name}=: pass the Tensor's .data")
-        return args, kwargs
+        return args, {name: _python_integers(value) for name, value in kwargs.items()}
 
 
 class Composite:
@@ -844,7 +844,16 @@ class Composite:
     def keywords(self) -> set[str]:
         return set(inspect.signature(self.implementation).parameters)
 
+    @cached_property
+    def integers(self) -> set[int | str]:
+        """The positions and names of parameters that are integers."""
+        parameters = inspect.signature(self.implementation).parameters.values()
+        return {key for i, p in enumerate(parameters) if p.annotation in (int, int | None) for key in (i, p.name)}
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.integers:
+            args = tuple(_python_integers(a) if i in self.integers else a for i, a in enumerate(args))
+            kwargs = {name: _python_integers(a) if name in self.integers else a for name, a in kwargs.items()}
         if unsupported := sorted(kwargs.keys() - self.keywords):
             name, supported = unsupported[0], ", ".join(sorted(self.keywords))
             hint = of_keyword(name, self.keywords)
@@ -940,6 +949,13 @@ def _are_integers(values: Iterable[Any]) -> bool:
         elif isinstance(value, np.ndarray) and (type(value) is not _ndarray or value.dtype.kind not in "fiub"):
             return False
     return True
+
+
+def _python_integers(value: Any) -> Any:
+    """NumPy's integers, also in tuples, as Python's: 3 - np.uint8(4) is 255."""
+    if type(value) is tuple:
+        return tuple(map(_python_integers, value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def as_array(value: Any) -> Any:
