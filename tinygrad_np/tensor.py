@@ -570,10 +570,11 @@ def grad(
     """
     if not create_graph:
         _refuse_to_leave("grad() without create_graph=True")
-    sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    arrays = (Tensor, np.ndarray)  # one of which is not several
+    sources = list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, arrays) else [inputs]
     if isinstance(outputs, Tensor):
         targets, seeds = [outputs], [grad_outputs]
-    elif isinstance(outputs, Iterable):
+    elif isinstance(outputs, Iterable) and not isinstance(outputs, arrays):
         targets = list(outputs)
         seeds = [None] * len(targets) if grad_outputs is None else list(grad_outputs)
     else:

@@ -234,7 +234,7 @@ def test_gradients_of_empty_arrays_have_their_shape(entry: Operation) -> None:
 # What takes one floating point type only, or has internal arguments that are always of one.
 ONE_DTYPE = {
     "_correlate", "_input_gradient", "_weight_gradient", "_gather", "_scatter", "_binary_cross_entropy", "_overwrite",
-    "_solve", "standardize", "recurrence", "linear",
+    "standardize", "recurrence", "linear",
 }  # fmt: skip
 REFUSE_INTEGERS = [  # as predictions or as what floats are written to; gradient: as values at uneven places
     *map(registry.get, (losses.mse_loss, losses.l1_loss, losses.huber_loss, losses.kl_div, set_at)),
@@ -427,6 +427,18 @@ CORNERS: dict[str, Callable[..., Any]] = {
     "Frobenius norm of a vector": lambda T, s, v, e, m, t: np.linalg.norm(T(v), "fro"),
     "third norm of a matrix": lambda T, s, v, e, m, t: np.linalg.norm(T(m), 3),
     "norm over one axis twice": lambda T, s, v, e, m, t: np.linalg.norm(T(t), axis=(0, 0)),
+    "take nothing of a number": lambda T, s, v, e, m, t: np.take(T(s), np.zeros(0, int), axis=0),
+    "take of a number": lambda T, s, v, e, m, t: np.take(T(s), [0, 0], axis=-1),
+    "polynomial of no degree at a number": lambda T, s, v, e, m, t: np.polyval(T(e), 2.0),
+    "product over too many axes": lambda T, s, v, e, m, t: np.tensordot(T(v), T(v)),
+    "correlate nothing": lambda T, s, v, e, m, t: np.correlate(T(e), [1.0]),
+    **{
+        f"condition in norm {p} of {name}": lambda T, s, v, e, m, t, p=p, a=a: np.linalg.cond(T(a.astype(v.dtype)), p)
+        for p in (None, 2, -2, 1, -1, np.inf, -np.inf, "fro")
+        for name, a in {
+            "ones": np.ones((2, 2)), "zeros": np.zeros((2, 2)), "both": np.stack([np.eye(2), np.ones((2, 2))]),
+        }.items()
+    },
     "take nothing": lambda T, s, v, e, m, t: np.take(T(v), []),
     "take what is not there": lambda T, s, v, e, m, t: np.take(T(v), 9),
     "compress by numbers": lambda T, s, v, e, m, t: np.compress([1, 0, 1], T(m), axis=0),

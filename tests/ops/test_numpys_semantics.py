@@ -212,3 +212,37 @@ def test_derivatives_of_finite_differences_by_evenly_spaced_coordinates() -> Non
     assert np.isnan(grad(np.gradient(leaf(f), places)[2], places).data).any()  # which moves with 2's place
     values = leaf(f)
     assert grad(np.gradient(values, places)[2], values).data.tolist() == [0, -0.5, 0, 0.5, 0]
+
+
+@pytest.mark.parametrize("p", [1, -1, np.inf, -np.inf, "fro", "nuc"])
+def test_the_gradient_of_a_condition_number_beside_a_singular_matrix(p: Any) -> None:
+    regular = np.array([[3.0, 1.0], [0.5, 2.0]])
+    batch = leaf(np.stack([regular, np.ones((2, 2))]))
+    found = np.linalg.cond(batch, p)
+    assert found.data.tolist() == [pytest.approx(np.linalg.cond(regular, p)), np.inf]
+    right = func.grad(lambda x: np.linalg.cond(x, p))(regular)
+    np.testing.assert_allclose(grad(found[0], batch, retain_graph=True).data[0], right, rtol=1e-12)
+    assert not np.isfinite(grad(found[1], batch).data[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: np.correlate(leaf([]), [1.0]), "a cannot be empty"),
+        (lambda: np.correlate([1.0], leaf([])), "v cannot be empty"),
+        (lambda: np.convolve(leaf([]), [1.0, 2.0]), "a cannot be empty"),
+        (lambda: np.tensordot(leaf([1.0]), leaf([1.0])), "axes=2 needs 2 dimensions of each"),
+        (lambda: np.linalg.solve(leaf(np.zeros((2, 2))), np.ones(2)), r"float64\[2, 2\], float64\[2\]: Singular"),
+        (
+            lambda: np.linalg.multi_dot([leaf(np.ones((2, 3))), np.ones((2, 2)), np.ones((2, 2))]),
+            r"of \[float64\[2, 3\], float64\[2, 2\], float64\[2, 2\]\]:",
+        ),
+        (lambda: grad(np.array(2.0), leaf([1.0])), "outputs is a Tensor or several, not ndarray"),
+        (lambda: grad(np.array([2.0]), leaf([1.0])), "outputs is a Tensor or several, not ndarray"),
+        (lambda: grad(leaf(1.0), np.array(2.0)), "input 0 is not a Tensor"),
+        (lambda: grad(leaf(1.0), 2.0), "input 0 is not a Tensor"),
+    ],
+)
+def test_messages_say_what_was_given(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError), match=message):
+        call()
