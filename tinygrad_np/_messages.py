@@ -586,6 +586,8 @@ def shown(value: Any) -> str:
     """A value in a message: an array by its dtype and shape, anything else by the beginning of its repr."""
     if hasattr(value, "dtype") and getattr(value, "shape", None):
         return kind(value)
+    if isinstance(value, list | tuple) and any(hasattr(part, "dtype") for part in value):
+        return f"[{', '.join(map(shown, value))}]" if len(value) <= 10 else f"{len(value)} arrays"
     try:
         return f"{value!r:.60}"
     except Exception:  # a repr that fails must not take the place of the error that is being explained

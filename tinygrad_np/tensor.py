@@ -573,10 +573,10 @@ def grad(
     if hasattr(inputs, "parameters") or not isinstance(inputs, Iterable):
         use = "; write model.parameters()" if hasattr(inputs, "parameters") or callable(inputs) else ""
         raise TypeError(f"inputs is a Tensor or several, not {foreign(inputs)}{use}")
-    sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    sources = [inputs] if type(inputs) is Tensor or not getattr(inputs, "ndim", 1) else list(inputs)
     if isinstance(outputs, Tensor):
         targets, seeds = [outputs], [grad_outputs]
-    elif isinstance(outputs, Iterable):
+    elif isinstance(outputs, Iterable) and getattr(outputs, "ndim", 1):  # not an array without dimensions
         targets = list(outputs)
         seeds = [None] * len(targets) if grad_outputs is None else list(grad_outputs)
     else:
@@ -827,7 +827,7 @@ class Primitive:
             if type(value) is Tensor:
                 use = "which is an integer" if name == "axis" else "pass the Tensor's .data"
                 raise TypeError(f"{self.name} is not differentiable in {name}=: {use}")
-        return args, kwargs
+        return args, {name: _python_integers(value) for name, value in kwargs.items()}
 
 
 class Composite:
@@ -848,7 +848,16 @@ class Composite:
     def keywords(self) -> set[str]:
         return set(inspect.signature(self.implementation).parameters)
 
+    @cached_property
+    def integers(self) -> set[int | str]:
+        """The positions and names of parameters that are integers."""
+        parameters = inspect.signature(self.implementation).parameters.values()
+        return {key for i, p in enumerate(parameters) if p.annotation in (int, int | None) for key in (i, p.name)}
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.integers:
+            args = tuple(_python_integers(a) if i in self.integers else a for i, a in enumerate(args))
+            kwargs = {name: _python_integers(a) if name in self.integers else a for name, a in kwargs.items()}
         if unsupported := sorted(kwargs.keys() - self.keywords):
             name, supported = unsupported[0], ", ".join(sorted(self.keywords))
             hint = of_keyword(name, self.keywords)
@@ -944,6 +953,13 @@ def _are_integers(values: Iterable[Any]) -> bool:
         elif isinstance(value, np.ndarray) and (type(value) is not _ndarray or value.dtype.kind not in "fiub"):
             return False
     return True
+
+
+def _python_integers(value: Any) -> Any:
+    """NumPy's integers, also in tuples, as Python's: 3 - np.uint8(4) is 255."""
+    if type(value) is tuple:
+        return tuple(map(_python_integers, value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def as_array(value: Any) -> Any:

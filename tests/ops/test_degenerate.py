@@ -1,5 +1,6 @@
 """Integers, booleans, empty axes, NaN and infinities: values, dtypes and errors are NumPy's, gradients are right."""
 
+import dataclasses
 import inspect
 import itertools
 import operator
@@ -233,7 +234,7 @@ def test_gradients_of_empty_arrays_have_their_shape(entry: Operation) -> None:
 # What takes one floating point type only, or has internal arguments that are always of one.
 ONE_DTYPE = {
     "_correlate", "_input_gradient", "_weight_gradient", "_gather", "_scatter", "_binary_cross_entropy", "_overwrite",
-    "_solve", "standardize", "recurrence", "linear",
+    "standardize", "recurrence", "linear",
 }  # fmt: skip
 REFUSE_INTEGERS = [  # as predictions or as what floats are written to; gradient: as values at uneven places
     *map(registry.get, (losses.mse_loss, losses.l1_loss, losses.huber_loss, losses.kl_div, set_at)),
@@ -426,6 +427,18 @@ CORNERS: dict[str, Callable[..., Any]] = {
     "Frobenius norm of a vector": lambda T, s, v, e, m, t: np.linalg.norm(T(v), "fro"),
     "third norm of a matrix": lambda T, s, v, e, m, t: np.linalg.norm(T(m), 3),
     "norm over one axis twice": lambda T, s, v, e, m, t: np.linalg.norm(T(t), axis=(0, 0)),
+    "take nothing of a number": lambda T, s, v, e, m, t: np.take(T(s), np.zeros(0, int), axis=0),
+    "take of a number": lambda T, s, v, e, m, t: np.take(T(s), [0, 0], axis=-1),
+    "polynomial of no degree at a number": lambda T, s, v, e, m, t: np.polyval(T(e), 2.0),
+    "product over too many axes": lambda T, s, v, e, m, t: np.tensordot(T(v), T(v)),
+    "correlate nothing": lambda T, s, v, e, m, t: np.correlate(T(e), [1.0]),
+    **{
+        f"condition in norm {p} of {name}": lambda T, s, v, e, m, t, p=p, a=a: np.linalg.cond(T(a.astype(v.dtype)), p)
+        for p in (None, 2, -2, 1, -1, np.inf, -np.inf, "fro")
+        for name, a in {
+            "ones": np.ones((2, 2)), "zeros": np.zeros((2, 2)), "both": np.stack([np.eye(2), np.ones((2, 2))]),
+        }.items()
+    },
     "take nothing": lambda T, s, v, e, m, t: np.take(T(v), []),
     "take what is not there": lambda T, s, v, e, m, t: np.take(T(v), 9),
     "compress by numbers": lambda T, s, v, e, m, t: np.compress([1, 0, 1], T(m), axis=0),
@@ -485,3 +498,44 @@ def test_corners_beyond_the_cases_of_the_registry(name: str) -> None:
 
 
 SHAPES: tuple[tuple[int, ...], ...] = ((), (5,), (0,), (3, 4), (2, 3, 4))
+
+
+@quietly
+@pytest.mark.parametrize("function", [np.var, np.std, np.nanvar, np.nanstd, np.cov])
+def test_more_degrees_of_freedom_than_numbers_do_not_wrap_around(function: Any) -> None:
+    found = []
+    for ddof in (4, np.uint8(4)):
+        x = Tensor(np.array([1.0, 2.0, 4.0]), requires_grad=True)
+        y = function(x, ddof=ddof)
+        found.append([y.data, grad(y, x).data])
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def _narrowed(value: Any) -> Any:
+    """Integers, also in tuples and lists, as NumPy's smallest that hold them; anything else as it is."""
+    if type(value) is int:
+        return np.uint8(value) if value >= 0 else np.int8(value)
+    return type(value)(map(_narrowed, value)) if type(value) in (tuple, list) else value
+
+
+@quietly
+@pytest.mark.parametrize("entry", OPERATIONS, ids=lambda entry: entry.name)
+def test_integers_of_any_width_are_integers(entry: Operation) -> None:
+    """As keywords and beside the arrays, such as an axis or ddof: arithmetic in uint8 would wrap around."""
+    for case in entry.cases:
+        narrow = dataclasses.replace(
+            case, args=_narrowed(case.args), kwargs={k: _narrowed(v) for k, v in case.kwargs.items()}
+        )
+        if repr((narrow.args, narrow.kwargs)) == repr((case.args, case.kwargs)):
+            continue
+        found = []
+        for call in (*degenerate.calls(case, full_only=True), *degenerate.calls(narrow, full_only=True)):
+            sources = [as_tensor(a, requires_grad=True) for a in call.arguments]
+            outputs = call.outputs(as_used(entry), *sources)
+            tensors = [t for t in sources if type(t) is Tensor and t.requires_grad]
+            slopes = grad(outputs, tensors, [np.ones(y.shape) for y in outputs], create_graph=True)
+            seconds = grad(slopes, tensors, [np.ones(g.shape) for g in slopes])
+            found.append([t.data for t in (*outputs, *slopes, *seconds)])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=str(narrow))

@@ -15,7 +15,7 @@ from tinygrad_np.tensor import Primitive, registry
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
@@ -96,6 +96,7 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "exp2": (lambda x: mpf(2) ** x, EVERYWHERE),
     "expm1": (lambda x: mp.exp(x) - 1, EVERYWHERE),
     "log": (mp.log, POSITIVE),
+    "_log": (mp.log, POSITIVE),
     "log2": (lambda x: mp.log(x) / mp.log(2), POSITIVE),
     "log10": (mp.log10, POSITIVE),
     "log1p": (lambda x: mp.log(1 + x), [*POSITIVE, *(x for x in UNIT if x < 0)]),
@@ -328,6 +329,50 @@ def test_softmax_and_its_relatives(name: str) -> None:
         assert curvature == pytest.approx(p[label] * (1 - p[label]) / 2, abs=1e-16)
 
 
+@given(
+    gaps=st.lists(st.floats(0, 600), min_size=1, max_size=4),
+    place=st.sampled_from([0.0, 1e3, -1e3]),
+    label=st.integers(0, 4),
+    seed=st.integers(0, 99),
+)
+@example(gaps=[50.0], place=0.0, label=0, seed=0)
+def test_probabilities_near_1_lose_no_digits_in_any_first_or_second_derivative(
+    gaps: list[float], place: float, label: int, seed: int
+) -> None:
+    """All of them are p * (...), which 1 - p for the largest p would make 0."""
+    x, k = tensor([place, *(place - gap for gap in gaps)]), label % (len(gaps) + 1)
+    size, rng = len(gaps) + 1, np.random.default_rng(seed)
+    with mp.workdps(DIGITS):
+        e = [mp.exp(mpf(v) - mpf(place)) for v in x.data.tolist()]
+        p = [v / mp.fsum(e) for v in e]
+        covariance = [[p[i] * ((i == j) - p[j]) for j in range(size)] for i in range(size)]
+        value, loss_of_first = (float(mp.log(mp.fsum(e)) + v) for v in (place, 0))
+        error = [float(p[i] - (i == k)) for i in range(size)]
+        third = [float(v * (1 - 2 * p[k])) for v in covariance[k]]  # of p_k * (1 - p_k)
+    covariance = np.array(covariance).astype(float)
+
+    def near(found: Any, expected: Any) -> None:
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
+
+    y = logsumexp(x)
+    near(y.item(), value)
+    near(grad(grad(y, x, create_graph=True)[k], x).data, covariance[k])
+    near(grad(softmax(x)[k], x).data, covariance[k])
+    found = grad(grad(softmax(x)[k], x, create_graph=True)[k], x).data
+    np.testing.assert_allclose(found, third, rtol=1e-9, atol=1e-16 if abs(1 - 2 * p[k]) < 1e-6 else 1e-300)
+    for options in ({}, {"weight": np.ones(size)}, {"reduction": "sum"}):
+        loss = cross_entropy(x[np.newaxis], [k], **options)
+        slope = grad(loss, x, create_graph=True)
+        near(slope.data, error)
+        near(grad(slope[k], x).data, covariance[k])
+    if k == 0:
+        near(cross_entropy(x[np.newaxis], [0]).item(), loss_of_first)
+    slope = grad(log_softmax(x)[k], x, create_graph=True)
+    near(slope.data, -np.array(error))
+    g = rng.normal(size=size)
+    near(grad(softmax(x), x, g).data[1:], (covariance @ (g - g[0]))[1:])
+
+
 def test_where_nothing_is_possible_logsumexp_shares_its_gradient_and_softmax_is_nan() -> None:
     value, first, second = derivatives(logsumexp, [-INF, -INF])
     assert (value, first.tolist(), second.tolist()) == (-INF, [0.5, 0.5], [0, 0])
@@ -393,6 +438,57 @@ def test_kl_div_of_impossible_events() -> None:
             log_target = np.log([target])
         y, *_ = derivatives(lambda x, t=log_target: kl_div(x, t, reduction="none", log_target=True), [logs])
         assert y.item() == expected
+
+
+def test_second_derivatives_of_kl_div_where_the_target_is_0() -> None:
+    """Of -targets * log_probabilities they are -1, whatever the target, if the log-probability is finite."""
+    for log_target in (False, True):
+        for target in (0.0, 0.3):
+            with np.errstate(divide="ignore"):
+                p, t = tensor([-1.0]), tensor(np.log([target]) if log_target else [target])
+            slope = grad(kl_div(p, t, reduction="sum", log_target=log_target), p, create_graph=True)
+            assert slope.item() == pytest.approx(-target)
+            assert grad(slope.sum(), t).item() == pytest.approx(-target if log_target else -1)
+    x = tensor([-1.0, 0.0])
+    slope = grad(kl_div(x[:1], x[1:], reduction="sum"), x, create_graph=True)
+    assert grad(slope[0], x).data.tolist() == [0, -1]
+    t = tensor([0.0, 1.0])
+    losses = kl_div(tensor([-1.0, -1.0]), t, reduction="none")
+    assert grad(losses, t, np.array([0.0, 1.0])).data.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("what", [-INF, INF, np.nan])
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize(
+    ("targets", "options"),
+    [
+        ([1.0, 0.0], {"weight": [1.0, 0.0]}),
+        ([1.0, 1.0], {"weight": [1.0, 0.0]}),
+        ([1.0, 0.5], {"weight": [1.0, 0.0], "pos_weight": [1.0, 2.0]}),
+        ([1.0, 1.0], {"pos_weight": [1.0, 0.0]}),
+        ([0.0, 1.0], {"weight": [-1.0, 0.5], "pos_weight": [1.0, 0.0]}),
+    ],
+)
+def test_a_logit_without_weight_does_not_count(
+    targets: list[float], options: dict[str, Any], as_tensors: bool, what: float
+) -> None:
+    weights = {name: tensor(w) if as_tensors else w for name, w in options.items()}
+    alone = {name: w[:1] for name, w in options.items()}
+
+    def loss(x: Any, targets: Any, weights: Any) -> Any:
+        return binary_cross_entropy_with_logits(x, targets, reduction="sum", **weights)
+
+    expected = derivatives(lambda x: loss(x, targets[:1], alone), [0.7])
+    found = derivatives(lambda x: loss(x, targets, weights), [0.7, what])
+    assert found[0] == pytest.approx(expected[0], rel=1e-14)
+    for part, right in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(part, [right[0], 0], rtol=1e-14)
+    if as_tensors and np.isnan(what):  # that by a weight does not exist
+        y = loss(tensor([0.7, what]), targets, weights)
+        assert np.isnan([g.data[1] for g in grad(y, list(weights.values()))]).any()
+    elif options.keys() == {"weight"}:
+        t = tensor(targets)
+        assert grad(loss(tensor([0.7, what]), t, options), t).data[1] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tinygrad_np.ops.special import softplus
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 # At 2**-72 and 2**-530 squares do not underflow to 0, but lose digits.
@@ -266,6 +266,24 @@ def test_values_and_gradients_scale_with_the_numbers(
     np.testing.assert_allclose(found, value * dtype(size) ** degree, rtol=1e-5)
     for gradient, slope in zip(gradients, slopes, strict=True):
         np.testing.assert_allclose(gradient * dtype(size) ** (1 - degree), slope, rtol=1e-5, atol=1e-5)
+
+
+@given(seed=st.integers(0, 2**32 - 1), slope=st.integers(-9, 9).filter(bool), dtype=st.sampled_from(["f4", "f8"]))
+@example(seed=6, slope=2, dtype="f8")  # 1 + 2**-52 before it is clipped
+def test_correlations_are_at_most_1_and_their_derivatives_are_not_clipped(seed: int, slope: int, dtype: str) -> None:
+    rng = np.random.default_rng(seed)
+    line = rng.integers(-20, 20, 5) + np.arange(5) * 50
+    x = np.array([line, slope * line], dtype)
+    assert np.max(np.abs(np.corrcoef(Tensor(x)).data)) <= 1
+
+    def unclipped(x: Any) -> Any:
+        a, b = x - np.mean(x, axis=1, keepdims=True)
+        return a @ b / np.sqrt(a @ a) / np.sqrt(b @ b)
+
+    wide = x.astype(np.float64)
+    for derivative in (func.grad, func.hessian):
+        found, right = derivative(lambda x: np.corrcoef(x)[0, 1])(wide), derivative(unclipped)(wide)
+        np.testing.assert_allclose(found, right, rtol=1e-9, atol=1e-12)
 
 
 def test_gradients_go_to_the_nan_that_a_result_comes_from() -> None:

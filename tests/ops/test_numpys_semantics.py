@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, cross_entropy, func, grad, one_hot
 from tinygrad_np.tensor import Composite, registry
+from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
@@ -182,3 +183,66 @@ def test_no_labels_may_be_an_empty_list() -> None:
     assert cross_entropy(leaf(np.zeros((0, 3))), [], reduction="sum").item() == 0
     with pytest.raises(ValueError, match=r"labels must be from 0 to -1 \(0 classes\), not 0"):
         cross_entropy(leaf(np.zeros((1, 0))), [0])
+
+
+SPECIAL = [[1, np.nan, 3, 4], [1, 2, np.inf, 4], [1e308, -1e308, 1e308, 0], [1e308, 0, -1e308, 0], [0.1, 0.7, 0.2, 0.5]]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("differentiated", [False, True])
+@pytest.mark.parametrize("edge_order", [1, 2])
+@pytest.mark.parametrize(
+    "spacing", [0.5, 1e200, [0, 1, 2, 3], [0, 1, 3, 4], [0, 0.1, 0.2, 0.3], [0, 5e199, 1e200, 3e200]]
+)
+@pytest.mark.parametrize("values", SPECIAL)
+def test_finite_differences_are_numpys_also_beside_nan_and_infinity(
+    values: list[float], spacing: Any, edge_order: int, differentiated: bool
+) -> None:
+    where = leaf(spacing) if differentiated else spacing
+    expected = np.gradient(np.array(values, float), spacing, edge_order=edge_order)
+    found = np.gradient(leaf(values), where, edge_order=edge_order)
+    np.testing.assert_allclose(found.data, expected, rtol=1e-14, atol=1e-15)
+
+
+def test_derivatives_of_finite_differences_by_evenly_spaced_coordinates() -> None:
+    f, x = np.array([0.3, 1.0, -2.0, 0.5, 0.9]), np.arange(5.0)
+    for edge_order in (1, 2):
+        check_gradients(lambda f, x, e=edge_order: np.gradient(f, x, edge_order=e), f, x, order=2)
+    f[2], places = np.nan, leaf(x)
+    assert np.isnan(grad(np.gradient(leaf(f), places)[2], places).data).any()  # which moves with 2's place
+    values = leaf(f)
+    assert grad(np.gradient(values, places)[2], values).data.tolist() == [0, -0.5, 0, 0.5, 0]
+
+
+@pytest.mark.parametrize("p", [1, -1, np.inf, -np.inf, "fro", "nuc"])
+def test_the_gradient_of_a_condition_number_beside_a_singular_matrix(p: Any) -> None:
+    regular = np.array([[3.0, 1.0], [0.5, 2.0]])
+    batch = leaf(np.stack([regular, np.ones((2, 2))]))
+    found = np.linalg.cond(batch, p)
+    assert found.data.tolist() == [pytest.approx(np.linalg.cond(regular, p)), np.inf]
+    right = func.grad(lambda x: np.linalg.cond(x, p))(regular)
+    np.testing.assert_allclose(grad(found[0], batch, retain_graph=True).data[0], right, rtol=1e-12)
+    assert not np.isfinite(grad(found[1], batch).data[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: np.correlate(leaf([]), [1.0]), "a cannot be empty"),
+        (lambda: np.correlate([1.0], leaf([])), "v cannot be empty"),
+        (lambda: np.convolve(leaf([]), [1.0, 2.0]), "a cannot be empty"),
+        (lambda: np.tensordot(leaf([1.0]), leaf([1.0])), "axes=2 needs 2 dimensions of each"),
+        (lambda: np.linalg.solve(leaf(np.zeros((2, 2))), np.ones(2)), r"float64\[2, 2\], float64\[2\]: Singular"),
+        (
+            lambda: np.linalg.multi_dot([leaf(np.ones((2, 3))), np.ones((2, 2)), np.ones((2, 2))]),
+            r"of \[float64\[2, 3\], float64\[2, 2\], float64\[2, 2\]\]:",
+        ),
+        (lambda: grad(np.array(2.0), leaf([1.0])), "outputs is a Tensor or several, not ndarray"),
+        (lambda: grad(np.array([2.0]), leaf([1.0])), "outputs is a Tensor or several, not ndarray"),
+        (lambda: grad(leaf(1.0), np.array(2.0)), "input 0 is not a Tensor"),
+        (lambda: grad(leaf(1.0), 2.0), "input 0 is not a Tensor"),
+    ],
+)
+def test_messages_say_what_was_given(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError, IndexError), match=message):
+        call()

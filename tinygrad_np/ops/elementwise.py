@@ -84,7 +84,20 @@ def _power_slope(a: Any, b: Any) -> Any:
     """b * a**(b - 1), also where b is infinite and the power 0: then it is 0."""
     power = np.power(a, _one_less(b, a))
     infinite = np.isinf(b)
-    return (np.where(infinite & (power == 0), 0, b) if np.any(infinite) else b) * power
+    slope = (np.where(infinite & (power == 0), 0, b) if np.any(infinite) else b) * power
+    return slope + _no_derivative(b, a, b) if type(b) is Tensor else slope
+
+
+def _power_slope_by_exponent(y: Any, a: Any, b: Any) -> Any:
+    """y * log(a)."""
+    slope = y * _log_or_zero(a, y)
+    return slope + _no_derivative(a, a, b) if type(a) is Tensor else slope
+
+
+def _no_derivative(x: Any, a: Any, b: Any) -> Any:
+    """0; where a = 0 and b is 0 or 1 its derivative by x is NaN, as a**(b - 1) * (1 + b * log(a)) has no limit."""
+    singular = (array_of(a) == 0) & ((array_of(b) == 0) | (array_of(b) == 1))
+    return zero_at(keep(x, singular), singular)
 
 
 def _one_less(y: Any, x: Any) -> Any:
@@ -98,7 +111,7 @@ for power in (np.power, np.float_power):
     primitive(
         power,
         lambda g, y, a, b: g * _power_slope(a, b),
-        lambda g, y, a, b: g * y * _log_or_zero(a, y),
+        lambda g, y, a, b: g * _power_slope_by_exponent(y, a, b),
         wide=True,
         cases=[
             Case("*, *", domains=(POSITIVE, REAL)),
@@ -112,7 +125,7 @@ for power in (np.power, np.float_power):
 # --- exponentials, logarithms, roots ---------------------------------------------------------------------------------
 
 
-def _over_slope(g: Any, root: Any, slope: Any) -> Any:
+def over_slope(g: Any, root: Any, slope: Any) -> Any:
     """g / slope for a root whose slope is 0 where the root is: infinite there, but 0 if g is 0 too (a dead branch)."""
     return g / np.where((g == 0) & (root == 0), 1, slope)
 
@@ -124,8 +137,8 @@ of_positive(np.log, lambda g, y, x: g / x)
 of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)), wide=True)
 of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)), wide=True)
 of_positive(np.log1p, lambda g, y, x: g / (1 + x))
-of_positive(np.sqrt, lambda g, y, x: _over_slope(g, y, 2 * y), reads=("y",))
-of_nonzero(np.cbrt, lambda g, y, x: _over_slope(_over_slope(g / 3, y, y), y, y), reads=("y",), wide=True)
+of_positive(np.sqrt, lambda g, y, x: over_slope(g, y, 2 * y), reads=("y",))
+of_nonzero(np.cbrt, lambda g, y, x: over_slope(over_slope(g / 3, y, y), y, y), reads=("y",), wide=True)
 
 
 @differentiable(

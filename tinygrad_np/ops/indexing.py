@@ -139,7 +139,7 @@ PLACES = np.array([[2, 0], [-1, 2]])
 @composite(np.take, cases=[*each("3 n 3", indices=(1, PLACES), axis=(0, -1)), Case("2 2", (PLACES,))])
 def take(a: Any, indices: Any, axis: int | None = None) -> Any:
     """`np.take`."""
-    x, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    x, axis = (np.ravel(a), 0) if axis is None else (np.reshape(a, (1,)) if np.ndim(a) == 0 else a, axis)
     indices = np.asarray(indices)
     if indices.dtype == bool or indices.size == 0:
         indices = indices.astype(np.intp)  # np.take treats booleans as 0 and 1, not as a mask

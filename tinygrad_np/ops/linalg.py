@@ -81,34 +81,23 @@ primitive(
 )
 
 
-def _solve_back(g: Any, y: Any, a: Any, needed: tuple[bool, ...]) -> tuple[Any, Any]:
-    """The gradients of a and b, from one solution."""
+def _solve_back(g: Any, y: Any, a: Any, b: Any, needed: tuple[bool, ...]) -> tuple[Any, Any]:
+    """The gradients of a and b, from one solution; a vector is a column."""
+    if b.ndim == 1:
+        g, y = np.expand_dims(g, -1), np.expand_dims(y, -1)
     to_b = np.linalg.solve(_t(a), g)
-    return -(to_b @ _t(y)) if needed[0] else None, to_b
+    return -(to_b @ _t(y)) if needed[0] else None, np.squeeze(to_b, -1) if b.ndim == 1 else to_b
 
 
-@differentiable(
-    joint=lambda g, y, a, b, *, needed: _solve_back(g, y, a, needed),
-    reads=("y a", "a"),
-    cases=[Case("3 3, 3 2", prepare=lambda a, b: (_regular(a), b))],
-    name="linalg.solve",
-)
-def _solve(a: Array, b: Array) -> Array:
-    return np.linalg.solve(a, b)
-
-
-@composite(
+primitive(
     np.linalg.solve,
+    joint=lambda g, y, a, b, *, needed: _solve_back(g, y, a, b, needed),
+    reads=("y a", "a"),
     cases=[
         Case(shapes, prepare=lambda a, b: (_regular(a), b))
         for shapes in ("3 3, 3 m", "3 3, 3", "b 2 2, 2 m", "2 2, b 2 m", "b 2 2, 2")
     ],
 )
-def solve(a: Any, b: Any) -> Any:
-    """`np.linalg.solve`."""
-    if np.ndim(b) == 1:
-        return np.squeeze(_solve(a, np.expand_dims(b, -1)), -1)
-    return _solve(a, b)
 
 
 def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
@@ -679,9 +668,14 @@ def cond(x: Any, p: Any = None) -> Any:
         raise np.linalg.LinAlgError(f"cond of shape {x.shape}: expected matrices that are not empty")
     if p in (None, 2, -2):
         s = np.linalg.svdvals(x)
-        number = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            number = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     else:
-        number = np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
+        singular = np.linalg.slogdet(array_of(x))[0] == 0
+        regular = np.where(singular[..., np.newaxis, np.newaxis], np.eye(x.shape[-1], dtype=x.dtype), x)
+        inverse = np.linalg.norm(np.linalg.inv(regular), p, axis=(-2, -1))
+        with np.errstate(invalid="ignore"):  # of zeros
+            number = np.linalg.norm(x, p, axis=(-2, -1)) * inverse * np.where(singular, np.inf, 1).astype(x.dtype)
     undefined = np.isnan(number) & ~np.any(np.isnan(x), axis=(-2, -1))
     return np.where(undefined, np.inf, number) if np.any(undefined) else number
 

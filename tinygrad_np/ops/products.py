@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.fused import product
-from ..tensor import Array, as_array, composite, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 from .elementwise import keep
 
@@ -143,6 +143,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """`np.tensordot`."""
     a, b = as_array(a), as_array(b)
     if np.ndim(axes) == 0:
+        if axes > min(a.ndim, b.ndim):
+            raise IndexError(
+                f"tensordot: axes={axes} needs {axes} dimensions of each, not shapes {a.shape} and {b.shape}"
+            )
         left: list[int] = [*range(a.ndim - axes, a.ndim)]
         right: list[int] = [*range(axes)]
     else:
@@ -340,7 +344,8 @@ def _power(power: Any, n: int) -> Any:
 def polyval(p: Any, x: Any) -> Any:
     """`np.polyval`, by Horner's rule; differentiable in the coefficients and in x."""
     if not len(p):
-        return keep(x, np.zeros(np.shape(x), bool))
+        zeros = keep(x, np.zeros(np.shape(x), bool))
+        return zeros if type(zeros) is Tensor else Tensor(zeros)
     value: Any = np.zeros_like(x)
     for coefficient in p:
         value = value * x + coefficient
@@ -475,6 +480,11 @@ def _convolve(a: Array, v: Array) -> Array:
     return np.convolve(a, v)
 
 
+def _refuse_empty(name: str, a: Any, v: Any) -> None:
+    if empty := [argument for argument, x in (("a", a), ("v", v)) if not np.size(x)]:
+        raise ValueError(f"{name}: {' and '.join(empty)} cannot be empty")
+
+
 @composite(
     np.convolve, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
 )
@@ -483,6 +493,7 @@ def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
     if mode not in ("full", "same", "valid"):
         raise ValueError(f"convolve: mode must be 'full', 'same' or 'valid', not {mode!r}")
     a, v = np.atleast_1d(a), np.atleast_1d(v)
+    _refuse_empty("convolve", a, v)
     short, long = sorted((np.size(a), np.size(v)))
     begin, length = {
         "full": (0, short + long - 1),
@@ -499,6 +510,7 @@ def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     """`np.correlate`, of two vectors: a convolution with the second reversed."""
     if np.ndim(a) != 1 or np.ndim(v) != 1:
         raise ValueError(f"correlate: expected two vectors, not shapes {np.shape(a)} and {np.shape(v)}")
+    _refuse_empty("correlate", a, v)
     if np.size(a) >= np.size(v) or mode == "full":
         return np.convolve(a, np.flip(v), mode)
     return np.flip(np.convolve(v, np.flip(a), mode))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, as_array, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, keep, zero_at
 
@@ -261,7 +261,11 @@ def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
     if covariance.ndim == 0:
         return covariance / covariance
     deviations = np.sqrt(np.diagonal(covariance))
-    return covariance / deviations[:, np.newaxis] / deviations
+    correlation = covariance / deviations[:, np.newaxis] / deviations
+    beyond = array_of(
+        correlation
+    )  # by rounding only, so the derivatives, of any order, are those of what is not clipped
+    return correlation + (np.clip(beyond, -1, 1) - beyond)
 
 
 # --- products --------------------------------------------------------------------------------------------------------
@@ -741,21 +745,40 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
         if spacing.dtype.kind == "b":
             raise TypeError("gradient: the coordinates must be numbers, not booleans")
         spacing = np.astype(spacing, np.float64)
-    h = np.diff(spacing) if np.ndim(spacing) == 1 else np.ones(n - 1, f.dtype) * spacing
-    h = np.reshape(h, [-1 if i == axis else 1 for i in range(f.ndim)])
-    steps = (_part(f, axis, 1, None) - _part(f, axis, None, -1)) / h  # the slope of each interval
-    left, right = _part(h, axis, None, -1), _part(h, axis, 1, None)
-    if np.ndim(spacing) == 0:  # a NaN stays out of the slope in its own place, as in NumPy
-        inside = (_part(f, axis, 2, None) - _part(f, axis, None, -2)) / (left + right)
+    before, here, after = (_part(f, axis, i, n - 2 + i) for i in range(3))
+    h = np.diff(spacing) if np.ndim(spacing) else spacing
+    even = np.ndim(h) == 0 or bool(np.all(array_of(h) == array_of(h)[0]))
+    if np.ndim(h) and even and not (type(h) is Tensor and h.requires_grad):
+        h = h[0]
+    if np.ndim(h) == 0:
+        inside = (after - before) / (2.0 * h)
+        first, last = (-1.5 / h, 2.0 / h, -0.5 / h), (0.5 / h, -2.0 / h, 1.5 / h)
+        ends = h, h
     else:
-        inside = (_part(steps, axis, None, -1) * right + _part(steps, axis, 1, None) * left) / (left + right)
-    first, last = _part(steps, axis, None, 1), _part(steps, axis, -1, None)
-    if edge_order == 2:  # extrapolate the slopes to the edge
-        h0, h1 = _part(h, axis, None, 1), _part(h, axis, 1, 2)
-        first = first - (_part(steps, axis, 1, 2) - first) * h0 / (h0 + h1)
-        h0, h1 = _part(h, axis, -1, None), _part(h, axis, n - 3, n - 2)
-        last = last + (last - _part(steps, axis, n - 3, n - 2)) * h0 / (h0 + h1)
-    return np.astype(np.concatenate([first, inside, last], axis=axis), f.dtype, copy=False)
+        h = np.reshape(h, [-1 if i == axis else 1 for i in range(f.ndim)])
+        a, b = _part(h, axis, None, -1), _part(h, axis, 1, None)
+        middle = (b - a) / (a * b)
+        if even:  # a NaN stays out of the slope in its own place, as in NumPy, but not out of that by the coordinates
+            bend = here - (a * after + b * before) / (a + b)
+            finite = np.isfinite(bend)
+            inside = (after - before) / (a + b) + zero_at(middle, ~finite) * np.where(finite, bend, 1)
+        else:
+            inside = -b / (a * (a + b)) * before + middle * here + a / (b * (a + b)) * after
+        ends = _part(h, axis, None, 1), _part(h, axis, -1, None)
+        a, b = ends[0], _part(h, axis, 1, 2)
+        first = -(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))
+        a, b = _part(h, axis, n - 3, n - 2), ends[1]
+        last = b / (a * (a + b)), -(a + b) / (a * b), (2 * b + a) / (b * (a + b))
+    if edge_order == 1:
+        left = (_part(f, axis, 1, 2) - _part(f, axis, None, 1)) / ends[0]
+        right = (_part(f, axis, -1, None) - _part(f, axis, n - 2, n - 1)) / ends[1]
+    else:
+        left, right = (
+            sum(weight * _part(f, axis, start + i, start + i + 1) for i, weight in enumerate(weights))
+            for weights, start in ((first, 0), (last, n - 3))
+        )
+    dtype = f.dtype if f.dtype.kind == "f" else np.float64  # of booleans, which NumPy takes at uneven coordinates alone
+    return np.astype(np.concatenate([left, inside, right], axis=axis), dtype, copy=False)
 
 
 # --- methods of ufuncs: reduce, outer, accumulate --------------------------------------------------------------------

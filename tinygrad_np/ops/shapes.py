@@ -380,9 +380,10 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
         raise TypeError(f"pad: constant_values cannot be given in mode {mode!r}")
     if np.asarray(pad_width).dtype.kind not in "iu":
         raise TypeError(f"pad: pad_width must be integers, not {pad_width!r}")
+    pad_width = np.asarray(pad_width, int)
     if mode == "constant":
         constant_values = 0 if constant_values is _NO_VALUE else constant_values
-        widths = np.broadcast_to(np.asarray(pad_width, int), (array.ndim, 2))
+        widths = np.broadcast_to(pad_width, (array.ndim, 2))
         return _pad_constant(array, widths=tuple(map(tuple, widths.tolist())), value=constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"pad: mode must be constant, edge, reflect, symmetric or wrap, not {mode!r}")

@@ -20,7 +20,7 @@ def _limit(dtype: Any) -> Any:
     return 1 - max(1e-4, np.finfo(dtype).eps ** 0.5)
 
 
-def _saturated(y: Any) -> bool:
+def saturated(y: Any) -> bool:
     """Whether 1 - y for a y up to 1 loses 4 digits, of float16 half of them, or is to be differentiated again."""
     return type(y) is Tensor or not np.maximum.reduce(y, None, initial=0) < _limit(y.dtype)
 
@@ -33,7 +33,7 @@ def _sech(x: Array) -> Array:
 
 def _sigmoid_slope(y: Any, x: Any) -> Any:
     """y * (1 - y), also where y rounds to 1, and with derivatives that lose nothing near 0 either."""
-    return np.square(0.5 * _sech(0.5 * x)) if _saturated(y) else y * (1 - y)
+    return np.square(0.5 * _sech(0.5 * x)) if saturated(y) else y * (1 - y)
 
 
 @differentiable(lambda g, y, x: g * _sigmoid_slope(y, x), wide=True, cases=[Case("*")])
@@ -75,7 +75,7 @@ def softplus(x: Array, beta: float = 1.0) -> Array:
 def _tanh_slope(y: Any, x: Any) -> Any:
     """1 - y * y, also where y rounds to 1 or -1."""
     square = y * y
-    return np.square(_sech(x)) if _saturated(square) else 1 - square
+    return np.square(_sech(x)) if saturated(square) else 1 - square
 
 
 unary(np.tanh, lambda g, y, x: g * _tanh_slope(y, x))
@@ -112,7 +112,7 @@ def _silu_slope(x: Any, saved: Any) -> Any:
     """sigmoid(x) * (1 + x * sigmoid(-x))."""
     x = _bounded(x)
     s = sigmoid(x) if saved is None else saved
-    return s * (1 + x * (sigmoid(-x) if _saturated(s) else 1 - s))
+    return s * (1 + x * (sigmoid(-x) if saturated(s) else 1 - s))
 
 
 @differentiable(lambda g, y, x, *, saved: g * _silu_slope(x, saved), wide=True, cases=[Case("*")])
@@ -271,6 +271,20 @@ def below(x: Array, top: Array, out: Array | None = None) -> Array:
         return np.where(np.isposinf(x), x.dtype.type(0), x - top)
 
 
+def sum_of_others(values: Any, p: Any, axis: Any) -> Any:
+    """The sum of those values whose probability is not above a half, along an axis that is kept."""
+    return np.sum(keep(values, array_of(p) <= 0.5), axis=axis, keepdims=True)
+
+
+def centred(g: Any, p: Any, axis: Any) -> Any:
+    """g - p * sum(g) for probabilities p along an axis, also where 1 - p would lose digits."""
+    total = np.sum(g, axis=axis, keepdims=True)
+    if not saturated(p):
+        return g - p * total
+    others = g * sum_of_others(p, p, axis) - p * sum_of_others(g, p, axis)
+    return np.where(array_of(p) > 0.5, others, g - p * total)
+
+
 def _shares(x: Any, y: Any, axis: Any) -> Any:
     """The softmax of x from y = logsumexp(x); where y is infinite, even shares of the x that are equal to it.
 
@@ -279,18 +293,21 @@ def _shares(x: Any, y: Any, axis: Any) -> Any:
     y = array_of(y)
     infinite = np.isinf(y)
     if not np.any(infinite):
+        if type(x) is Tensor:  # whose derivative loses nothing
+            return softmax(x, axis=axis)
         e = np.exp(x - y)
         return e / np.sum(e, axis=axis, keepdims=True)
     e = np.where(infinite, x == y, np.exp(np.where(infinite, 0, x - y)))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-@differentiable(
-    lambda g, y, x, *, axis=-1: y * (g - np.sum(g * y, axis=axis, keepdims=True)),
-    reads=("y",),
-    wide=True,
-    cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
-)
+def _softmax_vjp(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
+    if saturated(y):  # the gradient is the same for g - constant; with that of the largest y, 1 - y does not occur
+        g = g - np.sum(keep(g, array_of(y) > 0.5), axis=axis, keepdims=True)
+    return y * (g - np.sum(g * y, axis=axis, keepdims=True))
+
+
+@differentiable(_softmax_vjp, reads=("y",), wide=True, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")])
 def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first to avoid overflow.
 
@@ -324,12 +341,17 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)  # inf - inf would be NaN
     with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is right where every x is -inf
-        y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+        e = np.exp(x - top)
+        sums = np.sum(e, axis=axis, keepdims=True)
+        y = np.log(sums) + top
+    if b"\1" in (sums < 1.0005).tobytes():  # log(1 + rest); .any() takes 1.5 us more
+        small = (sums >= 1) & (sums < 1.0005)
+        y = np.where(small, np.log1p(sum_of_others(e, np.where(small, e, 0), axis)) + top, y)
     return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
 
 
 @differentiable(
-    lambda g, y, x, *, axis=-1: g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),
+    lambda g, y, x, *, axis=-1: centred(g, np.exp(y), axis),
     reads=("y",),
     wide=True,
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
