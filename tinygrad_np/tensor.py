@@ -570,13 +570,13 @@ def grad(
     """
     if not create_graph:
         _refuse_to_leave("grad() without create_graph=True")
-    if hasattr(inputs, "parameters") or not isinstance(inputs, Iterable):
-        use = "; write model.parameters()" if hasattr(inputs, "parameters") or callable(inputs) else ""
-        raise TypeError(f"inputs is a Tensor or several, not {foreign(inputs)}{use}")
-    sources = [inputs] if type(inputs) is Tensor or not getattr(inputs, "ndim", 1) else list(inputs)
+    if hasattr(inputs, "parameters") or callable(inputs):
+        raise TypeError(f"inputs is a Tensor or several, not {foreign(inputs)}; write model.parameters()")
+    is_one = type(inputs) is Tensor or not isinstance(inputs, Iterable) or not getattr(inputs, "ndim", True)
+    sources: Any = [inputs] if is_one else list(inputs)
     if isinstance(outputs, Tensor):
         targets, seeds = [outputs], [grad_outputs]
-    elif isinstance(outputs, Iterable) and getattr(outputs, "ndim", 1):  # not an array without dimensions
+    elif isinstance(outputs, Iterable) and getattr(outputs, "ndim", True):  # not an array without dimensions
         targets = list(outputs)
         seeds = [None] * len(targets) if grad_outputs is None else list(grad_outputs)
     else:

@@ -238,7 +238,7 @@ def test_the_gradient_of_a_condition_number_beside_a_singular_matrix(p: Any) -> 
             r"of \[float64\[2, 3\], float64\[2, 2\], float64\[2, 2\]\]:",
         ),
         (lambda: grad(np.array(2.0), leaf([1.0])), "outputs is a Tensor or several, not ndarray"),
-        (lambda: grad(np.array([2.0]), leaf([1.0])), "outputs is a Tensor or several, not ndarray"),
+        (lambda: grad(np.array([2.0]), leaf([1.0])), "of a Tensor, not of float64"),
         (lambda: grad(leaf(1.0), np.array(2.0)), "input 0 is not a Tensor"),
         (lambda: grad(leaf(1.0), 2.0), "input 0 is not a Tensor"),
     ],
@@ -246,3 +246,15 @@ def test_the_gradient_of_a_condition_number_beside_a_singular_matrix(p: Any) -> 
 def test_messages_say_what_was_given(call: Callable[[], Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError, IndexError), match=message):
         call()
+
+
+def test_a_polynomial_without_coefficients_is_a_tensor_of_zeros() -> None:
+    for x, expected in ((2.0, 0.0), (leaf([1.0, np.nan]), [0.0, 0.0]), ([1.0, 2.0], [0.0, 0.0])):
+        y = np.polyval(leaf([]), x)
+        assert type(y) is Tensor
+        assert y.data.tolist() == expected
+
+
+@pytest.mark.parametrize("p", [None, 2, 1, "fro"])
+def test_the_condition_number_of_zeros_is_infinite_without_a_warning(p: Any) -> None:
+    assert np.linalg.cond(leaf(np.zeros((2, 2))), p).item() == np.inf
