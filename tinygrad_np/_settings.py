@@ -7,6 +7,7 @@ Checkpoints and states of optimisers and loaders hold such text, and are loaded 
 
 import contextlib
 import gc
+import random
 import sys
 import weakref
 import zlib
@@ -21,6 +22,7 @@ import numpy as np
 
 from .tensor import Array, Tensor
 
+GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 PLAIN = (bool, int, float, complex, str, bytes)
 ATOMS = {*PLAIN, type(None), type(...)}
 SEQUENCES = (list, tuple, deque, UserList)
@@ -29,6 +31,7 @@ KNOWN = {*sys.stdlib_module_names, "numpy"}  # packages whose objects tell in th
 WEAK = (weakref.ProxyType, weakref.CallableProxyType, weakref.ref)  # not followed
 CHUNK = 1 << 20  # bytes of an array that are made contiguous at a time
 CHECKED = 1 << 28  # bytes of an array that its checksum reads; 0.3 s
+FROZEN = " without gradient"  # the end of the text of a Tensor
 SHORT = 200  # characters of a text that is kept as it is
 FEW = 8  # numbers of an array that are shown
 NAMED = 5  # differences in a message
@@ -65,7 +68,9 @@ def described(value: Any, others: Mapping[int, str] | None = None, values: bool 
     return found
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], sides: tuple[str, str] = ("checkpoint", "here")
+) -> str:
     """What differs between two descriptions, the outermost of it; "" if they are equal.
 
     >>> differences({"": "Net", "0": "ReLU", "1.p": "0.5"}, {"": "Net", "0": "Tanh", "1.p": "0.1"})
@@ -75,8 +80,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     for path in {**here, **there}:
         if there.get(path) != here.get(path) and not any(path.startswith(f"{other}.") or not other for other in paths):
             paths.append(path)
-    sides = [{"checkpoint": there.get(path, "nothing"), "here": here.get(path, "nothing")} for path in paths[:NAMED]]
-    texts = [", ".join(f"{side}: {text}" for side, text in both.items()) for both in sides]
+    pairs = [(there.get(path, "nothing"), here.get(path, "nothing")) for path in paths[:NAMED]]
+    texts = [", ".join(f"{side}: {text}" for side, text in zip(sides, pair, strict=True)) for pair in pairs]
     lines = [f"{text}, at {path}" if path else text for text, path in zip(texts, paths, strict=False)]
     return "; ".join(lines + [f"and {len(paths) - NAMED} more"] * (len(paths) > NAMED))
 
@@ -157,7 +162,7 @@ def _split(value: Any, values: bool) -> tuple[str, Mapping[Any, Any]]:
     if kind in ATOMS:
         return _plain(kind, value), {}
     if issubclass(kind, Tensor):
-        trained = "" if value.requires_grad else " without gradient"
+        trained = "" if value.requires_grad else FROZEN
         return (_array(value.data) if values else f"{value.dtype}{list(value.shape)}") + trained, {}
     if kind is np.ndarray and value.dtype == object and not ATOMS.issuperset(map(type, value.flat)):
         return f"object{list(value.shape)}", dict(enumerate(value.ravel().tolist()))
@@ -165,8 +170,8 @@ def _split(value: Any, values: bool) -> tuple[str, Mapping[Any, Any]]:
         return _array(value), {}
     if issubclass(kind, np.generic):
         return repr(value.item()), {}
-    if issubclass(kind, np.random.Generator):  # whose state is saved as a part
-        return f"generator {type(value.bit_generator).__name__}", {}
+    if issubclass(kind, GENERATORS):  # whose state is saved as a part
+        return f"generator {type(getattr(value, 'bit_generator', value)).__name__}", {}
     if issubclass(kind, Enum):
         return f"{name_of(kind)}.{value.name}", {}
     if issubclass(kind, ModuleType):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _validation as check
-from ._settings import attributes, described, differences, name_of
+from ._settings import FROZEN, attributes, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
 
@@ -89,13 +89,16 @@ class Checkpoints:
                 )
             if "/" in name:
                 raise ValueError(f"Checkpoints: the name of a part cannot contain a slash, as {name!r} does")
-            for user in (part, *(part.modules() if hasattr(part, "modules") else ())):
-                rng = getattr(user, "rng", None)
-                if isinstance(rng, np.random.Generator) and not any(rng is other for other in parts.values()):
-                    raise ValueError(f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng")
         self.folder, self.parts = Path(folder), parts
         self._absolute = Path(os.path.abspath(folder))
         self._settings = _settings(parts)
+        for name, found in self._settings.items():
+            for path, text in found.items():
+                if text.startswith("generator "):
+                    raise ValueError(
+                        f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng (it is at"
+                        f" {path}, and a part must be a np.random.Generator)"
+                    )
         self._lock = threading.RLock()  # one that a signal handler can take again
         self._at = -1  # the step last saved or resumed
         self._known: set[str] = set()  # names of the checkpoints that were saved here, or found when it was resumed
@@ -143,7 +146,7 @@ class Checkpoints:
             else:
                 arrays |= {f"{name}/{path}": array for path, array in part.state_dict().items()}
         text = {"format": FORMAT, "step": int(step), "record": record, "generators": generators}
-        training = _json(text | {"settings": self._settings})
+        training = _json(text | {"settings": self._current_settings()})
         _refuse_changed("the record", record)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"step-{step:010d}.safetensors"
@@ -204,6 +207,22 @@ class Checkpoints:
             raise ValueError(f"{self._folder()}: every checkpoint is damaged: {'; '.join(damaged)}")
         return None
 
+    def _current_settings(self) -> dict[str, dict[str, str]]:
+        """The settings as they are by now, of what there was from the start. Only `requires_grad` may have changed."""
+        current = dict(self._settings)
+        for name, found in _settings(self.parts, modules_only=True).items():  # not the data of a loader, every time
+            before = self._settings[name]
+            current[name] = {path: found[path] for path in before if path in found}
+            frozen, trained = (
+                {path: text.removesuffix(FROZEN) for path, text in one.items()} for one in (before, current[name])
+            )
+            if changed := differences(frozen, trained, ("when Checkpoints was made", "now")):
+                raise ValueError(
+                    f"Checkpoints: {name} has changed where its state does not tell of it: {changed}; hold in a Tensor"
+                    " what a training changes, or assign it after Checkpoints is made if it is not to be compared"
+                )
+        return current
+
     def _folder(self) -> Path:
         """The folder, also where the working directory is another one by now."""
         return self.folder if Path(os.path.abspath(self.folder)) == self._absolute else self._absolute
@@ -233,6 +252,7 @@ class Checkpoints:
             names = ", ".join(sorted(only_there | only_here))
             raise ValueError(f"{path}: its parts differ from those of this training: {names}; {details}")
         before = {name: _copied(self.parts[name].state_dict()) for name in states}
+        own_settings = self._current_settings()
         loaded = []
         try:
             for name in own:
@@ -246,7 +266,7 @@ class Checkpoints:
                     if array.dtype != before[name][key].dtype:
                         own_dtype = before[name][key].dtype
                         raise ValueError(f"{name}: checkpoint: {array.dtype}, here: {own_dtype}, at {key}")
-                if others := differences(settings.get(name, {}), self._settings[name]):
+                if others := differences(settings.get(name, {}), own_settings[name]):
                     raise ValueError(f"{name}: {others}")
             for name in sorted(states, key=lambda name: _cannot_fail(self.parts[name])):
                 loaded.append(name)
@@ -294,7 +314,7 @@ def _check_generator(name: str, own: Any, state: Any) -> None:
         raise ValueError(f"{name}: not the state of a MT19937 generator: it would draw zeros only")
 
 
-def _settings(parts: dict[str, Any]) -> dict[str, dict[str, str]]:
+def _settings(parts: dict[str, Any], modules_only: bool = False) -> dict[str, dict[str, str]]:
     """What must agree for the states of parts to be loaded, but for what these states tell themselves."""
     modules = {name: part for name, part in parts.items() if hasattr(part, "named_tensors")}
     paths = {id(tensor): f"{name}.{path}" for name, part in modules.items() for path, tensor in part.named_tensors()}
@@ -303,6 +323,8 @@ def _settings(parts: dict[str, Any]) -> dict[str, dict[str, str]]:
         others = {id(other): f"the part {key}" for key, other in parts.items() if other is not part}
         if name in modules:
             settings[name] = described(part, others, values=False)
+            continue
+        if modules_only:
             continue
         settings[name] = {"": name_of(type(part))}
         if hasattr(part, "_saved"):

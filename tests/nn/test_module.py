@@ -15,7 +15,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tinygrad_np import Tensor, cross_entropy, grad, nn, optim, softmax
 from tinygrad_np.schedules import ExponentialScheduler
@@ -521,6 +521,41 @@ def test_what_forward_keeps_is_neither_trained_nor_saved() -> None:
         if not again:  # then its graph is freed
             optim.SGD(net.parameters(), lr=0.1).minimize(net.losses.pop())
     Net().load_state_dict(net.state_dict())
+
+
+class Frozen(nn.BatchNorm1d):
+    def train(self, mode: bool = True) -> nn.Module:
+        return super().train(False)
+
+
+def test_a_module_with_a_train_of_its_own_is_switched_by_it() -> None:
+    class Switched(Holder):
+        modes: ClassVar[list[bool]] = []
+
+        def train(self, mode: bool = True) -> nn.Module:
+            self.modes.append(mode)
+            return super().train(mode)
+
+    class FrozenHolder(Holder):
+        def train(self, mode: bool = True) -> nn.Module:
+            return super().train(False)
+
+    inner = Switched(nn.Dropout(0.5, rng=np.random.default_rng(0)))
+    net = Switched([Frozen(1), linear(), FrozenHolder(inner)])
+    assert net.train() is net
+    assert [type(module).__name__ for module in net.modules() if not module.training] == [
+        "Frozen", "FrozenHolder", "Switched", "Dropout"
+    ]  # fmt: skip
+    assert Switched.modes == [True, False]
+    net.held[0](np.array([[1.0], [3.0]], np.float32))
+    assert net.held[0].running_mean.data == 0
+    net.eval()
+    assert not any(module.training for module in net.modules())
+    inner.parent = net
+    net.train()  # which ends, where each leads to the other
+    for mode in ("no", None, 1):
+        with pytest.raises((TypeError, ValueError), match="mode must be True or False"):
+            net.train(mode)  # type: ignore[arg-type]
 
 
 def test_a_parameter_that_was_computed_is_refused() -> None:

@@ -1,11 +1,13 @@
 """Trainings that are saved and resumed: the same bits, whatever happens to the files and the process in between."""
 
+import copy
 import itertools
 import json
 import os
+import random
 import resource as limits
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -419,6 +421,65 @@ def test_an_example_that_was_killed_before_its_first_epoch_has_a_checkpoint(tmp_
         process.kill()
         process.communicate()
     assert os.listdir(tmp_path / "out/checkpoints") == ["step-0000000000.safetensors"]
+
+
+class Net(nn.Module):
+    """A module that holds more than Tensors."""
+
+    def __init__(self, **held: Any) -> None:
+        self.layer = nn.Linear(2, 1, rng=np.random.default_rng(0))
+        vars(self).update(held)
+
+
+GENERATORS: list[Callable[[], Any]] = [
+    lambda: np.random.default_rng(0),
+    lambda: np.random.RandomState(0),
+    lambda: np.random.PCG64(0),
+    lambda: random.Random(0),
+]
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+def test_a_generator_that_is_no_part_is_refused_wherever_it_is(make: Callable[[], Any], tmp_path: Path) -> None:
+    class Noisy(DataLoader):
+        noise = None
+
+    generator = make()
+    loader = Noisy(IMAGES, batch_size=10)
+    loader.noise = generator
+    parts = [Net(generator=generator), Net(rngs=[generator]), nn.Sequential(lambda x: generator), loader]
+    for part in parts:
+        with pytest.raises(ValueError, match="part uses a generator that is not a part; add it, as in rng=rng"):
+            Checkpoints(tmp_path, part=part)
+        if isinstance(generator, np.random.Generator):
+            Checkpoints(tmp_path, part=part, rng=generator)
+
+
+def test_what_a_training_changes_outside_its_states_is_refused(tmp_path: Path) -> None:
+    net = Net(mean=np.zeros(1), calls=0, sizes=[1, 2])
+    checkpoints = Checkpoints(tmp_path, net=net)
+    net.started = "today"  # what was not there is not compared
+    checkpoints.save(1)
+    for change in (lambda: net.mean.fill(1), lambda: setattr(net, "calls", 1), lambda: net.sizes.append(3)):
+        before = copy.deepcopy(vars(net))
+        change()
+        with pytest.raises(ValueError, match=r"net has changed .*: when Checkpoints was made: .*, now: .*, at"):
+            checkpoints.save(2)
+        vars(net).update(before)
+    checkpoints.save(2)
+
+
+def test_a_parameter_that_was_frozen_since_is_frozen_before_it_goes_on(tmp_path: Path) -> None:
+    net = Net()
+    checkpoints = Checkpoints(tmp_path, net=net)
+    net.layer.weight.requires_grad = False
+    checkpoints.save(1)
+    again = Net()
+    resumed = Checkpoints(tmp_path, net=again)
+    with pytest.raises(ValueError, match=r"without gradient, here: float32\[2, 1\], at layer.weight"):
+        resumed.resume()
+    again.layer.weight.requires_grad = False
+    assert resumed.resume().step == 1
 
 
 def test_a_save_that_is_interrupted_late_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ class LeakyReLU(Layer):
         self.negative_slope = check.real("LeakyReLU", "negative_slope", negative_slope)
 
     def forward(self, x: Any) -> Any:
-        return leaky_relu(x, negative_slope=self.negative_slope)
+        return leaky_relu(x, negative_slope=check.real("LeakyReLU", "negative_slope", self.negative_slope))
 
 
 class GELU(Layer):
@@ -105,7 +105,7 @@ class Softplus(Layer):
         self.beta = check.real("Softplus", "beta", beta, above=0)
 
     def forward(self, x: Any) -> Any:
-        return softplus(x, beta=self.beta)
+        return softplus(x, beta=check.real("Softplus", "beta", self.beta, above=0))
 
 
 class Softmax(Layer):

@@ -41,6 +41,7 @@ KNOWN = _settings.KNOWN | {__name__.partition(".")[0]}  # packages whose classes
 DEPTH = 30  # of modules in modules that a repr shows
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
 
+_switching: ContextVar[frozenset[int]] = ContextVar("switching", default=frozenset())  # whose train() is running
 _reprs: ContextVar[tuple[dict[int, str], int] | None] = ContextVar("reprs", default=None)
 
 
@@ -180,9 +181,28 @@ class Module(Hints):
             tensor.grad = None
 
     def train(self, mode: bool = True) -> "Module":
-        """Switch this module and all modules in it to training mode (evaluation mode if `mode` is False); return it."""
-        for module in list(self.modules()):
-            module.training = mode
+        """Switch this module and all modules in it to training mode (evaluation mode if `mode` is False); return it.
+
+        A module whose class has a `train` of its own, such as one that stays frozen, is switched by that.
+
+        Raises:
+            TypeError: mode is not a boolean.
+        """
+        check.boolean(type(self).__name__, "mode", mode)
+        busy = _switching.get() | {id(self)}
+        own: list[str] = []  # the paths of modules that switch themselves, and all in them
+        token = _switching.set(busy)
+        try:
+            for path, module in list(self.named_modules()):
+                if path.startswith(tuple(own)):
+                    continue
+                if id(module) not in busy and type(module).train is not Module.train:
+                    own.append(f"{path}.")
+                    module.train(mode)
+                elif module is self or id(module) not in busy:
+                    module.training = mode
+        finally:
+            _switching.reset(token)
         return self
 
     def eval(self) -> "Module":

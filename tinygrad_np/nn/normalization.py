@@ -53,6 +53,7 @@ class _BatchNorm(Layer):
             expected = " or ".join(self.inputs).replace("channels", str(self.num_features))
             hint = of_images(shape, self.num_features, 1 + self.inputs[-1].count(",")) if len(shape) > 2 else ""
             raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}{hint}")
+        check.real(type(self).__name__, "eps", self.eps, at_least=0)  # it may have been assigned
         along = (-1, *[1] * (len(shape) - 2))  # the shape that broadcasts one number per channel against the input
         if self.track_running_stats and not self.training:
             scale = 1 / np.sqrt(self.running_var + self.eps)
@@ -154,6 +155,7 @@ class _ExampleNorm(Layer):
             expected = ", ".join(map(str, ("...", *self.normalized_shape)))
             raise ValueError(f"{type(self).__name__}: expected an input of shape ({expected}), not {shape}")
         x = check.floating(type(self).__name__, "the input", x)
+        check.real(type(self).__name__, "eps", eps, at_least=0)  # it may have been assigned
         return standardize(x, weight, bias, axis=tuple(range(-rank, 0)), eps=eps, centre=centre)
 
 
