@@ -17,7 +17,7 @@ from .reductions import restore
 
 @cache
 def _limit(dtype: Any) -> Any:
-    return 1 - max(1e-4, np.finfo(dtype).eps ** 0.5)
+    return 1 - max(1e-4, float(np.finfo(dtype).eps) ** 0.5)
 
 
 def saturated(y: Any) -> bool:
