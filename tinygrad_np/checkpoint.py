@@ -30,6 +30,14 @@ def _step(file: Path) -> int:
     return int(file.stem.removeprefix("step-"))
 
 
+ARRAY = re.compile(r"(float|int|uint|bool|complex)\d*\[")  # the beginning of the description of an array or a Tensor
+
+
+def _is_tensor(text: str) -> bool:
+    """Whether this describes a Tensor: by its dtype and shape, without its numbers."""
+    return bool(re.fullmatch(rf"{ARRAY.pattern}[\d, ]*\]({FROZEN})?", text))
+
+
 class Resumed(NamedTuple):
     """The checkpoint that was resumed: its step, its record, and a message for each newer file that is damaged."""
 
@@ -56,7 +64,8 @@ class Checkpoints:
     - the class of every part and what a subclass adds to it, the data and batches of a `DataLoader`, the parameters and
       hyperparameters of optimisers and averages;
     - the classes in a module, and all values that they hold when `Checkpoints` is made, such as `Dropout.p` or an array
-      that is no Tensor. Make it before training, and assign afterwards what differs from run to run, such as a time;
+      that is no Tensor. Make it before training, and assign afterwards what differs from run to run, such as a time.
+      An array that training changes must be a Tensor; counters and lists that it changes are not saved;
     - the dtypes of all arrays.
 
     Functions count by their names, lambdas by their code. Learning rates and their schedules may differ, so that a
@@ -208,19 +217,23 @@ class Checkpoints:
         return None
 
     def _current_settings(self) -> dict[str, dict[str, str]]:
-        """The settings as they are by now, of what there was from the start. Only `requires_grad` may have changed."""
+        """The settings as they were at the start, but for which parameters are frozen by now.
+
+        Raises:
+            ValueError: an array in a module has changed, which its state does not tell of.
+        """
         current = dict(self._settings)
         for name, found in _settings(self.parts, modules_only=True).items():  # not the data of a loader, every time
             before = self._settings[name]
-            current[name] = {path: found[path] for path in before if path in found}
-            frozen, trained = (
-                {path: text.removesuffix(FROZEN) for path, text in one.items()} for one in (before, current[name])
-            )
-            if changed := differences(frozen, trained, ("when Checkpoints was made", "now")):
+            frozen = {path: text for path, text in found.items() if path in before and _is_tensor(text)}
+            arrays = {path for path in before if ARRAY.match(before[path]) and path not in frozen}
+            then, now = ({path: texts[path] for path in arrays if path in found} for texts in (before, found))
+            if changed := differences(then, now, ("when Checkpoints was made", "now")):
                 raise ValueError(
-                    f"Checkpoints: {name} has changed where its state does not tell of it: {changed}; hold in a Tensor"
-                    " what a training changes, or assign it after Checkpoints is made if it is not to be compared"
+                    f"Checkpoints: an array in {name} has changed, which would not be saved: {changed}; make it a"
+                    " Tensor, whose .data is assigned"
                 )
+            current[name] = before | frozen
         return current
 
     def _folder(self) -> Path:

@@ -196,7 +196,6 @@ PAIRS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "schedule": (lambda: schedules.CosineScheduler(0.1, 5), lambda: schedules.CosineScheduler(0.1, 6)),
     "module": (lambda: nn.Dropout(0.1, rng=RNG), lambda: nn.Dropout(0.2, rng=RNG)),
     "Tensor": (lambda: Tensor([1.0]), lambda: Tensor([1.0], requires_grad=True)),
-    "generator": (lambda: np.random.default_rng(1), lambda: np.random.Generator(np.random.MT19937(1))),
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 
