@@ -287,6 +287,17 @@ def labels(owner: str, name: str, value: Array, classes: int) -> Array:
     return value
 
 
+def mapping(owner: str, name: str, value: Any) -> Mapping[str, Any]:
+    """A dict from names to arrays.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}")
+    return value
+
+
 def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str, Array]) -> dict[str, Array]:
     """Copies of arrays by name, in the dtypes of the expected ones, which they can replace without loss of range.
 
@@ -302,9 +313,12 @@ def state(owner: str, name: str, value: Mapping[str, Any], expected: Mapping[str
     Traceback (most recent call last):
     ValueError: the state does not fit this SGD: step is unknown; steps is missing
     """
-    if not isinstance(value, Mapping):
-        raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}")
-    arrays = {key: np.asarray(array) for key, array in value.items()}
+    arrays = {}
+    for key, array in mapping(owner, name, value).items():
+        try:
+            arrays[key] = np.asarray(array)
+        except (ValueError, TypeError) as error:  # of a list of lists of different lengths, or a Tensor
+            raise type(error)(f"the {name} does not fit this {owner}: {key} is no array: {error}") from error
     masked = [key for key, array in value.items() if isinstance(array, np.ma.MaskedArray)]
     problems = [f"{key} is a masked array" for key in masked]
     problems += [f"{key} is missing" for key in expected.keys() - arrays.keys()]

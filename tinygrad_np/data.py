@@ -178,8 +178,8 @@ class DataLoader:
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        n = len(self.arrays[0])
-        return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
+        n, size = len(self.arrays[0]), check.positive_integer("DataLoader", "batch_size", self.batch_size)
+        return n // size if self.drop_last else math.ceil(n / size)
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         n = len(self.arrays[0])
@@ -189,8 +189,10 @@ class DataLoader:
             order, start = np.arange(n) if self.rng is None else self.rng.permutation(n), 0
         self._continue = False
         self._iteration += 1
-        iteration = self._iteration
+        iteration, settings = self._iteration, (self.batch_size, self.drop_last)
         for i in range(start, len(self)):
+            if (self.batch_size, self.drop_last) != settings:
+                raise RuntimeError("DataLoader: batch_size and drop_last can be assigned between epochs, not in one")
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
             if iteration == self._iteration:  # no newer iteration has begun, and no state was loaded
                 self._order, self._position = order, i + 1

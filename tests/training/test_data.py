@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import struct
 from pathlib import Path
+from typing import Any
 
 from tinygrad_np.data import IDX_TYPES, DataLoader, load_mnist, read_idx
 
@@ -167,3 +168,23 @@ def test_impossible_loaders_are_refused() -> None:
         DataLoader(np.ones(3), batch_size=1, rng=3)
     with pytest.raises(TypeError, match="argument 1 must be an ndarray, not list"):
         DataLoader(np.ones(3), [1, 2, 3], batch_size=1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 4), ("drop_last", True)])
+def test_settings_of_a_loader_are_assigned_between_epochs(name: str, value: Any) -> None:
+    loader = DataLoader(np.arange(11), batch_size=2)
+    batches = iter(loader)
+    next(batches)
+    setattr(loader, name, value)
+    with pytest.raises(RuntimeError, match="can be assigned between epochs, not in one"):
+        next(batches)
+    assert sum(len(batch) for (batch,) in loader) == (11 if name == "batch_size" else 10)
+
+
+@pytest.mark.parametrize("value", [0, -2, 2.5, None])
+def test_a_batch_size_that_is_assigned_is_checked(value: Any) -> None:
+    loader = DataLoader(np.arange(6), batch_size=2)
+    loader.batch_size = value
+    for use in (list, len):
+        with pytest.raises(ValueError, match="DataLoader: batch_size must be a positive integer"):
+            use(loader)

@@ -140,6 +140,32 @@ def test_a_state_without_settings_is_of_an_older_version() -> None:
         nn.BatchNorm1d(2).load_state_dict([1])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("state", [None, [1], "abc", 3])
+@pytest.mark.parametrize(
+    "part",
+    [
+        nn.BatchNorm1d(2),
+        optim.SGD([Tensor([1.0], requires_grad=True)], lr=0.1),
+        optim.EMA([Tensor([1.0], requires_grad=True)]),
+        DataLoader(np.ones(3), batch_size=2),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_what_is_no_state_is_refused_by_name(part: Any, state: Any) -> None:
+    names = type(part).__name__, type(state).__name__
+    with pytest.raises(TypeError, match=r"the state of a {} must be a dict .* not {}".format(*names)):
+        part.load_state_dict(state)
+
+
+def test_an_entry_of_a_state_that_is_no_array_is_named() -> None:
+    layer = nn.BatchNorm1d(2)
+    for bias in ([[1], [2, 3]], Tensor([1.0, 2.0], requires_grad=True)):
+        with pytest.raises((ValueError, TypeError), match="fit this BatchNorm1d: bias is no array"):
+            layer.load_state_dict(layer.state_dict() | {"bias": bias})
+    with pytest.raises(ValueError, match="fit this SGD: weight, bias, .* are unknown, and settings is missing"):
+        optim.SGD(layer.parameters(), lr=0.1).load_state_dict(layer.state_dict())
+
+
 def test_averages_of_another_decay_are_refused(tmp_path: Path) -> None:
     a, b = weights()
     refuses(tmp_path, optim.EMA([a, b], 0.9), optim.EMA([a, b], 0.99), "the state has decay 0.9, expected 0.99")

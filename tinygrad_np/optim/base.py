@@ -282,14 +282,17 @@ class Optimizer(Hints):
 
     def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
         """Copies of the arrays but the settings, which can be loaded without an error."""
-        own, given = self.state_dict(), dict(state)
+        own, given = self.state_dict(), dict(check.mapping(owner, "state", state))
         settings = np.asarray(given.pop("settings", np.empty(0, np.uint8)))
         text = settings.tobytes().decode(errors="replace") if settings.dtype == np.uint8 else ""
         del own["settings"]
         here, there = self._settings(), text.split("\n")
         if not text:
+            unknown = [name for name in given if name not in own]
+            of_else = f"{', '.join(unknown[:5])} {'is' if len(unknown) == 1 else 'are'} unknown, and "
             raise ValueError(
-                f"the state does not fit this {owner}: settings is missing, as in states of older versions"
+                f"the state does not fit this {owner}: {of_else if unknown else ''}settings is missing, as in states of"
+                " older versions or of other parts"
             )
         if here != there:
             groups = len(here) == len(there) > 1
