@@ -606,8 +606,9 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
     kind_of_error: type = next(k for k in type(error).__mro__ if not k.__module__.startswith(private))
     explained = error
     try:
-        if kind_of_error is AttributeError and any(a is error.obj for a in arrays):  # type: ignore[attr-defined]
-            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}")  # type: ignore[attr-defined]
+        # Python names the attribute, as of (3).ndim; an error of one's own may not.
+        if isinstance(error, AttributeError) and error.name is not None and any(a is error.obj for a in arrays):
+            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}")
             raise explained from error
         if kind_of_error not in MESSAGE_ONLY:
             add_note(error, f"in {what}")

@@ -24,18 +24,12 @@ from .tensor import Array
 
 FORMAT = 3  # of what a checkpoint says beside its arrays; 2 had no settings of modules
 NAME = re.compile(r"step-(\d{10,})\.safetensors")
+ARRAY = re.compile(r"(float|int|uint|bool|complex)\d*\[")  # the beginning of the description of an array or a Tensor
+TENSOR = re.compile(rf"{ARRAY.pattern}[\d, ]*\]({FROZEN})?")  # dtype and shape, and no numbers
 
 
 def _step(file: Path) -> int:
     return int(file.stem.removeprefix("step-"))
-
-
-ARRAY = re.compile(r"(float|int|uint|bool|complex)\d*\[")  # the beginning of the description of an array or a Tensor
-
-
-def _is_tensor(text: str) -> bool:
-    """Whether this describes a Tensor: by its dtype and shape, without its numbers."""
-    return bool(re.fullmatch(rf"{ARRAY.pattern}[\d, ]*\]({FROZEN})?", text))
 
 
 class Resumed(NamedTuple):
@@ -225,7 +219,7 @@ class Checkpoints:
         current = dict(self._settings)
         for name, found in _settings(self.parts, modules_only=True).items():  # not the data of a loader, every time
             before = self._settings[name]
-            frozen = {path: text for path, text in found.items() if path in before and _is_tensor(text)}
+            frozen = {path: text for path, text in found.items() if path in before and TENSOR.fullmatch(text)}
             arrays = {path for path in before if ARRAY.match(before[path]) and path not in frozen}
             then, now = ({path: texts[path] for path in arrays if path in found} for texts in (before, found))
             if changed := differences(then, now, ("when Checkpoints was made", "now")):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cached_property, wraps
 from operator import attrgetter, getitem, iadd, setitem
-from typing import Any, Never, NoReturn, Protocol, TypeAlias, final
+from typing import Any, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
 
 import numpy as np
 
@@ -570,13 +570,12 @@ def grad(
     """
     if not create_graph:
         _refuse_to_leave("grad() without create_graph=True")
-    if hasattr(inputs, "parameters") or callable(inputs):
+    if not isinstance(inputs, Tensor) and (hasattr(inputs, "parameters") or callable(inputs)):
         raise TypeError(f"inputs is a Tensor or several, not {foreign(inputs)}; write model.parameters()")
-    is_one = type(inputs) is Tensor or not isinstance(inputs, Iterable) or not getattr(inputs, "ndim", True)
-    sources: Any = [inputs] if is_one else list(inputs)
+    sources: Any = list(inputs) if _are_several(inputs) else [inputs]
     if isinstance(outputs, Tensor):
         targets, seeds = [outputs], [grad_outputs]
-    elif isinstance(outputs, Iterable) and getattr(outputs, "ndim", True):  # not an array without dimensions
+    elif _are_several(outputs):
         targets = list(outputs)
         seeds = [None] * len(targets) if grad_outputs is None else list(grad_outputs)
     else:
@@ -591,6 +590,11 @@ def grad(
     for result in results:
         result._requires_grad |= create_graph  # a constant can be differentiated again too: to zeros
     return results[0] if isinstance(inputs, Tensor) else tuple(results)
+
+
+def _are_several(values: Any) -> TypeGuard[Iterable[Any]]:
+    """Whether these are several values, and neither one Tensor nor an array without dimensions."""
+    return type(values) is not Tensor and isinstance(values, Iterable) and bool(getattr(values, "ndim", True))
 
 
 def _gradients_of(
@@ -827,7 +831,9 @@ class Primitive:
             if type(value) is Tensor:
                 use = "which is an integer" if name == "axis" else "pass the Tensor's .data"
                 raise TypeError(f"{self.name} is not differentiable in {name}=: {use}")
-        return args, {name: _python_integers(value) for name, value in kwargs.items()}
+            if type(value) is tuple or isinstance(value, np.integer):
+                kwargs[name] = _python_integers(value)
+        return args, kwargs
 
 
 class Composite:

@@ -414,6 +414,15 @@ def test_an_error_that_is_only_a_message_names_the_operation_and_keeps_its_class
     assert caught.value.__notes__ == ["a note"]
 
 
+def test_an_attribute_error_of_ones_own_is_not_taken_for_a_wrong_argument() -> None:
+    @differentiable(lambda g, y, x, scale: g, None)
+    def failing(x: Any, scale: Any) -> Any:
+        raise AttributeError("the real reason")
+
+    with pytest.raises(AttributeError, match="^the real reason"):
+        failing(leaf([1.0]), None)
+
+
 def test_a_repr_that_fails_does_not_take_the_place_of_an_error() -> None:
     class Option:
         def __repr__(self) -> str:

@@ -553,9 +553,10 @@ def test_a_module_with_a_train_of_its_own_is_switched_by_it() -> None:
     assert not any(module.training for module in net.modules())
     inner.parent = net
     net.train()  # which ends, where each leads to the other
-    for mode in ("no", None, 1):
+    no_modes: list[Any] = ["no", None, 1]
+    for mode in no_modes:
         with pytest.raises((TypeError, ValueError), match="mode must be True or False"):
-            net.train(mode)  # type: ignore[arg-type]
+            net.train(mode)
 
 
 def test_a_parameter_that_was_computed_is_refused() -> None:

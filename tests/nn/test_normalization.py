@@ -271,7 +271,6 @@ def test_a_setting_that_is_assigned_is_checked_when_it_is_used(layer: nn.Module,
         return
     layer, x = copy.deepcopy(layer), np.ones((2, 2), np.float32)
     setattr(layer, name, value)
+    inputs = {"delta": [x, x], "label_smoothing": [x, np.array([0, 1])]}.get(name, [x])
     with pytest.raises((ValueError, TypeError), match=f"{name} must be"):
-        layer(x, np.array([0, 1]) if isinstance(layer, nn.CrossEntropyLoss) else x) if "Loss" in repr(layer) else layer(
-            x
-        )
+        layer(*inputs)

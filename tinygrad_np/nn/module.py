@@ -194,13 +194,15 @@ class Module(Hints):
         token = _switching.set(busy)
         try:
             for path, module in list(self.named_modules()):
-                if path.startswith(tuple(own)):
+                if module is self:
+                    self.training = mode
+                elif id(module) in busy or path.startswith(tuple(own)):
                     continue
-                if id(module) not in busy and type(module).train is not Module.train:
+                elif type(module).train is Module.train:
+                    module.training = mode
+                else:
                     own.append(f"{path}.")
                     module.train(mode)
-                elif module is self or id(module) not in busy:
-                    module.training = mode
         finally:
             _switching.reset(token)
         return self
@@ -395,7 +397,8 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
         parts = [(field.name, getattr(value, field.name)) for field in fields(value) if hasattr(value, field.name)]
     else:
         return None
-    return parts + list(_attributes(value).items())  # those of a subclass; a field that comes again is passed over
+    parts += _attributes(value).items()  # of a subclass; a field that comes again is passed over
+    return parts
 
 
 def _hidden_parts(value: Any) -> Mapping[Any, Any]:
@@ -459,11 +462,13 @@ def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int
             if not isinstance(found, Tensor | Module):
                 others += [(place, found), *((cls.__name__, cls) for cls in _classes(type(found), seen))]
                 continue
-            holder, use = f"a {type(other).__name__}", "use a list, a dict or a ModuleList"
-            if isinstance(other, type):
-                holder, use = "the class", "assign it to self in __init__"
-            elif type(other).__module__.partition(".")[0] not in KNOWN:
-                use += f", or make {type(other).__name__} a Module or a dataclass"
+            kind = other if isinstance(other, type) else type(other)
+            holder = "a class" if kind is other else f"a {kind.__name__}"
+            use = "use a list, a dict or a ModuleList"
+            if kind is other and issubclass(kind, Module):
+                use = "assign it to self in __init__"
+            elif kind.__module__.partition(".")[0] not in KNOWN:
+                use += f", or make {kind.__name__} a Module or a dataclass"
             raise TypeError(
                 f"{type(module).__name__}: {place} is a {type(found).__name__} in {holder}, where parameters(),"
                 f" state_dict() and train() do not look; {use}"

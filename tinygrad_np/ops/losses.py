@@ -15,14 +15,7 @@ from .. import _validation as check
 from ..tensor import Array, Tensor, composite, differentiable, in_float32
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import array_of, keep, over_slope, zero_at
-from .special import (
-    LARGE,
-    centred,
-    log_softmax,
-    sigmoid,
-    softmax,
-    softplus,
-)
+from .special import LARGE, centred, log_softmax, sigmoid, softmax, softplus
 
 # --- classification --------------------------------------------------------------------------------------------------
 
@@ -113,9 +106,7 @@ def _cross_entropy_back(
         counted = np.broadcast_to(weights != 0, logits.shape)  # what does not count may be NaN
         probabilities = softmax(keep(logits, counted), axis=1)
         return -centred(coefficients, probabilities, 1) * _over_classes(g, reduction)
-    place, others, exponentials, sums = (
-        saved  # of the transposed logits; reusing them takes 6 us instead of 44 for 64 x 10
-    )
+    place, others, exponentials, sums = saved  # of the transposed logits
     scale = g / len(labels) / sums
     gradient = exponentials * scale
     gradient[place] = -scale * others

@@ -262,10 +262,9 @@ def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
         return covariance / covariance
     deviations = np.sqrt(np.diagonal(covariance))
     correlation = covariance / deviations[:, np.newaxis] / deviations
-    beyond = array_of(
-        correlation
-    )  # by rounding only, so the derivatives, of any order, are those of what is not clipped
-    return correlation + (np.clip(beyond, -1, 1) - beyond)
+    # It is beyond 1 by rounding only, so the derivatives, of any order, are those of what is not clipped.
+    values = array_of(correlation)
+    return correlation + (np.clip(values, -1, 1) - values)
 
 
 # --- products --------------------------------------------------------------------------------------------------------
@@ -752,8 +751,6 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
         h = h[0]
     if np.ndim(h) == 0:
         inside = (after - before) / (2.0 * h)
-        first, last = (-1.5 / h, 2.0 / h, -0.5 / h), (0.5 / h, -2.0 / h, 1.5 / h)
-        ends = h, h
     else:
         h = np.reshape(h, [-1 if i == axis else 1 for i in range(f.ndim)])
         a, b = _part(h, axis, None, -1), _part(h, axis, 1, None)
@@ -764,21 +761,30 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             inside = (after - before) / (a + b) + zero_at(middle, ~finite) * np.where(finite, bend, 1)
         else:
             inside = -b / (a * (a + b)) * before + middle * here + a / (b * (a + b)) * after
-        ends = _part(h, axis, None, 1), _part(h, axis, -1, None)
-        a, b = ends[0], _part(h, axis, 1, 2)
-        first = -(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))
-        a, b = _part(h, axis, n - 3, n - 2), ends[1]
-        last = b / (a * (a + b)), -(a + b) / (a * b), (2 * b + a) / (b * (a + b))
-    if edge_order == 1:
-        left = (_part(f, axis, 1, 2) - _part(f, axis, None, 1)) / ends[0]
-        right = (_part(f, axis, -1, None) - _part(f, axis, n - 2, n - 1)) / ends[1]
-    else:
-        left, right = (
-            sum(weight * _part(f, axis, start + i, start + i + 1) for i, weight in enumerate(weights))
-            for weights, start in ((first, 0), (last, n - 3))
-        )
+    left, right = _end_slopes(f, h, axis, edge_order)
     dtype = f.dtype if f.dtype.kind == "f" else np.float64  # of booleans, which NumPy takes at uneven coordinates alone
     return np.astype(np.concatenate([left, inside, right], axis=axis), dtype, copy=False)
+
+
+def _end_slopes(f: Any, h: Any, axis: int, edge_order: int) -> tuple[Any, Any]:
+    """The slopes at both ends of an axis; h is the distance of all elements, or the distances along the axis."""
+    n, even = f.shape[axis], np.ndim(h) == 0
+    first, last = (h, h) if even else (_part(h, axis, None, 1), _part(h, axis, -1, None))
+    if edge_order == 1:
+        begin, end = (_part(f, axis, i + 1, i + 2) - _part(f, axis, i, i + 1) for i in (0, n - 2))
+        return begin / first, end / last
+    if even:
+        left, right = (-1.5 / h, 2.0 / h, -0.5 / h), (0.5 / h, -2.0 / h, 1.5 / h)
+    else:
+        a, b = first, _part(h, axis, 1, 2)
+        left = -(2 * a + b) / (a * (a + b)), (a + b) / (a * b), -a / (b * (a + b))
+        a, b = _part(h, axis, n - 3, n - 2), last
+        right = b / (a * (a + b)), -(a + b) / (a * b), (2 * b + a) / (b * (a + b))
+    begin, end = (
+        sum(weight * _part(f, axis, start + i, start + i + 1) for i, weight in enumerate(weights))
+        for weights, start in ((left, 0), (right, n - 3))
+    )
+    return begin, end
 
 
 # --- methods of ufuncs: reduce, outer, accumulate --------------------------------------------------------------------

@@ -153,9 +153,9 @@ class Optimizer(Hints):
             cls.__init__ = with_hints(by_name)(cls.__init__)  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        own = {*vars(self).get("_names", ()), "learning_rate", "param_groups"}  # vars: a subclass may assign before
-        if name in own and not hasattr(type(self), name):
-            key = {"learning_rate": "lr", "param_groups": "lr"}.get(name, name)
+        own = name in vars(self).get("_names", ())  # there are none yet where a subclass assigns before it is made
+        if (own or name in ("learning_rate", "param_groups")) and not hasattr(type(self), name):
+            key = name if own else "lr"
             raise AttributeError(
                 f"{type(self).__name__} reads its hyperparameters from groups: write"
                 f' optimizer.groups[0]["{key}"] = ...',
