@@ -389,7 +389,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     """What a value holds, each by name or index, if Tensors and modules are found in it."""
     if isinstance(value, Module):
         return list(value._children().items())
-    if isinstance(value, SEQUENCES):  # a million numbers in 20 ms instead of 1.2 s
+    if isinstance(value, SEQUENCES):  # a million numbers in 0.03 s instead of 0.4
         parts: list[tuple[Any, Any]] = [] if ATOMS.issuperset(map(type, value)) else [*enumerate(value)]
     elif isinstance(value, MAPPINGS):
         parts = list(value.items())

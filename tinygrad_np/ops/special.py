@@ -344,7 +344,7 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
         e = np.exp(x - top)
         sums = np.sum(e, axis=axis, keepdims=True)
         y = np.log(sums) + top
-    if b"\1" in (sums < 1.0005).tobytes():  # log(1 + rest); .any() takes 1.5 us more
+    if (sums < 1.0005).any():  # log(1 + rest)
         small = (sums >= 1) & (sums < 1.0005)
         y = np.where(small, np.log1p(sum_of_others(e, np.where(small, e, 0), axis)) + top, y)
     return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
