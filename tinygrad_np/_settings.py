@@ -6,29 +6,21 @@ Checkpoints and states of optimisers and loaders hold such text, and are loaded 
 """
 
 import contextlib
-import gc
-import random
 import sys
-import weakref
 import zlib
-from collections import ChainMap, UserDict, UserList, deque
 from collections.abc import Mapping, Set
 from enum import Enum
 from functools import cached_property, partial
-from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from ._contents import GENERATORS, MAPPINGS, NUMPY, SEQUENCES, WEAK, attributes, held_by
 from .tensor import Array, Tensor
 
-GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 PLAIN = (bool, int, float, complex, str, bytes)
 ATOMS = {*PLAIN, type(None), type(...)}
-SEQUENCES = (list, tuple, deque, UserList)
-MAPPINGS = (dict, UserDict, ChainMap, MappingProxyType)
-KNOWN = {*sys.stdlib_module_names, "numpy"}  # packages whose objects tell in their repr what they are
-WEAK = (weakref.ProxyType, weakref.CallableProxyType, weakref.ref)  # not followed
 CHUNK = 1 << 20  # bytes of an array that are made contiguous at a time
 CHECKED = 1 << 28  # bytes of an array that its checksum reads; 0.3 s
 FROZEN = " without gradient"  # the end of the text of a Tensor
@@ -91,30 +83,6 @@ def name_of(thing: Any) -> str:
     name = str(getattr(thing, "__qualname__", thing.__name__))
     module = str(getattr(thing, "__module__", None)).replace("__mp_main__", "__main__")  # of a spawned process
     return name if module in ("builtins", "None") else f"{module}.{name}"
-
-
-def attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object, those in `__slots__` included."""
-    slots = [name for cls in type(value).__mro__ for name in vars(cls).get("__slots__", ()) if name[:2] != "__"]
-    return {name: getattr(value, name) for name in slots if hasattr(value, name)} | getattr(value, "__dict__", {})
-
-
-def held_by(function: Any) -> dict[str, Any]:
-    """What a function, without its module, a method or a `functools.partial` holds, by name; nothing of what it is not.
-
-    >>> held_by(lambda x, y=2: x), held_by(partial(max, 1))
-    ({'defaults': (2,)}, {'func': <built-in function max>, 'args': (1,), 'keywords': {}})
-    """
-    if issubclass(type(function), FunctionType):
-        contents = map(gc.get_referents, function.__closure__ or ())  # none of a variable that has no value yet
-        closure = {name: held[0] for name, held in zip(function.__code__.co_freevars, contents, strict=True) if held}
-        defaults = {"defaults": function.__defaults__, "kwdefaults": function.__kwdefaults__}
-        return closure | {name: held for name, held in defaults.items() if held}
-    if issubclass(type(function), MethodType):
-        return {"__self__": function.__self__, "__func__": function.__func__}
-    if issubclass(type(function), partial):
-        return {"func": function.func, "args": function.args, "keywords": function.keywords}
-    return {}
 
 
 def checksum(array: Array, start: int = 0) -> int:
@@ -237,7 +205,7 @@ def _object(value: Any) -> tuple[str, Mapping[Any, Any]]:
     kind = type(value)
     if plain := next((base for base in PLAIN if issubclass(kind, base)), None):
         return f"{name_of(kind)} {_plain(plain, value)}", _own(value)
-    if kind.__module__.partition(".")[0] in KNOWN:
+    if kind.__module__.partition(".")[0] in NUMPY:  # whose objects tell in their repr what they are
         with contextlib.suppress(Exception):  # of objects in it, whose repr may raise anything
             text = repr(value)
             if " at 0x" not in text:

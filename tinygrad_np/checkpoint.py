@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _validation as check
-from ._settings import FROZEN, attributes, described, differences, name_of
+from ._contents import GENERATORS, attributes, everything
+from ._settings import FROZEN, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
 
@@ -95,13 +96,7 @@ class Checkpoints:
         self.folder, self.parts = Path(folder), parts
         self._absolute = Path(os.path.abspath(folder))
         self._settings = _settings(parts)
-        for name, found in self._settings.items():
-            for path, text in found.items():
-                if text.startswith("generator "):
-                    raise ValueError(
-                        f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng (it is at"
-                        f" {path}, and a part must be a np.random.Generator)"
-                    )
+        _refuse_other_generators(parts)
         self._lock = threading.RLock()  # one that a signal handler can take again
         self._at = -1  # the step last saved or resumed
         self._known: set[str] = set()  # names of the checkpoints that were saved here, or found when it was resumed
@@ -340,6 +335,21 @@ def _settings(parts: dict[str, Any], modules_only: bool = False) -> dict[str, di
                 found = described(value, others | paths, values=False)
                 settings[name] |= {f"{key}.{path}" if path else key: text for path, text in found.items()}
     return settings
+
+
+def _refuse_other_generators(parts: dict[str, Any]) -> None:
+    """Raise if a part of this package uses a generator, wherever it is, that is no part; others save their own."""
+    generators = [part for part in parts.values() if isinstance(part, np.random.Generator)]
+    known = {id(own) for generator in generators for own in (generator, generator.bit_generator)}
+    for name, part in parts.items():
+        if not hasattr(part, "named_tensors") and not hasattr(part, "_saved"):
+            continue
+        for path, found in everything(part):
+            if isinstance(found, GENERATORS) and id(found) not in known:
+                raise ValueError(
+                    f"Checkpoints: {name} uses a generator that is not a part; add it, as in rng=rng (it is at {path},"
+                    " and a part must be a np.random.Generator)"
+                )
 
 
 def _json(text: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ import kill_and_resume
 import numpy as np
 import pytest
 from examples_as_run import write_subset
+from holders import FOUND, REFUSED
 
 IMAGES = np.random.default_rng(1).random((40, 6), np.float32)
 LABELS = np.random.default_rng(2).integers(0, 3, 40)
@@ -438,20 +439,86 @@ GENERATORS: list[Callable[[], Any]] = [
 ]
 
 
-@pytest.mark.parametrize("make", GENERATORS)
-def test_a_generator_that_is_no_part_is_refused_wherever_it_is(make: Callable[[], Any], tmp_path: Path) -> None:
-    class Noisy(DataLoader):
-        noise = None
+class Noisy(DataLoader):
+    noise: Any = None
 
-    generator = make()
+
+class Average(optim.EMA):
+    noise: Any = None
+
+
+def with_class_attribute(held: Any) -> nn.Module:
+    return type("OfClass", (nn.ReLU,), {"held": held})()
+
+
+def with_methods(held: Any) -> nn.Module:
+    def forward(self: Any, x: Any) -> Any:
+        return held
+
+    return type("OfMethods", (nn.ReLU,), {"forward": forward, "noise": property(lambda self: held)})()
+
+
+def loader_of(held: Any) -> DataLoader:
     loader = Noisy(IMAGES, batch_size=10)
-    loader.noise = generator
-    parts = [Net(generator=generator), Net(rngs=[generator]), nn.Sequential(lambda x: generator), loader]
-    for part in parts:
-        with pytest.raises(ValueError, match="part uses a generator that is not a part; add it, as in rng=rng"):
-            Checkpoints(tmp_path, part=part)
-        if isinstance(generator, np.random.Generator):
-            Checkpoints(tmp_path, part=part, rng=generator)
+    loader.noise = held
+    return loader
+
+
+def loader_of_objects(held: Any) -> DataLoader:
+    array = np.empty(2, object)
+    array[1] = held
+    return DataLoader(array, batch_size=1)
+
+
+def optimizer_with(held: Any) -> optim.SGD:
+    return optim.SGD(nn.Linear(2, 1, rng=np.random.default_rng(0)).parameters(), lr=lambda step: float(held is None))
+
+
+def average_with(held: Any) -> optim.EMA:
+    average = Average(nn.Linear(2, 1, rng=np.random.default_rng(0)).parameters())
+    average.noise = held
+    return average
+
+
+PARTS: list[Callable[[Any], Any]] = [
+    lambda held: Net(held=held),
+    lambda held: nn.Sequential(lambda x: held),
+    with_class_attribute,
+    with_methods,
+    loader_of,
+    loader_of_objects,
+    optimizer_with,
+    average_with,
+]
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+@pytest.mark.parametrize("part_with", PARTS)
+@pytest.mark.parametrize("wrap", [lambda generator: generator, *FOUND, *REFUSED])
+def test_a_generator_that_is_no_part_is_refused_wherever_it_is(
+    wrap: Callable[[Any], Any], part_with: Callable[[Any], Any], make: Callable[[], Any], tmp_path: Path
+) -> None:
+    generator = make()
+    part = part_with(wrap(generator))
+    with pytest.raises(ValueError, match=r"part uses a generator that is not a part; add it, as in rng=rng \(it is at"):
+        Checkpoints(tmp_path, part=part)
+    if isinstance(generator, np.random.Generator):
+        Checkpoints(tmp_path, part=part, rng=generator)
+
+
+def test_generators_that_are_saved_otherwise_are_not_refused(tmp_path: Path) -> None:
+    class Sampler:
+        def __init__(self) -> None:
+            self.rng = np.random.default_rng(0)
+
+        def state_dict(self) -> dict[str, Array]:
+            return {"state": np.frombuffer(json.dumps(self.rng.bit_generator.state).encode(), np.uint8)}
+
+        def load_state_dict(self, state: dict[str, Array]) -> None:
+            self.rng.bit_generator.state = json.loads(state["state"].tobytes())
+
+    rng = np.random.default_rng(0)
+    Checkpoints(tmp_path, sampler=Sampler(), net=Net(bits=rng.bit_generator), rng=rng).save(0)
 
 
 def test_an_array_that_training_changes_is_a_tensor_or_refused(tmp_path: Path) -> None:

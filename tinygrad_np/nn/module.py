@@ -13,31 +13,24 @@ references and globals are not followed: keep by one what is not to be found. Of
 graph are neither parameters nor state.
 """
 
-import gc
 import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Set, ValuesView
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import fields, is_dataclass
 from functools import wraps
-from types import CodeType, FrameType, FunctionType, GeneratorType, ModuleType, TracebackType
+from types import GeneratorType
 from typing import Any
 
 import numpy as np
 
-from .. import _settings
 from .. import _validation as check
+from .._contents import KNOWN, attributes, contents, hidden
 from .._messages import Hints, add_note, note_call, shown, with_hints
-from .._settings import MAPPINGS, SEQUENCES, WEAK, held_by
-from .._settings import attributes as _attributes
 from ..tensor import Array, Tensor, _ancestors
 
-ATOMS = {bool, int, float, str, bytes, type(None), np.dtype, np.random.Generator}
-SKIPPED = (*WEAK, type, ModuleType, CodeType, FrameType, TracebackType)  # from most, everything can be reached
-KNOWN = _settings.KNOWN | {__name__.partition(".")[0]}  # packages whose classes hold nothing of a user
 DEPTH = 30  # of modules in modules that a repr shows
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
 
@@ -92,11 +85,11 @@ class Module(Hints):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if issubclass(type(value), np.ndarray | np.generic | int | float | str | list | tuple):
-            old = _attributes(self).get(name)
+            old = attributes(self).get(name)
             if (
                 type(old) is Tensor
                 and (old.requires_grad or old.ndim)
-                and not any(isinstance(found, Tensor | Module) for _, found in _contents("", value, {}))
+                and not any(isinstance(found, Tensor | Module) for _, found in contents("", value, {}))
             ):
                 raise TypeError(
                     f"{type(self).__name__}: {name} is a Tensor, and would no longer be trained or saved as"
@@ -124,12 +117,12 @@ class Module(Hints):
 
     def _children(self) -> dict[str, Any]:
         """What to search for Tensors and modules; the keys become part of their paths."""
-        return _attributes(self)
+        return attributes(self)
 
     def _found(self, kind: type) -> Iterator[tuple[str, Any]]:
         """Each Tensor or module in this module once, with its path."""
         seen: dict[int, Any] = {}
-        everything = list(_contents("", self, seen))
+        everything = list(contents("", self, seen))
         _refuse_hidden(
             self, [(path, found) for path, found in everything if not isinstance(found, Tensor | Module)], seen
         )
@@ -251,7 +244,7 @@ class Module(Hints):
     def _described(self) -> str:
         parts = [
             f"{name}: {value.dtype}{list(value.shape)}" if isinstance(value, Tensor) else f"{name}: {value!r}"
-            for name, value in _attributes(self).items()
+            for name, value in attributes(self).items()
             if issubclass(type(value), Tensor | Module)  # isinstance() fails for a weak proxy of what is gone
         ]
         return f"{type(self).__name__}({', '.join(parts)})"
@@ -374,7 +367,7 @@ def _add_layer_note(error: Exception, module: Module) -> None:
         notes = getattr(error, "__notes__", [])
         earlier = next((note for note in notes if type(note) is _LayerNote), None)
         layer = module if earlier is None else earlier.layer
-        path = next(path for path, found in _contents("", module, {}) if found is layer)
+        path = next(path for path, found in contents("", module, {}) if found is layer)
         note = _LayerNote(f"in layer {path}: {layer!r}" if path else f"in {layer!r}")
         note.layer = layer
         if earlier is None:
@@ -385,97 +378,24 @@ def _add_layer_note(error: Exception, module: Module) -> None:
         pass  # whatever fails here, the user is to see the error itself
 
 
-def _parts(value: Any) -> list[tuple[Any, Any]] | None:
-    """What a value holds, each by name or index, if Tensors and modules are found in it."""
-    if isinstance(value, Module):
-        return list(value._children().items())
-    if isinstance(value, SEQUENCES):  # a million numbers in 0.03 s instead of 0.4
-        parts: list[tuple[Any, Any]] = [] if ATOMS.issuperset(map(type, value)) else [*enumerate(value)]
-    elif isinstance(value, MAPPINGS):
-        parts = list(value.items())
-    elif is_dataclass(value):
-        parts = [(field.name, getattr(value, field.name)) for field in fields(value) if hasattr(value, field.name)]
-    else:
-        return None
-    parts += _attributes(value).items()  # of a subclass; a field that comes again is passed over
-    return parts
-
-
-def _hidden_parts(value: Any) -> Mapping[Any, Any]:
-    """What any other object refers to, by name where it has one."""
-    if isinstance(value, type):
-        return vars(value)
-    if isinstance(value, Set | ValuesView):
-        return _attributes(value) | dict(enumerate(value))
-    if isinstance(value, np.ndarray):
-        return _attributes(value) | (dict(enumerate(value.ravel().tolist())) if value.dtype.hasobject else {})
-    if isinstance(value, ContextVar):
-        return {"get()": value.get(None)}
-    if isinstance(value, FunctionType):  # but its module
-        return held_by(value) | vars(value)
-    return held_by(value) or _attributes(value) | dict(enumerate(gc.get_referents(value)))
-
-
-def _named(path: str, parts: list[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
-    for name, part in parts:
-        yield f"{path}.{name}" if path else str(name), part
-
-
-def _contents(path: str, value: Any, seen: dict[int, Any]) -> Iterator[tuple[str, Any]]:
-    """The Tensors, modules and objects of other classes in a value, itself included, each once, with their paths.
-
-    They come depth first, without recursion. What was visited is put into `seen`, by id.
-    """
-    stack = [iter([(path, value)])]
-    while stack:
-        for path, found in stack[-1]:  # noqa: B007
-            if type(found) not in ATOMS and not issubclass(type(found), SKIPPED) and id(found) not in seen:
-                break
-        else:
-            stack.pop()
-            continue
-        seen[id(found)] = found
-        parts = None if type(found) is Tensor else _parts(found)
-        if parts is None or isinstance(found, Module):
-            yield path, found
-        if isinstance(found, MAPPINGS) and not ATOMS.issuperset(map(type, found)):
-            yield f"the keys of {path}", found.keys()
-        if parts is not None:
-            stack.append(_named(path, parts))
-
-
-def _classes(kind: type, seen: dict[int, Any]) -> Iterator[type]:
-    """A class and its base classes, if a user's own, each once."""
-    for cls in kind.__mro__:
-        if id(cls) not in seen and cls.__module__.partition(".")[0] not in KNOWN:
-            seen[id(cls)] = cls
-            yield cls
-
-
 def _refuse_hidden(module: Module, others: list[tuple[str, Any]], seen: dict[int, Any]) -> None:
     """Raise if objects that are not looked into lead to Tensors or modules that were not found elsewhere."""
-    others += ((cls.__name__, cls) for kind in set(map(type, seen.values())) for cls in _classes(kind, seen))
-    own = [(path, other) for path, other in others if issubclass(type(other), (GeneratorType, map, filter))]
-    while others:
-        path, other = others.pop()
-        for place, found in _contents(path, dict(_hidden_parts(other)), seen):
-            if not isinstance(found, Tensor | Module):
-                others += [(place, found), *((cls.__name__, cls) for cls in _classes(type(found), seen))]
-                continue
-            kind = other if isinstance(other, type) else type(other)
-            holder = "a class" if kind is other else f"a {kind.__name__}"
+    for place, found, holder in hidden(others, seen):
+        if isinstance(found, Tensor | Module):
+            kind = holder if isinstance(holder, type) else type(holder)
+            where = "a class" if kind is holder else f"a {kind.__name__}"
             use = "use a list, a dict or a ModuleList"
-            if kind is other and issubclass(kind, Module):
+            if kind is holder and issubclass(kind, Module):
                 use = "assign it to self in __init__"
             elif kind.__module__.partition(".")[0] not in KNOWN:
                 use += f", or make {kind.__name__} a Module or a dataclass"
             raise TypeError(
-                f"{type(module).__name__}: {place} is a {type(found).__name__} in {holder}, where parameters(),"
+                f"{type(module).__name__}: {place} is a {type(found).__name__} in {where}, where parameters(),"
                 f" state_dict() and train() do not look; {use}"
             )
-    if own:
-        path, other = own[0]
-        raise TypeError(
-            f"{type(module).__name__}: {path} is a {type(other).__name__}, which makes modules only when it runs, where"
-            " parameters() does not find them; use a list"
-        )
+    for path, other in others:
+        if issubclass(type(other), (GeneratorType, map, filter)):
+            raise TypeError(
+                f"{type(module).__name__}: {path} is a {type(other).__name__}, which makes modules only when it runs,"
+                " where parameters() does not find them; use a list"
+            )
