@@ -20,6 +20,8 @@ from .tensor import Array
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 CHUNK = 1 << 20  # bytes per read, so that memory grows with the data in a file and not with the sizes in its header
 
+IN_AN_EPOCH = "batch_size and drop_last can be assigned between epochs, not in one"
+
 
 def read_idx(path: str | os.PathLike[str]) -> Array:
     """The array in an IDX file, raw or compressed by gzip; the first bytes decide, not the file's name.
@@ -152,7 +154,7 @@ class DataLoader:
     """
 
     _saved: ClassVar[frozenset[str]] = frozenset(  # attributes that the state tells of
-        {"arrays", "batch_size", "drop_last", "_order", "_position", "_continue", "_iteration", "_checksum"}
+        {"arrays", "batch_size", "drop_last", "_order", "_position", "_sizes", "_continue", "_iteration", "_checksum"}
     )
 
     @with_hints()
@@ -174,6 +176,7 @@ class DataLoader:
         self.rng = rng
         self.drop_last = drop_last
         self._order, self._position = np.arange(len(arrays[0])), 0  # 0: between epochs
+        self._sizes = (self.batch_size, drop_last)  # in which the position counts
         self._continue, self._iteration = False, 0
 
     def __len__(self) -> int:
@@ -183,19 +186,22 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         n = len(self.arrays[0])
+        sizes = (self.batch_size, self.drop_last)
+        if self._continue and sizes != self._sizes:
+            raise RuntimeError(f"DataLoader: {IN_AN_EPOCH}")
         if self._continue:
             order, start = self._order, self._position
         else:
             order, start = np.arange(n) if self.rng is None else self.rng.permutation(n), 0
         self._continue = False
         self._iteration += 1
-        iteration, settings = self._iteration, (self.batch_size, self.drop_last)
+        iteration = self._iteration
         for i in range(start, len(self)):
-            if (self.batch_size, self.drop_last) != settings:
-                raise RuntimeError("DataLoader: batch_size and drop_last can be assigned between epochs, not in one")
+            if (self.batch_size, self.drop_last) != sizes:
+                raise RuntimeError(f"DataLoader: {IN_AN_EPOCH}")
             index = order[i * self.batch_size : (i + 1) * self.batch_size]
             if iteration == self._iteration:  # no newer iteration has begun, and no state was loaded
-                self._order, self._position = order, i + 1
+                self._order, self._position, self._sizes = order, i + 1, sizes
             yield tuple(array[index] for array in self.arrays)
         if iteration == self._iteration:
             self._position = 0
@@ -203,7 +209,8 @@ class DataLoader:
     def state_dict(self) -> dict[str, Array]:
         """The state of the latest iteration: the order of its epoch, and the number of batches it has yielded.
 
-        The position is 0 once an epoch is complete; an epoch that was left early counts as unfinished. The state of the
+        The position is 0 once an epoch is complete. An epoch that was left early counts as unfinished, unless
+        batch_size or drop_last has been assigned since: then the next one begins anew. The state of the
         generator is not included. `checksum` is that of the data when a state was first asked for: of all of it up to
         256 MB, and of as much of more; objects count by their class and attributes.
 
@@ -218,7 +225,8 @@ class DataLoader:
         shuffled 0
         checksum 3968374344
         """
-        numbers = {"position": self._position, **self._settings()}
+        same = self._sizes == (self.batch_size, self.drop_last)
+        numbers = {"position": self._position if same else 0, **self._settings()}
         return {"order": self._order.astype(np.int64)} | {name: np.array(n, np.int64) for name, n in numbers.items()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
@@ -230,6 +238,7 @@ class DataLoader:
         """
         new = self._checked_state(state, "DataLoader")
         self._order, self._position = new["order"], int(new["position"])
+        self._sizes = (self.batch_size, self.drop_last)
         self._continue = self._position > 0
         self._iteration += 1
 

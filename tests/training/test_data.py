@@ -181,6 +181,29 @@ def test_settings_of_a_loader_are_assigned_between_epochs(name: str, value: Any)
     assert sum(len(batch) for (batch,) in loader) == (11 if name == "batch_size" else 10)
 
 
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 4), ("drop_last", True)])
+def test_an_epoch_that_was_left_in_other_sizes_is_not_continued(name: str, value: Any) -> None:
+    loader = DataLoader(np.arange(11), batch_size=2, rng=np.random.default_rng(0))
+    _ = [next(batches) for batches in [iter(loader)] for _ in range(4)]
+    unfinished = loader.state_dict()
+    setattr(loader, name, value)
+    state = loader.state_dict()
+    assert unfinished["position"] == 4
+    assert state["position"] == 0
+    again = DataLoader(np.arange(11), rng=np.random.default_rng(0), **{"batch_size": 2, name: value})
+    again.rng.bit_generator.state = loader.rng.bit_generator.state
+    again.load_state_dict(state)
+    assert [batch.tolist() for (batch,) in again] == [batch.tolist() for (batch,) in loader]
+    other = DataLoader(np.arange(11), batch_size=2, rng=np.random.default_rng(0))
+    other.load_state_dict(unfinished)
+    setattr(other, name, value)
+    with pytest.raises(RuntimeError, match="can be assigned between epochs, not in one"):
+        next(iter(other))
+    setattr(other, name, getattr(DataLoader(np.arange(1), batch_size=2), name))
+    assert other.state_dict()["position"] == 4
+    assert sum(len(batch) for (batch,) in other) == 3
+
+
 @pytest.mark.parametrize("value", [0, -2, 2.5, None])
 def test_a_batch_size_that_is_assigned_is_checked(value: Any) -> None:
     loader = DataLoader(np.arange(6), batch_size=2)
