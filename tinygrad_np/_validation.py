@@ -8,8 +8,8 @@ value, or raises an error that names all of them.
 
 import inspect
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -17,7 +17,39 @@ from numpy.lib.array_utils import byte_bounds
 from ._machine.arrays import Array
 from ._messages import foreign, shown
 
+Check: TypeAlias = Callable[[str, str, Any], Any]
+Checks: TypeAlias = Mapping[str, Check]  # by the name of what is checked
 LARGEST = int(np.iinfo(np.intp).max)  # the largest size of an array
+
+
+class Checked:
+    """Base class of objects whose settings are checked where they are assigned, in `__init__` and later.
+
+    >>> class Scale(Checked):
+    ...     _checks = {"factor": real}
+    >>> Scale().factor = "2"
+    Traceback (most recent call last):
+    ValueError: Scale: factor must be a finite number, not '2', which is no number
+    """
+
+    _checks: ClassVar[Checks] = {}
+    _fixed: ClassVar[frozenset[str]] = frozenset()  # settings without effect once the object is made
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        owner = type(self).__name__
+        if name in self._checks:
+            value = self._checks[name](owner, name, value)
+        if name in self._fixed and name in vars(self) and value != vars(self)[name]:
+            raise AttributeError(
+                f"{owner}: {name} is fixed when it is made, as {shown(vars(self)[name])}; make another",
+                name=name,
+            )
+        super().__setattr__(name, value)
+
+
+def optional(check: Check) -> Check:
+    """A check that lets None pass."""
+    return lambda owner, name, value: None if value is None else check(owner, name, value)
 
 
 def positive_integer(owner: str, name: str, value: Any) -> int:

@@ -133,7 +133,7 @@ def _load_pair(folder: Path, part: str) -> Dataset:
     return Dataset(images, labels)
 
 
-class DataLoader:
+class DataLoader(check.Checked):
     """Iterate over arrays of equal length in batches; an iteration is one epoch and yields a tuple of arrays per batch.
 
     Args:
@@ -157,6 +157,12 @@ class DataLoader:
         {"arrays", "batch_size", "drop_last", "_order", "_position", "_sizes", "_continue", "_iteration", "_checksum"}
     )
 
+    _checks: ClassVar[check.Checks] = {
+        "batch_size": check.positive_integer,
+        "rng": check.optional(check.generator),
+        "drop_last": check.boolean,
+    }
+
     @with_hints()
     def __init__(
         self, *arrays: Array, batch_size: int, rng: np.random.Generator | None = None, drop_last: bool = False
@@ -168,21 +174,16 @@ class DataLoader:
                 raise ValueError(f"DataLoader: argument {i} must have at least one axis, not shape ()")
         if len({len(array) for array in arrays}) != 1:
             raise ValueError(f"DataLoader: expected arrays of equal length, not {[len(array) for array in arrays]}")
-        drop_last = check.boolean("DataLoader", "drop_last", drop_last)
-        if not isinstance(rng, np.random.Generator | None):
-            raise TypeError(f"DataLoader: rng must be a np.random.Generator or None, not {type(rng).__name__}")
         self.arrays = arrays
-        self.batch_size = check.positive_integer("DataLoader", "batch_size", batch_size)
-        self.rng = rng
-        self.drop_last = drop_last
+        self.batch_size, self.rng, self.drop_last = batch_size, rng, drop_last
         self._order, self._position = np.arange(len(arrays[0])), 0  # 0: between epochs
-        self._sizes = (self.batch_size, drop_last)  # in which the position counts
+        self._sizes = (self.batch_size, self.drop_last)  # in which the position counts
         self._continue, self._iteration = False, 0
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
-        n, size = len(self.arrays[0]), check.positive_integer("DataLoader", "batch_size", self.batch_size)
-        return n // size if self.drop_last else math.ceil(n / size)
+        n = len(self.arrays[0])
+        return n // self.batch_size if self.drop_last else math.ceil(n / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         n = len(self.arrays[0])

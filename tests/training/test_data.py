@@ -164,7 +164,9 @@ def test_impossible_loaders_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             DataLoader(*arrays, batch_size=batch_size)
-    with pytest.raises(TypeError, match="Generator or None, not int"):
+    with pytest.raises(
+        TypeError, match=r"must be a np.random.Generator, not int; write rng=np.random.default_rng\(3\)"
+    ):
         DataLoader(np.ones(3), batch_size=1, rng=3)
     with pytest.raises(TypeError, match="argument 1 must be an ndarray, not list"):
         DataLoader(np.ones(3), [1, 2, 3], batch_size=1)
@@ -202,12 +204,3 @@ def test_an_epoch_that_was_left_in_other_sizes_is_not_continued(name: str, value
     setattr(other, name, getattr(DataLoader(np.arange(1), batch_size=2), name))
     assert other.state_dict()["position"] == 4
     assert sum(len(batch) for (batch,) in other) == 3
-
-
-@pytest.mark.parametrize("value", [0, -2, 2.5, None])
-def test_a_batch_size_that_is_assigned_is_checked(value: Any) -> None:
-    loader = DataLoader(np.arange(6), batch_size=2)
-    loader.batch_size = value
-    for use in (list, len):
-        with pytest.raises(ValueError, match="DataLoader: batch_size must be a positive integer"):
-            use(loader)

@@ -1,6 +1,7 @@
 """Activation functions as layers, for use in a `Sequential`. The functions themselves are in `tinygrad_np`."""
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,11 +31,13 @@ class LeakyReLU(Layer):
     Tensor([-0.2,  1. ], dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {"negative_slope": check.real}
+
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = check.real("LeakyReLU", "negative_slope", negative_slope)
+        self.negative_slope = negative_slope
 
     def forward(self, x: Any) -> Any:
-        return leaky_relu(x, negative_slope=check.real("LeakyReLU", "negative_slope", self.negative_slope))
+        return leaky_relu(x, negative_slope=self.negative_slope)
 
 
 class GELU(Layer):
@@ -48,8 +51,10 @@ class GELU(Layer):
     Tensor([-0.158808,  0.      ,  0.841192], dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {"approximate": partial(check.one_of, choices=("none", "tanh"))}
+
     def __init__(self, approximate: str = "none") -> None:
-        self.approximate = check.one_of("GELU", "approximate", approximate, ("none", "tanh"))
+        self.approximate = approximate
 
     def forward(self, x: Any) -> Any:
         return gelu(x, approximate=self.approximate)
@@ -101,11 +106,13 @@ class Softplus(Layer):
     Tensor([  0.3465736, 100.       ], dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {"beta": partial(check.real, above=0)}
+
     def __init__(self, beta: float = 1.0) -> None:
-        self.beta = check.real("Softplus", "beta", beta, above=0)
+        self.beta = beta
 
     def forward(self, x: Any) -> Any:
-        return softplus(x, beta=check.real("Softplus", "beta", self.beta, above=0))
+        return softplus(x, beta=self.beta)
 
 
 class Softmax(Layer):
@@ -118,8 +125,10 @@ class Softmax(Layer):
     Tensor([[0.5, 0.5]], dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {"axis": check.integer}
+
     def __init__(self, axis: int = -1) -> None:
-        self.axis = check.integer(type(self).__name__, "axis", axis)
+        self.axis = axis
 
     def forward(self, x: Any) -> Any:
         return softmax(x, axis=self.axis)
@@ -133,8 +142,10 @@ class LogSoftmax(Layer):
     Tensor([[-1000.,     0.]], dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {"axis": check.integer}
+
     def __init__(self, axis: int = -1) -> None:
-        self.axis = check.integer(type(self).__name__, "axis", axis)
+        self.axis = axis
 
     def forward(self, x: Any) -> Any:
         return log_softmax(x, axis=self.axis)

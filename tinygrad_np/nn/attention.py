@@ -6,7 +6,7 @@ queries and keys. The batch always comes first: x has shape (..., length, featur
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +64,13 @@ class MultiheadAttention(Layer):
     ((3, 5, 8), (3, 5, 5))
     """
 
+    _checks: ClassVar[check.Checks] = {
+        "embed_dim": check.positive_integer,
+        "num_heads": check.positive_integer,
+        "bias": check.boolean,
+    }
+    _fixed = frozenset({"embed_dim", "num_heads", "bias"})
+
     def __init__(
         self,
         embed_dim: int,
@@ -74,11 +81,9 @@ class MultiheadAttention(Layer):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         owner = "MultiheadAttention"
-        self.embed_dim = check.positive_integer(owner, "embed_dim", embed_dim)
-        self.num_heads = check.positive_integer(owner, "num_heads", num_heads)
+        self.embed_dim, self.num_heads, self.bias = embed_dim, num_heads, bias
         if embed_dim % num_heads:
             raise ValueError(f"{owner}: num_heads must divide embed_dim, and {num_heads} does not divide {embed_dim}")
-        self.bias = check.boolean(owner, "bias", bias)
         check.generator(owner, "rng", rng)
         dtype = check.floating_dtype(owner, "dtype", dtype)
         weight = init.glorot_uniform((embed_dim, 3 * embed_dim), rng=rng, dtype=dtype)
@@ -143,10 +148,10 @@ class _PositionalEncoding(Layer):
     """Base class: adds row i of a table to element i of a sequence."""
 
     weight: Any
+    _checks: ClassVar[check.Checks] = {"embed_dim": check.positive_integer, "max_length": check.positive_integer}
 
     def __init__(self, embed_dim: int, max_length: int) -> None:
-        self.embed_dim = check.positive_integer(type(self).__name__, "embed_dim", embed_dim)
-        self.max_length = check.positive_integer(type(self).__name__, "max_length", max_length)
+        self.embed_dim, self.max_length = embed_dim, max_length
 
     def forward(self, x: Any) -> Any:
         shape = np.shape(x)

@@ -1,7 +1,7 @@
 """Convolution and pooling layers; the functions are in `tinygrad_np.ops.convolution` and `tinygrad_np.ops.pooling`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class _Convolution(Layer):
     """Base class of the convolutions: parameters, their initialisation and `forward`."""
 
     convolve: Callable[..., Any]
+    _checks: ClassVar[check.Checks] = dict.fromkeys(("in_channels", "out_channels", "groups"), check.positive_integer)
 
     def __init__(
         self,
@@ -34,8 +35,7 @@ class _Convolution(Layer):
         dtype: "np.typing.DTypeLike",
     ) -> None:
         name = type(self).__name__
-        for option, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-            check.positive_integer(name, option, value)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{name}: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}"
@@ -46,9 +46,8 @@ class _Convolution(Layer):
         weight = init.he_normal((out_channels, in_channels // groups, *kernel), rng=rng, dtype=dtype)
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_channels, dtype=dtype), requires_grad=True) if bias else None
-        self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = kernel[0] if len(set(kernel)) == 1 else kernel
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        self.stride, self.padding, self.dilation = stride, padding, dilation
 
     def forward(self, x: Any) -> Any:
         options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
@@ -169,10 +168,12 @@ class AvgPool2d(Layer):
     (1, 3, 4, 4)
     """
 
+    _checks: ClassVar[check.Checks] = {"count_include_pad": check.boolean}
+
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True) -> None:
         sliding("AvgPool2d", kernel_size, kernel_size if stride is None else stride, padding)
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-        self.count_include_pad = check.boolean("AvgPool2d", "count_include_pad", count_include_pad)
+        self.count_include_pad = count_include_pad
 
     def forward(self, x: Any) -> Any:
         include = self.count_include_pad

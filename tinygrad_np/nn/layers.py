@@ -1,7 +1,8 @@
 """Basic layers: `Linear`, `Embedding`, `Flatten` and `Dropout`."""
 
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -36,6 +37,8 @@ class Linear(Layer):
     (5, 2)
     """
 
+    _checks: ClassVar[check.Checks] = {"in_features": check.positive_integer, "out_features": check.positive_integer}
+
     def __init__(
         self,
         in_features: int,
@@ -45,8 +48,7 @@ class Linear(Layer):
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        self.in_features = check.positive_integer("Linear", "in_features", in_features)
-        self.out_features = check.positive_integer("Linear", "out_features", out_features)
+        self.in_features, self.out_features = in_features, out_features
         bias = check.boolean("Linear", "bias", bias)
         check.generator("Linear", "rng", rng)
         check.floating_dtype("Linear", "dtype", dtype)
@@ -59,6 +61,12 @@ class Linear(Layer):
         if y.dtype is not self.weight.dtype:
             hint_if_wider(self, x, self.weight)
         return y
+
+
+def _index(owner: str, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{owner}: {name} must be an integer, not {value!r}")
+    return int(value)
 
 
 class Embedding(Layer):
@@ -85,6 +93,12 @@ class Embedding(Layer):
     (1, 3, 4)
     """
 
+    _checks: ClassVar[check.Checks] = {
+        "num_embeddings": check.positive_integer,
+        "embedding_dim": check.positive_integer,
+        "padding_idx": check.optional(_index),
+    }
+
     def __init__(
         self,
         num_embeddings: int,
@@ -94,19 +108,15 @@ class Embedding(Layer):
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        self.num_embeddings = check.positive_integer("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_dim = check.positive_integer("Embedding", "embedding_dim", embedding_dim)
+        self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         check.generator("Embedding", "rng", rng)
         check.floating_dtype("Embedding", "dtype", dtype)
         weight = init.normal((num_embeddings, embedding_dim), rng=rng, dtype=dtype)
         if padding_idx is not None:
-            if isinstance(padding_idx, bool) or not isinstance(padding_idx, int | np.integer):
-                raise TypeError(f"Embedding: padding_idx must be an integer, not {padding_idx!r}")
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise IndexError(f"Embedding: padding_idx {padding_idx} is out of range for {num_embeddings} vectors")
             weight[padding_idx] = 0
-            padding_idx = int(padding_idx) % num_embeddings
-        self.padding_idx = padding_idx
+            self.padding_idx = padding_idx % num_embeddings
         self.weight = Tensor(weight, requires_grad=True)
 
     def forward(self, indices: Any) -> Any:
@@ -122,7 +132,7 @@ class Embedding(Layer):
         vectors = self.weight[indices]
         if self.padding_idx is None:
             return vectors
-        padding = (indices == self.padding_idx)[..., np.newaxis]
+        padding = (indices == self.padding_idx % self.num_embeddings)[..., np.newaxis]  # it may have been assigned
         return np.where(padding, self.weight.detach()[self.padding_idx], vectors)
 
 
@@ -137,9 +147,10 @@ class Flatten(Layer):
     (2, 12)
     """
 
+    _checks: ClassVar[check.Checks] = {"start_axis": check.integer, "end_axis": check.integer}
+
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
-        self.start_axis = check.integer("Flatten", "start_axis", start_axis)
-        self.end_axis = check.integer("Flatten", "end_axis", end_axis)
+        self.start_axis, self.end_axis = start_axis, end_axis
 
     def forward(self, x: Any) -> Any:
         shape = np.shape(x)
@@ -172,14 +183,13 @@ class Dropout(Layer):
     Tensor([2., 2., 2., 0.], dtype=float64)
     """
 
+    _checks: ClassVar[check.Checks] = {"p": partial(check.real, at_least=0, below=1), "rng": check.generator}
+
     def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
-        self.p = check.real("Dropout", "p", p, at_least=0, below=1)
-        self.rng = check.generator("Dropout", "rng", rng)
+        self.p, self.rng = p, rng
 
     def forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
             return x
-        if type(self.p) is not float or not 0 <= self.p < 1:  # it was assigned; 0.02 us
-            check.real("Dropout", "p", self.p, at_least=0, below=1)
         kept = self.rng.random(np.shape(x), np.float32) >= self.p
         return keep(x, kept) * (1 / (1 - self.p))

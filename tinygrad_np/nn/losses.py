@@ -1,9 +1,8 @@
 """Losses as layers. The functions are in `tinygrad_np` (and documented in `tinygrad_np.ops.losses`)."""
 
 import math
-from typing import Any
-
-import numpy as np
+from functools import partial
+from typing import Any, ClassVar
 
 from .. import _validation as check
 from ..ops.losses import (
@@ -26,14 +25,16 @@ def _array(value: Any) -> Any:
 class _Loss(Layer):
     """Base class: stores and checks the reduction."""
 
-    reductions: tuple[str, ...] = ("mean", "sum", "none")
+    _checks: ClassVar[check.Checks] = {"reduction": partial(check.one_of, choices=("mean", "sum", "none"))}
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = check.one_of(type(self).__name__, "reduction", reduction, self.reductions)
+        self.reduction = reduction
 
 
 class _ClassLoss(_Loss):
     """Base class of the losses on integer labels: stores and checks class weights and ignore_index."""
+
+    _checks: ClassVar[check.Checks] = {**_Loss._checks, "ignore_index": check.integer}
 
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -41,9 +42,7 @@ class _ClassLoss(_Loss):
         self.weight = None if weight is None else check.weights(name, "weight", _array(weight))
         if self.weight is not None and self.weight.ndim != 1:
             raise ValueError(f"{name}: weight must have shape (classes,), not {self.weight.shape}")
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int | np.integer):
-            raise ValueError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
-        self.ignore_index = int(ignore_index)
+        self.ignore_index = ignore_index
 
 
 class CrossEntropyLoss(_ClassLoss):
@@ -60,11 +59,16 @@ class CrossEntropyLoss(_ClassLoss):
     Tensor(0.6931472, dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {
+        **_ClassLoss._checks,
+        "label_smoothing": partial(check.real, at_least=0, at_most=1),
+    }
+
     def __init__(
         self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ) -> None:
         super().__init__(weight, ignore_index=ignore_index, reduction=reduction)
-        self.label_smoothing = check.real("CrossEntropyLoss", "label_smoothing", label_smoothing, at_least=0, at_most=1)
+        self.label_smoothing = label_smoothing
 
     def forward(self, logits: Any, labels: Any) -> Any:
         return cross_entropy(
@@ -129,9 +133,11 @@ class HuberLoss(_Loss):
     Tensor(3., dtype=float32)
     """
 
+    _checks: ClassVar[check.Checks] = {**_Loss._checks, "delta": partial(check.real, above=0)}
+
     def __init__(self, *, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        self.delta = check.real("HuberLoss", "delta", delta, above=0)
+        self.delta = delta
 
     def forward(self, predictions: Any, targets: Any) -> Any:
         return huber_loss(predictions, targets, reduction=self.reduction, delta=self.delta)
@@ -178,11 +184,14 @@ class KLDivLoss(_Loss):
     Tensor(0.6931472, dtype=float32)
     """
 
-    reductions = ("mean", "batchmean", "sum", "none")
+    _checks: ClassVar[check.Checks] = {
+        "reduction": partial(check.one_of, choices=("mean", "batchmean", "sum", "none")),
+        "log_target": check.boolean,
+    }
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction=reduction)
-        self.log_target = check.boolean("KLDivLoss", "log_target", log_target)
+        self.log_target = log_target
 
     def forward(self, log_probabilities: Any, targets: Any) -> Any:
         return kl_div(log_probabilities, targets, reduction=self.reduction, log_target=self.log_target)

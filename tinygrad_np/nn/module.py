@@ -283,8 +283,8 @@ class Module(Hints):
 LAYER_FIRST = "a layer is made first and called then: layer = nn.{name}(...), y = layer(x)"
 
 
-class Layer(Module):
-    """Base class of layers that keep each constructor argument in an attribute of the same name.
+class Layer(check.Checked, Module):
+    """Base class of layers that keep each constructor argument in an attribute of the same name, checked by `_checks`.
 
     Its repr shows the arguments, except rng, dtype and those at their defaults. For a boolean argument such as `bias`,
     the attribute may hold a Tensor or None instead; it then shows as True or False.

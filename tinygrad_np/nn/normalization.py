@@ -6,7 +6,8 @@ functions, they would take 3 and 2 times as long as now.
 """
 
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +22,14 @@ from .module import Layer
 
 class _BatchNorm(Layer):
     inputs: tuple[str, ...]  # the accepted shapes, for the check and its message
+    _checks: ClassVar[check.Checks] = {
+        "num_features": check.positive_integer,
+        "eps": partial(check.real, at_least=0),
+        "momentum": check.optional(partial(check.real, at_least=0, at_most=1)),
+        "affine": check.boolean,
+        "track_running_stats": check.boolean,
+    }
+    _fixed = frozenset({"affine"})
     _never_negative = ("running_var", "num_batches_tracked")
 
     def __init__(
@@ -33,13 +42,9 @@ class _BatchNorm(Layer):
         *,
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        name = type(self).__name__
-        self.num_features = check.positive_integer(name, "num_features", num_features)
-        self.eps = check.real(name, "eps", eps, at_least=0)
-        self.momentum = None if momentum is None else check.real(name, "momentum", momentum, at_least=0, at_most=1)
-        self.affine = check.boolean(name, "affine", affine)
-        self.track_running_stats = check.boolean(name, "track_running_stats", track_running_stats)
-        self._dtype = check.floating_dtype(name, "dtype", dtype)
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self._dtype = check.floating_dtype(type(self).__name__, "dtype", dtype)
         self.weight: Any = Tensor(np.ones(num_features, dtype), requires_grad=True) if affine else None
         self.bias: Any = Tensor(np.zeros(num_features, dtype), requires_grad=True) if affine else None
         wide = np.promote_types(dtype, np.float32)  # what a batch adds to an average of many can be lost in float16
@@ -53,7 +58,6 @@ class _BatchNorm(Layer):
             expected = " or ".join(self.inputs).replace("channels", str(self.num_features))
             hint = of_images(shape, self.num_features, 1 + self.inputs[-1].count(",")) if len(shape) > 2 else ""
             raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}{hint}")
-        check.real(type(self).__name__, "eps", self.eps, at_least=0)  # it may have been assigned
         along = (-1, *[1] * (len(shape) - 2))  # the shape that broadcasts one number per channel against the input
         if self.track_running_stats and not self.training:
             scale = 1 / np.sqrt(self.running_var + self.eps)
@@ -77,8 +81,6 @@ class _BatchNorm(Layer):
     def _track(self, mean: Array, variance: Array) -> None:
         self.num_batches_tracked.data += 1
         weight = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
-        if type(weight) is not float or not 0 <= weight <= 1:  # it was assigned
-            weight = check.real(type(self).__name__, "momentum", weight, at_least=0, at_most=1)
         for running, new in ((self.running_mean, mean), (self.running_var, variance)):
             running.data *= 1 - weight
             running.data += weight * new
@@ -139,15 +141,24 @@ class BatchNorm2d(_BatchNorm):
 # --- statistics of each example --------------------------------------------------------------------------------------
 
 
+def _lengths(owner: str, name: str, value: Any) -> tuple[int, ...]:
+    lengths = value if isinstance(value, tuple | list) else (value,)
+    if not lengths:
+        raise ValueError(f"{owner}: {name} must have at least one axis")
+    return tuple(check.positive_integer(owner, name, length) for length in lengths)
+
+
 class _ExampleNorm(Layer):
     """Base class: normalises over the last axes, whose lengths are normalized_shape."""
 
-    def __init__(self, normalized_shape: Any) -> None:
-        name = type(self).__name__
-        lengths = normalized_shape if isinstance(normalized_shape, tuple | list) else (normalized_shape,)
-        if not lengths:
-            raise ValueError(f"{name}: normalized_shape must have at least one axis")
-        self.normalized_shape = tuple(check.positive_integer(name, "normalized_shape", length) for length in lengths)
+    normalized_shape: Any
+
+    _checks: ClassVar[check.Checks] = {
+        "normalized_shape": _lengths,
+        "eps": partial(check.real, at_least=0),
+        "elementwise_affine": check.boolean,
+    }
+    _fixed = frozenset({"elementwise_affine"})
 
     def _standardize(self, x: Any, weight: Tensor | None, bias: Tensor | None, eps: float, centre: bool) -> Any:
         shape, rank = np.shape(x), len(self.normalized_shape)
@@ -155,7 +166,6 @@ class _ExampleNorm(Layer):
             expected = ", ".join(map(str, ("...", *self.normalized_shape)))
             raise ValueError(f"{type(self).__name__}: expected an input of shape ({expected}), not {shape}")
         x = check.floating(type(self).__name__, "the input", x)
-        check.real(type(self).__name__, "eps", eps, at_least=0)  # it may have been assigned
         return standardize(x, weight, bias, axis=tuple(range(-rank, 0)), eps=eps, centre=centre)
 
 
@@ -192,11 +202,9 @@ class LayerNorm(_ExampleNorm):
         *,
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        super().__init__(normalized_shape)
-        self.eps = check.real("LayerNorm", "eps", eps, at_least=0)
+        self.normalized_shape, self.eps, self.elementwise_affine = normalized_shape, eps, elementwise_affine
         check.floating_dtype("LayerNorm", "dtype", dtype)
         bias = check.boolean("LayerNorm", "bias", bias)
-        self.elementwise_affine = check.boolean("LayerNorm", "elementwise_affine", elementwise_affine)
         shape, affine = self.normalized_shape, elementwise_affine
         self.weight = Tensor(np.ones(shape, dtype), requires_grad=True) if affine else None
         self.bias = Tensor(np.zeros(shape, dtype), requires_grad=True) if affine and bias else None
@@ -228,6 +236,8 @@ class RMSNorm(_ExampleNorm):
     [[1.0, -1.0]]
     """
 
+    _checks: ClassVar[check.Checks] = {**_ExampleNorm._checks, "eps": check.optional(_ExampleNorm._checks["eps"])}
+
     def __init__(
         self,
         normalized_shape: Any,
@@ -236,10 +246,8 @@ class RMSNorm(_ExampleNorm):
         *,
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        super().__init__(normalized_shape)
-        self.eps = None if eps is None else check.real("RMSNorm", "eps", eps, at_least=0)
+        self.normalized_shape, self.eps, self.elementwise_affine = normalized_shape, eps, elementwise_affine
         check.floating_dtype("RMSNorm", "dtype", dtype)
-        self.elementwise_affine = check.boolean("RMSNorm", "elementwise_affine", elementwise_affine)
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 
     def forward(self, x: Any) -> Any:

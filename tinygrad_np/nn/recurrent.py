@@ -5,7 +5,8 @@ and shapes are PyTorch's, with transposed weights; see `transpose_weights` to lo
 """
 
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,16 +24,24 @@ def _as_tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
 
 
+NONLINEARITY = {"nonlinearity": partial(check.one_of, choices=("tanh", "relu"))}
+
+
 class _Recurrent(Layer):
     """Base class: creates parameters and runs a recurrence with them."""
+
+    _checks: ClassVar[check.Checks] = {
+        "input_size": check.positive_integer,
+        "hidden_size": check.positive_integer,
+        "bias": check.boolean,
+    }
+    _fixed = frozenset({"input_size", "hidden_size", "bias"})
 
     def __init__(
         self, kind: str, input_size: int, hidden_size: int, bias: bool, rng: "np.random.Generator", dtype: Any
     ) -> None:
         owner = type(self).__name__
-        self.input_size = check.positive_integer(owner, "input_size", input_size)
-        self.hidden_size = check.positive_integer(owner, "hidden_size", hidden_size)
-        self.bias = check.boolean(owner, "bias", bias)
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         check.generator(owner, "rng", rng)
         self._kind, self._dtype = kind, check.floating_dtype(owner, "dtype", dtype)
         self._width = KINDS[kind].gates * self.hidden_size
@@ -134,6 +143,9 @@ class RNNCell(_Cell):
     (5, 4)
     """
 
+    _checks: ClassVar[check.Checks] = {**_Cell._checks, **NONLINEARITY}
+    _fixed = _Cell._fixed | {"nonlinearity"}
+
     def __init__(
         self,
         input_size: int,
@@ -144,7 +156,7 @@ class RNNCell(_Cell):
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        self.nonlinearity = check.one_of("RNNCell", "nonlinearity", nonlinearity, ("tanh", "relu"))
+        self.nonlinearity = nonlinearity
         super().__init__(nonlinearity, input_size, hidden_size, bias, rng, dtype)
 
 
@@ -252,6 +264,14 @@ class LSTMCell(_Cell):
 
 
 class _Layers(_Recurrent):
+    _checks: ClassVar[check.Checks] = {
+        **_Recurrent._checks,
+        "num_layers": check.positive_integer,
+        "batch_first": check.boolean,
+        "bidirectional": check.boolean,
+    }
+    _fixed = _Recurrent._fixed | {"num_layers", "bidirectional"}
+
     def __init__(
         self,
         kind: str,
@@ -265,10 +285,7 @@ class _Layers(_Recurrent):
         dtype: Any,
     ) -> None:
         super().__init__(kind, input_size, hidden_size, bias, rng, dtype)
-        owner = type(self).__name__
-        self.num_layers = check.positive_integer(owner, "num_layers", num_layers)
-        self.batch_first = check.boolean(owner, "batch_first", batch_first)
-        self.bidirectional = check.boolean(owner, "bidirectional", bidirectional)
+        self.num_layers, self.batch_first, self.bidirectional = num_layers, batch_first, bidirectional
         self._directions = ("", "_reverse") if bidirectional else ("",)
         for layer in range(self.num_layers):
             for direction in self._directions:
@@ -339,6 +356,9 @@ class RNN(_Layers):
     ((7, 5, 8), (4, 5, 4))
     """
 
+    _checks: ClassVar[check.Checks] = {**_Layers._checks, **NONLINEARITY}
+    _fixed = _Layers._fixed | {"nonlinearity"}
+
     def __init__(
         self,
         input_size: int,
@@ -352,7 +372,7 @@ class RNN(_Layers):
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        self.nonlinearity = check.one_of("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
+        self.nonlinearity = nonlinearity
         super().__init__(
             nonlinearity, input_size, hidden_size, num_layers, bias, batch_first, bidirectional, rng, dtype
         )

@@ -5,7 +5,6 @@ the weight is not changed any more, but does not become NaN.
 """
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from .._machine.fused import scale_and_add
 from .._messages import shown
 from ..schedules import Schedule
 from ..tensor import Array
-from .base import Check, Optimizer, Parameters
+from .base import Optimizer, Parameters
 from .blocks import blocks
 
 
@@ -57,7 +56,7 @@ class Adam(Optimizer):
     array([ 0.9, 99.9], dtype=float32)
     """
 
-    hyperparameters: ClassVar[Mapping[str, Check]] = {
+    hyperparameters: ClassVar[check.Checks] = {
         "betas": _two_fractions,
         "eps": partial(check.real, at_least=0),
         "weight_decay": partial(check.real, at_least=0),
@@ -172,7 +171,7 @@ class RMSprop(Optimizer):
     array([ 0.8, 99.8], dtype=float32)
     """
 
-    hyperparameters: ClassVar[Mapping[str, Check]] = {
+    hyperparameters: ClassVar[check.Checks] = {
         "alpha": partial(check.real, at_least=0, below=1),
         "eps": partial(check.real, at_least=0),
         "weight_decay": partial(check.real, at_least=0),
@@ -256,7 +255,7 @@ class Adagrad(Optimizer):
     array([ 0.9, 99.9], dtype=float32)
     """
 
-    hyperparameters: ClassVar[Mapping[str, Check]] = {
+    hyperparameters: ClassVar[check.Checks] = {
         "lr_decay": partial(check.real, at_least=0),
         "eps": partial(check.real, at_least=0),
         "weight_decay": partial(check.real, at_least=0),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..tensor import Array, Tensor
 from .base import as_list
 
 
-class EMA:
+class EMA(check.Checked):
     """Exponential moving averages of weights.
 
     They start as the weights at construction. Each `update()` computes
@@ -51,10 +52,11 @@ class EMA:
     """
 
     _saved: ClassVar[frozenset[str]] = frozenset({"decay", "averages"})  # attributes that the state tells of
+    _checks: ClassVar[check.Checks] = {"decay": partial(check.real, at_least=0, at_most=1)}
 
     @with_hints()
     def __init__(self, parameters: Iterable[Tensor], decay: float = 0.999) -> None:
-        self.decay = check.real("EMA", "decay", decay, at_least=0, at_most=1)
+        self.decay = decay
         self.parameters = as_list("EMA", parameters)
         if not self.parameters:
             raise ValueError("EMA: there are no parameters to average")
@@ -65,7 +67,6 @@ class EMA:
 
     def update(self) -> None:
         """Move the averages towards the current weights. Call it after each step of the optimiser."""
-        self.decay = check.real("EMA", "decay", self.decay, at_least=0, at_most=1)
         for average, parameter in zip(self.averages, self.parameters, strict=True):
             scale_and_add(average, self.decay, parameter.data.astype(average.dtype, copy=False), 1 - self.decay)
             writes.note(average)

@@ -2,7 +2,7 @@
 
 import math
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from operator import is_not
 from typing import Any, ClassVar, NoReturn, TypeAlias
 
@@ -18,7 +18,6 @@ from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
-Check: TypeAlias = Callable[[str, str, Any], Any]
 HALF = np.dtype(np.float16)
 FIXED = "parameters can be neither added to a group nor removed; make a new optimiser"
 
@@ -94,7 +93,7 @@ class Optimizer(Hints):
     ValueError: SignDescent, group 0: weight_decay must be at least 0, not -1
     """
 
-    hyperparameters: ClassVar[Mapping[str, Check]] = {"lr": _number_or_schedule}
+    hyperparameters: ClassVar[check.Checks] = {"lr": _number_or_schedule}
     never_negative: ClassVar[frozenset[str]] = frozenset({"steps"})
 
     # Attributes that the state tells of.

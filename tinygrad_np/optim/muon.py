@@ -1,7 +1,6 @@
 """Muon, for the weight matrices of hidden layers."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +11,7 @@ from .._machine.arrays import power_of_two
 from .._machine.fused import scale_and_add
 from ..schedules import Schedule
 from ..tensor import Array
-from .base import Check, Optimizer, Parameters
+from .base import Optimizer, Parameters
 
 
 class Muon(Optimizer):
@@ -53,7 +52,7 @@ class Muon(Optimizer):
            [ 0. , -1.1]])
     """
 
-    hyperparameters: ClassVar[Mapping[str, Check]] = {
+    hyperparameters: ClassVar[check.Checks] = {
         "weight_decay": partial(check.real, at_least=0),
         "momentum": partial(check.real, at_least=0, below=1),
         "nesterov": check.boolean,

@@ -1,6 +1,5 @@
 """Stochastic gradient descent, with momentum, Nesterov momentum and L2 regularisation."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from .._machine.arrays import Product
 from .._machine.fused import scale_and_add
 from ..schedules import Schedule
 from ..tensor import Array
-from .base import Check, Optimizer, Parameters
+from .base import Optimizer, Parameters
 
 
 class SGD(Optimizer):
@@ -44,7 +43,7 @@ class SGD(Optimizer):
     Tensor([0.8], dtype=float32, requires_grad=True)
     """
 
-    hyperparameters: ClassVar[Mapping[str, Check]] = {
+    hyperparameters: ClassVar[check.Checks] = {
         "momentum": partial(check.real, at_least=0, below=1),
         "nesterov": check.boolean,
         "weight_decay": partial(check.real, at_least=0),
