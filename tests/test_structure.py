@@ -32,7 +32,7 @@ FLOORS = {
     "tensor": {"_machine", "_functions", "_messages", "_contexts"},
     "_contents": {"tensor"},
     "_settings": {"tensor", "_contents"},
-    "ops": {"tensor", "_machine", "ops", "_validation"},
+    "ops": {"tensor", "_machine", "ops", "_messages", "_validation"},
     "func": {"tensor", "_messages"},
     "schedules": {"_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},

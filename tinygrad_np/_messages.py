@@ -366,6 +366,7 @@ WITHOUT: dict[str, str] = {
     **dict.fromkeys(("input", "target"), "give it by position, without a name"),
     "device": CPU,
     "batch_first": "the batch always comes first; leave it out",
+    "attn_mask": "give it by the name mask, with True where attention is not allowed",
     **dict.fromkeys(("start_dim", "end_dim"), "write `x.reshape(len(x), -1)`, or nn.Flatten()"),
     **dict.fromkeys(("dim0", "dim1"), "write `x.swapaxes(0, 1)`"),
 }

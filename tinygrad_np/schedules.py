@@ -10,7 +10,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar
 
 from . import _validation as check
 from ._messages import Hints, module_getattr, with_hints
@@ -24,7 +25,17 @@ class _Scheduler(Hints):
 
 
 def _with_hints(kind: Kind) -> Kind:
-    kind.__init__ = with_hints()(kind.__init__)  # type: ignore[misc]
+    """Decorate a schedule so that its errors say what to write, and where a rate cannot be computed."""
+    rate = kind.__call__
+
+    @wraps(rate)
+    def call(self: Any, step: int) -> Any:
+        try:
+            return rate(self, step)
+        except ArithmeticError as error:
+            raise type(error)(f"{kind.__name__}, step {step}: the rate cannot be computed: {error}") from error
+
+    kind.__init__, kind.__call__ = with_hints()(kind.__init__), call  # type: ignore[misc,method-assign]
     return kind
 
 

@@ -91,7 +91,12 @@ def test_a_hint_for_a_name_that_does_not_exist_is_given_and_runs(owner: Any, nam
 
 @pytest.mark.parametrize("hint", sorted({*_messages.WITHOUT.values()}))
 def test_what_to_do_without_a_keyword_runs(hint: str) -> None:
-    assert run_code_of(hint) or "leave it out" in hint or "by position" in hint
+    assert run_code_of(hint) or "leave it out" in hint or "give it by" in hint
+
+
+def test_the_mask_of_pytorchs_attention_has_the_other_meaning() -> None:
+    with pytest.raises(TypeError, match="'attn_mask'; give it by the name mask, with True where attention is not al"):
+        nn.scaled_dot_product_attention(leaf([[1.0]]), leaf([[1.0]]), leaf([[1.0]]), attn_mask=np.array([[True]]))
 
 
 PUBLIC = {
@@ -133,7 +138,7 @@ HINTED = [
     for thing in CALLABLES
     if thing.__module__.startswith(("tinygrad_np.nn", "tinygrad_np.optim", "tinygrad_np.schedules"))
     and thing not in (nn.Module, optim.Optimizer, nn.transpose_weights, nn.init.fans, nn.init.zeros)
-] + [Tensor]
+] + [nn.scaled_dot_product_attention, Tensor]
 LAYERS = [t for t in HINTED if inspect.isclass(t) and issubclass(t, nn.Module)]
 
 

@@ -108,3 +108,13 @@ def test_impossible_arguments_are_refused_by_name(make: object, message: str) ->
 def test_what_is_no_schedule_cannot_be_joined() -> None:
     with pytest.raises(TypeError, match=r"schedule 1 must be a function of the step, not 0.1"):
         JoinedScheduler([ExponentialScheduler(1.0, stage_length=2), 0.1], [9])
+
+
+def test_a_rate_that_cannot_be_computed_names_its_schedule_and_step() -> None:
+    growing = ExponentialScheduler(1.0, 2.0, stage_length=1)
+    many = MultiStepScheduler(1.0, range(1, 600), gamma=1e-6)
+    with pytest.raises(OverflowError, match="ExponentialScheduler, step 5000: the rate cannot be computed: "):
+        growing(5000)
+    assert many(10**6) == 0.0
+    with pytest.raises(OverflowError, match="JoinedScheduler, step 5010: .*: ExponentialScheduler, step 5000: "):
+        JoinedScheduler([many, growing], [10])(5010)

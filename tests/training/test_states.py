@@ -131,6 +131,13 @@ def test_parameters_and_groups_must_agree(kind: Any, tmp_path: Path) -> None:
         other.load_state_dict(grouped.state_dict())
 
 
+@pytest.mark.parametrize("wrong", [[[1], [2, 3]], "text", 5, None, np.zeros(3), Tensor([1.0])])
+def test_settings_that_are_no_text_in_bytes_are_named(wrong: Any) -> None:
+    optimizer = optim.SGD([Tensor([1.0], requires_grad=True)], lr=0.1)
+    with pytest.raises(ValueError, match="does not fit this SGD: settings must be an array of uint8, not"):
+        optimizer.load_state_dict(optimizer.state_dict() | {"settings": wrong})
+
+
 def test_a_state_without_settings_is_of_an_older_version() -> None:
     state = optim.Adam(weights()).state_dict()
     del state["settings"]

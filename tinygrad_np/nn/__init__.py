@@ -1,7 +1,7 @@
 """Build networks: subclass `Module`, or chain layers in a `Sequential`; `init` has weight initialisers.
 
-Arguments are checked when a layer is made. What is assigned to its attributes later, such as `layer.eps = 0.1`, is not,
-except for the p of a `Dropout` and the momentum of a batch normalisation, which are checked in training.
+Arguments are checked when a layer is made, and where they are assigned later, such as `layer.eps = 0.1`. Those that
+decide which parameters there are, such as `bidirectional`, cannot be assigned later.
 """
 
 from .._messages import module_getattr, refuse_calls

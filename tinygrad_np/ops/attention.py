@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
+from .._messages import with_hints
 from ..tensor import Array, Tensor, differentiable, in_float32
 from .cases import CONDITION, REAL, Case, Domain
 from .special import below
@@ -69,6 +70,7 @@ def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
 
 
+@with_hints()
 def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is_causal: bool = False) -> Any:
     """softmax(q @ k.T / sqrt(features)) @ v: for each query, a mean of the values weighted by how well keys match.
 

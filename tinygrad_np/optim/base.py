@@ -282,8 +282,11 @@ class Optimizer(Hints):
     def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
         """Copies of the arrays but the settings, which can be loaded without an error."""
         own, given = self.state_dict(), dict(check.mapping(owner, "state", state))
-        settings = np.asarray(given.pop("settings", np.empty(0, np.uint8)))
-        text = settings.tobytes().decode(errors="replace") if settings.dtype == np.uint8 else ""
+        settings = given.pop("settings", np.empty(0, np.uint8))
+        if not isinstance(settings, np.ndarray) or settings.dtype != np.uint8:
+            kind = shown(settings)
+            raise ValueError(f"the state does not fit this {owner}: settings must be an array of uint8, not {kind}")
+        text = settings.tobytes().decode(errors="replace")
         del own["settings"]
         here, there = self._settings(), text.split("\n")
         if not text:
