@@ -29,7 +29,7 @@ class _BatchNorm(Layer):
         "affine": check.boolean,
         "track_running_stats": check.boolean,
     }
-    _fixed = frozenset({"affine"})
+    _fixed = frozenset({"num_features", "affine", "track_running_stats"})
     _never_negative = ("running_var", "num_batches_tracked")
 
     def __init__(
@@ -158,7 +158,7 @@ class _ExampleNorm(Layer):
         "eps": partial(check.real, at_least=0),
         "elementwise_affine": check.boolean,
     }
-    _fixed = frozenset({"elementwise_affine"})
+    _fixed = frozenset({"normalized_shape", "elementwise_affine"})
 
     def _standardize(self, x: Any, weight: Tensor | None, bias: Tensor | None, eps: float, centre: bool) -> Any:
         shape, rank = np.shape(x), len(self.normalized_shape)
