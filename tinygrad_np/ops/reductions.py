@@ -485,6 +485,11 @@ _ABSENT = np.int64(-(2**60))
 _SIZE_OF_ZERO = np.int64(-(2**40))
 
 
+def _are_finite(mantissas: Array) -> bool:
+    """Whether they are all finite, by their sum, which cannot overflow."""
+    return math.isfinite(np.add.reduce(mantissas, None))
+
+
 def _is_present(e: Array) -> Array:
     return e > _ABSENT // 2
 
@@ -495,8 +500,8 @@ def _parts(weights: Array) -> tuple[Array, Array]:
 
 
 def _times(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
-    e = a[1] + b[1]
-    return keep(a[0] * b[0], _is_present(e)), e
+    m, e = a[0] * b[0], a[1] + b[1]
+    return m if _are_finite(m) else keep(m, _is_present(e)), e
 
 
 def _total(terms: list[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -514,7 +519,7 @@ def _partial_products(x: Array, weights: Array, directions: list[Array]) -> list
     There is one for each subset of the directions, whose bits are the position in the list: its derivative along them.
     """
     rows, exponent = _apart(x, 0)
-    reached = np.cumsum(exponent, 0)
+    reached, are_finite = np.cumsum(exponent, 0), _are_finite(rows)
     found: list[tuple[Array, Array]] = []
     for subset in range(2 ** len(directions)):
         terms = [_times(_parts(h), found[subset ^ 1 << k]) for k, h in enumerate(directions) if subset >> k & 1]
@@ -526,9 +531,11 @@ def _partial_products(x: Array, weights: Array, directions: list[Array]) -> list
         zeros = np.cumsum(rows == 0, 0) * (2 * np.max(np.abs(sizes), where=m != 0, initial=0) + 1)
         unit = np.flip(np.maximum.accumulate(np.flip(sizes - zeros, 0), 0), 0) + zeros
         after = _shifted(unit)
-        # No factor underflows, because what it is multiplied by may be infinite; so small a one adds nothing.
-        change = np.maximum(after - unit, np.finfo(x.dtype).minexp // 2)
-        factors = keep(_times_power(_shifted(rows), change), _is_present(after))
+        if are_finite and _are_finite(m):
+            factors = _times_power(_shifted(rows), after - unit)
+        else:  # no factor underflows, because what it is multiplied by may be infinite; so small a one adds nothing
+            change = np.maximum(after - unit, np.finfo(x.dtype).minexp // 2)
+            factors = keep(_times_power(_shifted(rows), change), _is_present(after))
         sums = _times_power(m, reached + e - unit)
         for i in range(len(sums) - 2, -1, -1):
             sums[i] += factors[i] * sums[i + 1]
