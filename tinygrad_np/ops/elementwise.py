@@ -107,12 +107,27 @@ def _one_less(y: Any, x: Any) -> Any:
     return np.where((x == 0) & (y == 0), 1, y) - 1.0  # a float, because 0 - 1 wraps around in unsigned integers
 
 
+def _from_float32(slope: Any) -> Any:
+    """The gradient by a slope of `y, a, b`, which float16 has computed in float32.
+
+    The power itself is NumPy's of float16: in float32 NumPy has the square root for one exponent of 0.5, and NaN for
+    that of minus infinity.
+    """
+
+    def gradient(g: Any, y: Any, a: Any, b: Any) -> Any:
+        if y.dtype == np.float16:
+            a, b = (x.astype(np.float32) if getattr(x, "dtype", None) == np.float16 else x for x in (a, b))
+            y = np.power(a, b)
+        return g * slope(y, a, b)
+
+    return gradient
+
+
 for power in (np.power, np.float_power):
     primitive(
         power,
-        lambda g, y, a, b: g * _power_slope(a, b),
-        lambda g, y, a, b: g * _power_slope_by_exponent(y, a, b),
-        wide=True,
+        _from_float32(lambda y, a, b: _power_slope(a, b)),
+        _from_float32(lambda y, a, b: _power_slope_by_exponent(y, a, b)),
         cases=[
             Case("*, *", domains=(POSITIVE, REAL)),
             Case("*", args=(3,)),
