@@ -96,12 +96,14 @@ def test_the_state_is_complete() -> None:
     assert other.num_batches_tracked.item() == 3
 
 
-def test_a_backward_over_running_averages_that_have_changed_since_raises() -> None:
+def test_a_backward_over_running_averages_that_have_changed_since_raises_or_is_right() -> None:
     layer, x = nn.BatchNorm1d(3), batch((4, 3), np.float32)
-    early = layer.eval()(x).sum()
+    expected = grad(layer.eval()(x).sum(), layer.weight)
+    of_array, of_tensor = layer(x).sum(), layer(Tensor(x, requires_grad=True)).sum()
     layer.train()(x)
+    np.testing.assert_array_equal(grad(of_array, layer.weight).data, expected.data)
     with pytest.raises(RuntimeError, match="was changed after"):
-        early.backward()
+        of_tensor.backward()
     early, _ = layer(x).sum(), layer(x)  # in training they are not part of the graph
     early.backward()
 
@@ -249,3 +251,17 @@ def test_layers_print_as_they_are_built() -> None:
     assert repr(nn.LayerNorm(3)) == "LayerNorm((3,))"
     assert repr(nn.LayerNorm((3, 4), bias=False)) == "LayerNorm((3, 4), bias=False)"
     assert repr(nn.RMSNorm(3, elementwise_affine=False)) == "RMSNorm((3,), elementwise_affine=False)"
+
+
+def test_running_averages_far_from_zero_lose_no_digits_in_evaluation() -> None:
+    layer = nn.BatchNorm1d(1, eps=0.0).eval()
+    layer.running_mean.data = np.array([100.0], np.float32)
+    layer.running_var.data = np.array([1e-4], np.float32)
+    x = np.array([[100.001], [100.01], [100.02]], np.float32)
+    exact = (x.astype(np.float64) - 100) / np.sqrt(np.float64(layer.running_var.data))
+    np.testing.assert_allclose(layer(x).data, exact, rtol=1e-6)
+
+
+def test_integers_are_refused_in_evaluation_too() -> None:
+    with pytest.raises(TypeError, match="BatchNorm1d: the input must be floating point, not int64"):
+        nn.BatchNorm1d(2).eval()(np.ones((3, 2), int))

@@ -645,3 +645,16 @@ def test_products_of_a_thousand_ones_and_a_zero() -> None:
     x = np.ones(1000, np.float32)
     x[7] = 0
     np.testing.assert_array_equal(func.grad(np.prod)(x), x == 0)
+
+
+def test_a_singular_matrix_of_a_batch_that_is_not_used_has_a_gradient_of_zero_in_qr() -> None:
+    x = Tensor(np.stack([np.ones((2, 2)), np.diag([1.0, 2.0])]), requires_grad=True)
+    slope = grad(np.sum(np.linalg.qr(x).R[1]), x).data
+    np.testing.assert_array_equal(slope, [[[0, 0], [0, 0]], [[1, 1], [2, 1]]])
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_the_quotient_in_fmod_is_that_of_its_result(a: int, tenths: int) -> None:
+    b = tenths / 10
+    quotient = (Fraction(a) - Fraction(math.fmod(a, b))) / Fraction(b)
+    assert func.grad(lambda b: np.fmod(float(a), b))(b) == -round(quotient)

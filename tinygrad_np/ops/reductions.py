@@ -166,9 +166,9 @@ def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, 
     if not np.all(equal | ((size > low) & (size < 1 / low))):  # squares of y, in derivatives, overflow or underflow
         unit = power_of_two(size)  # the gradient is the same in any unit
         x, y = x / restore(unit, x, axis, keepdims), y / unit
-    g = 0.5 * g / np.where(equal, 1, y)
     kink = equal & (np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=keepdims) > 1)
-    return zero_at(_deviation(g, x, axis, ddof, keepdims, where), restore(kink, x, axis, keepdims))
+    slope = _deviation(0.5 / np.where(equal, 1, y), x, axis, ddof, keepdims, where)
+    return restore(g, x, axis, keepdims) * zero_at(slope, restore(kink, x, axis, keepdims))
 
 
 VARIANCES = [

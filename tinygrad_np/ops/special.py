@@ -63,11 +63,16 @@ def _times(factor: float, x: Any) -> Any:
 def softplus(x: Array, beta: float = 1.0) -> Array:
     """log(1 + exp(beta * x)) / beta, elementwise: a smooth relu, sharper for larger beta. It does not overflow.
 
+    Raises:
+        TypeError, ValueError: x is not floating point, or beta is not above 0.
+
     >>> from tinygrad_np import Tensor
     >>> softplus(Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0.000000e+00, 6.931472e-01, 1.000000e+03], dtype=float32)
     """
     check.floating("softplus", "x", x)
+    if beta != 1:
+        check.real("softplus", "beta", beta, above=0)
     rest = np.log1p(np.exp(-np.abs(_times(beta, x)))) / beta  # np.logaddexp: 12 times as long
     return np.asarray(np.maximum(x, 0) + rest)
 

@@ -66,8 +66,9 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
             or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
             or not least <= min(values) <= max(values) <= LARGEST
         ):
-            expected = "an integer" if axes == 1 else "one or two integers"
-            raise ValueError(f"{name}: {option} must be {expected} of at least {least}, not {value!r:.80}")
+            expected = f"{'an integer' if axes == 1 else 'one or two integers'} of at least {least}"
+            expected += ", or 'same'" if option == "padding" and "conv" in name.lower() else ""
+            raise ValueError(f"{name}: {option} must be {expected}, not {value!r:.80}")
         return int(values[0]), int(values[1])
 
     window = Window(
