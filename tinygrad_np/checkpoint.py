@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._contents import GENERATORS, attributes, everything
+from ._messages import with_hints
 from ._settings import FROZEN, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
@@ -83,6 +84,7 @@ class Checkpoints:
     True
     """
 
+    @with_hints("parts are given by name: Checkpoints(folder, model=model, optimizer=optimizer)")
     def __init__(self, folder: str | os.PathLike[str], **parts: Any) -> None:
         for name, part in parts.items():
             has_state = hasattr(part, "state_dict") and hasattr(part, "load_state_dict")

@@ -373,7 +373,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     check.floating("log_softmax", "x", x)
     y: Array = below(x, np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
     if y.size:  # the log of an empty sum would warn
-        e = np.exp(y)
+        e = np.asarray(np.exp(y))  # of a number, NumPy's is a scalar
         sums = np.add.reduce(e, axis, keepdims=True)
         y -= np.log(sums)
         certain = sums < CERTAIN

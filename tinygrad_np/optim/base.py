@@ -12,7 +12,7 @@ from .. import _validation as check
 from .._machine import writes
 from .._machine.arrays import Product
 from .._machine.tuning import tune
-from .._messages import Hints, shown, with_hints
+from .._messages import Hints, of_keyword, shown, with_hints
 from .._settings import described, name_of
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
@@ -116,9 +116,10 @@ class Optimizer(Hints):
             own = dict(group)
             tensors = as_list(owner, own.pop("parameters", ()))
             if unknown := sorted(own.keys() - defaults.keys()):
+                hint = of_keyword(unknown[0], ["parameters", *defaults])
                 raise TypeError(
-                    f"{owner}: unknown hyperparameter {unknown[0]!r}; a group has 'parameters' and the hyperparameters"
-                    f" {', '.join(defaults)}"
+                    f"{owner}: unknown hyperparameter {unknown[0]!r}{hint}; a group has 'parameters' and the"
+                    f" hyperparameters {', '.join(defaults)}"
                 )
             if not tensors:
                 raise ValueError(f"{owner}: there are no parameters to optimise")
