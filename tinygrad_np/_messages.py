@@ -615,7 +615,9 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
     try:
         # Python names the attribute, as of (3).ndim; an error of one's own may not.
         if isinstance(error, AttributeError) and error.name is not None and any(a is error.obj for a in arrays):
-            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}")
+            single = type(error.obj) is tuple and len(error.obj) == 1
+            hint = "; of a loader, write for (x,) in loader" if single else ""
+            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}{hint}")
             raise explained from error
         if kind_of_error not in MESSAGE_ONLY:
             add_note(error, f"in {what}")

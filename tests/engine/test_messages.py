@@ -966,9 +966,13 @@ def test_numbers_do_not_leave_a_vjp_that_is_recorded() -> None:
         (lambda: DataLoader([1, 2], batch_size=2), r"argument 0 must be an ndarray, not list; write np.array\("),
         (lambda: DataLoader(leaf([1.0]), batch_size=2), "must be an ndarray, not Tensor; write its .data"),
         (lambda: DataLoader(batch_size=2), "give it the arrays to iterate over"),
-        (lambda: nn.BatchNorm1d(2)((np.ones((2, 2)),)), r"of a loader, for \(x,\) in loader"),
+        (lambda: nn.Sigmoid()((np.ones((2, 2)),)), r"of a loader, for \(x,\) in loader"),
+        (lambda: MODEL((np.ones((2, 2)),)), r"not tuple; of a loader, write for \(x,\) in loader"),
         (lambda: Checkpoints("x", MODEL), r"given by name: Checkpoints\(folder, model=model"),
-        (lambda: optim.SGD([{"params": [leaf([1.0])]}], lr=0.1), "unknown hyperparameter 'params'; write parameters="),
+        (
+            lambda: optim.SGD([{"params": [leaf([1.0])]}], lr=0.1),
+            "unknown hyperparameter 'params'; write parameters; a group",
+        ),
     ],
 )
 def test_first_mistakes_in_saving_and_loading(call: Any, hint: str) -> None:

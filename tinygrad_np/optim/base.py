@@ -116,7 +116,7 @@ class Optimizer(Hints):
             own = dict(group)
             tensors = as_list(owner, own.pop("parameters", ()))
             if unknown := sorted(own.keys() - defaults.keys()):
-                hint = of_keyword(unknown[0], ["parameters", *defaults])
+                hint = of_keyword(unknown[0], ["parameters", *defaults]).rstrip("=?")
                 raise TypeError(
                     f"{owner}: unknown hyperparameter {unknown[0]!r}{hint}; a group has 'parameters' and the"
                     f" hyperparameters {', '.join(defaults)}"
