@@ -73,6 +73,19 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
     return results
 
 
+def blocks(length: int, size: int, limit: int) -> list[slice]:
+    """Slices that divide an axis into parts as equal as can be, of at most `limit` elements if an index has `size`.
+
+    They depend on the sizes alone, and so do the results of pieces of work on them.
+
+    >>> blocks(10, 100, 400)
+    [slice(0, 4, None), slice(4, 8, None), slice(8, 12, None)]
+    """
+    count = -(-length // max(1, limit // max(1, size)))
+    step = -(-length // max(1, count))
+    return [slice(start, start + step) for start in range(0, length, max(1, step))]
+
+
 class _Request:
     """A call of a function in another thread, with the context variables of this one, such as errstate and no_grad."""
 
