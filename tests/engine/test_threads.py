@@ -14,8 +14,10 @@ from typing import Any
 from tinygrad_np import cross_entropy, get_num_threads, nn, no_grad, optim, set_num_threads
 from tinygrad_np._machine import fused, threads
 from tinygrad_np._machine.fused import multiply
-from tinygrad_np._machine.threads import run
+from tinygrad_np._machine.threads import blocks, run
+from tinygrad_np.ops import convolution
 from tinygrad_np.ops.convolution import conv2d
+from tinygrad_np.ops.windows import sliding
 from tinygrad_np.tensor import _pauses
 
 import numpy as np
@@ -284,6 +286,30 @@ def test_what_a_piece_raises_is_raised_when_all_have_ended(kind: type[BaseExcept
         run(work, range(4))
     assert sorted(ended) == [0, 1, 3]
     assert get_num_threads() == 4
+
+
+@given(
+    length=st.integers(0, 200),
+    size=st.integers(0, 50),
+    limit=st.integers(1, 2000),
+    multiple=st.integers(1, 4),
+)
+def test_blocks_divide_an_axis_into_parts_for_all_threads(length: int, size: int, limit: int, multiple: int) -> None:
+    found = blocks(length, size, limit, multiple)
+    assert [i for block in found for i in range(length)[block]] == list(range(length))
+    longest = max((len(range(length)[block]) for block in found), default=0)
+    assert longest * size <= max(limit, size)  # a single index may have more
+    if len(found) > 1:
+        assert len(found) % multiple == 0 or longest == 1
+        assert longest - min(len(range(length)[block]) for block in found) <= 1
+
+
+def test_a_convolution_of_the_examples_batches_has_work_for_four_threads() -> None:
+    for channels, size, out_channels in ((1, 28, 16), (16, 14, 32)):
+        x = np.empty((64, channels, size, size), np.float32)
+        window = sliding("conv2d", (5, 5), 1, 2)
+        found = convolution._blocks(x, convolution._padding(window, x), window, x.shape[2:], out_channels)
+        assert [len(range(64)[block]) for block in found] == [16] * 4
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals cannot be sent to a thread")

@@ -73,17 +73,19 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
     return results
 
 
-def blocks(length: int, size: int, limit: int) -> list[slice]:
-    """Slices that divide an axis into parts as equal as can be, of at most `limit` elements if an index has `size`.
+def blocks(length: int, size: int, limit: int, multiple: int = 2) -> list[slice]:
+    """Slices of about equal length that divide an axis, of at most `limit` elements each if an index has `size`.
 
-    They depend on the sizes alone, and so do the results of pieces of work on them.
+    Their number is one, or a multiple of `multiple`, so that as many threads have equally much to do. It depends on the
+    sizes alone, and so do the bits of results that are added up block by block.
 
     >>> blocks(10, 100, 400)
-    [slice(0, 4, None), slice(4, 8, None), slice(8, 12, None)]
+    [slice(0, 2, None), slice(2, 5, None), slice(5, 7, None), slice(7, 10, None)]
     """
     count = -(-length // max(1, limit // max(1, size)))
-    step = -(-length // max(1, count))
-    return [slice(start, start + step) for start in range(0, length, max(1, step))]
+    if count > 1:
+        count = min(length, -(-count // multiple) * multiple)
+    return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
 
 
 class _Request:
