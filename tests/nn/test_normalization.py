@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, grad, nn, no_grad, optim
+from tinygrad_np import Tensor, get_num_threads, grad, nn, no_grad, optim, set_num_threads
+from tinygrad_np.ops import normalization
+from tinygrad_np.ops.normalization import standardize
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
@@ -219,6 +221,82 @@ def test_a_float32_mean_far_from_zero(build: Callable[[], nn.Module], shape: tup
     """The variance is that of differences from the mean: that of squares would be lost."""
     x = np.arange(np.prod(shape)).reshape(shape) * 7 % 11 + 1e4
     np.testing.assert_allclose(build()(x.astype(np.float32)).data, build()(x).data, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("axis", "weight", "bias"),
+    [
+        ((0, 2, 3), (5, 1, 1), (1, 5, 1, 1)),  # of channels
+        ((0, 2, 3), (), (1, 1, 1, 1)),
+        ((0, 2, 3), (7, 5, 4, 3), None),
+        ((0, 2, 3), None, (4, 3)),
+        ((1, 2, 3), (5, 4, 3), (5, 4, 3)),  # of the features of rows
+        ((-1,), (3,), None),
+        ((2, 3), (7, 1, 1, 1), (5, 1, 1)),
+        ((0, 1, 2, 3), (3,), (3,)),  # there is nothing to divide
+        ((2,), None, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("careful", [False, True])
+def test_parts_are_normalised_as_the_whole_is(
+    axis: Any, weight: Any, bias: Any, centre: bool, careful: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same bits on any number of threads; some parts with care, since they are far from zero."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, 5, 4, 3)) + np.array([-9.0, 2.0, 4.0])
+    if careful:
+        x[0] += 1e6
+        x[:, 0] += 1e6
+    parameters = [None if shape is None else rng.normal(size=shape) for shape in (weight, bias)]
+    g = rng.normal(size=x.shape)
+
+    def outcome(dtype: Any) -> list[np.ndarray]:
+        leaves = [None if a is None else Tensor(a.astype(dtype), requires_grad=True) for a in (x, *parameters)]
+        statistics: list[np.ndarray] = []
+        y = standardize(*leaves, axis=axis, eps=1e-3, centre=centre, statistics=statistics)
+        found = grad(y, [leaf for leaf in leaves if leaf is not None], g.astype(dtype))
+        return [y.data, *statistics[not centre :], *(t.data for t in found)]
+
+    whole, before, found = outcome(np.float64), get_num_threads(), []
+    monkeypatch.setattr(normalization, "BLOCK", 130)
+    try:
+        for threads in (1, 2, 4):
+            set_num_threads(threads)
+            found.append(outcome(np.float64))
+        narrow = outcome(np.float32)
+    finally:
+        set_num_threads(before)
+    for i, expected in enumerate(whole):
+        np.testing.assert_allclose(found[0][i], expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(found[0][i], found[1][i])
+        np.testing.assert_array_equal(found[0][i], found[2][i])
+        assert narrow[i].shape == expected.shape
+        assert narrow[i].dtype == np.float32
+        if not careful:
+            np.testing.assert_allclose(narrow[i], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_weight_with_more_axes_than_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = batch((4, 3)), np.array([[[1.0]], [[2.0]]])
+    right = standardize(Tensor(x), weight, None, axis=(1,), eps=1e-3).data
+    monkeypatch.setattr(normalization, "BLOCK", 6)
+    np.testing.assert_array_equal(standardize(Tensor(x), weight, None, axis=(1,), eps=1e-3).data, right)
+
+
+def test_only_gradients_that_are_needed_are_computed_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalization, "BLOCK", 20)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape) for shape in ((8, 6), (6,), (6,))]
+    g = rng.normal(size=(8, 6))
+    for axis in ((0,), (1,)):
+        leaves = [Tensor(a, requires_grad=True) for a in arrays]
+        right = grad(standardize(*leaves, axis=axis, eps=1e-3), leaves, g)
+        for i, expected in enumerate(right):
+            only = [Tensor(a, requires_grad=i == j) for j, a in enumerate(arrays)]
+            found = grad(standardize(*only, axis=axis, eps=1e-3), only[i], g)
+            np.testing.assert_array_equal(found.data, expected.data)
 
 
 @pytest.mark.parametrize(
