@@ -120,13 +120,13 @@ def each_window(x: np.ndarray, kernel_size: Any, stride: Any = None, padding: in
 
 
 @pytest.mark.parametrize("options", WINDOWS, ids=str)
-@pytest.mark.parametrize("with_nan", [False, True])
-def test_max_pooling_is_its_definition(options: dict, with_nan: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("special", [{}, {np.nan: 0.01}, {-np.inf: 0.8}, {-np.inf: 0.8, np.nan: 0.01}], ids=str)
+def test_max_pooling_is_its_definition(options: dict, special: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of few different numbers, so that there are ties; in blocks of some images; with any number of threads."""
     rng = np.random.default_rng(0)
     x = rng.integers(-2, 3, (5, 2, 18, 19)).astype(np.float64)
-    if with_nan:
-        x[rng.random(x.shape) < 0.01] = np.nan
+    for value, share in special.items():
+        x[rng.random(x.shape) < share] = value
     h = rng.normal(size=x.shape)
     g = rng.normal(size=max_pool2d(x, **options).shape)
     monkeypatch.setattr(pooling, "BLOCK", 2 * x[0].size)

@@ -365,8 +365,8 @@ def test_impossible_hyperparameters_are_refused_by_name(make: Callable[[], objec
         (lambda: SGD(w, lr=0.1), r"SGD: parameters must be a list, not one Tensor: write \[\.\.\.\] around it"),
         (
             lambda: SGD([{"params": [w]}], lr=0.1),
-            "SGD, group 0: unknown hyperparameter 'params'; write parameters; a group has 'parameters' and the hyperparameters"
-            " lr, momentum, nesterov, weight_decay",
+            "SGD, group 0: unknown hyperparameter 'params'; write parameters; a group has 'parameters' and the"
+            " hyperparameters lr, momentum, nesterov, weight_decay",
         ),
         (lambda: EMA([Tensor(np.array([1]))]), "EMA: parameter 0 is not a floating point leaf Tensor"),
         (lambda: EMA([w, w * 1]), "EMA: parameter 1"),

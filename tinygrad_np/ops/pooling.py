@@ -133,6 +133,12 @@ def _are_largest(x: Array, y: Array, nan: bool) -> Array:
     return (x == y) | (np.isnan(x) & np.isnan(y)) if nan else np.asarray(x == y)
 
 
+def _not_padding(x: Array, y: Array, window: Window) -> Any:
+    """Where padded images are images, for windows in which the padding, -inf, would be as large as they are."""
+    ties = any(map(sum, window.padding)) and np.isneginf(y).any()
+    return _padded(np.ones(x.shape, bool), window, False) if ties else None
+
+
 IMAGES = np.random.default_rng(0).normal(size=(2, 2, 5, 6))
 OF_IMAGES = [{"x": IMAGES, "y": _max_pool(IMAGES, w), "window": w} for w in (PLAIN, OVERLAPPING, APART)]
 
@@ -154,13 +160,16 @@ def _to_largest(g: Array, *, x: Array, y: Array, window: Window) -> Array:
 
     def work(images: slice) -> None:
         padded, nan = _padded(x[images], window, -np.inf), bool(np.isnan(y[images]).any())
+        real = _not_padding(x[images], y[images], window)
         if not window.overlaps:  # an element is in one window, and so all are compared at once: half the time
             equal = _are_largest(padded, _spread(y[images], window, sizes), nan)
+            equal = equal if real is None else equal & real
             share = g[images] / _reduced(np.add, equal.astype(counted), window).astype(g.dtype)
             gradient = keep(_spread(share, window, sizes), equal)
         else:
             places: Any = [(..., *place) for place in product(*window.places(sizes))]
             each = [_are_largest(padded[place], y[images], nan) for place in places]
+            each = each if real is None else [equal & real[at] for equal, at in zip(each, places, strict=True)]
             share = g[images] / reduce(np.add, [equal.astype(counted) for equal in each]).astype(g.dtype)
             gradient = np.zeros(padded.shape, g.dtype)
             for place, equal in zip(places, each, strict=True):
@@ -183,9 +192,11 @@ def _mean_of_largest(h: Array, *, x: Array, y: Array, window: Window) -> Array:
 
     def work(images: slice) -> None:
         of_x, of_h = _padded(x[images], window, -np.inf), _padded(h[images], window, 0)
+        real = _not_padding(x[images], y[images], window)
         total, count = np.zeros_like(means[images]), np.zeros_like(means[images])
         for rows, columns in product(*window.places(of_x.shape[2:])):
             equal = _are_largest(of_x[:, :, rows, columns], y[images], nan=True)
+            equal = equal if real is None else equal & real[:, :, rows, columns]
             total += keep(of_h[:, :, rows, columns], equal)
             count += equal
         means[images] = total / count
