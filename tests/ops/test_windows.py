@@ -154,6 +154,14 @@ def test_max_pooling_is_its_definition(options: dict, special: dict, monkeypatch
             np.testing.assert_allclose(a, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_images_that_are_changed_after_a_first_gradient_are_noticed() -> None:
+    x, g = Tensor(np.eye(4).reshape(1, 1, 4, 4), requires_grad=True), Tensor(np.ones((1, 1, 2, 2)), requires_grad=True)
+    to_x = grad(max_pool2d(x, 2), x, g, create_graph=True)
+    x.data *= -1
+    with pytest.raises(RuntimeError, match="keyword x of max_pool2d.* was changed after"):
+        grad(to_x, g, np.ones(x.shape))
+
+
 @pytest.mark.parametrize("stride", [1, 17])
 def test_more_elements_than_a_byte_can_count_share_a_gradient(stride: int) -> None:
     x = Tensor(np.ones((1, 1, 17, 17), np.float32), requires_grad=True)

@@ -48,6 +48,8 @@ def _count(x: Any, axis: tuple[int, ...]) -> int:
 
 def _parts(shape: tuple[int, ...], axis: tuple[int, ...], *parameters: Any) -> list[Part]:
     """Indices of parts with statistics of their own: slices along the longest axis that is not normalised."""
+    if math.prod(shape) <= BLOCK:
+        return [()]
     along = max((i for i in range(len(shape)) if i not in axis), key=shape.__getitem__, default=None)
     if along is not None:
         found = blocks(shape[along], math.prod(shape[:along] + shape[along + 1 :]), BLOCK)
