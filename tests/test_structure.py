@@ -39,7 +39,7 @@ FLOORS = {
     "serialization": {"tensor"},
     "nn": {"tensor", "_machine", "ops", "nn", "_messages", "_contents", "_validation"},
     "optim": {"tensor", "_machine", "_messages", "_settings", "_validation", "schedules"},
-    "checkpoint": {"tensor", "_contents", "_settings", "_validation", "serialization"},
+    "checkpoint": {"tensor", "_contents", "_messages", "_settings", "_validation", "serialization"},
     "debug": {"tensor", "_messages"},
     "testing": {"tensor", "ops", "testing", "_functions"},
     "viz": {"tensor", "nn", "_messages"},

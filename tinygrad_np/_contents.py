@@ -111,8 +111,7 @@ def everything(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     """What a value holds, each by name or index, if Tensors and modules are found in it."""
-    if is_module(value):
-        return list(value._children().items())
+    own = list(value._children().items()) if is_module(value) else None
     if isinstance(value, SEQUENCES):  # a million numbers in 0.03 s instead of 0.4
         parts: list[tuple[Any, Any]] = [] if ATOMS.issuperset(map(type, value)) else [*enumerate(value)]
     elif isinstance(value, MAPPINGS):
@@ -120,9 +119,8 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     elif is_dataclass(value):
         parts = [(field.name, getattr(value, field.name)) for field in fields(value) if hasattr(value, field.name)]
     else:
-        return None
-    parts += attributes(value).items()  # of a subclass; a field that comes again is passed over
-    return parts
+        return own
+    return parts + (own or list(attributes(value).items()))  # of a subclass; a field that comes again is passed over
 
 
 def _hidden_parts(value: Any) -> Mapping[Any, Any]:

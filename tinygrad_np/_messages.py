@@ -366,12 +366,18 @@ WITHOUT: dict[str, str] = {
     **dict.fromkeys(("input", "target"), "give it by position, without a name"),
     "device": CPU,
     "batch_first": "the batch always comes first; leave it out",
+    "strict": "leave it out; all names must fit, so take out of the dict what is not to be loaded",
     "attn_mask": "give it by the name mask, with True where attention is not allowed",
     **dict.fromkeys(("start_dim", "end_dim"), "write `x.reshape(len(x), -1)`, or nn.Flatten()"),
     **dict.fromkeys(("dim0", "dim1"), "write `x.swapaxes(0, 1)`"),
 }
 # Arguments that cannot be left out, as they are usually given.
-ARGUMENTS = {"rng": "rng=np.random.default_rng(0)", "parameters": "model.parameters()", "lr": "lr=0.1"}
+ARGUMENTS = {
+    "batch_size": "batch_size=32",
+    "rng": "rng=np.random.default_rng(0)",
+    "parameters": "model.parameters()",
+    "lr": "lr=0.1",
+}
 
 
 def of_keyword(name: str, supported: Iterable[str]) -> str:
@@ -609,7 +615,9 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
     try:
         # Python names the attribute, as of (3).ndim; an error of one's own may not.
         if isinstance(error, AttributeError) and error.name is not None and any(a is error.obj for a in arrays):
-            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}")
+            single = type(error.obj) is tuple and len(error.obj) == 1
+            hint = "; of a loader, write for (x,) in loader" if single else ""
+            explained = TypeError(f"{what}: expected an array, not {foreign(error.obj)}{hint}")
             raise explained from error
         if kind_of_error not in MESSAGE_ONLY:
             add_note(error, f"in {what}")

@@ -8,6 +8,7 @@ Checkpoints and states of optimisers and loaders hold such text, and are loaded 
 import contextlib
 import sys
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping, Set
 from enum import Enum
 from functools import cached_property, partial
@@ -192,7 +193,8 @@ def _container(value: Any) -> tuple[str, Mapping[Any, Any]] | None:
         if kind is dict and ATOMS.issuperset(map(type, [*value, *value.values()])):
             with contextlib.suppress(ValueError):  # of an integer of thousands of digits
                 return _shortened(f"{{{', '.join(sorted(f'{key!r}: {held!r}' for key, held in value.items()))}}}"), {}
-        return name_of(kind), {**_own(value), **value}
+        factory = {"default_factory": value.default_factory} if isinstance(value, defaultdict) else {}
+        return name_of(kind), {**_own(value), **factory, **value}
     if issubclass(kind, SEQUENCES):
         if kind in (list, tuple) and ATOMS.issuperset(map(type, value)):  # a million numbers at once
             with contextlib.suppress(ValueError):
@@ -208,8 +210,8 @@ def _object(value: Any) -> tuple[str, Mapping[Any, Any]]:
     if kind.__module__.partition(".")[0] in NUMPY:  # whose objects tell in their repr what they are
         with contextlib.suppress(Exception):  # of objects in it, whose repr may raise anything
             text = repr(value)
-            if " at 0x" not in text:
-                return _shortened(text), {}
+            if " at 0x" not in text and (text.startswith("<") or not getattr(value, "__dict__", None)):
+                return _shortened(text), {}  # of values in a __dict__ it may show a part, and sets in any order
     return name_of(kind), _own(value)
 
 

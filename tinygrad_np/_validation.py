@@ -8,6 +8,7 @@ value, or raises an error that names all of them.
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
@@ -228,7 +229,7 @@ def floating(owner: str, name: str, value: Any) -> Any:
         if value is None:
             given = "None; does what computed it end without a return?"
         elif type(value) is tuple:
-            given = "a tuple; of what a recurrent layer returns, write y, state = layer(x)"
+            given = "a tuple; of a recurrent layer, write y, state = layer(x), and of a loader, for (x,) in loader"
         raise TypeError(f"{owner}: {name} must be a floating point array or Tensor, not {given}")
     if dtype.kind != "f":
         classes = name in ("logits", "log_probabilities") and value.ndim == 1
@@ -326,7 +327,10 @@ def mapping(owner: str, name: str, value: Any) -> Mapping[str, Any]:
         TypeError: it is none.
     """
     if not isinstance(value, Mapping):
-        raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}")
+        use = "; write arrays, metadata = serialization.load(path)" if isinstance(value, tuple) else ""
+        use = "; write serialization.load(path)[0]" if isinstance(value, str | os.PathLike) else use
+        use = "; write model.state_dict()" if hasattr(value, "state_dict") else use
+        raise TypeError(f"the {name} of a {owner} must be a dict from names to arrays, not {type(value).__name__}{use}")
     return value
 
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _validation as check
 from ._contents import GENERATORS, attributes, everything
+from ._messages import with_hints
 from ._settings import FROZEN, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
@@ -63,9 +63,10 @@ class Checkpoints:
       An array that training changes must be a Tensor; counters and lists that it changes are not saved;
     - the dtypes of all arrays.
 
-    Functions count by their names, lambdas by their code. Learning rates and their schedules may differ, so that a
-    training can go on with another one, and so may the code of classes and functions, the mode of modules (`train()`,
-    `eval()`), and the seed of a generator that is a part, whose state is loaded.
+    Functions count by their names, lambdas by their code. Learning rates and their schedules are not saved and may
+    differ, so that a training can go on with another one; put a rate that was assigned into the record. The code of
+    classes and functions may differ as well, and so may the mode of modules (`train()`, `eval()`), and the seed of a
+    generator that is a part, whose state is loaded.
 
     Raises:
         TypeError: a part is none of these.
@@ -83,13 +84,15 @@ class Checkpoints:
     True
     """
 
+    @with_hints("parts are given by name: Checkpoints(folder, model=model, optimizer=optimizer)")
     def __init__(self, folder: str | os.PathLike[str], **parts: Any) -> None:
         for name, part in parts.items():
             has_state = hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
-            if not isinstance(part, np.random.Generator) and not has_state:
+            if isinstance(part, type) or not (isinstance(part, np.random.Generator) or has_state):
+                kind = f"the class {part.__name__}" if isinstance(part, type) else type(part).__name__
                 raise TypeError(
                     f"Checkpoints: {name} must be a np.random.Generator or have state_dict() and load_state_dict(),"
-                    f" not {type(part).__name__}"
+                    f" not {kind}"
                 )
             if "/" in name:
                 raise ValueError(f"Checkpoints: the name of a part cannot contain a slash, as {name!r} does")
@@ -112,6 +115,7 @@ class Checkpoints:
         Raises:
             OSError: the file cannot be written; existing checkpoints are left intact.
             TypeError: JSON cannot represent the record, or gives it back changed, such as a tuple as a list.
+            RuntimeError: a step of an optimiser was interrupted, so that training would not go on the same from here.
             ValueError: step is no integer, negative, or smaller than that of the last checkpoint; or the folder has
                 checkpoints of another training, or was not resumed; or the record is nested too deeply, or in itself.
                 Nothing is written or removed.
@@ -130,6 +134,12 @@ class Checkpoints:
                 f"{folder}: step {step} is before the last checkpoint, of step {self._at}; give step as an"
                 " increasing count, or another folder"
             )
+        for name, part in self.parts.items():
+            if getattr(part, "_in_a_step", False):
+                raise RuntimeError(
+                    f"Checkpoints: step {part.steps} of {name} is half done, and training would not go on the same from"
+                    " here; save between steps, as by a flag that a signal handler sets and the loop reads"
+                )
         saved = self._saved()
         if unknown := [other for other in saved if other.name not in self._known]:
             which = f"later than step {step}" if _step(saved[0]) > step else f"of another run, {unknown[0].name}"
@@ -212,7 +222,7 @@ class Checkpoints:
             ValueError: an array in a module has changed, which its state does not tell of.
         """
         current = dict(self._settings)
-        for name, found in _settings(self.parts, modules_only=True).items():  # not the data of a loader, every time
+        for name, found in _settings(self.parts).items():
             before = self._settings[name]
             frozen = {path: text for path, text in found.items() if path in before and TENSOR.fullmatch(text)}
             arrays = {path for path in before if ARRAY.match(before[path]) and path not in frozen}
@@ -262,10 +272,8 @@ class Checkpoints:
             for name, state in states.items():
                 if hasattr(self.parts[name], "_checked_state"):
                     self.parts[name]._checked_state(state, name)
-                else:
-                    check.state(name, "state", state, before[name])
-                for key, array in state.items():
-                    if array.dtype != before[name][key].dtype:
+                for key, array in state.items():  # parts of other classes may take other names and shapes
+                    if key in before[name] and array.dtype != before[name][key].dtype:
                         own_dtype = before[name][key].dtype
                         raise ValueError(f"{name}: checkpoint: {array.dtype}, here: {own_dtype}, at {key}")
                 if others := differences(settings.get(name, {}), own_settings[name]):
@@ -316,7 +324,7 @@ def _check_generator(name: str, own: Any, state: Any) -> None:
         raise ValueError(f"{name}: not the state of a MT19937 generator: it would draw zeros only")
 
 
-def _settings(parts: dict[str, Any], modules_only: bool = False) -> dict[str, dict[str, str]]:
+def _settings(parts: dict[str, Any]) -> dict[str, dict[str, str]]:
     """What must agree for the states of parts to be loaded, but for what these states tell themselves."""
     modules = {name: part for name, part in parts.items() if hasattr(part, "named_tensors")}
     paths = {id(tensor): f"{name}.{path}" for name, part in modules.items() for path, tensor in part.named_tensors()}
@@ -325,8 +333,6 @@ def _settings(parts: dict[str, Any], modules_only: bool = False) -> dict[str, di
         others = {id(other): f"the part {key}" for key, other in parts.items() if other is not part}
         if name in modules:
             settings[name] = described(part, others, values=False)
-            continue
-        if modules_only:
             continue
         settings[name] = {"": name_of(type(part))}
         if hasattr(part, "_saved"):

@@ -6,16 +6,15 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, ClassVar, NamedTuple
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
 from . import _validation as check
-from ._messages import module_getattr, with_hints
+from ._messages import module_getattr, shown, with_hints
 from ._settings import checksum
-from .tensor import Array
+from .tensor import Array, Tensor
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 CHUNK = 1 << 20  # bytes per read, so that memory grows with the data in a file and not with the sizes in its header
@@ -133,6 +132,22 @@ def _load_pair(folder: Path, part: str) -> Dataset:
     return Dataset(images, labels)
 
 
+def _of_equal_length(owner: str, name: str, value: Any) -> tuple[Array, ...]:
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"{owner}: {name} must be a tuple of arrays, not {shown(value)}; write ({name},)")
+    for i, array in enumerate(value):
+        if not isinstance(array, np.ndarray):
+            instead = "its .data" if type(array) is Tensor else "np.array(...)"
+            raise TypeError(f"{owner}: argument {i} must be an ndarray, not {type(array).__name__}; write {instead}")
+        if not array.ndim:
+            raise ValueError(f"{owner}: argument {i} must have at least one axis, not shape ()")
+    if not value:
+        raise ValueError(f"{owner}: give it the arrays to iterate over, of equal length, such as images and labels")
+    if len({len(array) for array in value}) != 1:
+        raise ValueError(f"{owner}: expected arrays of equal length, not {[len(array) for array in value]}")
+    return tuple(value)
+
+
 class DataLoader(check.Checked):
     """Iterate over arrays of equal length in batches; an iteration is one epoch and yields a tuple of arrays per batch.
 
@@ -154,10 +169,11 @@ class DataLoader(check.Checked):
     """
 
     _saved: ClassVar[frozenset[str]] = frozenset(  # attributes that the state tells of
-        {"arrays", "batch_size", "drop_last", "_order", "_position", "_sizes", "_continue", "_iteration", "_checksum"}
+        {"arrays", "batch_size", "drop_last", "_order", "_position", "_sizes", "_continue", "_iteration", "_summed"}
     )
 
     _checks: ClassVar[check.Checks] = {
+        "arrays": _of_equal_length,
         "batch_size": check.positive_integer,
         "rng": check.optional(check.generator),
         "drop_last": check.boolean,
@@ -167,18 +183,12 @@ class DataLoader(check.Checked):
     def __init__(
         self, *arrays: Array, batch_size: int, rng: np.random.Generator | None = None, drop_last: bool = False
     ) -> None:
-        for i, array in enumerate(arrays):
-            if not isinstance(array, np.ndarray):
-                raise TypeError(f"DataLoader: argument {i} must be an ndarray, not {type(array).__name__}")
-            if not array.ndim:
-                raise ValueError(f"DataLoader: argument {i} must have at least one axis, not shape ()")
-        if len({len(array) for array in arrays}) != 1:
-            raise ValueError(f"DataLoader: expected arrays of equal length, not {[len(array) for array in arrays]}")
         self.arrays = arrays
         self.batch_size, self.rng, self.drop_last = batch_size, rng, drop_last
         self._order, self._position = np.arange(len(arrays[0])), 0  # 0: between epochs
         self._sizes = (self.batch_size, self.drop_last)  # in which the position counts
         self._continue, self._iteration = False, 0
+        self._summed: tuple[tuple[Array, ...], int] | None = None
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -197,15 +207,18 @@ class DataLoader(check.Checked):
         self._continue = False
         self._iteration += 1
         iteration = self._iteration
-        for i in range(start, len(self)):
-            if (self.batch_size, self.drop_last) != sizes:
-                raise RuntimeError(f"DataLoader: {IN_AN_EPOCH}")
-            index = order[i * self.batch_size : (i + 1) * self.batch_size]
-            if iteration == self._iteration:  # no newer iteration has begun, and no state was loaded
-                self._order, self._position, self._sizes = order, i + 1, sizes
-            yield tuple(array[index] for array in self.arrays)
-        if iteration == self._iteration:
-            self._position = 0
+        count = len(self)
+        try:
+            for i in range(start, count):
+                if (self.batch_size, self.drop_last) != sizes:
+                    raise RuntimeError(f"DataLoader: {IN_AN_EPOCH}")
+                index = order[i * self.batch_size : (i + 1) * self.batch_size]
+                if iteration == self._iteration:  # no newer iteration has begun, and no state was loaded
+                    self._order, self._position, self._sizes = order, i + 1, sizes
+                yield tuple(array[index] for array in self.arrays)
+        finally:  # also where zip() with a loader that has ended asks for no batch after the last one
+            if iteration == self._iteration and self._position == count:
+                self._position = 0
 
     def state_dict(self) -> dict[str, Array]:
         """The state of the latest iteration: the order of its epoch, and the number of batches it has yielded.
@@ -267,15 +280,17 @@ class DataLoader(check.Checked):
             "batch_size": self.batch_size,
             "drop_last": self.drop_last,
             "shuffled": self.rng is not None,
-            "checksum": self._checksum,
+            "checksum": self._checksum(),
         }
 
-    @cached_property
     def _checksum(self) -> int:
-        found = 0
-        for array in self.arrays:
-            found = checksum(array, found)
-        return found
+        """That of the arrays, computed once for each tuple of them."""
+        if self._summed is None or self._summed[0] is not self.arrays:
+            found = 0
+            for array in self.arrays:
+                found = checksum(array, found)
+            self._summed = self.arrays, found
+        return self._summed[1]
 
 
 __getattr__ = module_getattr(__name__)

@@ -416,7 +416,7 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         kinds = _are_tensors([*_leaves(args), *directions])
         result = _called(function, *trees)
         outputs = _outputs(function, result)
-        seeds = [Tensor(np.ones_like(y._data), requires_grad=True) for y in outputs]
+        seeds = [Tensor(_irregular(y._data), requires_grad=True) for y in outputs]
         gradients = _gradients(outputs, inputs, seeds, True)
         record = may_record and bool(_dependent([*outputs, *directions], inputs))
         found = [*outputs, *_gradients(gradients, seeds, directions, record)]
@@ -424,6 +424,13 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         leaves = iter(finished)
         _freeze([*inputs, *seeds])
         return _like(result, leaves), _like(result, leaves)
+
+
+def _irregular(like: Any) -> Any:
+    """Numbers whose sums do not cancel: a gradient that is 0 by chance would count as one that is not used."""
+    return (
+        (0.5 + np.remainder(np.arange(1, like.size + 1) * 0.6180339887498949, 1)).reshape(like.shape).astype(like.dtype)
+    )
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------

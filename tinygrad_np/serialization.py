@@ -27,7 +27,7 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as to_bytes
 
-from .tensor import Array
+from .tensor import Array, Tensor
 
 FORMAT = "1"
 VERSION, DIGEST = "tinygrad_np", "sha256"  # metadata keys of the format version and of the digest
@@ -53,6 +53,10 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
     ...     load(f"{folder}/model.safetensors")
     ({'weight': array([1., 1.], dtype=float32)}, {'made': 'by hand'})
     """
+    if isinstance(path, Mapping) or hasattr(path, "state_dict"):
+        raise TypeError("save: the path comes first; write save(path, model.state_dict())")
+    if not isinstance(metadata, Mapping | None):
+        raise TypeError(f"{os.fspath(path)}: metadata must be a dict of text by text, not {type(metadata).__name__}")
     if not isinstance(arrays, Mapping):
         use = "; write model.state_dict()" if hasattr(arrays, "state_dict") else ""
         raise TypeError(f"{os.fspath(path)}: expected arrays by name, not {type(arrays).__name__}{use}")
@@ -64,7 +68,8 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Array], metadata: Ma
         masked = isinstance(array, np.ma.MaskedArray)
         if not isinstance(array, np.ndarray) or masked or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
             kind = array.dtype if isinstance(array, np.ndarray) and not masked else type(array).__name__
-            raise TypeError(f"{name}: expected an ndarray of numbers of at most 64 bits, not {kind}")
+            use = "; write tensor.data" if isinstance(array, Tensor) else ""
+            raise TypeError(f"{name}: expected an ndarray of numbers of at most 64 bits, not {kind}{use}")
     text = dict(metadata or {})
     if other := [(key, value) for key, value in text.items() if not (isinstance(key, str) and isinstance(value, str))]:
         raise TypeError(f"{os.fspath(path)}: metadata must be text by text, not {other[0][0]!r}: {other[0][1]!r}")

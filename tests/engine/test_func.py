@@ -6,7 +6,7 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tinygrad_np import Tensor, func, grad, no_grad, relu
+from tinygrad_np import Tensor, func, grad, no_grad, relu, softmax
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arrays
 
@@ -479,3 +479,27 @@ def test_a_function_that_returns_no_tensor_is_told_why(derivative: Any, function
     message = rf"<lambda> must return .*Tensor.*, not {kind}: constants and what is computed from \.data, \.item\(\)"
     with pytest.raises(TypeError, match=message):
         derivative(function, np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        (lambda x: softmax(np.sqrt(x)), np.zeros(2)),
+        (lambda x: np.sqrt(x) - np.mean(np.sqrt(x)), np.array([0.0, 1.0])),
+        (lambda x: np.stack([np.cbrt(x), -np.cbrt(x)]), np.zeros(2)),
+        (lambda x: np.linalg.eigh(x)[1], np.eye(2)),
+        (lambda x: np.linalg.svd(x)[0], np.eye(2)),
+        (lambda x: np.linalg.qr(x).R, np.ones((2, 2))),
+        (lambda x: np.std(x), np.ones(2)),
+        (lambda x: np.linalg.norm(x), np.zeros(2)),
+        (lambda x: np.hypot(x, x), np.zeros(2)),
+    ],
+)
+def test_jvp_is_finite_only_where_the_jacobian_is(function: Any, x: Any) -> None:
+    """Where the derivative does not exist, or is a convention; outputs whose sum is constant hide nothing."""
+    direction = np.zeros_like(x)
+    direction.flat[-2] = 1.0
+    along = func.jvp(function, x, direction)[1]
+    column = func.jacobian(function)(x).reshape(*np.shape(along), x.size)[..., -2]
+    np.testing.assert_array_equal(np.isfinite(column) | ~np.isfinite(along), True)
+    np.testing.assert_array_equal(along[np.isfinite(along)], column[np.isfinite(along)])

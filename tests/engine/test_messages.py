@@ -28,6 +28,8 @@ from tinygrad_np import (
     schedules,
     serialization,
 )
+from tinygrad_np.checkpoint import Checkpoints
+from tinygrad_np.data import DataLoader
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import reference
@@ -946,3 +948,33 @@ def test_numbers_do_not_leave_a_vjp_that_is_recorded() -> None:
     np.testing.assert_array_equal(grad(half_square(w).sum(), w).data, [1.0, 2.0])
     with pytest.raises(RuntimeError, match=r"vjp of half_square uses .tolist\(\) of a Tensor under create_graph"):
         grad(half_square(w).sum(), w, create_graph=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: serialization.save(MODEL.state_dict(), "x"), r"the path comes first; write save\(path, model"),
+        (lambda: serialization.save(MODEL, "x"), r"the path comes first; write save\(path, model"),
+        (lambda: serialization.save("x", {"w": leaf(1.0)}), "w: .* not Tensor; write tensor.data"),
+        (lambda: serialization.save("x", {}, "text"), "metadata must be a dict of text by text, not str"),
+        (lambda: MODEL.load_state_dict(({}, {})), r"not tuple; write arrays, metadata = serialization.load\(path\)"),
+        (lambda: MODEL.load_state_dict("x"), r"not str; write serialization.load\(path\)\[0\]"),
+        (lambda: MODEL.load_state_dict(MODEL), r"not Linear; write model.state_dict\(\)"),
+        (lambda: MODEL.load_state_dict({}, strict=False), "'strict'; leave it out; all names must fit"),
+        (lambda: DataLoader(np.ones(3)), "'batch_size'; add batch_size=32"),
+        (lambda: DataLoader(np.ones(3), 32), "'batch_size'; add batch_size=32"),
+        (lambda: DataLoader([1, 2], batch_size=2), r"argument 0 must be an ndarray, not list; write np.array\("),
+        (lambda: DataLoader(leaf([1.0]), batch_size=2), "must be an ndarray, not Tensor; write its .data"),
+        (lambda: DataLoader(batch_size=2), "give it the arrays to iterate over"),
+        (lambda: nn.Sigmoid()((np.ones((2, 2)),)), r"of a loader, for \(x,\) in loader"),
+        (lambda: MODEL((np.ones((2, 2)),)), r"not tuple; of a loader, write for \(x,\) in loader"),
+        (lambda: Checkpoints("x", MODEL), r"given by name: Checkpoints\(folder, model=model"),
+        (
+            lambda: optim.SGD([{"params": [leaf([1.0])]}], lr=0.1),
+            "unknown hyperparameter 'params'; write parameters; a group",
+        ),
+    ],
+)
+def test_first_mistakes_in_saving_and_loading(call: Any, hint: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=hint):
+        call()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, differentiable, primitive
+from tinygrad_np import Tensor, differentiable, mse_loss, primitive
 from tinygrad_np.ops.cases import NONZERO, POSITIVE, REAL, Case, Domain
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import LAYOUTS, arguments, arrays, shapes
@@ -137,3 +137,19 @@ def test_layouts_are_what_they_are_called() -> None:
 def test_no_two_arguments_meet(data: st.DataObject) -> None:
     a, b = data.draw(arguments(Case("2 2, 3")))
     assert not set(a.flat) & set(b.flat)
+
+
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        (np.square, [1e3, 2e3]),
+        (np.exp, [15.0, 1.0]),
+        (lambda p: mse_loss(p, np.array([250e3, 300e3])), [260e3, 310e3]),
+        (lambda x: np.sum(x) + 1e9, [1.0, 2.0]),
+    ],
+)
+def test_rounding_of_large_values_is_no_error(function: Any, x: Any) -> None:
+    check_gradients(function, np.array(x))
+    wrong = primitive(lambda x: x * x, lambda g, y, x: 2.02 * g * x, name="wrong")
+    with pytest.raises(AssertionError, match="wrong"):
+        check_gradients(wrong, np.array([1e3, 2e3]), name="wrong")

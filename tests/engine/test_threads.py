@@ -1,7 +1,12 @@
 """Work on several threads: in order, with the same bits alone and beside others, whatever goes wrong."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,8 +14,10 @@ from typing import Any
 from tinygrad_np import cross_entropy, get_num_threads, nn, no_grad, optim, set_num_threads
 from tinygrad_np._machine import fused, threads
 from tinygrad_np._machine.fused import multiply
-from tinygrad_np._machine.threads import run
+from tinygrad_np._machine.threads import blocks, run
+from tinygrad_np.ops import convolution
 from tinygrad_np.ops.convolution import conv2d
+from tinygrad_np.ops.windows import sliding
 from tinygrad_np.tensor import _pauses
 
 import numpy as np
@@ -46,6 +53,19 @@ def test_several_threads_take_turns() -> None:
         return threading.get_ident()
 
     assert len(set(run(meet, range(4)))) == 4
+
+
+def test_threads_sleep_until_the_next_call() -> None:
+    barrier = threading.Barrier(4)
+
+    def meet(_: int) -> int:
+        barrier.wait(GUARD)
+        return threading.get_ident()
+
+    first = {*run(meet, range(4))}
+    assert {*run(meet, range(4))} == first
+    set_num_threads(2)
+    assert {*run(lambda _: threading.get_ident(), range(40))} <= first
 
 
 def test_a_piece_is_given_to_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +122,70 @@ def beside_pieces(f: Callable[[], Any]) -> Any:
     finally:
         done.set()
         other.join()
+
+
+def test_nobody_waits_for_threads_that_are_busy() -> None:
+    """Pieces that call `run` while all threads are inside pieces, and calls beside them, do their work alone."""
+    barrier = threading.Barrier(4)
+
+    def outer(i: int) -> list[tuple[int, int]]:
+        barrier.wait(GUARD)  # all four are inside a piece
+        inner = run(lambda j: (i * j, threading.get_ident()), range(5))
+        barrier.wait(GUARD)
+        return inner
+
+    for i, pairs in enumerate(run(outer, range(4))):
+        assert [value for value, _ in pairs] == [i * j for j in range(5)]
+        assert len({thread for _, thread in pairs}) == 1
+
+    def call() -> set[int]:
+        found = {*run(lambda _: threading.get_ident(), range(4))}
+        assert not threads._threads.requests  # those that nobody has begun are withdrawn
+        return found
+
+    for _ in range(10):
+        assert beside_pieces(call) == {threading.get_ident()}
+
+
+def test_many_threads_may_call_at_once() -> None:
+    barrier = threading.Barrier(8)
+
+    def call(n: int) -> None:
+        barrier.wait(GUARD)
+        for i in range(200):
+            assert run(lambda j, i=i: n * i + j, range(6)) == [n * i + j for j in range(6)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(call, range(8)))
+    assert threads._threads.started <= 3  # as many as one call may use
+    assert not threads._threads.requests
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_outlives_a_call(fails: bool) -> None:
+    barrier = threading.Barrier(4)
+
+    class Piece:
+        pass
+
+    def call() -> list["weakref.ref[Piece]"]:
+        kept = Piece()
+
+        def work(piece: Piece) -> None:
+            barrier.wait(GUARD)
+            assert kept is not None
+            if fails:
+                raise ValueError
+
+        pieces = [Piece() for _ in range(4)]
+        references = [weakref.ref(piece) for piece in [kept, *pieces]]
+        try:
+            run(work, pieces)
+        except ValueError:
+            assert fails
+        return references
+
+    assert [reference() for reference in call()] == [None] * 5  # at once, and not when garbage is collected
 
 
 def test_the_number_of_blas_threads_is_not_switched() -> None:
@@ -204,6 +288,64 @@ def test_what_a_piece_raises_is_raised_when_all_have_ended(kind: type[BaseExcept
     assert get_num_threads() == 4
 
 
+@given(
+    length=st.integers(0, 200),
+    size=st.integers(0, 50),
+    limit=st.integers(1, 2000),
+    multiple=st.integers(1, 4),
+)
+def test_blocks_divide_an_axis_into_parts_for_all_threads(length: int, size: int, limit: int, multiple: int) -> None:
+    found = blocks(length, size, limit, multiple)
+    assert [i for block in found for i in range(length)[block]] == list(range(length))
+    longest = max((len(range(length)[block]) for block in found), default=0)
+    assert longest * size <= max(limit, size)  # a single index may have more
+    if len(found) > 1:
+        assert len(found) % multiple == 0 or longest == 1
+        assert longest - min(len(range(length)[block]) for block in found) <= 1
+
+
+def test_a_convolution_of_the_examples_batches_has_work_for_four_threads() -> None:
+    for channels, size, out_channels in ((1, 28, 16), (16, 14, 32)):
+        x = np.empty((64, channels, size, size), np.float32)
+        window = sliding("conv2d", (5, 5), 1, 2)
+        found = convolution._blocks(x, convolution._padding(window, x), window, x.shape[2:], out_channels)
+        assert [len(range(64)[block]) for block in found] == [16] * 4
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals cannot be sent to a thread")
+def test_an_interrupted_caller_waits_for_pieces_in_progress() -> None:
+    barrier, at_its_end, interrupted = threading.Barrier(4), threading.Event(), threading.Event()
+    one_at_a_time, caller, ended = threading.Lock(), threading.get_ident(), []
+
+    def work(i: int) -> None:
+        barrier.wait(GUARD)  # all four have begun
+        if threading.get_ident() == caller:
+            ended.append(i)
+            at_its_end.set()
+            return
+        assert at_its_end.wait(GUARD)
+        time.sleep(0.02)  # by now the caller most likely waits
+        with one_at_a_time:
+            if not interrupted.is_set():
+                signal.pthread_kill(caller, signal.SIGINT)
+            assert interrupted.wait(GUARD)
+        time.sleep(0.05)
+        ended.append(i)
+
+    def interrupt(*_: Any) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(work, range(4))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert sorted(ended) == [0, 1, 2, 3]
+    assert run(abs, range(4)) == [0, 1, 2, 3]
+
+
 def test_switches_hold_in_all_threads() -> None:
     barrier = threading.Barrier(4)
 
@@ -211,8 +353,61 @@ def test_switches_hold_in_all_threads() -> None:
         barrier.wait(GUARD)
         return bool(_pauses.get()), np.geterr()["over"]
 
+    outside = {*run(work, range(4))}
     with no_grad(), np.errstate(over="raise"):
-        assert set(run(work, range(4))) == {(True, "raise")}
+        assert {*run(work, range(4))} == {(True, "raise")}
+    assert {*run(work, range(4))} == outside == {(False, np.geterr()["over"])}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    barrier, locked, done = threading.Barrier(4), threading.Event(), threading.Event()
+
+    def meet(_: int) -> None:
+        barrier.wait(GUARD)
+
+    def hold() -> None:
+        with threads._threads.changed:
+            locked.set()
+            assert done.wait(GUARD)
+
+    run(meet, range(4))
+    other = threading.Thread(target=hold)
+    other.start()
+    assert locked.wait(GUARD)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # which ends the child if it hangs
+        run(meet, range(4))
+        os._exit(0)
+    done.set()
+    other.join()
+    assert os.waitpid(child, 0)[1] == 0
+    run(meet, range(4))
+
+
+def test_a_process_ends_while_its_threads_sleep() -> None:
+    code = """
+import atexit, threading
+from tinygrad_np import set_num_threads
+from tinygrad_np._machine.threads import run
+set_num_threads(4)
+barrier = threading.Barrier(4)
+run(lambda _: barrier.wait(60), range(4))
+atexit.register(lambda: print(run(abs, range(4))))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=GUARD, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[0, 1, 2, 3]\n", "")
+
+
+def test_without_room_for_threads_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_threads", threads._Threads())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert run(lambda _: threading.get_ident(), range(3)) == [threading.get_ident()] * 3
 
 
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:

@@ -439,3 +439,22 @@ def test_float16_input_of_a_float32_layer_gives_float32() -> None:
         found, right = build(300)(Tensor(x)), build(300)(Tensor(x.astype(np.float32)))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found.data, right.data, rtol=1e-5, atol=1e-5)
+
+
+def test_only_the_layers_own_matrices_are_transposed_by_whatever_path() -> None:
+    class LowRank(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 3, rng=generator())
+            self.A = Tensor(np.arange(9.0).reshape(3, 3), requires_grad=True)
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            self.shared = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+            self.layer = nn.Linear(2, 3, rng=generator())
+            self.layer.weight = self.shared
+
+    for module, expected in ((LowRank(), {"weight"}), (Tied(), {"shared"}), (nn.LSTM(2, 3, rng=generator()), None)):
+        state = module.state_dict()
+        turned = nn.transpose_weights(module, state)
+        changed = {name for name in state if not np.array_equal(state[name], turned[name])}
+        assert changed == (expected or {"weight_ih_l0", "weight_hh_l0"})

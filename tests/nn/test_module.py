@@ -381,6 +381,25 @@ def test_a_tensor_of_a_module_is_not_replaced_by_what_is_not_trained_or_saved(va
     layer.eps = layer.weight = value
 
 
+class Layers(nn.Module, list):  # type: ignore[type-arg]
+    pass
+
+
+class LayersByName(nn.Module, dict):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize("make", [lambda x: Layers([x]), lambda x: LayersByName(a=x)])
+def test_a_module_that_is_a_container_holds_what_is_in_it(make: Callable[[Any], Any]) -> None:
+    inner, own = nn.Dropout(rng=np.random.default_rng(0)), Tensor([1.0], requires_grad=True)
+    module = make([inner, linear()])
+    module.own = own
+    net = Holder(module).eval()
+    assert not inner.training
+    assert len(net.parameters()) == 3
+    assert any(found is own for found in net.parameters())
+
+
 def test_what_forward_keeps_is_neither_trained_nor_saved() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

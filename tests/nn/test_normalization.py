@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, grad, nn, no_grad, optim
+from tinygrad_np import Tensor, get_num_threads, grad, nn, no_grad, optim, set_num_threads
+from tinygrad_np.ops import normalization
+from tinygrad_np.ops.normalization import standardize
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
@@ -96,12 +98,14 @@ def test_the_state_is_complete() -> None:
     assert other.num_batches_tracked.item() == 3
 
 
-def test_a_backward_over_running_averages_that_have_changed_since_raises() -> None:
+def test_a_backward_over_running_averages_that_have_changed_since_raises_or_is_right() -> None:
     layer, x = nn.BatchNorm1d(3), batch((4, 3), np.float32)
-    early = layer.eval()(x).sum()
+    expected = grad(layer.eval()(x).sum(), layer.weight)
+    of_array, of_tensor = layer(x).sum(), layer(Tensor(x, requires_grad=True)).sum()
     layer.train()(x)
+    np.testing.assert_array_equal(grad(of_array, layer.weight).data, expected.data)
     with pytest.raises(RuntimeError, match="was changed after"):
-        early.backward()
+        of_tensor.backward()
     early, _ = layer(x).sum(), layer(x)  # in training they are not part of the graph
     early.backward()
 
@@ -220,6 +224,82 @@ def test_a_float32_mean_far_from_zero(build: Callable[[], nn.Module], shape: tup
 
 
 @pytest.mark.parametrize(
+    ("axis", "weight", "bias"),
+    [
+        ((0, 2, 3), (5, 1, 1), (1, 5, 1, 1)),  # of channels
+        ((0, 2, 3), (), (1, 1, 1, 1)),
+        ((0, 2, 3), (7, 5, 4, 3), None),
+        ((0, 2, 3), None, (4, 3)),
+        ((1, 2, 3), (5, 4, 3), (5, 4, 3)),  # of the features of rows
+        ((-1,), (3,), None),
+        ((2, 3), (7, 1, 1, 1), (5, 1, 1)),
+        ((0, 1, 2, 3), (3,), (3,)),  # there is nothing to divide
+        ((2,), None, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("centre", [True, False])
+@pytest.mark.parametrize("careful", [False, True])
+def test_parts_are_normalised_as_the_whole_is(
+    axis: Any, weight: Any, bias: Any, centre: bool, careful: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same bits on any number of threads; some parts with care, since they are far from zero."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, 5, 4, 3)) + np.array([-9.0, 2.0, 4.0])
+    if careful:
+        x[0] += 1e6
+        x[:, 0] += 1e6
+    parameters = [None if shape is None else rng.normal(size=shape) for shape in (weight, bias)]
+    g = rng.normal(size=x.shape)
+
+    def outcome(dtype: Any) -> list[np.ndarray]:
+        leaves = [None if a is None else Tensor(a.astype(dtype), requires_grad=True) for a in (x, *parameters)]
+        statistics: list[np.ndarray] = []
+        y = standardize(*leaves, axis=axis, eps=1e-3, centre=centre, statistics=statistics)
+        found = grad(y, [leaf for leaf in leaves if leaf is not None], g.astype(dtype))
+        return [y.data, *statistics[not centre :], *(t.data for t in found)]
+
+    whole, before, found = outcome(np.float64), get_num_threads(), []
+    monkeypatch.setattr(normalization, "BLOCK", 130)
+    try:
+        for threads in (1, 2, 4):
+            set_num_threads(threads)
+            found.append(outcome(np.float64))
+        narrow = outcome(np.float32)
+    finally:
+        set_num_threads(before)
+    for i, expected in enumerate(whole):
+        np.testing.assert_allclose(found[0][i], expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(found[0][i], found[1][i])
+        np.testing.assert_array_equal(found[0][i], found[2][i])
+        assert narrow[i].shape == expected.shape
+        assert narrow[i].dtype == np.float32
+        if not careful:
+            np.testing.assert_allclose(narrow[i], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_weight_with_more_axes_than_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = batch((4, 3)), np.array([[[1.0]], [[2.0]]])
+    right = standardize(Tensor(x), weight, None, axis=(1,), eps=1e-3).data
+    monkeypatch.setattr(normalization, "BLOCK", 6)
+    np.testing.assert_array_equal(standardize(Tensor(x), weight, None, axis=(1,), eps=1e-3).data, right)
+
+
+def test_only_gradients_that_are_needed_are_computed_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalization, "BLOCK", 20)
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape) for shape in ((8, 6), (6,), (6,))]
+    g = rng.normal(size=(8, 6))
+    for axis in ((0,), (1,)):
+        leaves = [Tensor(a, requires_grad=True) for a in arrays]
+        right = grad(standardize(*leaves, axis=axis, eps=1e-3), leaves, g)
+        for i, expected in enumerate(right):
+            only = [Tensor(a, requires_grad=i == j) for j, a in enumerate(arrays)]
+            found = grad(standardize(*only, axis=axis, eps=1e-3), only[i], g)
+            np.testing.assert_array_equal(found.data, expected.data)
+
+
+@pytest.mark.parametrize(
     ("build", "error", "message"),
     [
         (lambda: nn.BatchNorm1d(0), ValueError, "BatchNorm1d: num_features must be a positive integer, not 0"),
@@ -249,3 +329,17 @@ def test_layers_print_as_they_are_built() -> None:
     assert repr(nn.LayerNorm(3)) == "LayerNorm((3,))"
     assert repr(nn.LayerNorm((3, 4), bias=False)) == "LayerNorm((3, 4), bias=False)"
     assert repr(nn.RMSNorm(3, elementwise_affine=False)) == "RMSNorm((3,), elementwise_affine=False)"
+
+
+def test_running_averages_far_from_zero_lose_no_digits_in_evaluation() -> None:
+    layer = nn.BatchNorm1d(1, eps=0.0).eval()
+    layer.running_mean.data = np.array([100.0], np.float32)
+    layer.running_var.data = np.array([1e-4], np.float32)
+    x = np.array([[100.001], [100.01], [100.02]], np.float32)
+    exact = (x.astype(np.float64) - 100) / np.sqrt(np.float64(layer.running_var.data))
+    np.testing.assert_allclose(layer(x).data, exact, rtol=1e-6)
+
+
+def test_integers_are_refused_in_evaluation_too() -> None:
+    with pytest.raises(TypeError, match="BatchNorm1d: the input must be floating point, not int64"):
+        nn.BatchNorm1d(2).eval()(np.ones((3, 2), int))

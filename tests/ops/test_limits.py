@@ -3,6 +3,7 @@
 The expected values are those of mpmath with so many digits that 1 + exp(-700) differs from 1.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -371,6 +372,67 @@ def test_probabilities_near_1_lose_no_digits_in_any_first_or_second_derivative(
     near(slope.data, -np.array(error))
     g = rng.normal(size=size)
     near(grad(softmax(x), x, g).data[1:], (covariance @ (g - g[0]))[1:])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(
+    rows=st.lists(st.tuples(st.one_of(st.integers(0, 12), st.integers(0, 800)), st.integers(0, 999)), max_size=3),
+    classes=st.sampled_from([2, 3, 10, 1000]),
+    axis=st.sampled_from([-1, 0, 1]),
+    data=st.data(),
+)
+@example(rows=[(50, 0), (0, 1)], classes=10, axis=0, data=None)
+@example(rows=[], classes=3, axis=0, data=None)
+def test_logarithms_of_probabilities_near_1_lose_no_digits(
+    rows: list[tuple[int, int]], classes: int, axis: int, data: Any, dtype: Any
+) -> None:
+    """Of integers, whose differences are exact; their exponentials then have all digits."""
+    rng = np.random.default_rng(0)
+    gaps = -rng.integers(0, 6, (len(rows), classes))
+    for row, (gap, place) in zip(gaps, rows, strict=True):
+        row -= gap
+        row[place % classes] = 0
+    label = data.draw(st.integers(0, classes - 1)) if data else 0
+    with mp.workdps(DIGITS + 20):
+        e = {gap: mp.exp(mpf(gap)) for gap in np.unique(gaps).tolist()}
+
+        def total(row: list[int], without: int) -> mpf:
+            counts = Counter(row)
+            counts[row[without]] -= 1
+            return mp.fsum(n * e[gap] for gap, n in counts.items())
+
+        expected, slopes, curvatures = [], [], []
+        for row in gaps.tolist():
+            top, others = row.index(0), total(row, label)
+            rest = total(row, top)
+            log_sum, sums = mp.log1p(rest), 1 + rest
+            expected.append([float(gap - log_sum) for gap in row])
+            slopes.append([float(-e[gap] / sums) for gap in row])
+            slopes[-1][label] = float(others / sums)
+            curvatures.append([float(e[row[label]] * e[gap] / sums**2) for gap in row])
+            curvatures[-1][label] = float(-e[row[label]] * others / sums**2)
+
+    limits, furthest = np.finfo(dtype), np.max(-gaps, axis=1, keepdims=True, initial=0)
+
+    def near(found: Any, expected: list[Any], tolerance: Any) -> None:
+        error = np.abs(found - np.array(expected).reshape(found.shape))
+        assert np.all(error <= tolerance * limits.eps * np.abs(np.reshape(expected, found.shape)) + 2 * limits.tiny)
+
+    across = axis % 2 == 0 and axis >= 0
+    x = tensor((gaps + 300).T if across else gaps + 300, dtype)
+    y = log_softmax(x, axis=axis)
+    near(y.data.T if across else y.data, expected, 8)
+    slope = grad(y[label].sum() if across else y[:, label].sum(), x, create_graph=True)
+    near(slope.data.T if across else slope.data, slopes, 12 + furthest)
+    second = grad(slope[label].sum() if across else slope[:, label].sum(), x).data
+    near(second.T if across else second, curvatures, 12 + 2 * furthest)
+    logits, labels = tensor(gaps, dtype), np.full(len(rows), label)
+    losses = [-row[label] for row in expected]
+    near(cross_entropy(logits, labels, reduction="none").data, losses, 8)
+    near(nll_loss(log_softmax(logits, axis=1), labels, reduction="none").data, losses, 8)
+    for one, loss in zip(gaps, losses, strict=True):
+        near(log_softmax(tensor(one, dtype)).data[label], -loss, 8)
+        near(cross_entropy(tensor(one[np.newaxis], dtype), [label]).data, loss, 8)
 
 
 def test_where_nothing_is_possible_logsumexp_shares_its_gradient_and_softmax_is_nan() -> None:

@@ -1,6 +1,8 @@
 """Huge and tiny numbers, large offsets, long sums: squares overflow and digits cancel, but results do not suffer."""
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from tinygrad_np import Tensor, func, grad, nn
@@ -344,3 +346,21 @@ def test_derivatives_of_determinants_that_underflow(n: int, scale: float) -> Non
     expected = scale ** (n - 2) * np.eye(n)
     expected[0, 0] = 0
     np.testing.assert_allclose(second.data, expected, rtol=1e-12)
+
+
+@given(st.floats(-12, 12), st.floats(-12, 12), st.sampled_from([1.0, -1.0]))
+@example(9.0, 0.0, 1.0)
+def test_second_derivatives_of_hypot_do_not_cancel(x: float, y: float, sign: float) -> None:
+    a, b = sign * 10.0**x, 10.0**y
+    found = func.hessian(lambda v: np.hypot(v[0], v[1]))(np.array([a, b]))
+    exact_a, exact_b = Fraction(a), Fraction(b)
+    square = exact_a**2 + exact_b**2
+    size = Fraction(math.hypot(a, b)) * square
+    expected = [[exact_b**2 / size, -exact_a * exact_b / size], [-exact_a * exact_b / size, exact_a**2 / size]]
+    np.testing.assert_allclose(found, np.array(expected, float), rtol=1e-14)
+
+
+@pytest.mark.parametrize("beta", [0, -1.0, np.inf, np.nan, "1"])
+def test_a_softplus_of_no_sharpness_is_refused(beta: Any) -> None:
+    with pytest.raises(ValueError, match="softplus.*: beta must be above 0, not"):
+        softplus(Tensor([1.0]), beta=beta)

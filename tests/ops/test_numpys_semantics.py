@@ -1,6 +1,8 @@
 """Corner cases of NumPy's behaviour that the generated proofs do not reach; each was once wrong or unclear."""
 
 import inspect
+import itertools
+import operator
 from collections.abc import Callable
 from operator import iadd, setitem
 from typing import Any
@@ -258,3 +260,37 @@ def test_a_polynomial_without_coefficients_is_a_tensor_of_zeros() -> None:
 @pytest.mark.parametrize("p", [None, 2, 1, "fro"])
 def test_the_condition_number_of_zeros_is_infinite_without_a_warning(p: Any) -> None:
     assert np.linalg.cond(leaf(np.zeros((2, 2))), p).item() == np.inf
+
+
+NUMBERS = [0.0, 1 / 3, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 100.0, np.inf]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("power", [np.power, np.float_power, operator.pow])
+def test_powers_are_numpys_own_also_of_special_values(power: Callable[..., Any], dtype: Any) -> None:
+    """NumPy's depend on the dtype and on whether the exponent is one number: (-inf)**0.5 is inf or NaN."""
+    limits = np.finfo(dtype)
+    positive = [*NUMBERS, *map(float, (limits.max, limits.tiny, limits.smallest_subnormal))]
+    values = [np.nan, *positive, *(-v for v in positive)]
+    x, each = np.array(values, dtype), [np.array(v, dtype) for v in values]
+    pairs = [(x, exponent) for exponent in [*values, *each]] + [(base, x) for base in [*values, *each]]
+    for a, b in [*pairs, (x[:, np.newaxis], x), *itertools.product(each, each)]:
+        tensors = [Tensor(x, requires_grad=True) if isinstance(x, np.ndarray) else x for x in (a, b)]
+        with np.errstate(all="ignore"):
+            expected = np.asarray(power(a, b))
+            for given in (tensors, [tensors[0], b], [a, tensors[1]]):
+                if not any(type(x) is Tensor for x in given):
+                    continue
+                found = power(*given)
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found.data, expected, err_msg=f"{a} {b}")
+                number = ~np.isnan(expected)
+                np.testing.assert_array_equal(np.signbit(found.data)[number], np.signbit(expected)[number])
+
+
+def test_gradients_of_float16_powers_are_computed_in_float32() -> None:
+    x, y = leaf(np.full(100_000, 2.0), np.float16), leaf(0.5, np.float16)
+    slope = 2**0.5 * np.log(2)
+    np.testing.assert_allclose(grad(x**y, y, np.full(100_000, 0.25, np.float16)).data, 25_000 * slope, rtol=2e-3)
+    small = leaf(2**-10, np.float16)  # where the slope is -1.5 * 2**25
+    assert grad(small**-1.5, small, np.array(2**-14, np.float16)).data == -1.5 * 2**11

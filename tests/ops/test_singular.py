@@ -257,6 +257,67 @@ def test_higher_derivatives_of_products_that_leave_the_range_of_float64(
             check(grad(second[-1], t, retain_graph=True), i, len(x) - 1)
 
 
+def product_of_any(numbers: list[float]) -> float:
+    if np.isfinite(numbers).all():  # exact, whatever the order
+        return float(math.prod(map(Fraction, numbers), start=Fraction(1)))
+    return math.prod(v if abs(v) in (0, math.inf) else math.copysign(1, v) for v in numbers if v == v) + 0 * sum(
+        v for v in numbers if v != v
+    )
+
+
+SPECIAL = st.sampled_from([math.inf, -math.inf, math.nan, 0.0, 2.0, -3.0, 1e60, 1e-60])
+
+
+@pytest.mark.parametrize("name", ["prod", "cumprod"])
+@given(rows=st.lists(st.lists(SPECIAL, min_size=5, max_size=5), min_size=1, max_size=2), data=st.data())
+@example(rows=[[math.inf, 2.0, 3.0, 1.0, 1.0]], data=None)
+def test_derivatives_of_products_beside_infinities_are_products_of_the_rest(
+    name: str, rows: list[list[float]], data: Any
+) -> None:
+    """Exact, in every order: 0 along the same factor twice, and what NumPy has for 0 * inf where both are factors."""
+    weight = st.sampled_from([0.0, 1.0, 3.0])
+    used = [[0.0] * 4 + [data.draw(weight) if data else 1.0] for _ in rows]
+    if name == "cumprod" and data:
+        used = [[data.draw(weight) for _ in row] for row in rows]
+
+    def check(found: Tensor, row: int, *indices: int) -> None:
+        for k, derivative in enumerate(found.data[row]):
+            left_out = (*indices, k)
+            distinct = len({*left_out}) == len(left_out)
+            terms = [
+                product_of_any([w, *(rows[row][i] for i in range(j + 1) if i not in left_out)])
+                for j, w in enumerate(used[row])
+                if w and distinct and max(left_out) <= j
+            ]
+            if len(terms) == 1 or not np.isnan(sum(terms)):  # several may share the factor that makes them NaN
+                size = sum(map(abs, terms))
+                right = derivative == sum(terms) or abs(derivative - sum(terms)) <= 1e-13 * size < math.inf
+                assert right or np.isnan([derivative, sum(terms)]).all(), (derivative, terms, rows, left_out, used)
+        assert not indices or not np.any(np.delete(found.data, row, axis=0))
+
+    t = leaf(rows)
+    with np.errstate(all="ignore"):
+        y = getattr(np, name)(t, axis=1)
+    slope = grad(y, t, np.array(used) if name == "cumprod" else np.array(used)[:, -1], create_graph=True)
+    for row in range(len(rows)):
+        check(slope, row)
+        for i in range(5):
+            second = grad(slope[row, i], t, create_graph=True)
+            check(second, row, i)
+            check(grad(second[row, 1], t, retain_graph=True), row, i, 1)
+
+
+@pytest.mark.parametrize("function", [np.prod, lambda x: np.cumprod(x)[-1]])
+def test_hessians_of_products_beside_an_infinity(function: Any) -> None:
+    inf = math.inf
+    assert func.hessian(function)(np.array([inf, 2.0, 3.0])).tolist() == [[0, 3, 2], [3, 0, inf], [2, inf, 0]]
+    with np.errstate(invalid="ignore"):
+        small = func.hessian(function)(np.array([1e-200, 1e-200, inf, 1e-200, 5e250]))  # no factor is 0
+    np.testing.assert_allclose(small[2], [5e-150, 5e-150, 0, 5e-150, 0], rtol=1e-14)
+    rest = [0, 1, 3, 4]
+    np.testing.assert_array_equal(small[np.ix_(rest, rest)], np.where(np.eye(4), 0, inf))
+
+
 @pytest.mark.parametrize("function", [np.prod, lambda x: np.cumprod(x)[-1]])
 def test_long_products_that_come_back_into_range(function: Any) -> None:
     """The mantissas of 0.75 alone, all of them between 0.5 and 1, would underflow."""
@@ -584,3 +645,16 @@ def test_products_of_a_thousand_ones_and_a_zero() -> None:
     x = np.ones(1000, np.float32)
     x[7] = 0
     np.testing.assert_array_equal(func.grad(np.prod)(x), x == 0)
+
+
+def test_a_singular_matrix_of_a_batch_that_is_not_used_has_a_gradient_of_zero_in_qr() -> None:
+    x = Tensor(np.stack([np.ones((2, 2)), np.diag([1.0, 2.0])]), requires_grad=True)
+    slope = grad(np.sum(np.linalg.qr(x).R[1]), x).data
+    np.testing.assert_array_equal(slope, [[[0, 0], [0, 0]], [[1, 1], [2, 1]]])
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_the_quotient_in_fmod_is_that_of_its_result(a: int, tenths: int) -> None:
+    b = tenths / 10
+    quotient = (Fraction(a) - Fraction(math.fmod(a, b))) / Fraction(b)
+    assert func.grad(lambda b: np.fmod(float(a), b))(b) == -round(quotient)

@@ -1,9 +1,10 @@
 """Convolution and pooling: by definition, at the edges, as layers, and with what they refuse."""
 
 from itertools import product
+from typing import Any
 
-from tinygrad_np import Tensor, grad, nn
-from tinygrad_np.ops import convolution
+from tinygrad_np import Tensor, get_num_threads, grad, nn, set_num_threads
+from tinygrad_np.ops import convolution, pooling
 from tinygrad_np.ops.convolution import conv1d, conv2d
 from tinygrad_np.ops.pooling import avg_pool2d, max_pool2d
 from tinygrad_np.testing import check_gradients
@@ -92,6 +93,107 @@ def test_equal_maxima_share_the_gradient_and_padding_gets_none() -> None:
     assert grad(y.sum(), x).data.tolist() == [[[[1, 0.5, 0.5], [0.5, 0.25, 0.25], [0.5, 0.25, 0.25]]]]
     infinite = grad(max_pool2d(x, 3), x, np.full((1, 1, 1, 1), np.inf))
     assert np.isposinf(infinite.data).all()  # and not NaN, as inf * 0
+
+
+WINDOWS = [
+    {"kernel_size": 2},
+    {"kernel_size": (2, 3), "padding": 1},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": (3, 2), "stride": (2, 1), "dilation": (1, 2)},
+    {"kernel_size": 2, "stride": 3, "dilation": 2},
+    {"kernel_size": 17, "stride": 1},
+    {"kernel_size": 18},
+]
+
+
+def each_window(x: np.ndarray, kernel_size: Any, stride: Any = None, padding: int = 0, dilation: Any = 1) -> Any:
+    """For each window: its index among the outputs, the indices of its elements, and how many it has with padding."""
+    kernel, dilation = ((n, n) if isinstance(n, int) else n for n in (kernel_size, dilation))
+    stride = kernel if stride is None else (stride, stride) if isinstance(stride, int) else stride
+    rows, columns = ((n + 2 * padding - d * (k - 1) - 1) // s + 1
+                     for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True))  # fmt: skip
+    for n, c, i, j in np.ndindex(*x.shape[:2], rows, columns):
+        places = [(i * stride[0] + dilation[0] * k - padding, j * stride[1] + dilation[1] * m - padding)
+                  for k, m in np.ndindex(*kernel)]  # fmt: skip
+        inside = [(n, c, k, m) for k, m in places if 0 <= k < x.shape[2] and 0 <= m < x.shape[3]]
+        yield (n, c, i, j), inside, len(places)
+
+
+@pytest.mark.parametrize("options", WINDOWS, ids=str)
+@pytest.mark.parametrize("special", [{}, {np.nan: 0.01}, {-np.inf: 0.8}, {-np.inf: 0.8, np.nan: 0.01}], ids=str)
+def test_max_pooling_is_its_definition(options: dict, special: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few different numbers, so that there are ties; in blocks of some images; with any number of threads."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, (5, 2, 18, 19)).astype(np.float64)
+    for value, share in special.items():
+        x[rng.random(x.shape) < share] = value
+    h = rng.normal(size=x.shape)
+    g = rng.normal(size=max_pool2d(x, **options).shape)
+    monkeypatch.setattr(pooling, "BLOCK", 2 * x[0].size)
+    found, before = [], get_num_threads()
+    try:
+        for threads in (1, 2, 4):
+            set_num_threads(threads)
+            leaf, seed = Tensor(x, requires_grad=True), Tensor(g, requires_grad=True)
+            y = max_pool2d(leaf, **options)
+            to_x = grad(y, leaf, seed, create_graph=True)
+            found.append([y.data, to_x.data, grad(to_x, seed, h).data])
+    finally:
+        set_num_threads(before)
+    largest, to_x, to_g = np.empty(g.shape), np.zeros(x.shape), np.empty(g.shape)
+    for window, inside, _ in each_window(x, **options):
+        values = np.array([x[i] for i in inside])
+        largest[window] = values.max()
+        ties = [i for i, value in zip(inside, values, strict=True) if value == largest[window] or np.isnan(value)]
+        to_g[window] = sum(h[i] for i in ties) / len(ties)
+        for i in ties:
+            to_x[i] += g[window] / len(ties)
+    for outcome in found:
+        for a, first, expected in zip(outcome, found[0], (largest, to_x, to_g), strict=True):
+            np.testing.assert_array_equal(a, first)
+            np.testing.assert_allclose(a, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_images_that_are_changed_after_a_first_gradient_are_noticed() -> None:
+    x, g = Tensor(np.eye(4).reshape(1, 1, 4, 4), requires_grad=True), Tensor(np.ones((1, 1, 2, 2)), requires_grad=True)
+    to_x = grad(max_pool2d(x, 2), x, g, create_graph=True)
+    x.data *= -1
+    with pytest.raises(RuntimeError, match="keyword x of max_pool2d.* was changed after"):
+        grad(to_x, g, np.ones(x.shape))
+
+
+@pytest.mark.parametrize("stride", [1, 17])
+def test_more_elements_than_a_byte_can_count_share_a_gradient(stride: int) -> None:
+    x = Tensor(np.ones((1, 1, 17, 17), np.float32), requires_grad=True)
+    found = grad(max_pool2d(x, 17, stride=stride), x, np.ones((1, 1, 1, 1), np.float32))
+    np.testing.assert_array_equal(found.data, np.full(x.shape, 1 / np.float32(289)))
+
+
+@pytest.mark.parametrize("options", [options for options in WINDOWS if "dilation" not in options], ids=str)
+@pytest.mark.parametrize("include", [True, False])
+def test_mean_pooling_is_its_definition(options: dict, include: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 2, 18, 19))
+    monkeypatch.setattr(pooling, "BLOCK", 2 * x[0].size)
+    leaf = Tensor(x, requires_grad=True)
+    y = avg_pool2d(leaf, **options, count_include_pad=include)
+    g = rng.normal(size=y.shape)
+    means, to_x = np.empty(y.shape), np.zeros(x.shape)
+    for window, inside, size in each_window(x, **options):
+        count = size if include else len(inside)
+        means[window] = sum(x[i] for i in inside) / count
+        for i in inside:
+            to_x[i] += g[window] / count
+    np.testing.assert_allclose(y.data, means, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(grad(y, leaf, g).data, to_x, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_mean_of_large_numbers_does_not_overflow(dtype: type) -> None:
+    x = np.full((1, 1, 4, 4), np.finfo(dtype).max / 2, dtype)
+    for include in (True, False):
+        y = avg_pool2d(x, 2, stride=1, padding=1, count_include_pad=include)
+        np.testing.assert_array_equal(y[:, :, 1:-1, 1:-1], x[:, :, :3, :3])
 
 
 def test_an_average_may_leave_out_the_padding() -> None:

@@ -1,16 +1,18 @@
 """Trainings that are saved and resumed: the same bits, whatever happens to the files and the process in between."""
 
+import argparse
 import itertools
 import json
 import os
 import random
 import resource as limits
 import subprocess
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import cross_entropy, nn, optim, serialization
+from tinygrad_np import Tensor, cross_entropy, nn, optim, serialization
 from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader
 from tinygrad_np.schedules import CosineScheduler, JoinedScheduler, WarmupScheduler
@@ -519,6 +521,89 @@ def test_generators_that_are_saved_otherwise_are_not_refused(tmp_path: Path) -> 
 
     rng = np.random.default_rng(0)
     Checkpoints(tmp_path, sampler=Sampler(), net=Net(bits=rng.bit_generator), rng=rng).save(0)
+
+
+class Lookahead(optim.SGD):
+    def __init__(self, parameters: Any, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.slow = [parameter.data.copy() for parameter in self.parameters]
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        (
+            lambda: Lookahead([Tensor([1.0], requires_grad=True)], 0.1),
+            lambda part: np.add(part.slow[0], 1, part.slow[0]),
+        ),
+        (lambda: loader_of(np.zeros(3)), lambda part: np.add(part.noise, 1, part.noise)),
+        (lambda: average_with(np.zeros(3)), lambda part: np.add(part.noise, 1, part.noise)),
+        (lambda: Net(held=types.SimpleNamespace(mean=np.zeros(3))), lambda net: setattr(net.held, "mean", np.ones(3))),
+        (lambda: Net(held=argparse.Namespace(mean=np.zeros(3))), lambda net: np.add(net.held.mean, 1, net.held.mean)),
+    ],
+)
+def test_an_array_of_any_part_that_training_changes_is_refused(part: Any, change: Any, tmp_path: Path) -> None:
+    made = part()
+    checkpoints = Checkpoints(tmp_path, part=made)
+    checkpoints.save(1)
+    change(made)
+    with pytest.raises(ValueError, match="Checkpoints: an array in part has changed, which would not be saved"):
+        checkpoints.save(2)
+
+
+class History:
+    """A part of another class, whose state grows."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def state_dict(self) -> dict[str, Array]:
+        return {"losses": np.array(self.losses)} if self.losses else {}
+
+    def load_state_dict(self, state: dict[str, Array]) -> None:
+        self.losses = state["losses"].tolist() if state else []
+
+
+def test_a_part_of_another_class_decides_which_arrays_it_loads(tmp_path: Path) -> None:
+    history = History()
+    history.losses += [1.0, 0.5]
+    Checkpoints(tmp_path, history=history).save(1)
+    other = History()
+    Checkpoints(tmp_path, history=other).resume()
+    assert other.losses == [1.0, 0.5]
+
+
+class Interrupted(optim.SGD):
+    """Ctrl-C arrives between the updates of two parameters."""
+
+    at = 1
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        super().update(*args, **kwargs)
+        if self.steps == self.at:
+            self.at = -1
+            raise KeyboardInterrupt
+
+
+def test_a_half_step_is_not_saved(tmp_path: Path) -> None:
+    model = nn.Linear(2, 1, rng=np.random.default_rng(0))
+    optimizer = Interrupted(model.parameters(), lr=0.1)
+    checkpoints = Checkpoints(tmp_path, model=model, optimizer=optimizer)
+    optimizer.minimize(model(np.ones((1, 2), np.float32)).sum())
+    checkpoints.save(1)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.minimize(model(np.ones((1, 2), np.float32)).sum())
+    with pytest.raises(RuntimeError, match="step 1 of optimizer is half done, .* save between steps"):
+        checkpoints.save(2)
+    assert checkpoints.resume().step == 1
+    checkpoints.save(1)
+    optimizer.minimize(model(np.ones((1, 2), np.float32)).sum())
+    checkpoints.save(2)
+
+
+def test_a_class_is_no_part(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="model must be a np.random.Generator or have .*, not the class Linear"):
+        Checkpoints(tmp_path, model=nn.Linear)
 
 
 def test_an_array_that_training_changes_is_a_tensor_or_refused(tmp_path: Path) -> None:

@@ -183,6 +183,33 @@ def test_settings_of_a_loader_are_assigned_between_epochs(name: str, value: Any)
     assert sum(len(batch) for (batch,) in loader) == (11 if name == "batch_size" else 10)
 
 
+def test_an_epoch_whose_last_batch_was_the_last_of_zip_is_complete() -> None:
+    first, second = (DataLoader(np.arange(6), batch_size=2, rng=np.random.default_rng(seed)) for seed in (0, 1))
+    for _ in zip(first, second, strict=False):
+        pass
+    assert first.state_dict()["position"] == second.state_dict()["position"] == 0
+    for _ in zip(second, range(1), strict=False):
+        pass
+    batches = iter(first)
+    _ = [next(batches) for _ in range(3)]
+    assert first.state_dict()["position"] == 3  # what comes after the last batch may not be done
+    del batches
+    assert first.state_dict()["position"] == 0
+    assert second.state_dict()["position"] == 2
+
+
+def test_arrays_that_are_assigned_are_checked_and_change_the_checksum() -> None:
+    loader = DataLoader(np.arange(6), batch_size=2)
+    before = loader.state_dict()["checksum"]
+    for wrong in (np.arange(6), [1, 2], (np.arange(6), np.arange(5)), (), ([1, 2],)):
+        with pytest.raises((TypeError, ValueError), match="DataLoader: "):
+            loader.arrays = wrong
+    loader.arrays = (np.arange(6) + 1,)
+    assert loader.state_dict()["checksum"] != before
+    loader.arrays = [np.arange(6)]
+    assert loader.state_dict()["checksum"] == before
+
+
 @pytest.mark.parametrize(("name", "value"), [("batch_size", 4), ("drop_last", True)])
 def test_an_epoch_that_was_left_in_other_sizes_is_not_continued(name: str, value: Any) -> None:
     loader = DataLoader(np.arange(11), batch_size=2, rng=np.random.default_rng(0))

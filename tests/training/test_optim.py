@@ -365,8 +365,8 @@ def test_impossible_hyperparameters_are_refused_by_name(make: Callable[[], objec
         (lambda: SGD(w, lr=0.1), r"SGD: parameters must be a list, not one Tensor: write \[\.\.\.\] around it"),
         (
             lambda: SGD([{"params": [w]}], lr=0.1),
-            "SGD, group 0: unknown hyperparameter 'params'; a group has 'parameters' and the hyperparameters lr,"
-            " momentum, nesterov, weight_decay",
+            "SGD, group 0: unknown hyperparameter 'params'; write parameters; a group has 'parameters' and the"
+            " hyperparameters lr, momentum, nesterov, weight_decay",
         ),
         (lambda: EMA([Tensor(np.array([1]))]), "EMA: parameter 0 is not a floating point leaf Tensor"),
         (lambda: EMA([w, w * 1]), "EMA: parameter 1"),
@@ -667,3 +667,24 @@ def test_averages_of_float16_move_by_less_than_its_precision() -> None:
     with ema.applied():
         assert w.data[0] == np.float16(ema.averages[0][0])
     assert w.data[0] == 2
+
+
+def test_parameters_that_are_exchanged_are_refused() -> None:
+    first, second = (Tensor(np.ones(2, np.float32), requires_grad=True) for _ in range(2))
+    optimizer = SGD([first], lr=0.1)
+    with pytest.raises(AttributeError, match="SGD: parameters can be neither added to a group nor removed"):
+        optimizer.parameters = [second]
+    optimizer.groups[0]["parameters"][:] = [second]
+    for step in (optimizer.step, lambda: optimizer.minimize((first * first).sum())):
+        (first * second).sum().backward()
+        with pytest.raises(ValueError, match="SGD, step 0: parameters can be neither added to a group nor removed"):
+            step()
+    assert optimizer.steps == 0
+
+
+def test_a_parameter_that_is_read_only_is_refused() -> None:
+    array = np.ones(2, np.float32)
+    parameter = Tensor(array, requires_grad=True)
+    parameter.data.flags.writeable = False
+    with pytest.raises(ValueError, match="SGD: parameter 0 is read-only; make it of a copy of its array"):
+        SGD([parameter], lr=0.1)

@@ -206,6 +206,14 @@ def test_what_is_assigned_later_is_checked_as_what_is_given(kind: Any, name: str
         (lambda: nn.LayerNorm(2), "elementwise_affine", False),
         (lambda: nn.RMSNorm(2), "elementwise_affine", False),
         (lambda: nn.MultiheadAttention(4, 2, rng=RNG), "num_heads", 4),
+        (lambda: nn.Linear(3, 2, rng=RNG), "out_features", 7),
+        (lambda: nn.Conv2d(1, 2, 3, rng=RNG), "kernel_size", 5),
+        (lambda: nn.Conv1d(2, 2, 3, rng=RNG), "groups", 2),
+        (lambda: nn.Embedding(3, 2, rng=RNG), "embedding_dim", 5),
+        (lambda: nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats", True),
+        (lambda: nn.BatchNorm2d(3), "num_features", 4),
+        (lambda: nn.LayerNorm(3), "normalized_shape", (4,)),
+        (lambda: nn.LearnedPositionalEncoding(4, 8, rng=RNG), "max_length", 16),
     ],
 )
 def test_what_would_have_no_effect_is_not_assigned(make: Any, name: str, value: Any) -> None:

@@ -204,11 +204,10 @@ def test_a_load_of_running_statistics_is_noticed() -> None:
     norm, x = nn.BatchNorm1d(4), Tensor(X[0], requires_grad=True)
     norm(x)
     y = scalar(norm.eval()(x))
-    expected = grad(y, x, retain_graph=True).data  # reads a copy
     norm.load_state_dict({name: array + 1 for name, array in norm.state_dict().items()})
-    assert np.array_equal(grad(y, x, retain_graph=True).data, expected)
-    with pytest.raises(RuntimeError, match="was changed after the operation"):
-        grad(y, norm.weight)
+    for of in (x, norm.weight):
+        with pytest.raises(RuntimeError, match="was changed after the operation"):
+            grad(y, of, retain_graph=True)
 
 
 def test_a_step_in_training_leaves_running_statistics_of_the_graph_alone() -> None:

@@ -149,6 +149,7 @@ class _PositionalEncoding(Layer):
 
     weight: Any
     _checks: ClassVar[check.Checks] = {"embed_dim": check.positive_integer, "max_length": check.positive_integer}
+    _fixed = frozenset(_checks)
 
     def __init__(self, embed_dim: int, max_length: int) -> None:
         self.embed_dim, self.max_length = embed_dim, max_length

@@ -20,6 +20,7 @@ class _Convolution(Layer):
 
     convolve: Callable[..., Any]
     _checks: ClassVar[check.Checks] = dict.fromkeys(("in_channels", "out_channels", "groups"), check.positive_integer)
+    _fixed = frozenset({"in_channels", "out_channels", "groups", "kernel_size"})
 
     def __init__(
         self,

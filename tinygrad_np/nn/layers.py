@@ -38,6 +38,7 @@ class Linear(Layer):
     """
 
     _checks: ClassVar[check.Checks] = {"in_features": check.positive_integer, "out_features": check.positive_integer}
+    _fixed = frozenset(_checks)
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class Embedding(Layer):
         "embedding_dim": check.positive_integer,
         "padding_idx": check.optional(_index),
     }
+    _fixed = frozenset({"num_embeddings", "embedding_dim"})
 
     def __init__(
         self,

@@ -217,6 +217,7 @@ class Module(Hints):
             state[path] = tensor.data
         return state
 
+    @with_hints()
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Copy arrays into the Tensors with the same paths.
 

@@ -29,7 +29,7 @@ class _BatchNorm(Layer):
         "affine": check.boolean,
         "track_running_stats": check.boolean,
     }
-    _fixed = frozenset({"affine"})
+    _fixed = frozenset({"num_features", "affine", "track_running_stats"})
     _never_negative = ("running_var", "num_batches_tracked")
 
     def __init__(
@@ -59,18 +59,20 @@ class _BatchNorm(Layer):
             hint = of_images(shape, self.num_features, 1 + self.inputs[-1].count(",")) if len(shape) > 2 else ""
             raise ValueError(f"{type(self).__name__}: expected an input of shape {expected}, not {shape}{hint}")
         along = (-1, *[1] * (len(shape) - 2))  # the shape that broadcasts one number per channel against the input
+        x = check.floating(type(self).__name__, "the input", as_array(x))
         if self.track_running_stats and not self.training:
             scale = 1 / np.sqrt(self.running_var + self.eps)
             scale = self.weight * scale if self.affine else scale
-            shift = self.bias - self.running_mean * scale if self.affine else -self.running_mean * scale
-            y = x * scale.reshape(along) + shift.reshape(along)
-            half = self._dtype == np.float16 == getattr(x, "dtype", None)
+            y = (x - self.running_mean.reshape(along)) * scale.reshape(
+                along
+            )  # x * scale would cancel with a large mean
+            y = y + self.bias.reshape(along) if self.affine else y
+            half = self._dtype == np.float16 == x.dtype
             return y.astype(np.float16) if half else y
         count = math.prod(shape) // self.num_features
         if count < 2:
             raise ValueError(f"{type(self).__name__}: the variance needs at least 2 values per channel, not {count}")
         weight, bias = (self.weight.reshape(along), self.bias.reshape(along)) if self.affine else (None, None)
-        x = check.floating(type(self).__name__, "the input", as_array(x))
         statistics: list[Array] = []
         y = standardize(x, weight, bias, axis=(0, *range(2, len(shape))), eps=self.eps, statistics=statistics)
         if self.track_running_stats:
@@ -158,7 +160,7 @@ class _ExampleNorm(Layer):
         "eps": partial(check.real, at_least=0),
         "elementwise_affine": check.boolean,
     }
-    _fixed = frozenset({"elementwise_affine"})
+    _fixed = frozenset({"normalized_shape", "elementwise_affine"})
 
     def _standardize(self, x: Any, weight: Tensor | None, bias: Tensor | None, eps: float, centre: bool) -> Any:
         shape, rank = np.shape(x), len(self.normalized_shape)

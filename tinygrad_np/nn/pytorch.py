@@ -4,6 +4,7 @@ Build the same network in both, with the same layer names, and exchange state di
 the same in both; some matrices are transposed.
 """
 
+import re
 from collections.abc import Mapping
 
 from ..tensor import Array, Tensor
@@ -13,6 +14,7 @@ from .module import Module
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
 TRANSPOSED = (Linear, MultiheadAttention, RNN, GRU, LSTM, RNNCell, GRUCell, LSTMCell)
+MATRIX = re.compile(r"(in_proj_)?weight|weight_(ih|hh)(_l\d+(_reverse)?)?")  # their names in these layers
 
 
 def transpose_weights(model: Module, state: Mapping[str, Array]) -> dict[str, Array]:
@@ -42,11 +44,12 @@ def transpose_weights(model: Module, state: Mapping[str, Array]) -> dict[str, Ar
     (2, 3)
     >>> model.load_state_dict(nn.transpose_weights(model, theirs))
     """
-    matrices = {
-        f"{path}.{name}".removeprefix(".")
-        for path, layer in model.named_modules()
+    transposed = {
+        id(tensor)
+        for layer in model.modules()
         if isinstance(layer, TRANSPOSED)
         for name, tensor in vars(layer).items()
-        if isinstance(tensor, Tensor) and tensor.ndim == 2
+        if MATRIX.fullmatch(name) and isinstance(tensor, Tensor) and tensor.ndim == 2
     }
+    matrices = {path for path, tensor in model.named_tensors() if id(tensor) in transposed}  # also by another path
     return {path: array.T if path in matrices else array for path, array in state.items()}

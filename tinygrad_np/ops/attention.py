@@ -83,7 +83,8 @@ def scaled_dot_product_attention(q: Any, k: Any, v: Any, *, mask: Any = None, is
         is_causal: whether query i may attend only to keys up to i; if a mask is given too, both apply.
 
     Returns:
-        Shape (..., queries, value features). A query whose keys are all masked gets zeros, with gradients of zero.
+        Shape (..., queries, value features). A query whose keys are all masked gets zeros, with gradients of zero, if
+        the keys and values are finite.
 
     Raises:
         TypeError: the mask is not boolean.
@@ -158,6 +159,7 @@ def rotary(x: Array, positions: Array, base: float = 10000.0) -> Array:
             [0.5403023 , 0.84147096]], dtype=float32)
     """
     check.floating("rotary", "x", x)
+    check.real("rotary", "base", base, above=0)
     positions = np.asarray(positions)
     if x.ndim == 0 or x.shape[-1] % 2 or not _broadcasts(positions.shape, x.shape[:-1]):
         raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._machine.fused import multiply
-from .._machine.threads import run
+from .._machine.threads import blocks, run
 from ..tensor import Array, differentiable
 from .cases import Case
 from .windows import Pair, Window, as_images, check_room, sliding
@@ -75,10 +75,9 @@ def _parts(x: Array, groups: int, layout: Layout, window: Window, outputs: Pair)
 
 
 def _blocks(x: Array, layout: Layout, window: Window, outputs: Pair, out_channels: int) -> list[slice]:
-    """Slices of a few images each, so that a block fits into a level-2 cache."""
+    """Slices of a few images each, so that a block fits into a level-2 cache, and as many for each of four threads."""
     per_image = outputs[1] * max(layout.sizes[0] * window.kernel[1] * x.shape[1], outputs[0] * out_channels)
-    images = max(1, BLOCK // max(1, per_image))
-    return [slice(start, start + images) for start in range(0, len(x), images)]
+    return blocks(len(x), per_image, BLOCK, multiple=4)
 
 
 def _correlated(

@@ -27,7 +27,7 @@ binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, reads=())
 binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("b", "a"))
 by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, wide=True)
 by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
-by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
+by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.rint((a - y) / b))
 unary(np.negative, lambda g, y, x: -g, reads=())
 unary(np.positive, lambda g, y, x: g, reads=())
 unary(np.conjugate, lambda g, y, x: g, reads=())
@@ -107,12 +107,27 @@ def _one_less(y: Any, x: Any) -> Any:
     return np.where((x == 0) & (y == 0), 1, y) - 1.0  # a float, because 0 - 1 wraps around in unsigned integers
 
 
+def _from_float32(slope: Any) -> Any:
+    """The gradient by a slope of `y, a, b`, which float16 has computed in float32.
+
+    The power itself is NumPy's of float16: in float32 NumPy has the square root for one exponent of 0.5, and NaN for
+    that of minus infinity.
+    """
+
+    def gradient(g: Any, y: Any, a: Any, b: Any) -> Any:
+        if y.dtype == np.float16:
+            a, b = (x.astype(np.float32) if getattr(x, "dtype", None) == np.float16 else x for x in (a, b))
+            y = np.power(a, b)
+        return g * slope(y, a, b)
+
+    return gradient
+
+
 for power in (np.power, np.float_power):
     primitive(
         power,
-        lambda g, y, a, b: g * _power_slope(a, b),
-        lambda g, y, a, b: g * _power_slope_by_exponent(y, a, b),
-        wide=True,
+        _from_float32(lambda y, a, b: _power_slope(a, b)),
+        _from_float32(lambda y, a, b: _power_slope_by_exponent(y, a, b)),
         cases=[
             Case("*, *", domains=(POSITIVE, REAL)),
             Case("*", args=(3,)),
@@ -142,7 +157,7 @@ of_nonzero(np.cbrt, lambda g, y, x: over_slope(over_slope(g / 3, y, y), y, y), r
 
 
 @differentiable(
-    lambda g, y, x, singular: np.where(singular & (g != 0), np.nan, g),
+    lambda g, y, x, singular: g * np.where(singular & (g != 0), np.nan, 1).astype(g.dtype),
     None,
     cases=[Case("*", (False,)), Case("N M, M", domains=(REAL, CONDITION), prepare=lambda x, c: (x, c & False))],
 )
@@ -184,9 +199,23 @@ def direction(x: Any, norm: Any, axis: Any, order: float = 2) -> Any:
     return np.where(infinite, limit, zero_at(x / or_one(np.where(infinite, 1, norm)), norm == 0))
 
 
+@differentiable(
+    lambda g, y, a, b: g * _cosine(b, a) ** 2 / or_one(np.hypot(a, b)),
+    lambda g, y, a, b: -g * y * (_cosine(b, a) / or_one(np.hypot(a, b))),
+    cases=[Case("*, *")],
+    name="hypot",
+)
+def _cosine(a: Array, b: Array) -> Array:
+    """a / hypot(a, b), whose derivatives do not cancel: 1 / r - a**2 / r**3 would where b is small."""
+    radius = np.hypot(a, b)
+    cosine = a / or_one(radius)
+    return np.asarray(np.where(np.isinf(a), np.sign(a), cosine) if np.any(np.isinf(radius)) else cosine)
+
+
 def _hypot_slope(y: Any, *sides: Any, i: int) -> Any:
     if not np.any(np.isinf(y)):
-        return zero_at(sides[i] / or_one(y), y == 0)
+        cosine = _cosine(sides[i], sides[1 - i]) if type(y) is Tensor else sides[i] / or_one(y)  # takes half as long
+        return zero_at(cosine, y == 0)
     return direction(np.stack(np.broadcast_arrays(*sides)), y, 0)[i]
 
 

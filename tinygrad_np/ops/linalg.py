@@ -5,8 +5,9 @@ other triangle.
 
 Eigenvectors and singular vectors are unique, up to their signs, only where the values differ. Where two values are
 equal to rounding, elements of the Hessian are NaN, also of functions that have one, such as np.sum(eigvalsh(x)**2): a
-vjp is not told how the gradients of the values change with the choice of the vectors. No other element is wrong. The
-gradient is
+vjp is not told how the gradients of the values change with the choice of the vectors. Where the gradient of these
+values is 0, as that of np.sum((eigvalsh(x) - 1)**2) at the identity, they count as unused, and the elements are 0. No
+other element is wrong. The gradient is
 
 - finite for functions of the values alone (a singular value of 0 has a kink, as abs has; its gradient is u @ v.T, for
   the vectors that NumPy has chosen);
@@ -358,7 +359,7 @@ def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pair
     unused = np.all([np.all(part == 0, axis=-2, keepdims=True) for part in parts], axis=0)
     is_small = np.abs(x) <= np.max([_tolerance(part, 100 * n) for part in parts[1:]], axis=0)
     is_zero = np.where(np.all(_used(g_), axis=-2, keepdims=True), unused & _t(unused) if of_pairs else unused, is_small)
-    return np.where(equal, np.where(is_zero, 0, np.nan).astype(x.dtype), x / np.where(equal, 1, by))
+    return np.where(equal, np.where(is_zero, 0, np.nan).astype(x.dtype) * x, x / np.where(equal, 1, by))
 
 
 def _eigh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
@@ -490,7 +491,8 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     singular = np.any(distance <= limit * size, axis=-1)[..., np.newaxis, np.newaxis]
     if np.any(singular):
         r = np.where(singular, np.eye(r.shape[-1], dtype=r.dtype), r)
-    return np.where(singular, np.nan, _t(np.linalg.solve(r, _t(gq + q @ symmetric))))
+    undefined = singular & np.any(array_of(g) != 0, axis=(-2, -1), keepdims=True)
+    return _t(np.linalg.solve(r, _t(gq + q @ symmetric))) * np.where(undefined, np.nan, 1).astype(x.dtype)
 
 
 @differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"), name="linalg.qr")

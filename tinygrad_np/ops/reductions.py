@@ -166,9 +166,9 @@ def _std_gradient(g: Any, y: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, 
     if not np.all(equal | ((size > low) & (size < 1 / low))):  # squares of y, in derivatives, overflow or underflow
         unit = power_of_two(size)  # the gradient is the same in any unit
         x, y = x / restore(unit, x, axis, keepdims), y / unit
-    g = 0.5 * g / np.where(equal, 1, y)
     kink = equal & (np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=keepdims) > 1)
-    return zero_at(_deviation(g, x, axis, ddof, keepdims, where), restore(kink, x, axis, keepdims))
+    slope = _deviation(0.5 / np.where(equal, 1, y), x, axis, ddof, keepdims, where)
+    return restore(g, x, axis, keepdims) * zero_at(slope, restore(kink, x, axis, keepdims))
 
 
 VARIANCES = [
@@ -305,22 +305,25 @@ def _cannot_underflow(x: Any, count: int) -> bool:
     return bool(low > 0) and limits.minexp < count * math.log2(low) <= count * math.log2(high) < limits.maxexp
 
 
-def _products_of_others(x: Any) -> Any:
-    """For each element, the product of all others along the last axis; exact even if some are 0."""
+def _times_products_of_others(g: Any, x: Any) -> Any:
+    """For each element, g times the product of all others along the last axis; exact even if some are 0.
+
+    It is 0 where g is 0, also where the product is infinite.
+    """
     if isinstance(x, np.ndarray):
         with np.errstate(over="ignore", invalid="ignore"):
             before, after = products_around(x)
         if np.all(is_normal(before) & is_normal(after)):
-            return before * after
+            return g * (before * after)
         mantissa, exponent = _apart(x, -1)  # the product of some leaves the range where that of all others may not
         before, after = products_around(mantissa)
-        return _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+        others = _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
+        return keep(g * others, g != 0)
     if _cannot_underflow(array_of(x), x.shape[-1]):  # nor can any product of a derivative
         before, after = products_around(x)
-        return before * after
-    rows = np.moveaxis(x, -1, 0)
-    weights = np.zeros(rows.shape, x.dtype)
-    weights[-1:] = 1
+        return g * (before * after)
+    rows, last = np.moveaxis(x, -1, 0), np.moveaxis(g, -1, 0)
+    weights = np.concatenate([np.zeros((len(rows) - 1, *last.shape[1:]), x.dtype), last], axis=0)
     return np.moveaxis(_derivative_by_factors(rows, weights), 0, -1)
 
 
@@ -351,8 +354,9 @@ def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1
         return keep(restore(g, x, axis, keepdims) * (restore(y, x, axis, keepdims) / factors), where)
     if x.ndim == 0:
         return g * initial
-    others = _back_from_last(_products_of_others(_along_last(factors, axis)), x, axis)
-    return keep(initial * restore(g, x, axis, keepdims) * others, where)
+    rows = _along_last(factors, axis)
+    weights = np.reshape(initial * g, (*rows.shape[:-1], 1))
+    return keep(_back_from_last(_times_products_of_others(weights, rows), x, axis), where)
 
 
 PRODUCTS = [*each("n m k", axis=AXES, keepdims=BOTH), Case(""), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 2.0})]
@@ -469,17 +473,35 @@ def _cumsum_gradient(g: Any, x: Any, axis: Any) -> Any:
     return np.flip(np.cumsum(np.flip(g, axis=axis), axis=axis), axis=axis)
 
 
-def _shifted(x: Array) -> Array:
-    """x moved by one along axis 0, so that element i has the place of i - 1; then 0."""
-    return np.concatenate([x[1:], np.zeros_like(x[:1])], axis=0)
+def _shifted(x: Array, end: Any = 0) -> Array:
+    """x moved by one along axis 0, so that element i has the place of i - 1; then `end`."""
+    return np.concatenate([x[1:], np.full_like(x[:1], end)], axis=0)
 
 
-# Numbers m * 2**e, as (m, e), do not overflow or underflow on the way to a result that does not.
-_ABSENT = -(2**60)  # the size of 0
+# Numbers m * 2**e, as (m, e), do not overflow or underflow on the way to a result that does not. Where a weight or an
+# element of a direction is 0, nothing depends on its product, which is 0 even with an infinite factor; a factor of 0
+# makes that NaN. Such a product, and a sum of them, has an e far below that of any number.
+_ABSENT = np.int64(-(2**60))
+_SIZE_OF_ZERO = np.int64(-(2**40))
+
+
+def _are_finite(mantissas: Array) -> bool:
+    """Whether they are all finite, by their sum, which cannot overflow."""
+    return math.isfinite(np.add.reduce(mantissas, None))
+
+
+def _is_present(e: Array) -> Array:
+    return e > _ABSENT // 2
+
+
+def _parts(weights: Array) -> tuple[Array, Array]:
+    m, e = np.frexp(weights)
+    return m, np.where(m == 0, _ABSENT, e)
 
 
 def _times(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
-    return a[0] * b[0], a[1] + b[1]
+    m, e = a[0] * b[0], a[1] + b[1]
+    return m if _are_finite(m) else keep(m, _is_present(e)), e
 
 
 def _total(terms: list[tuple[Array, Array]]) -> tuple[Array, Array]:
@@ -488,7 +510,7 @@ def _total(terms: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def _size(m: Array, e: Array) -> Array:
-    return np.where(m == 0, _ABSENT, np.frexp(m)[1] + e)
+    return np.where(m == 0, _SIZE_OF_ZERO, np.frexp(m)[1]) + e
 
 
 def _partial_products(x: Array, weights: Array, directions: list[Array]) -> list[tuple[Array, Array]]:
@@ -497,16 +519,23 @@ def _partial_products(x: Array, weights: Array, directions: list[Array]) -> list
     There is one for each subset of the directions, whose bits are the position in the list: its derivative along them.
     """
     rows, exponent = _apart(x, 0)
-    reached = np.cumsum(exponent, 0)
+    reached, are_finite = np.cumsum(exponent, 0), _are_finite(rows)
     found: list[tuple[Array, Array]] = []
     for subset in range(2 ** len(directions)):
-        terms = [_times(np.frexp(h), found[subset ^ 1 << k]) for k, h in enumerate(directions) if subset >> k & 1]
-        m, e = map(_shifted, _total(terms)) if terms else np.frexp(weights)
+        terms = [_times(_parts(h), found[subset ^ 1 << k]) for k, h in enumerate(directions) if subset >> k & 1]
+        m, e = _total(terms) if terms else _parts(weights)
+        if terms:
+            m, e = _shifted(m), _shifted(e, _ABSENT)
         # Powers of 2 are multiplied apart: those of a sum are of the size of its largest term before a 0.
-        sizes = np.where(m == 0, _ABSENT, reached + _size(m, e))
+        sizes = reached + _size(m, e)
         zeros = np.cumsum(rows == 0, 0) * (2 * np.max(np.abs(sizes), where=m != 0, initial=0) + 1)
         unit = np.flip(np.maximum.accumulate(np.flip(sizes - zeros, 0), 0), 0) + zeros
-        factors = _times_power(_shifted(rows), _shifted(unit) - unit)
+        after = _shifted(unit)
+        if are_finite and _are_finite(m):
+            factors = _times_power(_shifted(rows), after - unit)
+        else:  # no factor underflows, because what it is multiplied by may be infinite; so small a one adds nothing
+            change = np.maximum(after - unit, np.finfo(x.dtype).minexp // 2)
+            factors = keep(_times_power(_shifted(rows), change), _is_present(after))
         sums = _times_power(m, reached + e - unit)
         for i in range(len(sums) - 2, -1, -1):
             sums[i] += factors[i] * sums[i + 1]
@@ -552,7 +581,7 @@ def _derivative_of_cumprod(*arrays: Array) -> Array:
     x, *directions = _joined(arrays)
     before = _products_before(x, directions)
     terms = [_times(np.frexp(x), before[-1])]
-    terms += [_times(np.frexp(h), before[~(1 << k)]) for k, h in enumerate(directions)]
+    terms += [_times(_parts(h), before[~(1 << k)]) for k, h in enumerate(directions)]
     return np.asarray(_times_power(*_total(terms)))
 
 

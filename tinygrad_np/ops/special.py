@@ -63,11 +63,16 @@ def _times(factor: float, x: Any) -> Any:
 def softplus(x: Array, beta: float = 1.0) -> Array:
     """log(1 + exp(beta * x)) / beta, elementwise: a smooth relu, sharper for larger beta. It does not overflow.
 
+    Raises:
+        TypeError, ValueError: x is not floating point, or beta is not above 0.
+
     >>> from tinygrad_np import Tensor
     >>> softplus(Tensor([-1000.0, 0.0, 1000.0]))
     Tensor([0.000000e+00, 6.931472e-01, 1.000000e+03], dtype=float32)
     """
     check.floating("softplus", "x", x)
+    if beta != 1:
+        check.real("softplus", "beta", beta, above=0)
     rest = np.log1p(np.exp(-np.abs(_times(beta, x)))) / beta  # np.logaddexp: 12 times as long
     return np.asarray(np.maximum(x, 0) + rest)
 
@@ -260,13 +265,15 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
 # --- softmax and its relatives ---------------------------------------------------------------------------------------
 
 
-LARGE = 1e30  # of float32 and float64: below it, differences do not overflow
+# Limits of float32 and float64, as arrays: comparing float32 with a Python number takes 0.5 us more.
+LARGE = np.array(1e30, np.float32)  # below it, differences do not overflow
+CERTAIN = np.array(1.25, np.float32)  # below it, log(1 + rest) loses more than 2 of the bits of the rest
 
 
 def below(x: Array, top: Array, out: Array | None = None) -> Array:
     """x - top for the maximum of x. Where both are inf, it is 0; where all are -inf, NaN, as 0 / 0."""
-    if (np.abs(top) < LARGE).all():
-        return np.asarray(np.subtract(x, top, out=out))
+    if b"\0" not in (np.abs(top) < LARGE).tobytes():  # .all() takes 1.4 us more
+        return np.asarray(x - top if out is None else np.subtract(x, top, out=out))  # with out=None, 0.5 us more
     with np.errstate(invalid="ignore", over="ignore"):
         return np.where(np.isposinf(x), x.dtype.type(0), x - top)
 
@@ -366,7 +373,14 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     check.floating("log_softmax", "x", x)
     y: Array = below(x, np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf))
     if y.size:  # the log of an empty sum would warn
-        y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
+        e = np.asarray(np.exp(y))  # of a number, NumPy's is a scalar
+        sums = np.add.reduce(e, axis, keepdims=True)
+        y -= np.log(sums)
+        certain = sums < CERTAIN
+        if b"\1" in certain.tobytes():  # 13 us more for 64 x 10, 60 for 64 x 1000
+            largest = certain & (y > -0.5)
+            np.copyto(e, 0, where=largest)
+            np.copyto(y, 0 - np.log1p(np.add.reduce(e, axis, keepdims=True)), where=largest)
     return y
 
 

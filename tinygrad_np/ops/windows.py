@@ -1,6 +1,6 @@
 """Sliding windows over images (n, channels, height, width), for convolution and pooling."""
 
-from collections.abc import Iterator
+from operator import mod
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +28,24 @@ class Window(NamedTuple):
         """The distance from the first to the last element of a window, along each axis."""
         return self.dilation[0] * (self.kernel[0] - 1), self.dilation[1] * (self.kernel[1] - 1)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether an element may be in more than one window."""
+        return any(reach >= stride for reach, stride in zip(self.reach, self.stride, strict=True))
+
+    def padded(self, sizes: tuple[int, ...]) -> Pair:
+        """The height and width of padded images."""
+        height, width = (size + sum(padding) for size, padding in zip(sizes, self.padding, strict=True))
+        return height, width
+
+    def inside(self, sizes: tuple[int, ...]) -> Any:
+        """The index that leaves the padding out of padded images of these sizes."""
+        return (..., *(slice(p[0], size - p[1]) for size, p in zip(sizes, self.padding, strict=True)))
+
+    def covers(self, sizes: tuple[int, ...]) -> bool:
+        """Whether every element of padded images of these sizes is in exactly one window."""
+        return self.kernel == self.stride and self.dilation == (1, 1) and not any(map(mod, sizes, self.kernel))
+
     def outputs(self, sizes: tuple[int, ...]) -> Pair:
         """The number of windows along each axis of an image of these sizes."""
         height, width = (
@@ -36,12 +54,14 @@ class Window(NamedTuple):
         )
         return height, width
 
-    def parts(self, outputs: tuple[int, ...]) -> Iterator[tuple[int, Any]]:
-        """For each element of a window, its number, and the index of padded images that selects it in every window."""
-        for number, place in enumerate(np.ndindex(self.kernel)):
-            begins = [d * k for d, k in zip(self.dilation, place, strict=True)]
-            slices = (slice(b, b + s * (n - 1) + 1, s) for b, s, n in zip(begins, self.stride, outputs, strict=True))
-            yield number, (..., *slices)
+    def places(self, sizes: tuple[int, ...]) -> list[list[slice]]:
+        """For each axis of padded images and each element of a window, the slice that selects it in every window."""
+        return [
+            [slice(i, i + size - reach, stride) for i in range(0, dilation * kernel, dilation)]
+            for size, reach, kernel, stride, dilation in zip(
+                sizes, self.reach, self.kernel, self.stride, self.dilation, strict=True
+            )
+        ]
 
 
 def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, *, axes: int = 2) -> Window:
@@ -66,8 +86,9 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
             or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
             or not least <= min(values) <= max(values) <= LARGEST
         ):
-            expected = "an integer" if axes == 1 else "one or two integers"
-            raise ValueError(f"{name}: {option} must be {expected} of at least {least}, not {value!r:.80}")
+            expected = f"{'an integer' if axes == 1 else 'one or two integers'} of at least {least}"
+            expected += ", or 'same'" if option == "padding" and "conv" in name.lower() else ""
+            raise ValueError(f"{name}: {option} must be {expected}, not {value!r:.80}")
         return int(values[0]), int(values[1])
 
     window = Window(

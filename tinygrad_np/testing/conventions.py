@@ -439,6 +439,16 @@ TRAPS = [
         "arccos(u @ v), the angle of u = v = [1,0]", lambda u: np.arccos(u @ np.array([1.0, 0.0])), [1, 0], [-INF, NAN],
         "np.arctan2(np.abs(u[0] * v[1] - u[1] * v[0]), u @ v)", lambda u: np.arctan2(np.abs(u[1]), u[0]), [0, 0],
     ),
+    Trap("sqrt(x)**2", lambda x: np.sqrt(x) ** 2, [0, 4], [0, 1], "x", lambda x: +x, [1, 1]),
+    Trap(
+        "slope of norm(x)**2", _slope(lambda x: np.linalg.norm(x) ** 2), [0, 0], [0, 0],
+        "np.sum(x * x)", _slope(lambda x: np.sum(x * x)), [2, 2],
+    ),
+    Trap(
+        "slope of sum((eigvalsh(x) - 1)**2) at the identity",
+        _slope(lambda x: np.sum((np.linalg.eigvalsh(x) - 1) ** 2)), np.eye(2), [[2, 0], [0, 2]],
+        "np.sum(np.square(x - np.eye(2)))", _slope(lambda x: np.sum(np.square(x - np.eye(2)))), [[2, 2], [2, 2]],
+    ),
     Trap(
         "slope of sum(eigvalsh(x)**2) at the identity", _slope(lambda x: np.sum(np.linalg.eigvalsh(x) ** 2)), np.eye(2),
         [[NAN, 0], [NAN, NAN]], "np.sum(x * x)", _slope(lambda x: np.sum(x * x)), [[2, 2], [2, 2]],

@@ -28,7 +28,8 @@ def check_gradients(
         function: a deterministic function of Tensors that returns a Tensor, or a tuple or list of Tensors.
         *inputs: arrays, Tensors or numbers. Floating point inputs are checked, in float64; others are passed unchanged.
         order: the highest order of derivatives to check; 2 also checks the gradients of the gradients.
-        rtol, atol: the relative and absolute tolerance.
+        rtol, atol: the relative and absolute tolerance. To it is added what rounding can amount to, 2e-12 times the
+            sum of the magnitudes of the values, and of the products of the arguments with their gradients.
         name: the name of the function in messages; by default its `__name__`.
 
     Raises:
@@ -87,6 +88,12 @@ def _check(
         raise AssertionError(f"{name}: no output depends on the inputs")
     weights = [_read_only(_random(rng, results[k].shape)) for k in differentiable]
     gradients = grad([results[k] for k in differentiable], [given[i] for i in checked], weights)
+
+    # A difference of values says nothing below their rounding, and that of the arguments.
+    rounded = [w * results[k]._data for k, w in zip(differentiable, weights, strict=True)]
+    rounded += [g.data * arguments[i] for i, g in zip(checked, gradients, strict=True)]
+    size = sum(float(np.sum(np.abs(numbers))) for numbers in rounded)
+    atol += 8 * np.finfo(np.float64).eps * size / STEP if math.isfinite(size) else 0
 
     def value(arguments: Sequence[Any]) -> float:
         _, results = run(arguments, requires_grad=False)  # takes a third of the time of recording
