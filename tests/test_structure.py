@@ -33,7 +33,7 @@ FLOORS = {
     "_contents": {"tensor"},
     "_settings": {"tensor", "_contents"},
     "ops": {"tensor", "_machine", "ops", "_messages", "_validation"},
-    "func": {"tensor", "_messages"},
+    "func": {"tensor", "_machine", "_messages"},
     "schedules": {"_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},
     "serialization": {"tensor"},

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cached_property, wraps
 from operator import attrgetter, getitem, iadd, setitem
-from typing import Any, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
+from typing import Any, Literal, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
 
 import numpy as np
 
@@ -631,6 +631,7 @@ def primitive(
     joint: Function | None = None,
     reads: Sequence[str] | None = None,
     wide: bool = False,
+    jvp: Literal["elementwise", "linear"] | None = None,
     name: str | None = None,
     cases: Any = (),
 ) -> Function:
@@ -654,6 +655,9 @@ def primitive(
             at the end read nothing. By default each may read all.
         wide: compute float16 in float32, the function and its gradients. It is for functions whose sums, squares or
             powers overflow or underflow float16 where the result does not.
+        jvp: how `func.jvp` may go forward, which takes a fifth of the time: "elementwise" if each element of the result
+            depends on one element of each argument only, so that the vjps give derivatives along a direction as well;
+            "linear" if the function is linear in each argument that has a vjp, so that the function itself does.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -675,7 +679,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, cases, name))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, cases, name))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -746,10 +750,11 @@ class Primitive:
         joint: Function | None,
         reads: Sequence[str] | None,
         wide: bool,
+        jvp: Literal["elementwise", "linear"] | None,
         cases: Any,
         name: str | None,
     ) -> None:
-        self.function, self.joint, self.wide, self.cases = function, joint, wide, cases
+        self.function, self.joint, self.wide, self.jvp, self.cases = function, joint, wide, jvp, cases
         self.is_internal = name is not None  # its keywords are not those that its user gave
         self.name = name = name or name_of(function)
         self.arity: int | None

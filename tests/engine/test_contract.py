@@ -119,6 +119,23 @@ def test_what_is_no_gradient_is_refused_in_the_backward_pass_of_every_operation(
                 refuses(entry, case, arrays, change, create_graph, message)
 
 
+@pytest.mark.parametrize("entry", PRIMITIVES, ids=lambda entry: entry.name)
+@given(data=st.data())
+def test_jvp_goes_forward_as_the_vjp_of_the_vjp_does(entry: Primitive, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(entry.cases))
+    sources, outputs = call(entry, case, data.draw(arguments(case), label=str(case)))
+    if not outputs:
+        return
+    directions = [np.random.default_rng(i).normal(size=x.shape) for i, x in enumerate(sources)]
+    if data.draw(st.booleans()):  # some arguments do not move
+        sources, directions = sources[:1], directions[:1]
+    by_vjps = func._by_two_vjps(outputs, sources, directions, record=False)
+    forward = func._forward(outputs, sources, directions)
+    for found, expected, y in zip(forward, by_vjps, outputs, strict=True):
+        assert (found.shape, found.dtype) == (y.shape, y.dtype)
+        np.testing.assert_allclose(found.data, expected.data, rtol=1e-8, atol=1e-10)
+
+
 LEAVING: dict[str, Callable[[Tensor], Any]] = {
     ".data": lambda t: t.data,
     ".detach()": Tensor.detach,

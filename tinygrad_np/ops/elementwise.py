@@ -10,14 +10,16 @@ from .._machine.arrays import power_of_two
 from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
 from .cases import CONDITION, NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 
-unary = partial(primitive, cases=[Case("*")])
-binary = partial(primitive, cases=[Case("*, *")])
-of_positive = partial(primitive, cases=[Case("*", domains=(POSITIVE,))])
-of_nonzero = partial(primitive, cases=[Case("*", domains=(NONZERO,))])
-of_unit = partial(primitive, cases=[Case("*", domains=(UNIT,))])
-by_nonzero = partial(primitive, cases=[Case("*, *", domains=(REAL, NONZERO))])
+unary = partial(primitive, jvp="elementwise", cases=[Case("*")])
+binary = partial(primitive, jvp="elementwise", cases=[Case("*, *")])
+of_positive = partial(primitive, jvp="elementwise", cases=[Case("*", domains=(POSITIVE,))])
+of_nonzero = partial(primitive, jvp="elementwise", cases=[Case("*", domains=(NONZERO,))])
+of_unit = partial(primitive, jvp="elementwise", cases=[Case("*", domains=(UNIT,))])
+by_nonzero = partial(primitive, jvp="elementwise", cases=[Case("*, *", domains=(REAL, NONZERO))])
 # Away from the jumps of a remainder: quotients below 1, or multiples of 0.75, which no element comes near.
-by_larger = partial(primitive, cases=[Case("*, *", domains=(REAL, Domain(4, 6))), Case("*", args=(0.75,))])
+by_larger = partial(
+    primitive, jvp="elementwise", cases=[Case("*, *", domains=(REAL, Domain(4, 6))), Case("*", args=(0.75,))]
+)
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
@@ -46,7 +48,13 @@ binary(
     lambda g, y, a, b: np.where(np.signbit(a) == np.signbit(b), g, -g),
     lambda g, y, a, b: np.zeros_like(g),
 )
-primitive(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), None, cases=[Case("*, *", domains=(REAL, Domain(-3, 4, "i")))])
+primitive(
+    np.ldexp,
+    lambda g, y, x, i: np.ldexp(g, i),
+    None,
+    jvp="elementwise",
+    cases=[Case("*, *", domains=(REAL, Domain(-3, 4, "i")))],
+)
 
 
 @composite(np.divmod, cases=[Case("*, *", domains=(REAL, Domain(4, 6)))], constants=(0,))
@@ -128,6 +136,7 @@ for power in (np.power, np.float_power):
         power,
         _from_float32(lambda y, a, b: _power_slope(a, b)),
         _from_float32(lambda y, a, b: _power_slope_by_exponent(y, a, b)),
+        jvp="elementwise",
         cases=[
             Case("*, *", domains=(POSITIVE, REAL)),
             Case("*", args=(3,)),
@@ -159,6 +168,7 @@ of_nonzero(np.cbrt, lambda g, y, x: over_slope(over_slope(g / 3, y, y), y, y), r
 @differentiable(
     lambda g, y, x, singular: g * np.where(singular & (g != 0), np.nan, 1).astype(g.dtype),
     None,
+    jvp="elementwise",
     cases=[Case("*", (False,)), Case("N M, M", domains=(REAL, CONDITION), prepare=lambda x, c: (x, c & False))],
 )
 def zero_at(x: Array, singular: Array) -> Array:
@@ -272,7 +282,7 @@ binary(np.arctan2, lambda g, y, a, b: g * _over_radius(y, b, a), lambda g, y, a,
 unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
 unary(np.arcsinh, lambda g, y, x: keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)))
-primitive(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
+unary(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
 of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x))
 primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, wide=True, cases=[Case("N"), *each("N M", axis=(0, -1))])
 
@@ -284,6 +294,7 @@ _BITS = {2: np.int16, 4: np.int32, 8: np.int64}
 @differentiable(
     lambda g, y, x, condition: keep(g, condition),
     None,
+    jvp="elementwise",
     cases=[Case("*, *", domains=(REAL, CONDITION)), Case("*", (True,)), Case("*", (False,))],
 )
 def keep(x: Array, condition: Array) -> Array:
@@ -303,7 +314,7 @@ def keep(x: Array, condition: Array) -> Array:
     return np.asarray(np.bitwise_and(x.view(bits), mask, dtype=bits)).view(x.dtype)
 
 
-@differentiable(lambda g, y, x: keep(g, x > 0), reads=("x",), cases=[Case("*")])
+@differentiable(lambda g, y, x: keep(g, x > 0), reads=("x",), jvp="elementwise", cases=[Case("*")])
 def relu(x: Array) -> Array:
     """max(x, 0), elementwise; its gradient at 0 is 0.
 
@@ -343,6 +354,7 @@ primitive(
     None,
     lambda g, y, condition, a, b: np.where(condition, g, 0),
     lambda g, y, condition, a, b: np.where(condition, 0, g),
+    jvp="elementwise",
     cases=[Case("*, *, *", domains=(CONDITION, REAL))],
 )
 
@@ -351,6 +363,7 @@ primitive(
     lambda g, y, x, low, high: keep(g, (low <= x) & (x <= high)),
     lambda g, y, x, low, high: keep(g, (x < low) & (low <= high)),
     lambda g, y, x, low, high: keep(g, np.maximum(x, low) > high),
+    jvp="elementwise",
     cases=[Case("*, *, *"), Case("*", args=(-1, 1))],
     name="clip",
 )

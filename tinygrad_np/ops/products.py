@@ -54,6 +54,7 @@ primitive(
     lambda g, y, a, b: _right(g, a, b),
     reads=("b", "a"),
     wide=True,
+    jvp="linear",
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
@@ -61,6 +62,7 @@ primitive(
     lambda g, y, a, b: _column(g) * b,
     lambda g, y, a, b: _column(g) * a,
     wide=True,
+    jvp="linear",
     cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
 )
 primitive(
@@ -68,6 +70,7 @@ primitive(
     lambda g, y, a, b: _column(g) * _row(b),
     lambda g, y, a, b: np.vecmat(g, a),
     wide=True,
+    jvp="linear",
     cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
 )
 primitive(
@@ -75,6 +78,7 @@ primitive(
     lambda g, y, a, b: np.matvec(b, g),
     lambda g, y, a, b: _column(a) * _row(g),
     wide=True,
+    jvp="linear",
     cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
 )
 

@@ -62,6 +62,7 @@ primitive(
     lambda g, y, x, *, axis=None, keepdims=False, initial=0, where=True: _spread(g, x, axis, keepdims, where),
     reads=(),
     wide=True,
+    jvp="linear",
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -77,6 +78,7 @@ primitive(
     ),
     reads=(),
     wide=True,
+    jvp="linear",
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),

@@ -22,6 +22,7 @@ primitive(
     np.reshape,
     lambda g, y, x, *, shape, order="C": np.reshape(g, x.shape, order=_ordered(order)),
     reads=(),
+    jvp="linear",
     cases=[
         *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
         Case("0 2", (), {"shape": (2, 0)}),
@@ -39,6 +40,7 @@ primitive(
     np.transpose,
     lambda g, y, x, *, axes=None: np.transpose(g, _inverse(axes)),
     reads=(),
+    jvp="linear",
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
@@ -50,33 +52,38 @@ primitive(
     np.expand_dims,
     lambda g, y, x, *, axis: np.reshape(g, x.shape),
     reads=(),
+    jvp="linear",
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
 )
 primitive(
     np.squeeze,
     lambda g, y, x, *, axis=None: np.reshape(g, x.shape),
     reads=(),
+    jvp="linear",
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
 primitive(
     np.ravel,
     lambda g, y, x, *, order="C": np.reshape(g, x.shape, order=_ordered(order)),
     reads=(),
+    jvp="linear",
     cases=each("n m", order=("C", "F")),
 )
 primitive(
     np.swapaxes,
     lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1, axis2),
     reads=(),
+    jvp="linear",
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
 )
 primitive(
     np.broadcast_to,
     lambda g, y, x, *, shape: g,  # the backward pass sums over broadcast axes
     reads=(),
+    jvp="linear",
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
-primitive(np.copy, lambda g, y, x: g, reads=(), cases=[Case("n m")])
+primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", cases=[Case("n m")])
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
@@ -122,7 +129,11 @@ def stack(arrays: Any, axis: int = 0) -> Any:
 
 
 @differentiable(
-    lambda g, y, x, *, dtype: g, reads=(), cases=each("n m", dtype=(np.float64, np.longdouble)), name="astype"
+    lambda g, y, x, *, dtype: g,
+    reads=(),
+    jvp="linear",
+    cases=each("n m", dtype=(np.float64, np.longdouble)),
+    name="astype",
 )
 def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
@@ -144,11 +155,22 @@ primitive(
     np.moveaxis,
     lambda g, y, x, *, source, destination: np.moveaxis(g, destination, source),
     reads=(),
+    jvp="linear",
     cases=[*each("n m k", source=(0, -1), destination=(1, -1)), Case("n m k", ((0, 1), (-1, 0)))],
 )
-primitive(np.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), reads=(), cases=[Case("n m"), Case("b n m")])
 primitive(
-    np.linalg.matrix_transpose, lambda g, y, x: np.matrix_transpose(g), reads=(), cases=[Case("n m"), Case("b n m")]
+    np.matrix_transpose,
+    lambda g, y, x: np.matrix_transpose(g),
+    reads=(),
+    jvp="linear",
+    cases=[Case("n m"), Case("b n m")],
+)
+primitive(
+    np.linalg.matrix_transpose,
+    lambda g, y, x: np.matrix_transpose(g),
+    reads=(),
+    jvp="linear",
+    cases=[Case("n m"), Case("b n m")],
 )
 
 
@@ -330,20 +352,26 @@ def tile(A: Any, reps: Any) -> Any:
 # --- reversing and rolling -------------------------------------------------------------------------------------------
 
 primitive(
-    np.flip, lambda g, y, x, *, axis=None: np.flip(g, axis), reads=(), cases=each("n m k", axis=(None, 0, -1, (0, 2)))
+    np.flip,
+    lambda g, y, x, *, axis=None: np.flip(g, axis),
+    reads=(),
+    jvp="linear",
+    cases=each("n m k", axis=(None, 0, -1, (0, 2))),
 )
-primitive(np.flipud, lambda g, y, x: np.flipud(g), reads=(), cases=[Case("n m"), Case("n")])
-primitive(np.fliplr, lambda g, y, x: np.fliplr(g), reads=(), cases=[Case("n m")])
+primitive(np.flipud, lambda g, y, x: np.flipud(g), reads=(), jvp="linear", cases=[Case("n m"), Case("n")])
+primitive(np.fliplr, lambda g, y, x: np.fliplr(g), reads=(), jvp="linear", cases=[Case("n m")])
 primitive(
     np.rot90,
     lambda g, y, x, *, k=1, axes=(0, 1): np.rot90(g, -k, axes),
     reads=(),
+    jvp="linear",
     cases=each("n m l", k=(1, 2, -1, 3), axes=((0, 1), (2, 0))),
 )
 primitive(
     np.roll,
     lambda g, y, x, *, shift, axis=None: np.roll(g, -np.asarray(shift, np.int64), axis),
     reads=(),
+    jvp="linear",
     cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
 )
 
@@ -391,8 +419,20 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     return np.ravel(array)[places]
 
 
-primitive(np.triu, lambda g, y, x, *, k=0: np.triu(g, k), reads=(), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
-primitive(np.tril, lambda g, y, x, *, k=0: np.tril(g, k), reads=(), cases=[*each("n m", k=(0, 1, -1)), Case("b n n")])
+primitive(
+    np.triu,
+    lambda g, y, x, *, k=0: np.triu(g, k),
+    reads=(),
+    jvp="linear",
+    cases=[*each("n m", k=(0, 1, -1)), Case("b n n")],
+)
+primitive(
+    np.tril,
+    lambda g, y, x, *, k=0: np.tril(g, k),
+    reads=(),
+    jvp="linear",
+    cases=[*each("n m", k=(0, 1, -1)), Case("b n n")],
+)
 
 
 @composite(np.diagonal, cases=[*each("3 2 k", offset=(0, 1, -1), axis1=(0,), axis2=(1, -1)), Case("n n")])

@@ -25,7 +25,7 @@ def saturated(y: Any) -> bool:
     return type(y) is Tensor or not np.maximum.reduce(y, None, initial=0) < _limit(y.dtype)
 
 
-@differentiable(lambda g, y, x: -g * y * np.tanh(x), cases=[Case("*")], name="tanh")
+@differentiable(lambda g, y, x: -g * y * np.tanh(x), jvp="elementwise", cases=[Case("*")], name="tanh")
 def _sech(x: Array) -> Array:
     with np.errstate(over="ignore"):
         return np.asarray(1 / np.cosh(x))
@@ -36,7 +36,7 @@ def _sigmoid_slope(y: Any, x: Any) -> Any:
     return np.square(0.5 * _sech(0.5 * x)) if saturated(y) else y * (1 - y)
 
 
-@differentiable(lambda g, y, x: g * _sigmoid_slope(y, x), wide=True, cases=[Case("*")])
+@differentiable(lambda g, y, x: g * _sigmoid_slope(y, x), wide=True, jvp="elementwise", cases=[Case("*")])
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), elementwise; it does not overflow.
 
@@ -58,6 +58,7 @@ def _times(factor: float, x: Any) -> Any:
 @differentiable(
     lambda g, y, x, *, beta=1.0: g * sigmoid(_times(beta, x)),
     wide=True,
+    jvp="elementwise",
     cases=[Case("*"), Case("*", kwargs={"beta": 2.5})],
 )
 def softplus(x: Array, beta: float = 1.0) -> Array:
@@ -120,7 +121,7 @@ def _silu_slope(x: Any, saved: Any) -> Any:
     return s * (1 + x * (sigmoid(-x) if saturated(s) else 1 - s))
 
 
-@differentiable(lambda g, y, x, *, saved: g * _silu_slope(x, saved), wide=True, cases=[Case("*")])
+@differentiable(lambda g, y, x, *, saved: g * _silu_slope(x, saved), wide=True, jvp="elementwise", cases=[Case("*")])
 def silu(x: Array) -> tuple[Array, Array]:
     """x * sigmoid(x), elementwise; also known as swish.
 
@@ -138,6 +139,7 @@ def silu(x: Array) -> tuple[Array, Array]:
 
 @differentiable(
     lambda g, y, x, *, negative_slope=0.01: keep(g, x > 0) + keep(negative_slope * g, ~(x > 0)),
+    jvp="elementwise",
     cases=[Case("*"), *each("*", negative_slope=(-0.5, 0.0, 2.0))],
 )
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
@@ -210,7 +212,7 @@ def _normal_density(x: Any) -> Any:
     return np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi)
 
 
-@differentiable(lambda g, y, x: g * _normal_density(_bounded(x)), cases=[Case("*")], name="gelu")
+@differentiable(lambda g, y, x: g * _normal_density(_bounded(x)), jvp="elementwise", cases=[Case("*")], name="gelu")
 def _normal_probability(x: Array) -> Array:
     """Standard normal CDF; except in float32 without the cancellation below 0."""
     if x.dtype != np.float32:
@@ -240,6 +242,7 @@ def _gelu_slope(x: Any, approximate: str, saved: Any) -> Any:
 @differentiable(
     lambda g, y, x, *, approximate="none", saved: g * _gelu_slope(x, approximate, saved),
     wide=True,
+    jvp="elementwise",
     cases=[Case("*"), Case("*", kwargs={"approximate": "tanh"})],
 )
 def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
@@ -424,4 +427,4 @@ def _sinc(x: Array, order: int) -> Array:
     return np.asarray(np.pi**order * np.where(near, series, derivative), x.dtype)
 
 
-primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), wide=True, cases=[Case("*")])
+primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), wide=True, jvp="elementwise", cases=[Case("*")])
