@@ -6,6 +6,7 @@ BENCHMARKS = [
     "convolution",
     "networks",
     "operations",
+    "functions",
     "overhead",
     "scaling",
     "memory",
