@@ -655,7 +655,7 @@ def primitive(
             at the end read nothing. By default each may read all.
         wide: compute float16 in float32, the function and its gradients. It is for functions whose sums, squares or
             powers overflow or underflow float16 where the result does not.
-        jvp: how `func.jvp` may go forward, which takes a fifth of the time: "elementwise" if each element of the result
+        jvp: how `func.jvp` may go forward, which takes a third of the time: "elementwise" if each element of the result
             depends on one element of each argument only, so that the vjps give derivatives along a direction as well;
             "linear" if the function is linear in each argument that has a vjp, so that the function itself does.
         name: what messages and pictures call the operation; by default the name of the function.
@@ -757,6 +757,8 @@ class Primitive:
         self.function, self.joint, self.wide, self.jvp, self.cases = function, joint, wide, jvp, cases
         self.is_internal = name is not None  # its keywords are not those that its user gave
         self.name = name = name or name_of(function)
+        if jvp not in (None, "elementwise", "linear") or (jvp == "elementwise" and joint is not None):
+            raise ValueError(f"jvp= of {name} must be 'elementwise', which needs a vjp for each argument, or 'linear'")
         self.arity: int | None
         given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):

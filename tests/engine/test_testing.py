@@ -153,3 +153,10 @@ def test_rounding_of_large_values_is_no_error(function: Any, x: Any) -> None:
     wrong = primitive(lambda x: x * x, lambda g, y, x: 2.02 * g * x, name="wrong")
     with pytest.raises(AssertionError, match="wrong"):
         check_gradients(wrong, np.array([1e3, 2e3]), name="wrong")
+
+
+def test_ways_to_go_forward_that_do_not_exist_are_refused() -> None:
+    for options in ({"jvp": "diagonal"}, {"jvp": "elementwise", "joint": lambda g, y, x, *, needed: (g,)}):
+        vjps = [] if "joint" in options else [lambda g, y, x: g]
+        with pytest.raises(ValueError, match="jvp= of plain must be 'elementwise', which needs .*, or 'linear'"):
+            primitive(lambda x: +x, *vjps, name="plain", **options)
