@@ -1,6 +1,6 @@
 """Time of single operations, forward and backward: decompositions, recurrences and normalisations.
 
-    python -m benchmarks.operations                            # all of them, in this checkout only
+    python -m benchmarks.operations                            # all of them, layers beside PyTorch's
     python -m benchmarks.operations --beside ../before         # in turns with another checkout of this project
     python -m benchmarks.operations --workloads lstm gru
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import turns
 
-NAMES = [turns.OURS]
+NAMES = [turns.OURS, "pytorch"]
 DECOMPOSITIONS: dict[str, Callable[[Any], Any]] = {
     "svd": lambda x: np.linalg.svd(x, full_matrices=False),
     "eigh": lambda x: np.linalg.eigh(x),
@@ -30,12 +30,13 @@ WORKLOADS = {f"{name} {n}": calls for name in DECOMPOSITIONS for n, calls in SIZ
 
 def contend(name: str, workload: str) -> Callable[[], float]:
     """A function that runs forward and backward several times and returns the sum of the gradients' magnitudes."""
-    step = layer(workload) if workload in LAYERS else decomposition(*workload.split())
+    make = torch_layer if name == "pytorch" else layer
+    step = make(workload) if workload in LAYERS else decomposition(*workload.split())
 
     def several() -> float:
         for _ in range(WORKLOADS[workload] - 1):
             step()
-        return float(sum(np.sum(np.abs(g.data)) for g in step()))
+        return float(sum(np.sum(np.abs(g)) for g in step()))
 
     return several
 
@@ -47,25 +48,63 @@ def decomposition(name: str, n: str) -> Callable[[], Sequence[Any]]:
     return step_of(lambda: tuple(DECOMPOSITIONS[name](x)), [x])
 
 
-def layer(name: str) -> Callable[[], Sequence[Any]]:
-    from tinygrad_np import Tensor, nn, optim
+def made(name: str) -> tuple[Any, tuple[int, ...]]:
+    """A layer, and the shape of its input."""
+    from tinygrad_np import nn
 
     rng = np.random.default_rng(0)
-    module, shape = {
+    return {
         "lstm": lambda: (nn.LSTM(128, 128, rng=rng), (50, 64, 128)),  # steps, batch, features
         "gru": lambda: (nn.GRU(128, 128, rng=rng), (50, 64, 128)),
         "layer_norm": lambda: (nn.LayerNorm(1024), (64, 1024)),
         "batch_norm": lambda: (nn.BatchNorm2d(32), (64, 32, 28, 28)),
         "rms_norm": lambda: (nn.RMSNorm(1024), (64, 1024)),
     }[name]()
+
+
+def example(shape: tuple[int, ...]) -> Any:
+    return np.random.default_rng(2).normal(size=shape).astype(np.float32)
+
+
+def layer(name: str) -> Callable[[], Sequence[Any]]:
+    from tinygrad_np import Tensor, optim
+
+    module, shape = made(name)
     optim.SGD(module.parameters(), lr=0.1)  # creating an optimiser tunes the process, as in a training
-    x = Tensor(rng.normal(size=shape).astype(np.float32), requires_grad=True)
+    x = Tensor(example(shape), requires_grad=True)
 
     def forward() -> tuple[Any]:
         y = module(x)
         return (y[0] if isinstance(y, tuple) else y,)
 
     return step_of(forward, [x, *module.parameters()])
+
+
+def torch_layer(name: str) -> Callable[[], Sequence[Any]]:
+    """The same layer of PyTorch, with the same weights and input."""
+    from tinygrad_np import nn
+
+    import torch
+
+    ours, shape = made(name)
+    theirs = {
+        "lstm": lambda: torch.nn.LSTM(128, 128),
+        "gru": lambda: torch.nn.GRU(128, 128),
+        "layer_norm": lambda: torch.nn.LayerNorm(1024),
+        "batch_norm": lambda: torch.nn.BatchNorm2d(32),
+        "rms_norm": lambda: torch.nn.RMSNorm(1024),
+    }[name]()
+    state = nn.transpose_weights(ours, ours.state_dict())
+    theirs.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in state.items()})
+    x = torch.from_numpy(example(shape).copy()).requires_grad_()
+
+    def forward() -> Any:
+        y = theirs(x)
+        return y[0] if isinstance(y, tuple) else y
+
+    seed = torch.from_numpy(np.random.default_rng(1).normal(size=tuple(forward().shape)).astype(np.float32))
+    inputs = [x, *theirs.parameters()]
+    return lambda: [g.numpy() for g in torch.autograd.grad(forward(), inputs, seed)]
 
 
 def step_of(forward: Callable[[], tuple[Any, ...]], inputs: list[Any]) -> Callable[[], Sequence[Any]]:
@@ -80,7 +119,8 @@ def step_of(forward: Callable[[], tuple[Any, ...]], inputs: list[Any]) -> Callab
 def main() -> None:
     options = turns.arguments(__doc__, workloads=list(WORKLOADS), rounds=7, names=NAMES)
     for workload in options.workloads:
-        results = turns.race("benchmarks.operations", options.names, options.rounds, {"workload": workload})
+        names = [name for name in options.names if name != "pytorch" or workload in LAYERS]
+        results = turns.race("benchmarks.operations", names, options.rounds, {"workload": workload})
         turns.report(f"operations, {workload}, {WORKLOADS[workload]} times", results, workload=workload)
         sums = {name: result.values[-1] for name, result in results.items()}
         if not np.allclose(list(sums.values()), sums[turns.OURS], rtol=1e-3):
