@@ -219,7 +219,7 @@ class Checkpoints:
         """The settings as they were at the start, but for which parameters are frozen by now.
 
         Raises:
-            ValueError: an array in a module has changed, which its state does not tell of.
+            ValueError: an array in a part has changed, which its state does not tell of.
         """
         current = dict(self._settings)
         for name, found in _settings(self.parts).items():

@@ -484,16 +484,13 @@ def _of_node(y: Tensor, along: Sequence[Any]) -> Any:
         alone = [Tensor(arrays[i], requires_grad=True) for i, _ in moved]
         own = dict(zip((i for i, _ in moved), alone, strict=True))
         token = tensor._pauses.set(0)
+        keywords = {name: value for name, value in kwargs.items() if name != "saved"}
         try:
-            again = operation(*(own.get(i, a) for i, a in enumerate(arrays)), **_without_saved(kwargs))
+            again = operation(*(own.get(i, a) for i, a in enumerate(arrays)), **keywords)
             total = _by_two_vjps([again], alone, [t for _, t in moved], record=False)[0]._data
         finally:
             tensor._pauses.reset(token)
     return np.asarray(total, y.dtype)
-
-
-def _without_saved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name != "saved"}
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------

@@ -63,9 +63,8 @@ class _BatchNorm(Layer):
         if self.track_running_stats and not self.training:
             scale = 1 / np.sqrt(self.running_var + self.eps)
             scale = self.weight * scale if self.affine else scale
-            y = (x - self.running_mean.reshape(along)) * scale.reshape(
-                along
-            )  # x * scale would cancel with a large mean
+            centred = x - self.running_mean.reshape(along)  # x * scale would cancel with a large mean
+            y = centred * scale.reshape(along)
             y = y + self.bias.reshape(along) if self.affine else y
             half = self._dtype == np.float16 == x.dtype
             return y.astype(np.float16) if half else y
