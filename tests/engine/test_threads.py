@@ -305,10 +305,11 @@ def test_blocks_divide_an_axis_into_parts_for_all_threads(length: int, size: int
 
 
 def test_a_convolution_of_the_examples_batches_has_work_for_four_threads() -> None:
-    for channels, size, out_channels in ((1, 28, 16), (16, 14, 32)):
+    for channels, size in ((1, 28), (16, 14)):
         x = np.empty((64, channels, size, size), np.float32)
         window = sliding("conv2d", (5, 5), 1, 2)
-        found = convolution._blocks(x, convolution._padding(window, x), window, x.shape[2:], out_channels)
+        columns = convolution._Columns(x, 1, convolution._padding(window, x), window, x.shape[2:])
+        found = columns.blocks()
         assert [len(range(64)[block]) for block in found] == [16] * 4
 
 

@@ -149,11 +149,15 @@ ROW_MAJOR, NOT_TRANSPOSED, TRANSPOSED = 101, 111, 112  # from cblas.h
 
 def _layout(matrix: Array) -> tuple[int, int] | None:
     """The BLAS transpose flag and leading dimension of a matrix; None if BLAS cannot read it."""
+    rows, columns = matrix.shape
+    down, right = matrix.strides
     if not matrix.flags.aligned:
         return None
-    if matrix.flags.c_contiguous:
-        return NOT_TRANSPOSED, matrix.shape[1]
-    return (TRANSPOSED, matrix.shape[0]) if matrix.flags.f_contiguous else None
+    if right == matrix.itemsize and down % matrix.itemsize == 0 and down >= columns * right:
+        return NOT_TRANSPOSED, down // right
+    if down == matrix.itemsize and right % matrix.itemsize == 0 and right >= rows * down:
+        return TRANSPOSED, right // down
+    return None
 
 
 def _find_typed(name: str, parameters: str) -> "dict[np.dtype[Any], Any]":

@@ -2,23 +2,24 @@
 
 A convolution is bilinear in its input and its weight, and so are its gradients. The three primitives `_correlate` (the
 forward), `_input_gradient` and `_weight_gradient` are therefore each other's gradients, to any order. All of them use
-`_parts`: the windows along the width are copied once, and each kernel row is then one matrix product with them. They
-work on a few images at a time, on all cores.
+`_Columns`: the images are copied once for each element of a kernel row, shifted by its place, and each kernel row is
+then one matrix product with a part of that copy. They work on a few images at a time, on all cores.
 """
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._machine.fused import multiply
-from .._machine.threads import blocks, run
+from .._machine.threads import blocks, run, scratch
 from ..tensor import Array, differentiable
 from .cases import Case
 from .windows import Pair, Window, as_images, check_room, sliding
 
-NARROW = 32  # matrices with fewer columns are joined into one for all kernel rows: 12 ms against 13 for one channel
-BLOCK = 1 << 19  # input or output elements per block: 2 MB of float32, a level-2 cache; the best of 2**15 to 2**19
+NARROW = 32  # matrices with fewer rows are joined into one for all kernel rows
+BLOCK = 1 << 20  # numbers in the columns of a block of images: of 2**17 to 2**20 the best, by a fifth from 2**18
 
 
 class Layout(NamedTuple):
@@ -35,70 +36,98 @@ def _padding(window: Window, x: Array) -> Layout:
     return Layout((x.shape[2] + top + bottom, x.shape[3] + left + right), (top, left), (1, 1))
 
 
-def _laid_out(x: Array, groups: int, layout: Layout) -> Array:
-    """Images placed by a layout, shape (groups, height, n, width, channels of a group)."""
-    n, channels = x.shape[:2]
-    laid = np.zeros((groups, layout.sizes[0], n, layout.sizes[1], channels // groups), x.dtype)
-    sources, targets = [], []
-    for size, offset, step, count in zip(*layout, x.shape[2:], strict=True):
-        first = max(0, -(offset // step))  # the first element with a place of at least 0
-        last = max(first, min(count, (size - 1 - offset) // step + 1))
-        sources.append(slice(first, last))
-        targets.append(slice(offset + step * first, offset + step * last, step))
-    split = x.reshape(n, groups, channels // groups, *x.shape[2:]).transpose(1, 3, 0, 4, 2)
-    laid[:, targets[0], :, targets[1]] = split[:, sources[0], :, sources[1]]
-    return laid
+def _overlap(size: int, offset: int, step: int, count: int, stride: int) -> tuple[slice, slice]:
+    """Which of the elements 0, stride, ... (count - 1) * stride of a laid out axis are images, and which of these.
 
+    Element i of the images, of `size` along this axis, is laid out at offset + step * i; step or stride is 1.
 
-def _parts(x: Array, groups: int, layout: Layout, window: Window, outputs: Pair) -> list[Array]:
-    """For each kernel row, the part of every window that it is multiplied by.
-
-    Each part has shape (groups, windows, kernel width * channels). The windows along the width are copied once, and
-    every part is a slice of that copy. Narrow parts are concatenated into one matrix for all kernel rows.
+    >>> _overlap(4, 1, 1, 3, 2)  # elements 0, 2, 4 of 0 a b c d 0
+    (slice(1, 3, 1), slice(1, 5, 2))
     """
-    laid = _laid_out(x, groups, layout)
-    by_group, by_row, by_image, by_column, by_channel = laid.strides
-    view = np.lib.stride_tricks.as_strided(
-        laid,
-        (*laid.shape[:3], outputs[1], window.kernel[1], laid.shape[4]),
-        (by_group, by_row, by_image, by_column * window.stride[1], by_column * window.dilation[1], by_channel),
-        writeable=False,
-    )
-    bands = np.ascontiguousarray(view).reshape(*view.shape[:4], window.kernel[1] * laid.shape[4])
-    last = window.stride[0] * (outputs[0] - 1) + 1
-    starts = range(0, window.dilation[0] * window.kernel[0], window.dilation[0])
-    windows = outputs[0] * laid.shape[2] * outputs[1]
-    parts = [bands[:, i : i + last : window.stride[0]].reshape(groups, windows, bands.shape[-1]) for i in starts]
-    if groups == 1 and bands.shape[-1] < NARROW:
-        return [np.concatenate(parts, axis=-1)]
-    return parts
+    if stride == 1:
+        first = max(0, -(offset // step))  # the first element of the images that is laid out at 0 or later
+        last = max(first, min(size, (count - 1 - offset) // step + 1))
+        return slice(offset + step * first, offset + step * last, step), slice(first, last, 1)
+    first = max(0, -(-offset // stride))
+    last = max(first, min(count, (size - 1 + offset) // stride + 1))
+    return slice(first, last, 1), slice(stride * first - offset, stride * last - offset, stride)
 
 
-def _blocks(x: Array, layout: Layout, window: Window, outputs: Pair, out_channels: int) -> list[slice]:
-    """Slices of a few images each, so that a block fits into a level-2 cache, and as many for each of four threads."""
-    per_image = outputs[1] * max(layout.sizes[0] * window.kernel[1] * x.shape[1], outputs[0] * out_channels)
-    return blocks(len(x), per_image, BLOCK, multiple=4)
+class _Columns:
+    """The windows over laid out images as the columns of matrices, for a few images at a time.
+
+    There is one matrix for each kernel row, with kernel width * channels rows, and all of them are parts of one copy of
+    the images. Where they would be narrow, or windows skip rows of the images, they are joined into one.
+
+    Attributes:
+        images: shape (groups, channels of a group, height, n, width), a view.
+        shape: groups, kernel rows in a matrix, kernel width, channels of a group, and laid out rows, or the outputs'
+            height if the matrices are joined.
+    """
+
+    def __init__(self, x: Array, groups: int, layout: Layout, window: Window, outputs: Pair) -> None:
+        self.images = x.reshape(len(x), groups, x.shape[1] // groups, *x.shape[2:]).transpose(1, 2, 3, 0, 4)
+        self.layout, self.window, self.outputs = layout, window, outputs
+        self.joined = window.stride[0] > 1 or window.kernel[1] * self.images.shape[1] < NARROW
+        kernel_rows, height = (window.kernel[0], outputs[0]) if self.joined else (1, layout.sizes[0])
+        self.shape = groups, kernel_rows, window.kernel[1], self.images.shape[1], height
+
+    def blocks(self) -> list[slice]:
+        """Slices of a few images, so that a block fits into a level-2 cache, and equally many for four threads."""
+        return blocks(self.images.shape[3], math.prod(self.shape) * self.outputs[1], BLOCK, multiple=4)
+
+    def size(self, block: slice) -> int:
+        """How many numbers `matrices` copies."""
+        return math.prod((*self.shape, block.stop - block.start, self.outputs[1]))
+
+    def matrices(self, block: slice, memory: Array) -> list[Array]:
+        """Matrices of shape (groups, rows, outputs), outputs in the order height, image, width."""
+        images, window, layout = self.images[:, :, :, block], self.window, self.layout
+        columns = memory.reshape(*self.shape, images.shape[3], self.outputs[1])
+        columns.fill(0)
+        groups, kernel_rows, *_, height = self.shape
+        for i, j in itertools.product(range(kernel_rows), range(window.kernel[1])):
+            (down, right), (y_step, x_step) = layout.offsets, layout.steps
+            down, right = down - i * window.dilation[0], right - j * window.dilation[1]
+            stride = window.stride[0] if self.joined else 1
+            to_rows, rows = _overlap(images.shape[2], down, y_step, height, stride)
+            to_places, places = _overlap(images.shape[4], right, x_step, self.outputs[1], window.stride[1])
+            columns[:, i, j, :, to_rows, :, to_places] = images[:, :, rows, :, places]
+        starts = [0] if self.joined else range(0, window.dilation[0] * window.kernel[0], window.dilation[0])
+        rows_of = [columns[..., i : i + self.outputs[0], :, :] for i in starts]
+        return [part.reshape(groups, math.prod(self.shape[1:4]), math.prod(part.shape[4:])) for part in rows_of]
+
+    def of_weight(self, weight: Array) -> Array:
+        """A weight as the matrices to multiply them by, shape (matrices, groups, out channels / groups, rows)."""
+        groups, joined, width, channels, _ = self.shape
+        split = weight.reshape(groups, len(weight) // groups, channels, -1, joined, width)
+        return split.transpose(3, 0, 1, 4, 5, 2).reshape(split.shape[3], *split.shape[:2], math.prod(self.shape[1:4]))
+
+    def to_weight(self, matrices: Array) -> Array:
+        """The weight of such matrices with their last two axes exchanged."""
+        groups, joined, width, channels, _ = self.shape
+        split = matrices.reshape(len(matrices), groups, joined, width, channels, matrices.shape[-1])
+        return split.transpose(1, 5, 4, 0, 2, 3).reshape(groups * matrices.shape[-1], channels, -1, width)
 
 
 def _correlated(
     x: Array, weight: Array, bias: Array, groups: int, layout: Layout, window: Window, outputs: Pair
 ) -> Array:
     """The correlation of laid out images with a weight of shape (out channels, in channels / groups, *kernel)."""
-    split = weight.reshape(groups, len(weight) // groups, *weight.shape[1:])
-    matrix = split.transpose(3, 0, 4, 2, 1)  # kernel rows, groups, kernel width, channels in and out
-    y = np.empty((len(x), groups, split.shape[1], *outputs), x.dtype)
+    columns = _Columns(x, groups, layout, window, outputs)
+    matrices = columns.of_weight(weight)
+    y = np.empty((len(x), groups, len(weight) // groups, *outputs), x.dtype)
 
     def work(block: slice) -> None:
-        parts = _parts(x[block], groups, layout, window, outputs)
-        matrices = matrix.reshape(len(parts), groups, parts[0].shape[2], split.shape[1])
-        product = np.empty((groups, parts[0].shape[1], split.shape[1]), x.dtype)
-        for i, (part, factor) in enumerate(zip(parts, matrices, strict=True)):
-            multiply(part, factor, product, add=i > 0)  # BLAS adds while it multiplies
-        product += bias.reshape(groups, 1, -1)
-        shape = groups, outputs[0], len(x[block]), outputs[1], split.shape[1]
-        y[block] = product.reshape(shape).transpose(2, 0, 4, 1, 3)
+        part = y[block].transpose(1, 2, 3, 0, 4)  # groups, channels, height, images, width
+        with scratch(columns.size(block), x.dtype) as memory, scratch(part.size, x.dtype) as product:
+            product = product.reshape(*part.shape[:2], -1)
+            product[...] = bias.reshape(*part.shape[:2], 1)
+            for matrix, factor in zip(columns.matrices(block, memory), matrices, strict=True):
+                multiply(factor, matrix, product, add=True)
+            part[...] = product.reshape(part.shape)
 
-    run(work, _blocks(x, layout, window, outputs, len(weight)))
+    run(work, columns.blocks())
     return y.reshape(len(x), len(weight), *outputs)
 
 
@@ -163,23 +192,22 @@ def _input_gradient(x: Array, weight: Array, window: Window, groups: int, sizes:
 )
 def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Array:
     """The gradient of a convolution's weight, given its input x and the gradient `other` of its output."""
-    outputs, channels = other.shape[2:], x.shape[1] // groups
-    layout = _padding(window, x)
-    split = other.reshape(len(other), groups, other.shape[1] // groups, *outputs)
+    columns = _Columns(x, groups, _padding(window, x), window, other.shape[2:])
+    split = other.reshape(len(other), groups, other.shape[1] // groups, *columns.outputs).transpose(1, 2, 3, 0, 4)
 
     def work(block: slice) -> Array:
-        matrix = split[block].transpose(1, 3, 0, 4, 2)
-        matrix = matrix.reshape(groups, math.prod(matrix.shape[1:4]), split.shape[2])
-        parts = _parts(x[block], groups, layout, window, outputs)
-        products = np.empty((len(parts), groups, parts[0].shape[2], split.shape[2]), x.dtype)
-        for part, product in zip(parts, products, strict=True):
-            multiply(part.swapaxes(1, 2), matrix, product)
-        return products
+        part = split[:, :, :, block]
+        with scratch(columns.size(block), x.dtype) as memory, scratch(part.size, x.dtype) as gradient:
+            gradient.reshape(part.shape)[...] = part
+            gradient = gradient.reshape(groups, split.shape[1], -1)
+            matrices = columns.matrices(block, memory)
+            products = np.empty((len(matrices), *matrices[0].shape[:2], split.shape[1]), x.dtype)
+            for matrix, product in zip(matrices, products, strict=True):
+                multiply(matrix, gradient.swapaxes(1, 2), product)
+            return products
 
-    by_kernel = np.zeros((window.kernel[0], groups, window.kernel[1], channels, split.shape[2]), x.dtype)
-    for of_block in run(work, _blocks(x, layout, window, outputs, other.shape[1])):
-        by_kernel += of_block.reshape(by_kernel.shape)
-    return by_kernel.transpose(1, 4, 3, 0, 2).reshape(other.shape[1], channels, *window.kernel)
+    shape = (1 if columns.joined else window.kernel[0], groups, math.prod(columns.shape[1:4]), split.shape[1])
+    return columns.to_weight(sum(run(work, columns.blocks()), np.zeros(shape, x.dtype)))
 
 
 def conv2d(
