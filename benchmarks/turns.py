@@ -27,7 +27,6 @@ HELP = {  # of the options of all benchmarks
     "hidden": "hidden units",
     "images": "training images",
     "largest": "n for a largest graph of 10^n operations",
-    "layers": "transformer layers",
     "names": "competitors",
     "networks": "networks to train",
     "plot": "image file of the plot, or '' for none",
