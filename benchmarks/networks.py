@@ -5,9 +5,10 @@
 
 Two of them are those of examples/mnist_cnn.py and examples/char_transformer.py; all are in benchmarks/models. A step is
 forward pass, backward pass and AdamW. Both frameworks start from the same weights, and their first losses must agree to
-2e-5 of their size.
+2e-5 of their size. *limit* is the time of the step's matrix products alone.
 """
 
+import math
 import sys
 from collections.abc import Callable
 
@@ -16,12 +17,14 @@ import numpy as np
 from benchmarks import turns
 from benchmarks.models import BATCHES
 
-NAMES = [turns.OURS, "pytorch"]
+NAMES = [turns.OURS, "pytorch", "limit"]
 
 
 def contend(name: str, network: str, steps: int) -> Callable[[], float]:
     """A function that takes several steps on one batch and returns the loss of the first step of all."""
-    step = {turns.OURS: ours, "pytorch": pytorch}[name](network, BATCHES[network](np.random.default_rng(1)))
+    step = {turns.OURS: ours, "pytorch": pytorch, "limit": limit}[name](
+        network, BATCHES[network](np.random.default_rng(1))
+    )
     first = step()
 
     def several() -> float:
@@ -73,15 +76,33 @@ def pytorch(network: str, batch: tuple[np.ndarray, ...]) -> Callable[[], float]:
     return step
 
 
+def limit(network: str, batch: tuple[np.ndarray, ...]) -> Callable[[], float]:
+    from benchmarks.models.limits import products_of, replay
+    from benchmarks.models.ours import NETWORKS
+
+    make, loss_of = NETWORKS[network]
+    model = make(np.random.default_rng(0))
+    multiply = replay(products_of(lambda: loss_of(model, *batch)))
+
+    def step() -> float:
+        multiply()
+        return math.nan  # there is no loss
+
+    return step
+
+
 def main() -> None:
     options = turns.arguments(__doc__, networks=list(BATCHES), rounds=5, steps=10, names=NAMES)
+    raced = {}
     for network in options.networks:
         settings = {"network": network, "steps": options.steps}
         results = turns.race("benchmarks.networks", options.names, options.rounds, settings)
         turns.report(f"networks, {network}, {options.steps} steps", results, **settings)
-        first = {name: result.values[0] for name, result in results.items()}
+        raced[network] = results, options.steps
+        first = {name: result.values[0] for name, result in results.items() if name != "limit"}
         if not np.allclose(list(first.values()), first[turns.OURS], rtol=2e-5):
             sys.exit(f"{network}: the first losses differ: {first}")
+    turns.table(raced)
 
 
 if __name__ == "__main__":

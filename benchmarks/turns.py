@@ -133,17 +133,41 @@ def report(title: str, results: dict[str, Result], **settings: Any) -> None:
     print(f"\n{title}")
     ours, width = results[OURS], max(map(len, results))
     for name, result in sorted(results.items(), key=lambda item: item[1].median):
-        # Ratios are taken within each round, so that a slowdown of the machine affects both sides.
-        ratios = sorted(a / b for a, b in zip(ours.seconds, result.seconds, strict=True))
-        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+        quotients = ratios(ours, result)
+        low, high = quotients[len(quotients) // 4], quotients[-1 - len(quotients) // 4]
         print(
-            f"  {name:{width}} {result.median:9.4f} s   ours / theirs {statistics.median(ratios):6.3f}"
+            f"  {name:{width}} {result.median:9.4f} s   ours / theirs {statistics.median(quotients):6.3f}"
             f" ({low:.3f} to {high:.3f})   {result.environment}"
         )
     summary = {
         name: {"median": r.median, "seconds": r.seconds, "environment": r.environment} for name, r in results.items()
     }
     print(json.dumps({"benchmark": title, **settings, "results": summary}), flush=True)
+
+
+def table(raced: dict[str, tuple[dict[str, Result], int]]) -> None:
+    """Print the results of several races, each with its runs per turn: milliseconds of a run, and ours / theirs."""
+    others = list(dict.fromkeys(name for results, _ in raced.values() for name in results if name != OURS))
+    width = max(map(len, raced))
+    print(
+        f"\n{'ms, and ours / theirs':{width}}{OURS:>14}"
+        + "".join(f"{name:>{len(name) + 4}}   ratio" for name in others)
+    )
+    for workload, (results, runs) in raced.items():
+        line = f"{workload:{width}}{results[OURS].median / runs * 1000:14.3f}"
+        for name in others:
+            columns = len(name) + 4
+            if name in results:
+                ratio = statistics.median(ratios(results[OURS], results[name]))
+                line += f"{results[name].median / runs * 1000:{columns}.3f}{ratio:8.2f}"
+            else:
+                line += " " * (columns + 8)
+        print(line.rstrip())
+
+
+def ratios(ours: Result, theirs: Result) -> list[float]:
+    """Our time divided by theirs, sorted. It is taken within each round, so that a slowdown affects both sides."""
+    return sorted(a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True))
 
 
 def arguments(documentation: str | None, *, races: bool = True, **defaults: Any) -> argparse.Namespace:
@@ -171,7 +195,7 @@ def _compete() -> None:
     module, name, settings, checkout = sys.argv[1:]
     if checkout:
         sys.path[:0] = [checkout, f"{checkout}/examples"]
-    if name.startswith(OURS) or name == "numpy":  # plain NumPy uses the same kernels as this package
+    if name.startswith(OURS) or name in ("numpy", "limit"):  # plain NumPy uses the same kernels as this package
         importlib.import_module(OURS)  # before the benchmark imports NumPy, so that it can choose the kernels
     try:
         run: Callable[[], float] = importlib.import_module(module).contend(name, **json.loads(settings))

@@ -14,9 +14,10 @@ pytestmark = pytest.mark.slow
 SMALL = {
     "mnist_step": ["--hidden", "8", "--rounds", "2", "--images", "640", "--names", "tinygrad_np", "numpy"],
     "products": ["--hidden", "8", "--rounds", "1", "--names", "tinygrad_np"],
-    "convolution": ["--rounds", "1", "--batch", "2", "--names", "tinygrad_np"],
-    "networks": ["--rounds", "1", "--steps", "1", "--names", "tinygrad_np"],
-    "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8", "layer_norm"],
+    "networks": ["--rounds", "1", "--steps", "1", "--names", "tinygrad_np", "limit"],
+    "layers": ["--rounds", "1", "--workloads", "softmax", "embedding", "attention", "--names", "tinygrad_np", "limit"],
+    "optimizers": ["--rounds", "1", "--workloads", "adamw, small", "--names", "tinygrad_np", "limit"],
+    "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8"],
     "functions": ["--rounds", "1", "--workloads", "jvp", "ode", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],
