@@ -21,7 +21,18 @@ SMALL = {
     "functions": ["--rounds", "1", "--workloads", "jvp", "ode", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],
-    "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
+    "memory": [
+        "--hidden",
+        "8",
+        "--images",
+        "640",
+        "--networks",
+        "vae",
+        "--steps",
+        "50",
+        "--names",
+        "tinygrad_np",
+    ],
     "startup": ["--rounds", "1", "--names", "tinygrad_np", "numpy"],
     "watching": [
         "--hidden",
@@ -35,7 +46,21 @@ SMALL = {
         "tinygrad_np under guard",
     ],
     "accuracy": ["--samples", "80"],
-    "contention": ["--hidden", "8", "--rounds", "1", "--images", "640", "--threads", "1", "--names", "tinygrad_np"],
+    "contention": [
+        "--workloads",
+        "8",
+        "vae",
+        "--rounds",
+        "1",
+        "--images",
+        "640",
+        "--steps",
+        "1",
+        "--threads",
+        "1",
+        "--names",
+        "tinygrad_np",
+    ],
 }
 
 
