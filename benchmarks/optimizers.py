@@ -7,7 +7,6 @@ with 83,000. Weights and gradients are the same, and stay in place; the sums of 
 1e-5. *limit* is the time of reading weights, state and gradients, and writing weights and state.
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from benchmarks import turns
 
-NAMES = [turns.OURS, "pytorch", "limit"]
+NAMES = [turns.OURS, "pytorch", turns.LIMIT]
 METHODS: dict[str, tuple[int, Callable[..., Any]]] = {  # arrays of state, and the optimiser, which has one name in both
     "sgd momentum": (1, lambda optim, weights, **more: optim.SGD(weights, lr=1e-3, momentum=0.9, **more)),
     "adam": (2, lambda optim, weights, **more: optim.Adam(weights, lr=1e-3, **more)),
@@ -37,7 +36,7 @@ def contend(name: str, workload: str) -> Callable[[], float]:
     state, make = METHODS[method]
     rng = np.random.default_rng(0)
     weights, gradients = ([rng.standard_normal(shape, np.float32) for shape in SHAPES[shapes]] for _ in range(2))
-    if name == "limit":
+    if name == turns.LIMIT:
         step = limit(sum(w.size for w in weights) * (3 + 2 * state))
     else:
         step = {turns.OURS: ours, "pytorch": pytorch}[name](make, weights, gradients)
@@ -84,9 +83,7 @@ def main() -> None:
         results = turns.race("benchmarks.optimizers", options.names, options.rounds, {"workload": workload})
         turns.report(f"optimizers, {workload}, {STEPS} steps", results, workload=workload)
         raced[workload] = results, STEPS
-        sums = {name: result.values[-1] for name, result in results.items() if name != "limit"}
-        if not np.allclose(list(sums.values()), sums[turns.OURS], rtol=1e-5):
-            sys.exit(f"optimizers, {workload}: the weights differ: {sums}")
+        turns.agree(f"{workload}: the weights", results, 1e-5)
     turns.table(raced)
 
 

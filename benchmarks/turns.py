@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 PACKAGES = {"torch", "jax", "mygrad", "autograd"}  # competitors are skipped if one of these is missing
 OURS = "tinygrad_np"
+LIMIT = "limit"  # what no competitor can do without; see benchmarks.models.limits
 AT = " at "  # separates our name from the path of another checkout
 HELP = {  # of the options of all benchmarks
     "batch": "examples per batch",
@@ -170,6 +171,13 @@ def ratios(ours: Result, theirs: Result) -> list[float]:
     return sorted(a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True))
 
 
+def agree(what: str, results: dict[str, Result], tolerance: float) -> None:
+    """Fail unless the last values of all competitors are ours, up to a part of it; a limit has none."""
+    values = {name: result.values[-1] for name, result in results.items() if name != LIMIT}
+    if any(not abs(value - values[OURS]) <= tolerance * abs(values[OURS]) for value in values.values()):
+        sys.exit(f"{what} differ: {values}")
+
+
 def arguments(documentation: str | None, *, races: bool = True, **defaults: Any) -> argparse.Namespace:
     """Parse a benchmark's command line: an option for each default, and `--beside` if the benchmark is a race."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -195,7 +203,7 @@ def _compete() -> None:
     module, name, settings, checkout = sys.argv[1:]
     if checkout:
         sys.path[:0] = [checkout, f"{checkout}/examples"]
-    if name.startswith(OURS) or name in ("numpy", "limit"):  # plain NumPy uses the same kernels as this package
+    if name.startswith(OURS) or name in ("numpy", LIMIT):  # plain NumPy uses the same kernels as this package
         importlib.import_module(OURS)  # before the benchmark imports NumPy, so that it can choose the kernels
     try:
         run: Callable[[], float] = importlib.import_module(module).contend(name, **json.loads(settings))
