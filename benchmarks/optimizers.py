@@ -3,7 +3,7 @@
     python -m benchmarks.optimizers
 
 *transformer* is 30 tensors with 1.3 million parameters, as two layers with 224 features have; *small* is 60 tensors
-with 83,000. Weights and gradients are the same, and stay in place; the sums of the weights' magnitudes must agree to
+with 84,480. Weights and gradients are the same, and stay in place; the sums of the weights' magnitudes must agree to
 1e-5. *limit* is the time of reading weights, state and gradients, and writing weights and state.
 """
 
