@@ -24,7 +24,7 @@ def main() -> None:
         threads=[1, 2],
         names=[turns.OURS, "pytorch", "jax"],
     )
-    lines = []
+    rows = [["workload", "competitor", "threads", "idle", "beside a busy process", "ratio"]]
     for workload in options.workloads:
         if workload.isdecimal():
             module, names = "benchmarks.mnist_step", mnist_step.NAMES
@@ -47,11 +47,11 @@ def main() -> None:
                 medians.append({name: result.median for name, result in results.items()})
             idle, beside = medians
             for name in idle:
-                times = f"{idle[name]:11.3f} s{beside[name]:21.3f} s{beside[name] / idle[name]:10.2f} times"
-                lines.append(f"{workload:16}{threads:10}  {name:14}{times}")
+                times = [f"{idle[name]:.3f} s", f"{beside[name]:.3f} s", f"{beside[name] / idle[name]:.2f}"]
+                rows.append([workload, name, str(threads), *times])
             record = {"benchmark": "contention", "workload": workload, **settings, "threads": threads}
             print(json.dumps({**record, "idle": idle, "busy": beside}), flush=True)
-    print("workload           threads  competitor        idle      beside a busy process", *lines, sep="\n")
+    turns.print_rows(rows)
 
 
 if __name__ == "__main__":

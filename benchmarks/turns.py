@@ -149,21 +149,26 @@ def report(title: str, results: dict[str, Result], **settings: Any) -> None:
 def table(raced: dict[str, tuple[dict[str, Result], int]]) -> None:
     """Print the results of several races, each with its runs per turn: milliseconds of a run, and ours / theirs."""
     others = list(dict.fromkeys(name for results, _ in raced.values() for name in results if name != OURS))
-    width = max(map(len, raced))
-    print(
-        f"\n{'ms, and ours / theirs':{width}}{OURS:>14}"
-        + "".join(f"{name:>{len(name) + 4}}   ratio" for name in others)
-    )
+    rows = [["ms, and ours / theirs", OURS, *(text for name in others for text in (name, "ratio"))]]
     for workload, (results, runs) in raced.items():
-        line = f"{workload:{width}}{results[OURS].median / runs * 1000:14.3f}"
+        row = [workload, f"{results[OURS].median / runs * 1000:.3f}"]
         for name in others:
-            columns = len(name) + 4
             if name in results:
                 ratio = statistics.median(ratios(results[OURS], results[name]))
-                line += f"{results[name].median / runs * 1000:{columns}.3f}{ratio:8.2f}"
+                row += [f"{results[name].median / runs * 1000:.3f}", f"{ratio:.2f}"]
             else:
-                line += " " * (columns + 8)
-        print(line.rstrip())
+                row += ["", ""]
+        rows.append(row)
+    print_rows(rows)
+
+
+def print_rows(rows: list[list[str]]) -> None:
+    """Print rows of texts, the first of them headings, in columns that are wide enough."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print()
+    for first, *others in rows:
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        print(first.ljust(widths[0]), *cells, sep="   ")
 
 
 def ratios(ours: Result, theirs: Result) -> list[float]:
