@@ -73,7 +73,7 @@ def contend(name: str, workload: str) -> Callable[[], float]:
     return several
 
 
-def made(workload: str) -> tuple[Any, list[np.ndarray]]:
+def made(workload: str) -> tuple[Any, list[Any]]:
     """Our layer and its arguments: normal numbers, or indices for an embedding; and labels for a loss."""
     from tinygrad_np import nn
 
@@ -110,7 +110,7 @@ def ours(workload: str) -> Callable[[], Sequence[Any]]:
         x = Tensor(x, requires_grad=True)
         inputs.append(x)
     g = seed(forward(layer, x, *labels))
-    return lambda: grad(forward(layer, x, *labels), inputs, g)  # type: ignore[no-any-return]
+    return lambda: grad(forward(layer, x, *labels), inputs, g)
 
 
 def pytorch(workload: str) -> Callable[[], Sequence[Any]]:
@@ -151,7 +151,8 @@ def main() -> None:
         results = turns.race("benchmarks.layers", options.names, options.rounds, {"workload": workload})
         turns.report(f"layers, {workload}, {calls} times", results, workload=workload)
         raced[workload] = results, calls
-        turns.agree(f"{workload}: the gradients", results, 1e-2 if workload == "dropout" else 1e-3)  # of other elements
+        tolerance = 1e-2 if workload == "dropout" else 1e-3  # which drops other elements
+        turns.agree(f"{workload}: the gradients", results, tolerance)
     turns.table(raced)
 
 

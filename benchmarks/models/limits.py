@@ -15,9 +15,9 @@ import numpy as np
 
 
 class Product(NamedTuple):
-    """`count` products (rows, inner) @ (inner, columns), of a layer's forward pass."""
+    """`number` products (rows, inner) @ (inner, columns), of a layer's forward pass."""
 
-    count: int
+    number: int
     rows: int
     inner: int
     columns: int
@@ -74,9 +74,9 @@ def replay(products: list[Product]) -> Callable[[], None]:
     """A function that computes the products of forward and backward pass."""
     rng = np.random.default_rng(0)
     triples = []
-    for count, rows, inner, columns, input_needed, one_weight in products:
-        x, g = rng.random((count, rows, inner), np.float32), rng.random((count, rows, columns), np.float32)
-        w = rng.random((inner, columns) if one_weight else (count, inner, columns), np.float32)
+    for number, rows, inner, columns, input_needed, one_weight in products:
+        x, g = rng.random((number, rows, inner), np.float32), rng.random((number, rows, columns), np.float32)
+        w = rng.random((inner, columns) if one_weight else (number, inner, columns), np.float32)
         triples.append((x, w, np.empty_like(g)))
         if input_needed:
             triples.append((g, w.mT, np.empty_like(x)))
