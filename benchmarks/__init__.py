@@ -3,8 +3,9 @@
 BENCHMARKS = [
     "mnist_step",
     "products",
-    "convolution",
     "networks",
+    "layers",
+    "optimizers",
     "operations",
     "functions",
     "overhead",

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 PACKAGES = {"torch", "jax", "mygrad", "autograd"}  # competitors are skipped if one of these is missing
 OURS = "tinygrad_np"
+LIMIT = "limit"  # what no competitor can do without; see benchmarks.models.limits
 AT = " at "  # separates our name from the path of another checkout
 HELP = {  # of the options of all benchmarks
     "batch": "examples per batch",
     "hidden": "hidden units",
     "images": "training images",
     "largest": "n for a largest graph of 10^n operations",
-    "layers": "transformer layers",
     "names": "competitors",
     "networks": "networks to train",
     "plot": "image file of the plot, or '' for none",
@@ -134,17 +134,53 @@ def report(title: str, results: dict[str, Result], **settings: Any) -> None:
     print(f"\n{title}")
     ours, width = results[OURS], max(map(len, results))
     for name, result in sorted(results.items(), key=lambda item: item[1].median):
-        # Ratios are taken within each round, so that a slowdown of the machine affects both sides.
-        ratios = sorted(a / b for a, b in zip(ours.seconds, result.seconds, strict=True))
-        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+        quotients = ratios(ours, result)
+        low, high = quotients[len(quotients) // 4], quotients[-1 - len(quotients) // 4]
         print(
-            f"  {name:{width}} {result.median:9.4f} s   ours / theirs {statistics.median(ratios):6.3f}"
+            f"  {name:{width}} {result.median:9.4f} s   ours / theirs {statistics.median(quotients):6.3f}"
             f" ({low:.3f} to {high:.3f})   {result.environment}"
         )
     summary = {
         name: {"median": r.median, "seconds": r.seconds, "environment": r.environment} for name, r in results.items()
     }
     print(json.dumps({"benchmark": title, **settings, "results": summary}), flush=True)
+
+
+def table(raced: dict[str, tuple[dict[str, Result], int]]) -> None:
+    """Print the results of several races, each with its runs per turn: milliseconds of a run, and ours / theirs."""
+    others = list(dict.fromkeys(name for results, _ in raced.values() for name in results if name != OURS))
+    rows = [["ms, and ours / theirs", OURS, *(text for name in others for text in (name, "ratio"))]]
+    for workload, (results, runs) in raced.items():
+        row = [workload, f"{results[OURS].median / runs * 1000:.3f}"]
+        for name in others:
+            if name in results:
+                ratio = statistics.median(ratios(results[OURS], results[name]))
+                row += [f"{results[name].median / runs * 1000:.3f}", f"{ratio:.2f}"]
+            else:
+                row += ["", ""]
+        rows.append(row)
+    print_rows(rows)
+
+
+def print_rows(rows: list[list[str]]) -> None:
+    """Print rows of texts, the first of them headings, in columns that are wide enough."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print()
+    for first, *others in rows:
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        print(first.ljust(widths[0]), *cells, sep="   ")
+
+
+def ratios(ours: Result, theirs: Result) -> list[float]:
+    """Our time divided by theirs, sorted. It is taken within each round, so that a slowdown affects both sides."""
+    return sorted(a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True))
+
+
+def agree(what: str, results: dict[str, Result], tolerance: float) -> None:
+    """Fail unless the last values of all competitors are ours, up to a part of it; a limit has none."""
+    values = {name: result.values[-1] for name, result in results.items() if name != LIMIT}
+    if any(not abs(value - values[OURS]) <= tolerance * abs(values[OURS]) for value in values.values()):
+        sys.exit(f"{what} differ: {values}")
 
 
 def arguments(documentation: str | None, *, races: bool = True, **defaults: Any) -> argparse.Namespace:
@@ -172,7 +208,7 @@ def _compete() -> None:
     module, name, settings, checkout = sys.argv[1:]
     if checkout:
         sys.path[:0] = [checkout, f"{checkout}/examples"]
-    if name.startswith(OURS) or name == "numpy":  # plain NumPy uses the same kernels as this package
+    if name.startswith(OURS) or name in ("numpy", LIMIT):  # plain NumPy uses the same kernels as this package
         importlib.import_module(OURS)  # before the benchmark imports NumPy, so that it can choose the kernels
     try:
         run: Callable[[], float] = importlib.import_module(module).contend(name, **json.loads(settings))

@@ -1,26 +1,44 @@
 """Every benchmark runs, in seconds and in small, and says what it measured; no times are asserted."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+from tinygrad_np import Tensor, nn
+
+import numpy as np
 import pytest
 from examples_as_run import ROOT
 
 import benchmarks
+from benchmarks import turns
+from benchmarks.models import limits
 
 pytestmark = pytest.mark.slow
 SMALL = {
     "mnist_step": ["--hidden", "8", "--rounds", "2", "--images", "640", "--names", "tinygrad_np", "numpy"],
     "products": ["--hidden", "8", "--rounds", "1", "--names", "tinygrad_np"],
-    "convolution": ["--rounds", "1", "--batch", "2", "--names", "tinygrad_np"],
-    "networks": ["--rounds", "1", "--batch", "2", "--steps", "1", "--layers", "1", "--names", "tinygrad_np"],
-    "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8", "layer_norm"],
+    "networks": ["--rounds", "1", "--steps", "1", "--names", "tinygrad_np", "limit"],
+    "layers": ["--rounds", "1", "--workloads", "softmax", "embedding", "attention", "--names", "tinygrad_np", "limit"],
+    "optimizers": ["--rounds", "1", "--workloads", "adamw, small", "--names", "tinygrad_np", "limit"],
+    "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8"],
     "functions": ["--rounds", "1", "--workloads", "jvp", "ode", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],
-    "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
+    "memory": [
+        "--hidden",
+        "8",
+        "--images",
+        "640",
+        "--networks",
+        "vae",
+        "--steps",
+        "50",
+        "--names",
+        "tinygrad_np",
+    ],
     "startup": ["--rounds", "1", "--names", "tinygrad_np", "numpy"],
     "watching": [
         "--hidden",
@@ -34,7 +52,21 @@ SMALL = {
         "tinygrad_np under guard",
     ],
     "accuracy": ["--samples", "80"],
-    "contention": ["--hidden", "8", "--rounds", "1", "--images", "640", "--threads", "1", "--names", "tinygrad_np"],
+    "contention": [
+        "--workloads",
+        "8",
+        "vae",
+        "--rounds",
+        "1",
+        "--images",
+        "640",
+        "--steps",
+        "1",
+        "--threads",
+        "1",
+        "--names",
+        "tinygrad_np",
+    ],
 }
 
 
@@ -84,6 +116,39 @@ def test_another_checkout_runs_its_own_package(tmp_path: Path) -> None:
     (tmp_path / "tinygrad_np").rmdir()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert f"--beside {tmp_path}: expected a checkout of this project, with a directory tinygrad_np" in done.stderr
+
+
+def test_values_that_differ_fail_the_benchmark_and_a_limit_has_none() -> None:
+    def results(**values: float) -> dict[str, turns.Result]:
+        return {name: turns.Result([1.0], [value], "") for name, value in values.items()}
+
+    turns.agree("sums", results(tinygrad_np=2.0, pytorch=2.001, limit=math.nan), 1e-3)
+    for wrong in (2.003, 1.997, math.nan):
+        with pytest.raises(SystemExit, match="sums differ"):
+            turns.agree("sums", results(tinygrad_np=2.0, pytorch=wrong), 1e-3)
+
+
+def test_the_products_of_a_network_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    images = nn.Sequential(nn.Conv2d(1, 4, 3, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 5, rng=rng))
+    found = limits.products_of(lambda: images(np.ones((2, 1, 8, 8), np.float32)))
+    assert found == [limits.Product(1, 2 * 6 * 6, 9, 4, input_needed=False), limits.Product(1, 2, 4 * 6 * 6, 5)]
+
+    texts = Tensor(np.ones((3, 7, 8), np.float32), requires_grad=True)
+    attention = nn.MultiheadAttention(8, 2, rng=rng)
+    assert limits.products_of(lambda: attention(texts, texts, texts)) == [
+        limits.Product(1, 3 * 7, 8, 8),  # of the output, which is computed within
+        limits.Product(1, 3 * 7, 8, 24),
+        limits.Product(6, 7, 4, 7, one_weight=False),
+        limits.Product(6, 7, 7, 4, one_weight=False),
+    ]
+    lstm = nn.LSTM(8, 5, num_layers=2, batch_first=True, rng=rng)
+    assert limits.products_of(lambda: lstm(texts)) == [
+        limits.Product(1, 3 * 7, 8, 20),
+        limits.Product(7, 3, 5, 20),
+        limits.Product(1, 3 * 7, 5, 20),
+        limits.Product(7, 3, 5, 20),
+    ]
 
 
 def test_losses_that_differ_fail_the_benchmark() -> None:
