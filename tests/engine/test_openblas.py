@@ -120,6 +120,9 @@ TIMEOUT = """
 import os, sys
 if "numpy first" in sys.argv:
     import numpy
+if "other thread" in sys.argv:
+    import threading, time
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 import tinygrad_np
 from tinygrad_np._machine import openblas
 print(openblas.find("openblas_thread_timeout")(), os.environ.get("OPENBLAS_THREAD_TIMEOUT"))
@@ -139,4 +142,30 @@ def test_openblas_reads_a_short_thread_timeout() -> None:
     assert timeout() == "20 None"  # the variable is gone again
     assert timeout(TINYGRAD_NP_TUNING="off") == "0 None"
     assert timeout(OPENBLAS_THREAD_TIMEOUT="26") == "26 26"
-    assert timeout("numpy first") == "0 None"
+    assert timeout("numpy first") == "20 None"
+    assert timeout("numpy first", "other thread") == "0 None"  # it may be inside a product
+    assert timeout("numpy first", TINYGRAD_NP_TUNING="off") == "0 None"
+
+
+SPINNING = """
+import time
+import numpy as np
+a = np.ones((500, 500), np.float32)
+a @ a  # OpenBLAS has started its threads
+import tinygrad_np
+assert tinygrad_np.get_num_threads() > 1, "alone"
+b, before = a @ a, time.process_time()
+time.sleep(0.2)
+print(time.process_time() - before)
+assert (b == 500).all()
+"""
+
+
+@pytest.mark.skipif(openblas.find("openblas_read_env") is None, reason="only an OpenBLAS with this function")
+def test_threads_that_have_begun_before_stop_spinning_as_soon() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+    run = [sys.executable, "-c", SPINNING]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+    if "alone" in done.stderr:
+        pytest.skip("one core")
+    assert float(done.stdout) < 0.01  # seconds of processor time after a product
