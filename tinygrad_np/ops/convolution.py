@@ -19,7 +19,7 @@ from .cases import Case
 from .windows import Pair, Window, as_images, check_room, sliding
 
 NARROW = 32  # matrices with fewer rows are joined into one for all kernel rows
-BLOCK = 1 << 20  # numbers in the columns of a block of images: of 2**17 to 2**20 the best, by a fifth from 2**18
+SMALLEST, LARGEST = 1 << 17, 1 << 20  # numbers in the columns of a block; with at most 2**18 it takes a fifth longer
 
 
 class Layout(NamedTuple):
@@ -73,8 +73,10 @@ class _Columns:
         self.shape = groups, kernel_rows, window.kernel[1], self.images.shape[1], height
 
     def blocks(self) -> list[slice]:
-        """Slices of a few images, so that a block fits into a level-2 cache, and equally many for four threads."""
-        return blocks(self.images.shape[3], math.prod(self.shape) * self.outputs[1], BLOCK, multiple=4)
+        """Slices of a few images each, four or more where they are worth a thread."""
+        size = math.prod(self.shape) * self.outputs[1]
+        limit = min(LARGEST, max(SMALLEST, -(-size * self.images.shape[3] // 4)))
+        return blocks(self.images.shape[3], size, limit, multiple=4)
 
     def size(self, block: slice) -> int:
         """How many numbers `matrices` copies."""
