@@ -387,7 +387,7 @@ class Optimizer(Hints):
                         continue
                     if type(gradient) is Product and not self._adds_products:
                         gradient = gradient.computed()
-                    weights = parameter.data
+                    weights = parameter._data
                     written.append(weights)
                     if half := weights.dtype is HALF:  # the state is float32, and so is the step until its rounding
                         weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
