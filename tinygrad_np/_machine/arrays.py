@@ -19,11 +19,10 @@ def memory_of(array: Array) -> Array:
     """
     base = array.base
     while base is not None:
-        if type(base) is not np.ndarray:
-            if not isinstance(base, np.ndarray):
-                base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
-            if not isinstance(base, np.ndarray):
-                break
+        if not isinstance(base, np.ndarray):
+            base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+        if not isinstance(base, np.ndarray):
+            break
         array, base = base, base.base
     return array
 

@@ -58,10 +58,9 @@ class Linear(Layer):
         self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
 
     def forward(self, x: Any) -> Any:
-        weight = self.weight
-        y = linear(x, weight, self.bias)
-        if y.dtype is not weight.dtype:
-            hint_if_wider(self, x, weight)
+        y = linear(x, self.weight, self.bias)
+        if y.dtype is not self.weight.dtype:
+            hint_if_wider(self, x, self.weight)
         return y
 
 
