@@ -295,9 +295,7 @@ def _backward_pass(
         operation, args, arrays, kwargs, observation = node
         if output._serial < writes.latest or observation is not None:
             _check(output)
-        y: Any = output._data
-        if create_graph:
-            y, arrays, kwargs = _as_tensors(output)
+        y, arrays, kwargs = _as_tensors(output) if create_graph else (output._data, arrays, kwargs)
         parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
         try:
             for i, a in enumerate(args):
