@@ -945,6 +945,11 @@ def test_operations_of_arrays_alone_return_arrays() -> None:
         (lambda g: g.T, ValueError, r"vjp of <lambda> for argument 0 returned shape \(3, 2\), expected \(2, 3\)"),
         (lambda g: g[0], ValueError, r"vjp of <lambda> for argument 0 returned shape \(3,\), expected \(2, 3\)"),
         (
+            lambda g: np.int64(1),
+            TypeError,
+            r"vjp of <lambda> for argument 0 returned int64\[\], expected floating point",
+        ),
+        (
             lambda g: g.reshape(6),
             ValueError,
             r"vjp of <lambda> for argument 0 returned shape \(6,\), expected \(2, 3\)",
@@ -955,6 +960,15 @@ def test_a_vjp_that_returns_something_else_is_refused(returned: object, error: t
     double = primitive(lambda x: x * 2, lambda g, y, x: returned(g))
     with pytest.raises(error, match=message):
         double(leaf(np.ones((2, 3)))).sum().backward()
+
+
+def test_a_vjp_may_return_numpys_number_for_a_scalar() -> None:
+    for kind in (np.float32, np.float64):
+        double = primitive(lambda x: x * 2, lambda g, y, x, kind=kind: kind(2))
+        x = leaf(3.0)
+        assert x.dtype == np.float32
+        double(x).backward()
+        assert (x.grad.data, x.grad.dtype, x.grad.shape) == (2, np.float32, ())
 
 
 def test_a_forward_that_returns_several_arrays_is_refused() -> None:
