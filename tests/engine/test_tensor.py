@@ -963,11 +963,14 @@ def test_a_vjp_that_returns_something_else_is_refused(returned: object, error: t
 
 
 @pytest.mark.parametrize("two", [np.float32(2), np.float64(2)])
-def test_a_vjp_may_return_numpys_number_for_a_scalar(two: np.floating) -> None:
+def test_a_number_of_numpy_is_a_gradient_in_the_dtype_of_its_argument(two: np.floating) -> None:
+    seen = []
+    same = primitive(lambda x: x * 1, lambda g, y, x: seen.append(g.dtype) or g)
     double = primitive(lambda x: x * 2, lambda g, y, x: two)
     x = leaf(3.0, np.float32)
-    double(x).backward()
-    assert (x.grad.data, x.grad.dtype, x.grad.shape) == (2, x.dtype, ())
+    double(same(x)).backward()
+    assert (x.grad.data, x.grad.dtype, x.grad.shape) == (2, np.float32, ())
+    assert seen == [np.float32]
 
 
 def test_a_forward_that_returns_several_arrays_is_refused() -> None:
