@@ -169,12 +169,13 @@ def _refuse_gradients(operation: "Primitive", args: Sequence[Any]) -> None:
 
 def _zero_dimensional(data: Any, name: str) -> Array:
     """The array for a result that NumPy, or a function of its scalars, gives as a scalar."""
-    if not isinstance(data, np.generic | float | int):
+    if not isinstance(data, (np.generic, float, int)):
         raise TypeError(f"{name} returned {type(data).__name__}; an operation returns one ndarray")
     return np.asarray(data)
 
 
 _ndarray, _float16 = np.ndarray, np.dtype(np.float16)
+_ARRAYS = {np.ndarray, np.float16, np.float32, np.float64, np.longdouble}  # what NumPy gives from arrays
 _PLAIN = {bool, int, float, slice, tuple, type(None), type(...)}
 
 
@@ -289,18 +290,19 @@ def _backward_pass(
         g, node = gradients.pop(id(output), None), output._node
         if node is None or id(output) in inputs:
             results.append((output, g))
-        if node is None or output is last:
-            continue
+            if node is None or output is last:
+                continue
         operation, args, arrays, kwargs, observation = node
         if output._serial < writes.latest or observation is not None:
             _check(output)
         y, arrays, kwargs = _as_tensors(output) if create_graph else (output._data, arrays, kwargs)
         parts = None if operation.joint is None else _joint(operation, g, y, args, arrays, kwargs, needed)
         try:
-            for i, (a, vjp) in enumerate(zip(args, operation.vjps)):  # noqa: B905 - one None for all under `joint`
+            for i, a in enumerate(args):
                 if type(a) is Tensor and (key := id(a)) in needed:
-                    part, x = vjp(g, y, *arrays, **kwargs) if parts is None else parts[i], a._data
-                    if type(part) is not _ndarray or part.shape != x.shape or part.dtype is not x.dtype:
+                    part = operation.vjps[i](g, y, *arrays, **kwargs) if parts is None else parts[i]
+                    x = a._data
+                    if type(part) not in _ARRAYS or part.shape != x.shape or part.dtype is not x.dtype:
                         part = _fit(part, x, create_graph, lazy and not (a._node or observation), output, i)
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
@@ -365,11 +367,12 @@ def _plan(
     if inputs is None:
         return order, {id(t) for t in order}, set(), None
     input_ids = {id(t) for t in inputs}
-    needed = input_ids.copy()
-    for t in order:  # only what lies between the outputs and the inputs
-        if t is not last and t._node and not needed.isdisjoint(map(id, t._node[1])):
+    needed, between = input_ids.copy(), []  # only what lies between the outputs and the inputs
+    for t in order:
+        if id(t) in needed or (t._node and not needed.isdisjoint(map(id, t._node[1]))):
             needed.add(id(t))
-    return [t for t in order if id(t) in needed], needed, input_ids, last
+            between.append(t)
+    return between, needed, input_ids, last
 
 
 def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None") -> "list[Tensor]":
@@ -382,17 +385,16 @@ def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None") -> "list[Tens
     stack = list(found.values())
     while stack:
         output = stack.pop()
-        if output._node is None or output is last:
+        if (node := output._node) is None or output is last:
             continue
-        operation, args, _, _, _ = output._node
-        if args is None:
+        if node[1] is None:
             raise RuntimeError(
-                f"the graph was freed by an earlier backward (found at {operation.name});"
+                f"the graph was freed by an earlier backward (found at {node[0].name});"
                 " give that one retain_graph=True to go over it again"
             )
-        for a in args:
-            if type(a) is Tensor and a._requires_grad and id(a) not in found:
-                found[id(a)] = a
+        for a in node[1]:
+            if type(a) is Tensor and a._requires_grad and (key := id(a)) not in found:
+                found[key] = a
                 stack.append(a)
     return sorted(found.values(), key=attrgetter("_serial"))
 
@@ -528,7 +530,7 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
                 f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1:"
                 " write loss.mean() or loss.sum()"
             )
-        return np.ones(output.shape, output.dtype)
+        return np.array(1, output._data.dtype, ndmin=output._data.ndim)  # np.ones takes 1 us more
     if type(gradient) is not _ndarray or gradient.dtype.kind != "f":
         gradient = _plain(gradient, "backward", "gradient")
     if np.shape(gradient) != output.shape:

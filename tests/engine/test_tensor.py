@@ -217,7 +217,7 @@ def test_outputs_and_inputs_may_be_any_iterables() -> None:
 
 
 def test_the_same_output_twice_counts_twice() -> None:
-    x = leaf(3.0)
+    x = leaf(3.0, np.float32)
     y = x * x
     assert grad([y, y], x).data == 12
 
@@ -945,6 +945,11 @@ def test_operations_of_arrays_alone_return_arrays() -> None:
         (lambda g: g.T, ValueError, r"vjp of <lambda> for argument 0 returned shape \(3, 2\), expected \(2, 3\)"),
         (lambda g: g[0], ValueError, r"vjp of <lambda> for argument 0 returned shape \(3,\), expected \(2, 3\)"),
         (
+            lambda g: np.int64(1),
+            TypeError,
+            r"vjp of <lambda> for argument 0 returned int64\[\], expected floating point",
+        ),
+        (
             lambda g: g.reshape(6),
             ValueError,
             r"vjp of <lambda> for argument 0 returned shape \(6,\), expected \(2, 3\)",
@@ -955,6 +960,17 @@ def test_a_vjp_that_returns_something_else_is_refused(returned: object, error: t
     double = primitive(lambda x: x * 2, lambda g, y, x: returned(g))
     with pytest.raises(error, match=message):
         double(leaf(np.ones((2, 3)))).sum().backward()
+
+
+@pytest.mark.parametrize("two", [np.float32(2), np.float64(2)])
+def test_a_number_of_numpy_is_a_gradient_in_the_dtype_of_its_argument(two: np.floating) -> None:
+    seen = []
+    same = primitive(lambda x: x * 1, lambda g, y, x: seen.append(g.dtype) or g)
+    double = primitive(lambda x: x * 2, lambda g, y, x: two)
+    x = leaf(3.0, np.float32)
+    double(same(x)).backward()
+    assert (x.grad.data, x.grad.dtype, x.grad.shape) == (2, np.float32, ())
+    assert seen == [np.float32]
 
 
 def test_a_forward_that_returns_several_arrays_is_refused() -> None:

@@ -44,8 +44,9 @@ def scale_and_add(y: Array, beta: float, x: "Array | Product", alpha: float) -> 
         if _add_by_openblas(y, beta, x, alpha):
             return
         x = x.computed()
-    alike = x.dtype == y.dtype and x.shape == y.shape and y.flags.c_contiguous and x.flags.c_contiguous
-    if y.size < FEW or not alike:
+    if y.size < FEW or not (
+        x.dtype == y.dtype and x.shape == y.shape and y.flags.c_contiguous and x.flags.c_contiguous
+    ):
         _scale_and_add(y, beta, x, alpha)
         return
     function = _AXPBY.get(y.dtype)
@@ -58,7 +59,7 @@ def scale_and_add(y: Array, beta: float, x: "Array | Product", alpha: float) -> 
 
 
 def _scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
-    scaled, beta = x * alpha, y.dtype.type(beta)
+    scaled = x * alpha
     if beta != 1:
         y *= beta
     y += scaled

@@ -179,7 +179,7 @@ def cross_entropy(
         # Neither NaN nor infinite, nor so large that differences overflow; .all() takes 1.5 us more.
         plain = b"\0" not in (np.abs(top) < LARGE).tobytes()
     # Viewed as unsigned integers, negative labels are larger than any class: one comparison checks both bounds.
-    if not plain or labels.view(labels.dtype.str.replace("i", "u")).max() >= logits.shape[1]:
+    if not plain or np.maximum.reduce(labels.view(labels.dtype.str.replace("i", "u"))) >= logits.shape[1]:
         check.labels("cross_entropy", "labels", np.where(labels == ignore_index, 0, labels), logits.shape[1])
         coefficients = _loss_weights("cross_entropy", logits, labels, weight, ignore_index, reduction, label_smoothing)
         return _loss(log_softmax(logits, axis=1), coefficients, reduction), None
