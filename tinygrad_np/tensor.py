@@ -23,7 +23,8 @@ from ._contexts import StepDecorator
 from ._functions import Parameters, name_of, refuse_other_arguments
 from ._machine import writes
 from ._machine.arrays import Array as Array
-from ._machine.arrays import Product, memory_of, summed
+from ._machine.arrays import memory_of, summed
+from ._machine.fused import Product
 from ._machine.writes import serials
 from ._messages import (
     MESSAGE_ONLY,

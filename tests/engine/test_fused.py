@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from tinygrad_np import Tensor, cross_entropy, nn, primitive
 from tinygrad_np._machine import fused
-from tinygrad_np._machine.arrays import Product, memory_of
-from tinygrad_np._machine.fused import BLOCK, FEW, product, scale_and_add
+from tinygrad_np._machine.arrays import memory_of
+from tinygrad_np._machine.fused import BLOCK, FEW, Product, product, scale_and_add
 from tinygrad_np.ops.products import linear
 from tinygrad_np.optim import SGD
 

@@ -85,6 +85,12 @@ def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> No
             tinygrad_np.set_num_threads(wrong)
 
 
+@pytest.mark.skipif(not openblas.has_threads_of_our_own(), reason="only an OpenBLAS with gemm_batch")
+def test_cores_are_shared_from_the_start_by_the_environment() -> None:
+    assert "threads 2 of" in configuration(cpuinfo="", OPENBLAS_NUM_THREADS="2")
+    assert "cores, shared with other processes" in configuration(cpuinfo="", TINYGRAD_NP_TUNING="shared")
+
+
 @pytest.mark.parametrize(
     ("variables", "small", "large"),
     [

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tinygrad_np import cross_entropy, get_num_threads, nn, no_grad, optim, set_num_threads
-from tinygrad_np._machine import fused, threads
-from tinygrad_np._machine.fused import multiply
+from tinygrad_np._machine import fused, openblas, threads
+from tinygrad_np._machine.fused import Product, matmul, multiply, scale_and_add
 from tinygrad_np._machine.threads import blocks, run
 from tinygrad_np.ops import convolution
 from tinygrad_np.ops.convolution import conv2d
+from tinygrad_np.ops.products import linear
 from tinygrad_np.ops.windows import sliding
 from tinygrad_np.tensor import _pauses
 
@@ -223,6 +224,51 @@ def test_a_training_has_the_same_bits_alone_and_beside_others() -> None:
     barrier = threading.Barrier(4)
     with ThreadPoolExecutor(4, initializer=barrier.wait) as pool:  # no thread trains two of them
         assert list(pool.map(trained, range(4))) == alone
+
+
+@pytest.mark.skipif(not openblas.has_threads_of_our_own(), reason="only an OpenBLAS with gemm_batch")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("orders", ["CC", "FC", "CF", "FF"])
+@pytest.mark.parametrize("shape", [(64, 784, 1024), (784, 64, 1024), (2048, 128, 512), (130, 70, 2100), (3, 5, 7)])
+def test_shared_products_have_the_same_bits_for_any_number_of_threads(
+    shape: tuple[int, int, int], orders: str, dtype: type
+) -> None:
+    rng = np.random.default_rng(0)
+    rows, inner, columns = shape
+    a, b = (stored(rng.normal(size=size).astype(dtype), order)
+            for size, order in zip(((rows, inner), (inner, columns)), orders, strict=True))  # fmt: skip
+    start = rng.normal(size=(rows, columns)).astype(dtype)
+    found = []
+    for n in (1, 2, 4):
+        set_num_threads(n, shared=True)
+        assert get_num_threads() == n
+        sums = start.copy()
+        scale_and_add(sums, 0.5, Product(a, b), 2.0)
+        found.append((matmul(a, b), sums))
+    exact = a.astype(np.longdouble) @ b
+    allowed = (4 + inner) * np.finfo(dtype).eps * (abs(a).astype(np.longdouble) @ abs(b) + abs(start))
+    assert np.all(abs(found[0][0] - exact) <= allowed)
+    assert np.all(abs(found[0][1] - (0.5 * start + 2 * exact)) <= 2 * allowed)
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(other, one)
+
+
+@pytest.mark.skipif(not openblas.has_threads_of_our_own(), reason="only an OpenBLAS with gemm_batch")
+def test_shared_products_are_computed_by_threads_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = np.ones((64, 784), np.float32), np.ones((784, 1024), np.float32)
+    threads_used = set()
+    monkeypatch.setattr(
+        fused, "multiply", lambda *args: (threads_used.add(threading.get_ident()), barrier.wait(GUARD), multiply(*args))
+    )
+    barrier = threading.Barrier(2)  # two parts, at the same time
+    set_num_threads(2, shared=True)
+    np.testing.assert_array_equal(linear(x, weight, None), 784)
+    assert len(threads_used) == 2
+    set_num_threads(2)
+    np.testing.assert_array_equal(linear(x, weight, None), 784)  # by OpenBLAS
+    with pytest.raises(ValueError, match="shared must be True or False, not 2"):
+        set_num_threads(2, shared=2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

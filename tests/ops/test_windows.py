@@ -66,7 +66,7 @@ def test_a_convolution_is_its_definition(
 def test_many_images_are_as_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(40, 8, 20, 20)), rng.normal(size=(4, 8, 3, 3))
-    monkeypatch.setattr(convolution, "BLOCK", 3 * 8 * 20 * 18 * 3)  # three images
+    monkeypatch.setattr(convolution, "LARGEST", 3 * 8 * 20 * 18 * 3)  # three images
     alone = [conv2d(x[i : i + 1], w) for i in range(len(x))]
     np.testing.assert_allclose(conv2d(x, w), np.concatenate(alone), rtol=1e-12)
     tensors = [Tensor(a, requires_grad=True) for a in (x, w)]

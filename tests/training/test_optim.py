@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from tinygrad_np import Tensor, cross_entropy, nn, serialization
 from tinygrad_np._machine import fused
-from tinygrad_np._machine.arrays import Product
-from tinygrad_np._machine.fused import BLOCK
+from tinygrad_np._machine.fused import BLOCK, Product
 from tinygrad_np._validation import boolean
 from tinygrad_np.optim import (
     EMA,

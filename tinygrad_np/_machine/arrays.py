@@ -1,4 +1,4 @@
-"""Arrays: their type, their memory, accurate sums of them, and a product of matrices before it is computed."""
+"""Arrays: their type, their memory, and accurate sums of them."""
 
 import math
 from typing import Any, TypeAlias
@@ -86,27 +86,3 @@ def power_of_two(x: Array) -> Array:
     """
     ordinary = np.isfinite(x) & (x != 0)
     return np.asarray(np.ldexp(x.dtype.type(0.5), np.frexp(np.where(ordinary, x, 1))[1]))
-
-
-class Product:
-    """The product of two matrices, not computed yet, so that `fused.scale_and_add` need not write it to memory.
-
-    >>> Product(np.ones((2, 3)), np.ones((3, 2))).computed()
-    array([[3., 3.],
-           [3., 3.]])
-    """
-
-    __slots__ = ("a", "b", "dtype", "shape")
-
-    def __init__(self, a: Array, b: Array) -> None:
-        self.a, self.b, self.dtype, self.shape = a, b, a.dtype, (a.shape[0], b.shape[1])
-
-    def computed(self) -> Array:
-        """The product as an array."""
-        return np.asarray(np.matmul(self.a, self.b))
-
-    def __add__(self, other: "Array | Product") -> Array:
-        return np.add(self.computed(), other)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.asarray(self.computed(), dtype)

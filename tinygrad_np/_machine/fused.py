@@ -13,14 +13,65 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Product
+from . import openblas
+from .arrays import Array
 from .openblas import OFF, find, is_openblas
+from .threads import blocks, run
+
+
+class Product:
+    """The product of two matrices, not computed yet, so that `fused.scale_and_add` need not write it to memory.
+
+    >>> Product(np.ones((2, 3)), np.ones((3, 2))).computed()
+    array([[3., 3.],
+           [3., 3.]])
+    """
+
+    __slots__ = ("a", "b", "dtype", "shape")
+
+    def __init__(self, a: Array, b: Array) -> None:
+        self.a, self.b, self.dtype, self.shape = a, b, a.dtype, (a.shape[0], b.shape[1])
+
+    def computed(self) -> Array:
+        """The product as an array."""
+        return np.asarray(matmul(self.a, self.b))
+
+    def __add__(self, other: "Array | Product") -> Array:
+        return np.add(self.computed(), other)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.computed(), dtype)
 
 
 def product(a: Any, b: Any) -> Any:
     """`a @ b`; for large matrices of one floating type a `Product`, which is computed only if needed."""
     alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
     return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
+
+
+LARGE = 1 << 24  # multiply-adds: 0.3 ms on one thread; waking another takes up to 0.05 ms
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """`a @ b`; after `set_num_threads(n, shared=True)` large matrices are multiplied in parts, by threads of our own.
+
+    The parts depend on the sizes alone, and so do the bits of the result.
+    """
+    if openblas.products_are_shared():
+        alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
+        if alike and a.shape[1] == b.shape[0] and a.dtype in _GEMM_BATCH and a.size * b.shape[1] >= LARGE:
+            out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+            run(lambda part: multiply(a[part[0]], b[:, part[1]], out[part]), _parts(out, a.shape[1]))
+            return out
+    return a @ b
+
+
+def _parts(out: Array, inner: int) -> list[tuple[slice, slice]]:
+    """Parts of a product, along the longer axis, of about twice `LARGE` multiply-adds; at least two."""
+    (rows, columns), every = out.shape, slice(None)
+    count = max(2, out.size * inner // LARGE // 2)
+    along = blocks(max(rows, columns), 1, -(-max(rows, columns) // count))
+    return [(part, every) if rows >= columns else (every, part) for part in along]
 
 
 BLOCK = 65536  # elements: 256 KB of float32, so that two blocks fit into a level-2 cache
@@ -68,15 +119,15 @@ def _scale_and_add(y: Array, beta: float, x: Array, alpha: float) -> None:
 def _add_by_openblas(y: Array, beta: float, x: Product, alpha: float) -> bool:
     """Add the product in OpenBLAS if possible, and return whether it was."""
     function = _GEMM.get(y.dtype)
-    a, b = _layout(x.a), _layout(x.b)
+    layouts = _layout(x.a), _layout(x.b)
     possible = y.shape == x.shape and y.dtype == x.dtype and y.flags.c_contiguous and y.flags.writeable
-    if function is None or a is None or b is None or not (possible and y.flags.aligned and alpha and beta):
+    if function is None or None in layouts or not (possible and y.flags.aligned and alpha and beta):
         return False
-    rows, columns = y.shape
-    function(
-        ROW_MAJOR, a[0], b[0], rows, columns, x.a.shape[1],
-        alpha, x.a.ctypes.data, a[1], x.b.ctypes.data, b[1], beta, y.ctypes.data, columns,
-    )  # fmt: skip
+    if openblas.products_are_shared() and y.dtype in _GEMM_BATCH and y.size * x.a.shape[1] >= LARGE:
+        parts = _parts(y, x.a.shape[1])
+        run(lambda p: _multiply_by_openblas(x.a[p[0]], x.b[:, p[1]], y[p], alpha, beta), parts)
+    else:
+        function(ROW_MAJOR, *_arguments(x.a, x.b, y, alpha, beta))
     return True
 
 
@@ -89,7 +140,7 @@ ONE_THREAD, ONE_THREAD_VECTOR, SMALL_MATRIX = 4 * 65536, 4 * 2304, 100**3
 def multiply(a: Array, b: Array, out: Array, *, add: bool = False) -> None:
     """out <- a @ b, or out + a @ b if `add`, on one thread of OpenBLAS, however many it has.
 
-    For matrices of one dtype, or stacks of as many; out is contiguous.
+    For matrices of one dtype, or stacks of as many; the rows of out are contiguous.
 
     OpenBLAS's number of threads is one for the whole process, also where openblas_set_num_threads_local sets it. To
     switch it here would change the last bits of the products that other threads compute meanwhile. A call of gemm_batch
@@ -116,7 +167,7 @@ def multiply(a: Array, b: Array, out: Array, *, add: bool = False) -> None:
         for matrices in zip(a, b, out, strict=True):
             multiply(*matrices, add=add)
     elif size > SMALL_MATRIX:
-        _multiply_by_openblas(function, a, b, out, add)
+        _multiply_by_openblas(a, b, out, 1, int(add))
     elif inner > max(rows, columns):
         half = inner // 2
         multiply(a[:, :half], b[:half], out, add=add)
@@ -131,18 +182,25 @@ def multiply(a: Array, b: Array, out: Array, *, add: bool = False) -> None:
         multiply(a, b[:, half:], out[:, half:], add=add)
 
 
-def _multiply_by_openblas(function: Any, a: Array, b: Array, out: Array, add: bool) -> None:
-    layout_a, layout_b = _layout(a), _layout(b)
-    if layout_a is None or layout_b is None:
-        _multiply_by_openblas(function, a.copy(), b.copy(), out, add)
-        return
-    rows, columns = out.shape
-    values = function.batch(
-        layout_a[0], layout_b[0], rows, columns, a.shape[1],
-        1, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1], add, out.ctypes.data, columns, 1,
-    )  # fmt: skip
+def _multiply_by_openblas(a: Array, b: Array, out: Array, alpha: float, beta: float) -> None:
+    """out <- alpha * a @ b + beta * out, on one thread of OpenBLAS; for products larger than SMALL_MATRIX."""
+    if _layout(a) is None or _layout(b) is None:
+        a, b = a.copy(), b.copy()
+    function = _GEMM_BATCH[out.dtype]
+    values = function.batch(*_arguments(a, b, out, alpha, beta), 1)
     places = [ctypes.byref(values, offset) for offset in function.offsets]
     function(ROW_MAJOR, *places[:-1], 1, places[-1])
+
+
+def _arguments(a: Array, b: Array, out: Array, alpha: float, beta: float) -> tuple[float, ...]:
+    """The arguments of gemm from the second on, for matrices that BLAS can read."""
+    layout_a, layout_b = _layout(a), _layout(b)
+    assert layout_a is not None
+    assert layout_b is not None
+    return (
+        layout_a[0], layout_b[0], *out.shape, a.shape[1], alpha, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1],
+        beta, out.ctypes.data, out.strides[0] // out.itemsize,
+    )  # fmt: skip
 
 
 ROW_MAJOR, NOT_TRANSPOSED, TRANSPOSED = 101, 111, 112  # from cblas.h

@@ -13,7 +13,8 @@ import sys
 import threading
 from typing import Any
 
-OFF = os.environ.get("TINYGRAD_NP_TUNING", "").lower() == "off"
+TUNING = os.environ.get("TINYGRAD_NP_TUNING", "").lower()
+OFF = TUNING == "off"
 
 
 # --- kernels, chosen before NumPy is imported ------------------------------------------------------------------------
@@ -134,15 +135,28 @@ def is_openblas() -> bool:
     return _set_threads is not None and _get_threads is not None
 
 
-def set_num_threads(n: int) -> None:
+_shared = 0  # how many threads of our own compute products instead of OpenBLAS's; 0 for none
+
+
+def set_num_threads(n: int, *, shared: bool = False) -> None:
     """Set the number of threads that a matrix product may use.
 
     One thread is best for small products and next to other busy processes; `fit_threads` has measurements. The last
     bits of a product may depend on the number of threads.
 
+    Args:
+        n: the number of threads.
+        shared: whether other busy processes share the cores. OpenBLAS's threads wait for each other by spinning, so
+            that a product takes several times as long if one of them has lost its core. With `shared`, OpenBLAS uses
+            one thread, and large products of layers are computed in parts by threads of tinygrad_np that sleep while
+            they wait. The bits of a product then do not depend on n. Beside a busy process a product of
+            64 x 784 x 1024 takes 1.1 ms so, and 3.1 ms otherwise; on an idle machine 0.77 and 0.72 ms.
+            TINYGRAD_NP_TUNING=shared in the environment does this from the start.
+
     Raises:
-        ValueError: n is not a positive integer.
-        RuntimeError: NumPy uses a BLAS other than OpenBLAS, which has its own way to set threads.
+        ValueError: n is not a positive integer, or shared is not True or False.
+        RuntimeError: NumPy uses a BLAS other than OpenBLAS, which has its own way to set threads; or `shared` needs a
+            function that this OpenBLAS does not have, or TINYGRAD_NP_TUNING=off.
 
     >>> before = get_num_threads()
     >>> set_num_threads(1)
@@ -150,11 +164,27 @@ def set_num_threads(n: int) -> None:
     1
     >>> set_num_threads(before)
     """
+    global _shared
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise ValueError(f"set_num_threads: n must be a positive integer, not {n!r}")
+    if shared not in (True, False):
+        raise ValueError(f"set_num_threads: shared must be True or False, not {shared!r}")
     if _set_threads is None:
         raise RuntimeError("set_num_threads: NumPy does not use OpenBLAS; set the threads of its BLAS directly")
-    _set_threads(int(n))
+    if shared and not has_threads_of_our_own():
+        raise RuntimeError("set_num_threads: shared=True needs an OpenBLAS with gemm_batch, and tuning that is not off")
+    _shared = int(n) if shared else 0
+    _set_threads(1 if shared else int(n))
+
+
+def has_threads_of_our_own() -> bool:
+    """Whether a product can be computed on one thread while OpenBLAS has several, see `fused.multiply`."""
+    return not OFF and is_openblas() and find("cblas_sgemm_batch") is not None
+
+
+def products_are_shared() -> bool:
+    """Whether `set_num_threads` has left large products to threads of our own."""
+    return _shared > 0
 
 
 SMALL = 8_000_000  # multiply-adds, as for a batch of 64 MNIST images and 160 hidden units
@@ -184,7 +214,7 @@ def fit_threads(multiply_adds: int) -> None:
 
     >>> fit_threads(64 * 784 * 1024)
     """
-    if _set_threads is not None and not OFF and not any(name in os.environ for name in BY_USER):
+    if _set_threads is not None and not _shared and not OFF and not any(name in os.environ for name in BY_USER):
         _set_threads(1 if multiply_adds < SMALL else _cores())
 
 
@@ -203,7 +233,7 @@ def get_num_threads() -> int:
     """
     if _get_threads is None:
         raise RuntimeError("get_num_threads: NumPy does not use OpenBLAS; ask its BLAS directly")
-    return int(_get_threads())
+    return _shared or int(_get_threads())
 
 
 def kernels() -> str | None:
@@ -217,3 +247,7 @@ def kernels() -> str | None:
         return None
     function.restype = ctypes.c_char_p
     return str(function().decode())
+
+
+if TUNING == "shared" and has_threads_of_our_own():
+    set_num_threads(get_num_threads(), shared=True)

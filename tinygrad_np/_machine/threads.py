@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from . import fused, openblas
+from . import openblas
 from .arrays import Array, aligned
+
+_SINGLE = openblas.has_threads_of_our_own()
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -34,7 +36,7 @@ def run(work: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result
     >>> run(lambda x: x * x, range(5))
     [0, 1, 4, 9, 16]
     """
-    available = openblas.get_num_threads() if fused._GEMM_BATCH else 1  # within a piece, products may use them all
+    available = openblas.get_num_threads() if _SINGLE else 1  # within a piece, products may use them all
     helpers = min(available, len(pieces)) - 1
     if helpers < 1:
         return [work(piece) for piece in pieces]

@@ -31,6 +31,7 @@ def show_config() -> None:
         "not an OpenBLAS"
         if kernels is None
         else f"OpenBLAS, kernels {kernels}, threads {openblas.get_num_threads()} of {os.cpu_count()} cores"
+        f"{', shared with other processes' if openblas.products_are_shared() else ''}"
     )
     print(f"NumPy {np.__version__}, Python {platform.python_version()}\n{blas}")
     print(f"kernels: {openblas.kernels_reason}\nfreed memory: {malloc.state}")

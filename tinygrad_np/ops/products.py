@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from .._machine.fused import product
+from .._machine.fused import matmul, product
 from ..tensor import Array, Tensor, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 from .elementwise import keep
@@ -35,7 +35,7 @@ def _left(g: Any, a: Any, b: Any) -> Any:
         return _column(g) * b
     if np.ndim(a) == 1:
         return np.squeeze(b @ _column(g), -1)
-    return g @ _transposed(b)
+    return matmul(g, _transposed(b))
 
 
 def _right(g: Any, a: Any, b: Any) -> Any:
@@ -90,7 +90,7 @@ def rows(x: Any) -> Any:
 
 def _times(x: Any, matrix: Any) -> Any:
     """`x @ matrix` as one matrix product for any rank of x: 0.9 ms instead of 1.5 for 32 x 64 x 128 times 128 x 512."""
-    return x @ matrix if x.ndim <= 2 else np.reshape(rows(x) @ matrix, (*x.shape[:-1], matrix.shape[-1]))
+    return matmul(x, matrix) if x.ndim <= 2 else np.reshape(matmul(rows(x), matrix), (*x.shape[:-1], matrix.shape[-1]))
 
 
 @differentiable(

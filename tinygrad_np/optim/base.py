@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _validation as check
 from .._machine import writes
-from .._machine.arrays import Product
+from .._machine.fused import Product
 from .._machine.tuning import tune
 from .._messages import Hints, of_keyword, shown, with_hints
 from .._settings import described, name_of

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _validation as check
-from .._machine.arrays import Product
-from .._machine.fused import scale_and_add
+from .._machine.fused import Product, scale_and_add
 from ..schedules import Schedule
 from ..tensor import Array
 from .base import Optimizer, Parameters
