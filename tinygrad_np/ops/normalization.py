@@ -44,6 +44,8 @@ def _sum_product(a: Any, b: Any, axis: Axes) -> Any:
     """
     last = _rows(a.ndim, axis)
     row = a.shape[a.ndim - last :]
+    if last == 1 == len(axis) and row[0] in DOT and type(a) is np.ndarray and (b is None or b.shape[-1:] == row):
+        return np.vecdot(a, np.ones(row, a.dtype) if b is None else b)[..., np.newaxis]  # as below, 3 us faster
     if last and math.prod(row) in DOT and type(a) is np.ndarray and (b is None or b.shape[-last:] == row):
         rows = a.reshape(*a.shape[:-last], -1)
         sums = np.vecdot(rows, np.ones(rows.shape[-1:], a.dtype) if b is None else b.reshape(*b.shape[:-last], -1))
@@ -96,12 +98,13 @@ def _of_part(parameter: Any, part: Part, ndim: int) -> Any:
 
 def _for_each(work: Callable[[Part], Any], parts: list[Part], x: Array, axis: Axes) -> list[Any]:
     """`[work(part) for part in parts]`, on all cores."""
+    if math.prod(x.shape[x.ndim - _rows(x.ndim, axis) :]) < LONG:
+        return run(work, parts) if len(parts) > 1 else [work(parts[0])]
     with np.errstate():  # which ends what setbufsize does
         # NumPy copies what it broadcasts to a buffer of many rows, unless a row fills it: 13 us instead of 8 for a pass
         # over 64 x 1024 numbers.
-        if math.prod(x.shape[x.ndim - _rows(x.ndim, axis) :]) >= LONG:
-            np.setbufsize(LONG)
-        return run(work, parts)
+        np.setbufsize(LONG)
+        return run(work, parts) if len(parts) > 1 else [work(parts[0])]
 
 
 def _standardized(x: Any, axis: Axes, eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:
