@@ -605,7 +605,7 @@ def _gradients_of(
 ) -> "list[Tensor]":
     """A Tensor for each input: its gradient, or zeros."""
     found = {id(t): g for t, g in _gradients(outputs, inputs, create_graph, retain_graph)}
-    return [_as_tensor(found.get(id(t), np.zeros_like(t._data))) for t in inputs]
+    return [_as_tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in inputs]
 
 
 def lazy_gradients(output: "Tensor", inputs: "Sequence[Tensor]") -> "list[tuple[Tensor, Array | Product]]":

@@ -1,5 +1,6 @@
 """Optimisers: groups, hyperparameters, state, minimize, steps in place; clipping and averages."""
 
+import copy
 import inspect
 import math
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tinygrad_np.optim import (
     RMSprop,
     adaptive,
     clip_grad_norm,
+    together,
 )
 from tinygrad_np.schedules import ExponentialScheduler
 
@@ -687,3 +689,76 @@ def test_a_parameter_that_is_read_only_is_refused() -> None:
     parameter.data.flags.writeable = False
     with pytest.raises(ValueError, match="SGD: parameter 0 is read-only; make it of a copy of its array"):
         SGD([parameter], lr=0.1)
+
+
+# --- many parameters as one array ------------------------------------------------------------------------------------
+
+TOGETHER = [kind for kind in KINDS if kind != "Muon"]
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_parameters_are_updated_together_as_one_by_one(kind: str, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones as one array, large ones in pieces, some without a gradient; and after a copy of the optimiser."""
+    monkeypatch.setattr(together, "PIECE", 30)
+    monkeypatch.setattr(together, "SHARED", 50)
+    shapes, rng = [(), (3,), (2, 2), (5, 1), (1, 7), (9, 8), (40,), (0,)], np.random.default_rng(0)
+    starts = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    gradients = [[rng.normal(size=shape).astype(dtype) for shape in shapes] for _ in range(6)]
+
+    def weights_after(whole: bool) -> list[np.ndarray]:
+        parameters = [Tensor(start.copy(), requires_grad=True) for start in starts]
+        optimizers = (
+            [KINDS[kind](parameters, 0.1)] if whole else [KINDS[kind]([parameter], 0.1) for parameter in parameters]
+        )
+        for step, arrays in enumerate(gradients):
+            if step == 4:
+                optimizers = copy.deepcopy(optimizers)
+                parameters = [p for optimizer in optimizers for p in optimizer.parameters]
+            for i, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
+                parameter.grad = None if step == 2 and i in (1, 5) else Tensor(array)
+            if step == 3:  # a new array, in another order in memory
+                parameters[2].data = np.asfortranarray(parameters[2].data * 2)
+                parameters[5].data = np.asfortranarray(parameters[5].data)
+            for optimizer in optimizers:
+                if any(parameter.grad is not None for parameter in optimizer.parameters):
+                    optimizer.step()
+        states = [array for optimizer in optimizers for own in optimizer._states.values() for array in own.values()]
+        return [*(parameter.data for parameter in parameters), *states]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "PIECE", 1 << 30)
+        expected = weights_after(whole=False)
+    found = weights_after(whole=True)
+    assert [array.dtype for array in found] == [array.dtype for array in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6 if dtype is np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_parameters_that_share_memory_are_updated_one_after_the_other(kind: str) -> None:
+    both = np.ones((2, 3), np.float32)
+    parameters = [Tensor(array, requires_grad=True) for array in (both, both[0], np.ones(2, np.float32))]
+    alone = Tensor(np.ones(3, np.float32), requires_grad=True)
+    assert parameters[0].data is both
+    optimizers = KINDS[kind](parameters, 0.1), KINDS[kind]([alone], 0.1)
+    for parameter in (*parameters, alone):
+        parameter.grad = Tensor(np.ones(parameter.shape, np.float32))
+    optimizers[0].step()
+    optimizers[1].step()
+    optimizers[1].steps, optimizers[1]._states[alone] = 0, KINDS[kind]([alone], 0.1)._states[alone]
+    optimizers[1].step()
+    np.testing.assert_allclose(both[0], alone.data, rtol=1e-6)
+
+
+def test_a_subclass_with_an_update_of_its_own_is_given_each_parameter() -> None:
+    class Normed(AdamW):
+        def update(self, weights: np.ndarray, gradient: np.ndarray, state: Any, **values: Any) -> None:
+            super().update(weights, gradient / np.linalg.norm(gradient), state, **values)
+
+    class Renamed(AdamW):
+        pass
+
+    assert AdamW._gathered
+    assert Renamed._gathered
+    assert not Normed._gathered

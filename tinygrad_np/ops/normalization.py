@@ -4,6 +4,7 @@ Large arrays are normalised some channels or rows at a time, on all cores.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,36 +18,64 @@ from .cases import Case
 from .elementwise import array_of
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# Elements per block. Two blocks of 2**18 elements each are no faster than one, and of 64 x 16 x 28 x 28 numbers four
-# blocks of channels take 1.6 times as long as two: their rows lie far apart in memory.
-BLOCK = 1 << 19
+# Elements per block. A thread that computes less at a time often waits for the other one, which holds the interpreter's
+# lock: blocks of 2**16 elements take four times as long as blocks of 2**20.
+BLOCK = 1 << 20
+DOT = range(64, 8193)  # lengths of rows that are fastest added up by BLAS; longer ones it adds up on several threads
+LONG = 512  # length of rows from which on it pays to go over them one by one
 Part: TypeAlias = tuple[slice, ...]
+Axes: TypeAlias = tuple[int, ...]
 
 
-def _sum(x: Any, axis: tuple[int, ...]) -> Any:
+def _rows(ndim: int, axis: Axes) -> int:
+    """How many of the axes are the last ones: the rows of numbers that lie side by side."""
+    return next((i for i, n in enumerate(reversed(axis)) if n != ndim - 1 - i), len(axis))
+
+
+def _sum(x: Any, axis: Axes) -> Any:
     """The sum, axes kept."""
-    return np.expand_dims(summed(x, axis), axis)
+    return _sum_product(x, None, axis)
 
 
-def _sum_product(a: Any, b: Any, axis: tuple[int, ...]) -> Any:
-    """The sum of a * b, axes kept, without an array of the products: 11 us instead of 36 for 64 x 1024."""
+def _sum_product(a: Any, b: Any, axis: Axes) -> Any:
+    """The sum of a * b, or of a, axes kept, without an array of the products: 5 us instead of 36 for 64 x 1024.
+
+    b broadcasts to the shape of a.
+    """
+    last = _rows(a.ndim, axis)
+    row = a.shape[a.ndim - last :]
+    if last == 1 == len(axis) and row[0] in DOT and type(a) is np.ndarray and (b is None or b.shape[-1:] == row):
+        return np.vecdot(a, np.ones(row, a.dtype) if b is None else b)[..., np.newaxis]  # as below, 3 us faster
+    if last and math.prod(row) in DOT and type(a) is np.ndarray and (b is None or b.shape[-last:] == row):
+        rows = a.reshape(*a.shape[:-last], -1)
+        sums = np.vecdot(rows, np.ones(rows.shape[-1:], a.dtype) if b is None else b.reshape(*b.shape[:-last], -1))
+        sums = summed(sums, axis[:-last]) if len(axis) > last else sums
+        return sums.reshape([1 if i in axis else n for i, n in enumerate(a.shape)])
+    if b is None:
+        return np.expand_dims(summed(a, axis), axis)
+    b = b if b.shape == a.shape else np.broadcast_to(b, a.shape)
     letters = LETTERS[: a.ndim]
     left = letters.translate({ord(letters[i]): None for i in axis})
     total: Any = None
     if 0 in axis and len(a) > FEW_ROWS:  # folded as `summed` does it, for the same reason
-        rows = len(a) // FOLDS
-        c, d = (x[: rows * FOLDS].reshape(FOLDS, rows, *x.shape[1:]) for x in (a, b))
+        folded = len(a) // FOLDS
+        c, d = (x[: folded * FOLDS].reshape(FOLDS, folded, *x.shape[1:]) for x in (a, b))
         total = summed(np.einsum(f"z{letters},z{letters}->a{left}", c, d), (0,))
-        a, b = a[rows * FOLDS :], b[rows * FOLDS :]
+        a, b = a[folded * FOLDS :], b[folded * FOLDS :]
     rest = np.einsum(f"{letters},{letters}->{left}", a, b)
     return np.expand_dims(rest if total is None else total + rest, axis)
 
 
-def _count(x: Any, axis: tuple[int, ...]) -> int:
+def _count(x: Any, axis: Axes) -> int:
     return math.prod(x.shape[i] for i in axis)
 
 
-def _parts(shape: tuple[int, ...], axis: tuple[int, ...], *parameters: Any) -> list[Part]:
+def _per_statistic(parameters: tuple[Any, ...], axis: Axes, ndim: int) -> bool:
+    """Whether weight and bias are the same for all numbers with one mean, as those of channels are."""
+    return all(p is None or all(p.shape[i - ndim] == 1 for i in axis if ndim - i <= p.ndim) for p in parameters)
+
+
+def _parts(shape: tuple[int, ...], axis: Axes, *parameters: Any) -> list[Part]:
     """Indices of parts with statistics of their own: slices along the longest axis that is not normalised."""
     if math.prod(shape) <= BLOCK:
         return [()]
@@ -61,33 +90,27 @@ def _parts(shape: tuple[int, ...], axis: tuple[int, ...], *parameters: Any) -> l
 
 def _of_part(parameter: Any, part: Part, ndim: int) -> Any:
     """The part of a weight or bias, with as many axes as the input."""
-    if parameter is None:
-        return None
+    if parameter is None or not part:
+        return parameter
     parameter = parameter.reshape((1,) * (ndim - parameter.ndim) + parameter.shape)
     return parameter[tuple(p if n > 1 else slice(None) for p, n in zip(part, parameter.shape, strict=False))]
 
 
-def _standardized(
-    x: Any, axis: tuple[int, ...], eps: float, centre: bool, out: Array | None = None
-) -> tuple[Any, Any, Any, Any]:
-    """Standardised x, the scale 1 / sqrt(variance + eps), and the mean and variance of x."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = _sum(x, axis) / _count(x, axis) if centre else 0.0
-        standard = np.subtract(x, mean, out=out) if centre else np.positive(x, out=out)  # which may be written to
-        variance = _sum_product(standard, standard, axis) / _count(x, axis)
-        m, v = array_of(mean), array_of(variance)
-        ordinary = ((m * m <= 100 * v) & (v < np.inf)).all() and (eps > 1e-20 or np.min(v, initial=1) > 1e-30)
-    if not ordinary:
-        return _standardized_with_care(x, axis, eps, centre)
-    scale = 1 / np.sqrt(variance + eps)
-    standard *= scale
-    return standard, scale, mean, variance
+def _for_each(work: Callable[[Part], Any], parts: list[Part], x: Array, axis: Axes) -> list[Any]:
+    """`[work(part) for part in parts]`, on all cores."""
+    if math.prod(x.shape[x.ndim - _rows(x.ndim, axis) :]) < LONG:
+        return run(work, parts) if len(parts) > 1 else [work(parts[0])]
+    with np.errstate():  # which ends what setbufsize does
+        # NumPy copies what it broadcasts to a buffer of many rows, unless a row fills it: 13 us instead of 8 for a pass
+        # over 64 x 1024 numbers.
+        np.setbufsize(LONG)
+        return run(work, parts) if len(parts) > 1 else [work(parts[0])]
 
 
-def _standardized_with_care(x: Any, axis: tuple[int, ...], eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:
-    """The same where squares overflow or underflow, or where the rounding of the mean is not small beside deviations.
+def _standardized(x: Any, axis: Axes, eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:
+    """Standardised x, the scale 1 / sqrt(variance + eps), and the mean and variance of x.
 
-    It takes twice as long.
+    Also where squares overflow or underflow, or where the rounding of the mean is not small beside deviations.
     """
     largest = np.max(np.abs(array_of(x)), axis=axis, keepdims=True, initial=0)
     unit = power_of_two(np.maximum(largest, largest.dtype.type(math.sqrt(eps))))
@@ -103,69 +126,70 @@ def _standardized_with_care(x: Any, axis: tuple[int, ...], eps: float, centre: b
         return standard * scale, scale / unit, mean * unit, variance * unit * unit
 
 
+def _gradients(g: Any, standard: Any, scale: Any, weight: Any, axis: Axes, centre: bool) -> tuple[Any, Any, Any]:
+    """The gradients of x, weight and bias.
+
+    That of x is scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight.
+    """
+    h, count = g if weight is None else g * weight, _count(standard, axis)
+    rest = h - _sum(h, axis) / count if centre else h
+    return scale * (rest - standard * (_sum_product(h, standard, axis) / count)), g * standard, g
+
+
 def _standardize_back(
-    g: Any, x: Any, weight: Any, bias: Any, needed: tuple[bool, ...], axis: tuple[int, ...], eps: float, centre: bool,
-    saved: Any,
-) -> tuple[Any, Any, Any]:  # fmt: skip
+    g: Any, x: Any, weight: Any, bias: Any, needed: tuple[bool, ...], axis: Axes, eps: float, centre: bool, saved: Any
+) -> tuple[Any, Any, Any]:
     """The gradients of x, weight and bias."""
     axis = tuple(sorted(i % x.ndim for i in axis))
-    standard, scale = saved or _standardized(x, axis, eps, centre)[:2]
-    parts: list[Part] = _parts(x.shape, axis, weight, bias) if saved else [()]
-    if len(parts) == 1:
-        return _gradients(g, standard, scale, weight, bias, needed, axis, centre)
-    to_x = np.empty(x.shape, np.result_type(g, standard)) if needed[0] else None
+    standard, scale, mean = saved or (*_standardized(x, axis, eps, centre)[:2], None)
+    if mean is None:
+        return _gradients(g, standard, scale, weight, axis, centre)
+    if x.dtype == np.float16:
+        x = x.astype(np.float32)
+    count, per_statistic = _count(x, axis), _per_statistic((weight, bias), axis, x.ndim)
+    to_x = np.empty(x.shape, np.result_type(g, x)) if needed[0] else None
 
     def work(part: Part) -> tuple[Any, ...]:
-        of_weight, of_bias = (_of_part(p, part, x.ndim) for p in (weight, bias))
-        out = None if to_x is None else to_x[part]
-        _, *found = _gradients(g[part], standard[part], scale[part], of_weight, of_bias, needed, axis, centre, out)
-        given = zip(found, (of_weight, of_bias), needed[1:], strict=True)
+        h, s, b, w = g[part], scale[part], _of_part(bias, part, x.ndim), _of_part(weight, part, x.ndim)
+        out = np.empty_like(x[part], h.dtype) if to_x is None else to_x[part]
+        centred = np.subtract(x[part], mean[part], out=out) if centre else x[part]
+        if per_statistic:
+            to_weight, to_bias = s * _sum_product(h, centred, axis), _sum(h, axis) if centre or needed[2] else 0.0
+            if needed[0]:
+                np.multiply(centred, s * to_weight / -count, out=out)
+                out += h
+                if centre:
+                    out -= to_bias / count
+                out *= s if w is None else s * w
+        else:
+            standard = np.multiply(centred, s, out=out)
+            product = h * standard
+            to_weight, to_bias = _fit(product, w) if needed[1] else None, h
+            if needed[0]:
+                out *= _sum_product(product, w, axis) / -count
+                if centre:
+                    out -= _sum_product(h, w, axis) / count
+                out += h if w is None else np.multiply(h, w, out=None if product is to_weight else product)
+                out *= s
         # In the dtype of g: those of a float16 weight are not rounded before they are added.
-        return tuple(_fit(gradient, p.astype(gradient.dtype)) if need else None for gradient, p, need in given)
+        return tuple(
+            _fit(gradient, p if p.dtype == h.dtype else p.astype(h.dtype)) if need else None
+            for gradient, p, need in ((to_weight, w, needed[1]), (to_bias, b, needed[2]))
+        )
 
-    to_weight, to_bias = zip(*run(work, parts), strict=True)
+    parts = _parts(x.shape, axis, weight, bias)
+    to_weight, to_bias = zip(*_for_each(work, parts, x, axis), strict=True)
     return to_x, _joined(to_weight, weight, parts, x.ndim), _joined(to_bias, bias, parts, x.ndim)
 
 
 def _joined(gradients: tuple[Any, ...], parameter: Any, parts: list[Part], ndim: int) -> Any:
     """The gradient of a weight or bias from those of its parts, or of all of it from each part."""
-    if gradients[0] is None:
-        return None
+    if len(parts) == 1 or gradients[0] is None:
+        return gradients[0]
     along = len(parts[0]) - 1
     if np.ndim(parameter) >= ndim - along and np.shape(parameter)[along - ndim] > 1:
         return np.concatenate(gradients, axis=along)
     return summed(np.stack(gradients), (0,))
-
-
-def _gradients(
-    g: Any, standard: Any, scale: Any, weight: Any, bias: Any, needed: tuple[bool, ...], axis: tuple[int, ...],
-    centre: bool, out: Array | None = None,
-) -> tuple[Any, Any, Any]:  # fmt: skip
-    """The gradients of x, weight and bias.
-
-    That of x is scale * (h - mean(h) - standard * mean(h * standard)), where h = g * weight. A weight of channels is
-    the same for all numbers with one mean, and so the means of g and of g * standard give all gradients.
-    """
-    count, to_x, to_weight, to_bias = _count(standard, axis), None, None, g
-    along = [i - standard.ndim for i in axis]
-    if count and all(p is None or all(p.shape[i] == 1 for i in along if -i <= p.ndim) for p in (weight, bias)):
-        h, scale = g, scale if weight is None else scale * weight
-        product, total = _sum_product(g, standard, axis), _sum(g, axis) if centre or needed[2] else 0
-        to_weight, to_bias = product, total
-    else:
-        # Summed here and not by the backward pass: another array of the size of x, alive beside to_x, makes a step of
-        # examples/mnist_cnn.py 4 to 10 % slower.
-        to_weight = _fit(g * standard, weight) if needed[1] else None
-        if needed[0]:
-            h = g if weight is None else g * weight
-            product, total = _sum_product(h, standard, axis), _sum(h, axis) if centre else 0
-    if needed[0]:
-        to_x = np.multiply(standard, product / -count, out=out)
-        to_x += h
-        if centre:
-            to_x -= total / count
-        to_x *= scale
-    return to_x, to_weight, to_bias
 
 
 SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # keeps variances away from 0
@@ -216,28 +240,40 @@ def standardize(
     if x.dtype == np.float16:  # beside a weight in float32
         x = x.astype(np.float32)
     axis = tuple(sorted(normalize_axis_tuple(axis, x.ndim)))
-    parts = _parts(x.shape, axis, weight, bias)
-    if len(parts) == 1:
-        standard, scale, mean, variance = _standardized(x, axis, eps, centre)
-        y = standard if weight is None else standard * weight
-        y = y if bias is None else y + bias
+    saved: tuple[Any, Any, Any]  # standardised x, if it is needed; the scale; the mean
+    count, per_statistic = _count(x, axis), _per_statistic((weight, bias), axis, x.ndim)
+    kept = tuple(1 if i in axis else n for i, n in enumerate(x.shape))
+    scale, mean, variance = (np.empty(kept, x.dtype) for _ in range(3))
+    y = np.empty(x.shape, np.result_type(x, *(p for p in (weight, bias) if p is not None)))
+
+    def work(part: Part) -> bool:
+        """Standardise a part, unless that needs care."""
+        w, b, out, centred = _of_part(weight, part, x.ndim), _of_part(bias, part, x.ndim), y[part], x[part]
+        m = 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            if centre:
+                m = mean[part] = _sum(centred, axis) / count
+                centred = np.subtract(centred, m, out=out)
+            v = variance[part] = _sum_product(centred, centred, axis) / count
+            if not (m * m <= 100 * v).all() or not np.max(v, initial=0) < np.inf:
+                return False
+        if eps < 1e-20 and np.min(v, initial=1) < 1e-30:
+            return False
+        s = scale[part] = 1 / np.sqrt(v + eps)
+        np.multiply(centred, s * w if per_statistic and w is not None else s, out=out)
+        if w is not None and not per_statistic:
+            out *= w
+        if b is not None:
+            out += b
+        return True
+
+    if all(_for_each(work, _parts(x.shape, axis, weight, bias), x, axis)):
+        saved = None, scale, mean
     else:
-        kept = tuple(1 if i in axis else n for i, n in enumerate(x.shape))
-        scale, mean, variance = (np.empty(kept, x.dtype) for _ in range(3))
-        standard = np.empty(x.shape, x.dtype)
-        given = [p for p in (weight, bias) if p is not None]
-        y = np.empty(x.shape, np.result_type(x, *given)) if given else standard
-
-        def work(part: Part) -> None:
-            found, scale[part], mean[part], variance[part] = _standardized(x[part], axis, eps, centre, standard[part])
-            if found.base is not standard:  # it was done with care
-                standard[part] = found
-            if weight is not None:
-                np.multiply(standard[part], _of_part(weight, part, x.ndim), out=y[part])
-            if bias is not None:
-                np.add(standard[part] if weight is None else y[part], _of_part(bias, part, x.ndim), out=y[part])
-
-        run(work, parts)
+        y, scale, mean, variance = _standardized(x, axis, eps, centre)
+        saved = y, scale, None
+        y = y if weight is None else y * weight
+        y = y if bias is None else y + bias
     if statistics is not None:
         statistics += [mean, variance]
-    return y, (standard, scale)
+    return y, saved

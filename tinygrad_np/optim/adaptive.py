@@ -18,6 +18,8 @@ from ..tensor import Array
 from .base import Optimizer, Parameters
 from .blocks import blocks
 
+GATHERED = 1 << 16  # parameters of up to this many elements are updated together
+
 
 def _two_fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -63,7 +65,7 @@ class Adam(Optimizer):
     }
     never_negative = Optimizer.never_negative | {"count", "mean_square"}
 
-    _decoupled = False
+    _gathered, _cut, _decoupled = GATHERED, True, False
 
     def __init__(
         self,
@@ -103,8 +105,11 @@ class Adam(Optimizer):
             if weight_decay and not self._decoupled:
                 g = g + weight_decay * w
             scale_and_add(m, betas[0], g, 1 - betas[0])
-            scale_and_add(v, betas[1], g * g, 1 - betas[1])
-            scale_and_add(w, kept, m / (np.sqrt(v) + eps * correction), -rate)
+            change = np.square(g, out=np.empty_like(g))
+            scale_and_add(v, betas[1], change, 1 - betas[1])
+            np.sqrt(v, out=change)
+            change += eps * correction
+            scale_and_add(w, kept, np.divide(m, change, out=change), -rate)
 
 
 class AdamW(Adam):
@@ -179,6 +184,8 @@ class RMSprop(Optimizer):
         "centered": check.boolean,
     }
     never_negative = Optimizer.never_negative | {"mean_square"}
+
+    _gathered, _cut = GATHERED, True
 
     def __init__(
         self,
@@ -261,6 +268,8 @@ class Adagrad(Optimizer):
         "weight_decay": partial(check.real, at_least=0),
     }
     never_negative = Optimizer.never_negative | {"count", "sum_of_squares"}
+
+    _gathered, _cut = GATHERED, True
 
     def __init__(
         self,

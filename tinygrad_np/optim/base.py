@@ -16,6 +16,7 @@ from .._messages import Hints, of_keyword, shown, with_hints
 from .._settings import described, name_of
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
+from .together import Together
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 HALF = np.dtype(np.float16)
@@ -98,9 +99,12 @@ class Optimizer(Hints):
 
     # Attributes that the state tells of.
     _saved: ClassVar[frozenset[str]] = frozenset(
-        {"groups", "_names", "_checked_groups", "_states", "steps", "_in_a_step"}
+        {"groups", "_names", "_checked_groups", "_states", "_together", "steps", "_in_a_step"}
     )
     _adds_products = False  # whether update() accepts a Product as the gradient
+    # For an update() that treats all elements alike: the size up to which parameters are gathered, and whether larger
+    # ones may be cut, see `Together`. Another update() does not inherit this.
+    _gathered, _cut = 0, False
 
     def __init__(self, parameters: Parameters, lr: float | Schedule, **hyperparameters: Any) -> None:
         name = type(self).__name__
@@ -145,6 +149,7 @@ class Optimizer(Hints):
             self.groups.append(group)
             self._checked_groups.append((tuple(group.values()), own))
         self.parameters = list(self._states)
+        self._together: dict[int, Together] = {}  # by group, made when first needed
         self.steps, self._in_a_step = 0, False
         # Training begins here. Importing the package must not change how the process manages its memory, and a user who
         # trains should not have to know that tune() exists.
@@ -152,6 +157,8 @@ class Optimizer(Hints):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "update" in vars(cls):
+            cls._gathered, cls._cut = (vars(cls).get(name, 0) for name in ("_gathered", "_cut"))
         if "__init__" in vars(cls) and cls.__module__.startswith(f"{__package__}."):
             by_name = f"hyperparameters are given by name: {cls.__name__}(model.parameters(), lr=0.1)"
             cls.__init__ = with_hints(by_name)(cls.__init__)  # type: ignore[method-assign]
@@ -373,6 +380,12 @@ class Optimizer(Hints):
         group.update(own)
         self._checked_groups[i] = (tuple(group.values()), own)
 
+    def _group_together(self, i: int) -> Together:
+        together, parameters = self._together.get(i), self.groups[i]["parameters"]
+        if together is None or not together.holds(parameters, self._states):
+            together = self._together[i] = Together(parameters, self._states, self._gathered, self._cut)
+        return together
+
     def _apply(
         self, gradients: "Iterable[tuple[Tensor, Array | Product]]", hyperparameters: Iterable[dict[str, Any]]
     ) -> None:
@@ -380,15 +393,17 @@ class Optimizer(Hints):
         written, own = [], vars(self)
         own["_in_a_step"] = True  # not by __setattr__, which takes 0.6 us
         try:
-            for group, values in zip(self.groups, hyperparameters, strict=True):
-                for parameter in group["parameters"]:
-                    gradient = by_parameter.get(parameter)
-                    if gradient is None:
-                        continue
+            for i, (group, values) in enumerate(zip(self.groups, hyperparameters, strict=True)):
+                parameters = [p for p in group["parameters"] if p in by_parameter]
+                written += [p._data for p in parameters]
+                if self._gathered:
+                    done = self._group_together(i).update(self.update, by_parameter, values)
+                    parameters = [p for p in parameters if p not in done]
+                for parameter in parameters:
+                    gradient = by_parameter[parameter]
                     if type(gradient) is Product and not self._adds_products:
                         gradient = gradient.computed()
                     weights = parameter._data
-                    written.append(weights)
                     if half := weights.dtype is HALF:  # the state is float32, and so is the step until its rounding
                         weights, gradient = weights.astype(np.float32), np.asarray(gradient, np.float32)
                     self.update(weights, gradient, self._states[parameter], **values)

@@ -48,7 +48,7 @@ class SGD(Optimizer):
         "weight_decay": partial(check.real, at_least=0),
     }
 
-    _adds_products = True
+    _adds_products, _gathered = True, 1 << 13
 
     def __init__(
         self,
