@@ -88,7 +88,7 @@ ONE_THREAD, ONE_THREAD_VECTOR, SMALL_MATRIX = 4 * 65536, 4 * 2304, 100**3
 def multiply(a: Array, b: Array, out: Array, *, add: bool = False) -> None:
     """out <- a @ b, or out + a @ b if `add`, on one thread of OpenBLAS, however many it has.
 
-    For matrices of one dtype, or stacks of as many; out is contiguous.
+    For matrices of one dtype, or stacks of as many; the rows of out are contiguous.
 
     OpenBLAS's number of threads is one for the whole process, also where openblas_set_num_threads_local sets it. To
     switch it here would change the last bits of the products that other threads compute meanwhile. A call of gemm_batch
@@ -138,7 +138,7 @@ def _multiply_by_openblas(function: Any, a: Array, b: Array, out: Array, add: bo
     rows, columns = out.shape
     values = function.batch(
         layout_a[0], layout_b[0], rows, columns, a.shape[1],
-        1, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1], add, out.ctypes.data, columns, 1,
+        1, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1], add, out.ctypes.data, _layout(out)[1], 1,
     )  # fmt: skip
     places = [ctypes.byref(values, offset) for offset in function.offsets]
     function(ROW_MAJOR, *places[:-1], 1, places[-1])
@@ -153,7 +153,14 @@ def _layout(matrix: Array) -> tuple[int, int] | None:
         return None
     if matrix.flags.c_contiguous:
         return NOT_TRANSPOSED, matrix.shape[1]
-    return (TRANSPOSED, matrix.shape[0]) if matrix.flags.f_contiguous else None
+    if matrix.flags.f_contiguous:
+        return TRANSPOSED, matrix.shape[0]
+    (by_row, by_column), size = matrix.strides, matrix.itemsize
+    if by_column == size and by_row >= size * matrix.shape[1] and by_row % size == 0:
+        return NOT_TRANSPOSED, by_row // size
+    if by_row == size and by_column >= size * matrix.shape[0] and by_column % size == 0:
+        return TRANSPOSED, by_column // size
+    return None
 
 
 def _find_typed(name: str, parameters: str) -> "dict[np.dtype[Any], Any]":

@@ -177,7 +177,7 @@ def _recurrence_back(
     if saved is None:  # what comes next may be differentiated again
         gradients = iter(
             grad(
-                _states(*inputs, kind),
+                _states(*inputs, kind=kind),
                 [x for x, is_needed in zip(inputs, needed, strict=True) if is_needed],
                 g,
                 create_graph=True,
