@@ -136,9 +136,10 @@ def _multiply_by_openblas(function: Any, a: Array, b: Array, out: Array, add: bo
         _multiply_by_openblas(function, a.copy(), b.copy(), out, add)
         return
     rows, columns = out.shape
+    leading = out.strides[0] // out.itemsize if rows > 1 else columns
     values = function.batch(
         layout_a[0], layout_b[0], rows, columns, a.shape[1],
-        1, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1], add, out.ctypes.data, _layout(out)[1], 1,
+        1, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1], add, out.ctypes.data, leading, 1,
     )  # fmt: skip
     places = [ctypes.byref(values, offset) for offset in function.offsets]
     function(ROW_MAJOR, *places[:-1], 1, places[-1])

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _validation as check
-from ..ops.attention import angles, any_of, attend, attention, boolean, by_head, causal
+from ..ops.attention import angles, any_of, attend, attention, boolean, by_head, causal, side_by_side
 from ..ops.products import linear
 from ..tensor import Array, Tensor
 from . import init
@@ -123,7 +123,7 @@ class MultiheadAttention(Layer):
         if need_weights:
             parts = by_head([self._projected(x, i, i + 1) for i, x in enumerate((query, key, value))], heads)
             output, weights = attend(*parts, mask)
-            output, weights = np.reshape(np.swapaxes(output, -2, -3), q), np.mean(weights, axis=-3)
+            output, weights = side_by_side(output), np.mean(weights, axis=-3)
         elif query is key is value:
             output = attention(self._projected(query, 0, 3), heads=heads, mask=mask)
         else:

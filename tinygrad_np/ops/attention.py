@@ -14,8 +14,9 @@ from .. import _validation as check
 from .._machine.fused import multiply
 from .._machine.threads import blocks, run
 from .._messages import with_hints
-from ..tensor import Array, Tensor, differentiable, grad, in_float32
+from ..tensor import Array, Tensor, differentiable, in_float32
 from .cases import CONDITION, REAL, Case, Domain, each
+from .recurrence import recorded
 from .special import below
 
 # --- attention -------------------------------------------------------------------------------------------------------
@@ -65,6 +66,12 @@ def by_head(projected: Sequence[Any], heads: int) -> list[Any]:
     return [np.swapaxes(np.reshape(x, (*x.shape[:-1], heads, x.shape[-1] // heads)), -2, -3) for x in projected]
 
 
+def side_by_side(x: Any) -> Any:
+    """Shape (..., length, heads * features), from (..., heads, length, features)."""
+    x = np.swapaxes(x, -2, -3)
+    return np.reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
+
+
 def _with_one_batch_axis(projected: Sequence[Array], heads: int) -> list[Array]:
     """`by_head` with the axes in front of the heads merged into one."""
     return by_head([x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in projected], heads)
@@ -91,11 +98,8 @@ def _over_keys(values: Array) -> Array:
 def _attention_back(
     g: Any, y: Any, projected: Sequence[Any], needed: tuple[bool, ...], heads: int, mask: Any, saved: Any
 ) -> Sequence[Any]:
-    if saved is None:  # what comes next may be differentiated again
-        output = np.swapaxes(attend(*by_head(projected, heads), mask)[0], -2, -3)
-        inputs = [x for x, is_needed in zip(projected, needed, strict=True) if is_needed]
-        found = iter(grad(np.reshape(output, y.shape), inputs, g, create_graph=True))
-        return [next(found) if is_needed else None for is_needed in needed]
+    if saved is None:
+        return recorded(lambda *inputs: side_by_side(attend(*by_head(inputs, heads), mask)[0]), projected, needed, g)
     q, k, v = _with_one_batch_axis(projected, heads)
     gradients = [np.empty(x.shape, y.dtype) for x in projected]
     to_q, to_k, to_v = _with_one_batch_axis(gradients, heads)
@@ -139,6 +143,8 @@ def attention(*projected: Array, heads: int, mask: Array | None = None) -> tuple
         heads: the number of heads.
         mask: booleans that broadcast to (..., heads, queries, keys), or None.
     """
+    if any(x.shape[:-2] != projected[0].shape[:-2] for x in projected) or projected[0].shape[-1] == 0:
+        raise ValueError("expected arrays of as many sequences, with at least one feature")
     q, k, v = _with_one_batch_axis(projected, heads)
     dtype = np.result_type(*projected, np.float16)
     y = np.empty((*projected[0].shape[:-1], heads * v.shape[-1]), dtype)

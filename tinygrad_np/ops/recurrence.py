@@ -170,20 +170,24 @@ def _states(a: Any, initial: Any, weight: Any, bias: Any, kind: str) -> Any:
     return np.stack(states, axis=1)
 
 
+def recorded(function: Callable[..., Any], inputs: Sequence[Any], needed: Sequence[bool], g: Any) -> list[Any]:
+    """The gradients of a function's inputs as Tensors that can be differentiated again, None where not needed.
+
+    It is for a joint vjp that writes to arrays: the function is the same operation, in expressions of Tensors.
+    """
+    # Copies, since an input may be there twice, or be computed from another one.
+    inputs = [np.positive(x) if is_needed else x for x, is_needed in zip(inputs, needed, strict=True)]
+    sources = [x for x, is_needed in zip(inputs, needed, strict=True) if is_needed]
+    gradients = iter(grad(function(*inputs), sources, g, create_graph=True))
+    return [next(gradients) if is_needed else None for is_needed in needed]
+
+
 def _recurrence_back(
     g: Any, y: Any, inputs: Sequence[Any], needed: tuple[bool, ...], kind: str, saved: Any
 ) -> Sequence[Any]:
     """The gradients of a, initial, weight and bias."""
-    if saved is None:  # what comes next may be differentiated again
-        gradients = iter(
-            grad(
-                _states(*inputs, kind=kind),
-                [x for x, is_needed in zip(inputs, needed, strict=True) if is_needed],
-                g,
-                create_graph=True,
-            )
-        )
-        return [next(gradients) if is_needed else None for is_needed in needed]
+    if saved is None:
+        return recorded(lambda a, initial, weight, bias: _states(a, initial, weight, bias, kind), inputs, needed, g)
     a, _, weight, _ = inputs
     d_a = np.empty(a.shape, y.dtype)
     d_p = d_a if KINDS[kind].is_sum else np.empty_like(d_a)
