@@ -280,25 +280,26 @@ def test_shared_products_are_computed_by_threads_of_our_own(monkeypatch: pytest.
         st.sampled_from(SHAPES),  # whose bits depend on the number of threads in NumPy's product
     ),
     stack=st.sampled_from([(), (2,)]),
-    orders=st.tuples(*[st.sampled_from(["C", "F", "gaps"])] * 2),
+    orders=st.tuples(*[st.sampled_from(["C", "F", "gaps", "rows", "columns"])] * 2, st.sampled_from(["C", "rows"])),
     add=st.booleans(),
 )
-@example((64, 2704, 10), (), ("C", "F"), False)
-@example((1, 300_000, 1), (), ("C", "F"), False)
+@example((64, 2704, 10), (), ("C", "F", "C"), False)
+@example((1, 300_000, 1), (), ("C", "F", "C"), False)
+@example((110, 110, 110), (2,), ("rows", "columns", "rows"), True)
 def test_multiply_uses_one_blas_thread(
-    dtype: type, size: Any, stack: tuple[int, ...], orders: tuple[str, str], add: bool
+    dtype: type, size: Any, stack: tuple[int, ...], orders: tuple[str, str, str], add: bool
 ) -> None:
     rows, inner, columns = size
     if dtype is np.float16 and rows * inner * columns > 300_000:  # NumPy's own loop
         return
     rng = np.random.default_rng(0)
     a, b = (stored(rng.normal(size=(*stack, *shape)).astype(dtype), order)
-            for shape, order in zip(((rows, inner), (inner, columns)), orders, strict=True))  # fmt: skip
+            for shape, order in zip(((rows, inner), (inner, columns)), orders[:2], strict=True))  # fmt: skip
     before = rng.normal(size=(*stack, rows, columns)).astype(dtype)
     found = []
     for count in (1, 2, 4):
         set_num_threads(count)
-        out = before.copy() if add else np.full_like(before, np.nan)
+        out = stored(before if add else np.full_like(before, np.nan), orders[2])
         multiply(a, b, out, add=add)
         found.append(out)
     wide, sizes = (f(a.astype(np.float64)) @ f(b.astype(np.float64)) for f in (np.positive, abs))
@@ -309,10 +310,17 @@ def test_multiply_uses_one_blas_thread(
 
 
 def stored(array: np.ndarray, order: str) -> np.ndarray:
-    """The same matrices, with their rows, their columns, or neither, one after the other in memory."""
+    """A copy of matrices, with their rows, their columns, or neither, one after the other in memory.
+
+    In the order "rows" they are a part of the columns of wider matrices, in "columns" the reverse.
+    """
     if order == "gaps":
         return np.repeat(array, 2, axis=-1)[..., ::2]
-    return array if order == "C" else array.swapaxes(-1, -2).copy().swapaxes(-1, -2)
+    if order == "rows":
+        return np.concatenate([array, np.full_like(array[..., :1], 7)], axis=-1)[..., :-1]
+    return (
+        array.copy() if order == "C" else stored(array.swapaxes(-1, -2), {"F": "C"}.get(order, "rows")).swapaxes(-1, -2)
+    )
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tinygrad_np import Tensor, grad, nn
+from tinygrad_np import Tensor, get_num_threads, grad, nn, set_num_threads
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
@@ -33,6 +33,60 @@ def test_derivatives_to_second_order(mask: np.ndarray | None) -> None:
         return layer(x, x, x, is_causal=True, key_padding_mask=np.array([[False, True, False]]))
 
     check_gradients(run, normal(1, 3, 4), *(t.data for _, t in layer.named_tensors()), order=2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("same", [False, True], ids=["three inputs", "one input"])
+@pytest.mark.parametrize(
+    ("batch", "length", "heads", "dtype"),
+    [
+        ((3,), 5, 2, np.float64),
+        ((), 6, 4, np.float64),
+        ((40,), 64, 2, np.float32),  # pieces of the batch
+        (
+            (2,),
+            300,
+            4,
+            np.float32,
+        ),  # pieces of the heads, whose products are larger than those that NumPy's matmul does
+    ],
+)
+def test_outputs_and_gradients_are_the_same_with_the_weights_and_without(
+    batch: tuple[int, ...], length: int, heads: int, dtype: type, same: bool, masked: bool
+) -> None:
+    layer = build(16 * heads, heads, dtype=dtype)
+    given = [Tensor(normal(*batch, length, 16 * heads, seed=i, dtype=dtype), requires_grad=True) for i in range(3)]
+    if same:
+        given = given[:1] * 3
+    mask = {"attn_mask": normal(length, length, seed=4) > 0, "is_causal": True} if masked else {}
+    seed = normal(*batch, length, 16 * heads, seed=5, dtype=dtype)
+    found, right = (
+        (y, *grad(y, [*given, *layer.parameters()], seed))
+        for y in (layer(*given, need_weights=need_weights, **mask)[0] for need_weights in (False, True))
+    )
+    for a, b in zip(found, right, strict=True):
+        size = float(np.max(np.abs(b.data)))
+        np.testing.assert_allclose(a.data, b.data, rtol=0, atol=20 * np.finfo(dtype).eps * max(1, size))
+
+
+def test_the_number_of_threads_changes_no_bits() -> None:
+    x = Tensor(normal(40, 64, 32, dtype=np.float32), requires_grad=True)
+    before, found = get_num_threads(), []
+    for count in (1, 2, 4):
+        set_num_threads(count)
+        y = attend(x, x, x, is_causal=True)
+        found.append([y.data, grad(y, x, y.data).data])
+    set_num_threads(before)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+def test_derivatives_to_second_order_where_one_input_comes_from_another() -> None:
+    def run(x: Tensor) -> Any:
+        y = np.tanh(x)
+        return attend(x, y, y * x), attend(y, x, x, is_causal=True), attend(x, x, x)
+
+    check_gradients(run, normal(2, 3, 2), order=2)
 
 
 def test_derivatives_of_positions_to_second_order() -> None:

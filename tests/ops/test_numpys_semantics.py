@@ -46,6 +46,18 @@ def test_take_reads_booleans_as_numbers() -> None:
     assert np.take(x, True).data == 2
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize(("shape", "chosen"), [((50, 90), (3, 20)), ((40, 2, 3), (30_000,)), ((30, 100_000), (2,))])
+def test_the_gradient_of_many_rows_is_added_as_numpy_adds(shape: Any, chosen: Any, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    index = rng.integers(0 if dtype is np.uint8 else -shape[0], shape[0], chosen).astype(dtype)
+    x = Tensor(np.zeros(shape, np.float32), requires_grad=True)
+    seed = rng.normal(size=(*chosen, *shape[1:])).astype(np.float32)
+    expected = np.zeros(shape, np.float32)
+    np.add.at(expected, index, seed)
+    np.testing.assert_array_equal(grad(x[index], x, seed).data, expected)
+
+
 def test_roll_by_an_unsigned_shift() -> None:
     x = leaf(np.arange(5.0))
     assert grad((np.roll(x, np.uint8(1)) * np.arange(5.0)).sum(), x).data.tolist() == [1, 2, 3, 4, 0]

@@ -197,9 +197,10 @@ def _arguments(a: Array, b: Array, out: Array, alpha: float, beta: float) -> tup
     layout_a, layout_b = _layout(a), _layout(b)
     assert layout_a is not None
     assert layout_b is not None
+    leading = out.strides[0] // out.itemsize if len(out) > 1 else out.shape[1]
     return (
         layout_a[0], layout_b[0], *out.shape, a.shape[1], alpha, a.ctypes.data, layout_a[1], b.ctypes.data, layout_b[1],
-        beta, out.ctypes.data, out.strides[0] // out.itemsize,
+        beta, out.ctypes.data, leading,
     )  # fmt: skip
 
 
@@ -208,14 +209,17 @@ ROW_MAJOR, NOT_TRANSPOSED, TRANSPOSED = 101, 111, 112  # from cblas.h
 
 def _layout(matrix: Array) -> tuple[int, int] | None:
     """The BLAS transpose flag and leading dimension of a matrix; None if BLAS cannot read it."""
-    rows, columns = matrix.shape
-    down, right = matrix.strides
     if not matrix.flags.aligned:
         return None
-    if right == matrix.itemsize and down % matrix.itemsize == 0 and down >= columns * right:
-        return NOT_TRANSPOSED, down // right
-    if down == matrix.itemsize and right % matrix.itemsize == 0 and right >= rows * down:
-        return TRANSPOSED, right // down
+    if matrix.flags.c_contiguous:
+        return NOT_TRANSPOSED, matrix.shape[1]
+    if matrix.flags.f_contiguous:
+        return TRANSPOSED, matrix.shape[0]
+    (by_row, by_column), size = matrix.strides, matrix.itemsize
+    if by_column == size and by_row >= size * matrix.shape[1] and by_row % size == 0:
+        return NOT_TRANSPOSED, by_row // size
+    if by_row == size and by_column >= size * matrix.shape[0] and by_column % size == 0:
+        return TRANSPOSED, by_column // size
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _validation as check
-from ..ops.attention import angles, attend, boolean, causal
+from ..ops.attention import angles, any_of, attend, attention, boolean, by_head, causal, side_by_side
 from ..ops.products import linear
 from ..tensor import Array, Tensor
 from . import init
@@ -119,9 +119,17 @@ class MultiheadAttention(Layer):
             of_each_head = (math.prod(batch) * heads, queries, keys)
             blocked = self._mask("attn_mask", attn_mask, (queries, keys), of_each_head)
             masks.append(blocked if blocked.ndim == 2 else blocked.reshape(*batch, heads, queries, keys))
-        output, weights = attend(self._projected(0, query), self._projected(1, key), self._projected(2, value), masks)
-        output = self.out_proj(np.reshape(np.swapaxes(output, -2, -3), q))
-        return output, np.mean(weights, axis=-3) if need_weights else None
+        mask, weights = any_of(masks), None
+        if need_weights:
+            parts = by_head([self._projected(x, i, i + 1) for i, x in enumerate((query, key, value))], heads)
+            output, weights = attend(*parts, mask)
+            output, weights = side_by_side(output), np.mean(weights, axis=-3)
+        elif query is key is value:
+            output = attention(self._projected(query, 0, 3), heads=heads, mask=mask)
+        else:
+            projected = [self._projected(x, i, i + 1) for i, x in enumerate((query, key, value))]
+            output = attention(*projected, heads=heads, mask=mask)
+        return self.out_proj(output), weights
 
     def _mask(self, name: str, mask: Any, *shapes: tuple[int, ...]) -> Array:
         array = boolean("MultiheadAttention", name, mask)
@@ -130,15 +138,16 @@ class MultiheadAttention(Layer):
             raise ValueError(f"MultiheadAttention: {name} must have shape {expected}, not {array.shape}")
         return array
 
-    def _projected(self, i: int, x: Any) -> Any:
-        """Projected queries (i = 0), keys (1) or values (2), shape (..., heads, length, features)."""
-        part = slice(i * self.embed_dim, (i + 1) * self.embed_dim)
-        weight, bias = self.in_proj_weight[:, part], self.in_proj_bias
-        y = linear(x, weight, bias if bias is None else bias[part])
+    def _projected(self, x: Any, first: int, last: int) -> Any:
+        """Projections side by side: queries are the first, keys the second, values the third."""
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        if (first, last) != (0, 3):
+            part = slice(first * self.embed_dim, last * self.embed_dim)
+            weight, bias = weight[:, part], bias if bias is None else bias[part]
+        y = linear(x, weight, bias)
         if y.dtype is not weight.dtype:
             hint_if_wider(self, x, weight)
-        shape = (*np.shape(x)[:-1], self.num_heads, self.embed_dim // self.num_heads)
-        return np.swapaxes(np.reshape(y, shape), -2, -3)
+        return y
 
 
 # --- positions -------------------------------------------------------------------------------------------------------

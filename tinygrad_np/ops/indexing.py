@@ -1,5 +1,6 @@
 """Indexing with its gradient `scatter_add`, functional updates, and functions that select or sort elements."""
 
+import math
 from operator import getitem, iadd, setitem
 from types import EllipsisType
 from typing import Any
@@ -62,9 +63,29 @@ def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     result = np.zeros(shape, x.dtype)
     if _selects_once(index):
         result[index] = x  # np.add.at takes 60 times as long (39 rows of 1024)
+    elif type(index) is np.ndarray and len(shape) > 1 and x.size > MANY:
+        _add_rows(result, index, np.broadcast_to(x, (*index.shape, *shape[1:])))
     else:
         np.add.at(result, index, x)
     return result
+
+
+MANY = 2000  # elements above which _add_rows takes less time than np.add.at
+BLOCK = 1 << 16  # elements that _add_rows adds at once
+
+
+def _add_rows(result: Array, index: Array, x: Array) -> None:
+    """Add x to the rows at an index, each element by an index of its own.
+
+    For 2048 rows of 128 this takes 0.45 ms; np.add.at, given the rows, takes 2.3.
+    """
+    size = math.prod(result.shape[1:])
+    first = index.reshape(-1).astype(np.intp) * size
+    flat, x, columns = result.reshape(-1), x.reshape(len(first), size), np.arange(size)
+    step = max(1, BLOCK // max(1, size))
+    for start in range(0, len(first), step):
+        rows = slice(start, start + step)
+        np.add.at(flat, (first[rows, np.newaxis] + columns).reshape(-1), x[rows].reshape(-1))
 
 
 primitive(
