@@ -34,7 +34,7 @@ FLOORS = {
     "_settings": {"tensor", "_contents"},
     "ops": {"tensor", "_machine", "ops", "_messages", "_validation"},
     "func": {"tensor", "_passes", "_messages"},
-    "_passes": {"tensor", "_machine"},
+    "_passes": {"tensor", "_machine", "_messages"},
     "schedules": {"_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},
     "serialization": {"tensor"},

@@ -1,4 +1,4 @@
-"""Passes over a recorded graph, for `func`: back for gradients, and forward for derivatives along a direction."""
+"""Passes over a recorded graph, for `func`: back for gradients, one or many, and forward along a direction."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -8,6 +8,8 @@ import numpy as np
 
 from . import tensor
 from ._machine import writes
+from ._machine.arrays import summed
+from ._messages import add_note
 from .tensor import Tensor
 
 nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a function that is being differentiated
@@ -21,6 +23,109 @@ def backward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequenc
         return tensor._gradients_of(pairs, inputs, record, True)
     finally:
         nested.reset(token)
+
+
+# --- many gradients at once ------------------------------------------------------------------------------------------
+
+BYTES = 2**20  # of the largest array of gradients: larger ones leave the cache, and gain nothing
+
+
+def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> list[Any]:
+    """For each input the gradients of all elements of the output, along a first axis: arrays, or Tensors if recorded.
+
+    It goes over the graph once for many elements. Their gradients are stacked, and go together through the vjps of
+    operations that have `rows`, and one by one through those of others.
+    """
+    count = output.size
+    if not output.requires_grad or count == 0:
+        return [Tensor(np.zeros((count, *x.shape), x.dtype)) for x in inputs]
+    tensor._seed(output, output._data)  # which raises if it has no gradient
+    order, needed, input_ids, last = tensor._plan([output], inputs)
+    step = max(1, BYTES // max(t._data.nbytes for t in order)) if order else count
+    pauses, token = tensor._pauses.set(0 if record else 1), nested.set(False)
+    recorded = tensor._recorded.set(None) if record else None
+    results: list[Any] = [[] for _ in inputs] if record else [np.zeros((count, *x.shape), x.dtype) for x in inputs]
+    try:
+        with np.errstate(all="ignore"):
+            for start in range(0, count, step):
+                rows = slice(start, min(start + step, count))
+                units = np.zeros((rows.stop - start, count), output.dtype)
+                np.fill_diagonal(units[:, rows], 1)
+                units = units.reshape(-1, *output.shape)
+                g = tensor._as_tensor(units) if record else units
+                found = _rows_back(order, {id(output): g}, needed, input_ids, last, record)
+                for x, result in zip(inputs, results, strict=True):
+                    part = found.get(id(x), np.zeros((1, *x.shape), x.dtype))
+                    if record:
+                        result.append(np.broadcast_to(_fit(part, x), (len(units), *x.shape)))
+                    else:
+                        result[rows] = part
+    finally:
+        tensor._pauses.reset(pauses)
+        nested.reset(token)
+        if recorded is not None:
+            tensor._recorded.reset(recorded)
+    return [tensor._as_tensor(np.concatenate(result) if record else result) for result in results]
+
+
+def _rows_back(
+    order: Sequence[Tensor], gradients: dict[int, Any], needed: set[int], inputs: set[int], last: Any, record: bool
+) -> dict[int, Any]:
+    """As the backward pass of `tensor`, for gradients that are stacked along a first axis."""
+    results = {}
+    for y in reversed(order):
+        g = gradients.pop(id(y))
+        if y._node is None or id(y) in inputs:
+            results[id(y)] = g
+        if y._node is None or y is last:
+            continue
+        which = [i for i, a in enumerate(y._node[1]) if type(a) is Tensor and id(a) in needed]
+        for i, part in zip(which, _parts(y, g, which, needed, record), strict=True):
+            x = y._node[1][i]
+            if (before := gradients.get(id(x))) is not None:
+                part = (before.astype(np.float32) if x.dtype == np.float16 else before) + part
+            gradients[id(x)] = part
+    return results
+
+
+def _parts(y: Tensor, g: Any, which: Sequence[int], needed: set[int], record: bool) -> list[Any]:
+    """The stacked gradients of some arguments of an operation."""
+    operation, args, arrays, kwargs, observation = y._node
+    if y._serial < writes.latest or observation is not None:
+        tensor._check(y)
+    data, arrays, kwargs = tensor._as_tensors(y) if record else (y._data, arrays, kwargs)
+
+    def gradients_of(g: Any, vjps: Any) -> list[Any]:
+        try:
+            if operation.joint is None:
+                return [vjps[i](g, data, *arrays, **kwargs) for i in which]
+            flags = tuple(type(a) is Tensor and id(a) in needed for a in args)
+            found = vjps(g, data, *arrays, needed=flags, **kwargs)
+            return [found[i] for i in which]
+        except Exception as error:
+            add_note(error, f"in the backward pass of {operation.name}")
+            raise
+
+    if operation.rows is not None and observation is None:
+        return [_fit(part, args[i]) for i, part in zip(which, gradients_of(g, operation.rows), strict=True)]
+    found: list[list[Any]] = [[] for _ in which]
+    for row in range(len(g)):
+        parts = gradients_of(g[row], operation.joint or operation.vjps)
+        for i, part, rows in zip(which, parts, found, strict=True):
+            rows.append(tensor._fit(part, args[i]._data, record, False, y, i))
+            if observation is not None:
+                observation.after(i, rows[-1], g[row], data, arrays)
+    return [np.stack(rows) for rows in found]
+
+
+def _fit(part: Any, x: Tensor) -> Any:
+    """Stacked gradients in the shape and dtype of an argument: what broadcasting repeated is summed."""
+    shape, count = x._data.shape, len(part)
+    if part.shape[1:] != shape:
+        extra = part.ndim - 1 - len(shape)
+        ones = (i for i, n in enumerate(shape, extra + 1) if n == 1 and part.shape[i] != 1)
+        part = np.reshape(summed(np.moveaxis(part, 0, extra), (*range(extra), *ones)), (count, *shape))
+    return part if part.dtype == x._data.dtype else part.astype(x._data.dtype)
 
 
 # --- along a direction -----------------------------------------------------------------------------------------------

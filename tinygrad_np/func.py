@@ -30,7 +30,7 @@ import numpy as np
 
 from . import tensor
 from ._messages import module_getattr
-from ._passes import backward, by_two_vjps, forward, nested
+from ._passes import backward, backward_of_each, by_two_vjps, forward, nested
 from .tensor import Tensor
 
 Function = Callable[..., Any]
@@ -480,14 +480,8 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
         record = may_record and _depend_on_more(outputs, inputs)
 
         def block(output: Tensor) -> Any:
-            units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
-            rows = [backward([output], inputs, [unit], record) for unit in units]
-            found: list[Any] = [
-                np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
-                if rows
-                else Tensor(np.zeros(output.shape + x.shape, x.dtype))
-                for k, x in enumerate(inputs)
-            ]
+            rows = backward_of_each(output, inputs, record)
+            found: list[Any] = [np.reshape(row, output.shape + x.shape) for row, x in zip(rows, inputs, strict=True)]
             return arranged(_finished(found, kinds, inputs, record))
 
         return _like(result, iter([block(output) for output in outputs]))

@@ -632,6 +632,7 @@ def primitive(
     reads: Sequence[str] | None = None,
     wide: bool = False,
     jvp: Literal["elementwise", "linear"] | None = None,
+    rows: Any = None,
     name: str | None = None,
     cases: Any = (),
 ) -> Function:
@@ -658,6 +659,9 @@ def primitive(
         jvp: how `func.jvp` may go forward, which takes a third of the time: "elementwise" if each element of the result
             depends on one element of each argument only, so that the vjps give derivatives along a direction as well;
             "linear" if the function is linear in each argument that has a vjp, so that the function itself does.
+        rows: vjps for `func.jacobian`, which takes many gradients at once through an operation that has them: those,
+            one for each argument, or a joint one, that take gradients stacked along a new first axis, and return such.
+            True if the vjps do so as they are; if they are elementwise they must.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -679,7 +683,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, cases, name))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -751,6 +755,7 @@ class Primitive:
         reads: Sequence[str] | None,
         wide: bool,
         jvp: Literal["elementwise", "linear"] | None,
+        rows: Any,
         cases: Any,
         name: str | None,
     ) -> None:
@@ -759,6 +764,7 @@ class Primitive:
         self.name = name = name or name_of(function)
         if jvp not in (None, "elementwise", "linear") or (jvp == "elementwise" and joint is not None):
             raise ValueError(f"jvp= of {name} must be 'elementwise', which needs a vjp for each argument, or 'linear'")
+        self.rows = (joint or vjps) if rows is True or jvp == "elementwise" else rows
         self.arity: int | None
         given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):
