@@ -659,9 +659,9 @@ def primitive(
         jvp: how `func.jvp` may go forward, which takes a third of the time: "elementwise" if each element of the result
             depends on one element of each argument only, so that the vjps give derivatives along a direction as well;
             "linear" if the function is linear in each argument that has a vjp, so that the function itself does.
-        rows: vjps for `func.jacobian`, which takes many gradients at once through an operation that has them: those,
-            one for each argument, or a joint one, that take gradients stacked along a new first axis, and return such.
-            True if the vjps do so as they are; if they are elementwise they must.
+        rows: for `func.jacobian`, which takes many gradients at once through an operation that has them: a vjp for each
+            argument that takes gradients stacked along a new first axis, and returns such; or a function that makes it
+            of the vjp, or of the joint one; or True if the vjps do so as they are. Elementwise ones must.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -764,7 +764,11 @@ class Primitive:
         self.name = name = name or name_of(function)
         if jvp not in (None, "elementwise", "linear") or (jvp == "elementwise" and joint is not None):
             raise ValueError(f"jvp= of {name} must be 'elementwise', which needs a vjp for each argument, or 'linear'")
-        self.rows = (joint or vjps) if rows is True or jvp == "elementwise" else rows
+        self.rows = rows
+        if rows is True or jvp == "elementwise":
+            self.rows = joint or vjps
+        elif callable(rows):
+            self.rows = rows(joint) if joint else [vjp and rows(vjp) for vjp in vjps]
         self.arity: int | None
         given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):

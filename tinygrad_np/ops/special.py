@@ -11,6 +11,7 @@ from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import array_of, binary, keep, unary, within
 from .reductions import restore
+from .rows import along_axis
 
 # --- the logistic function and its relatives -------------------------------------------------------------------------
 
@@ -317,7 +318,9 @@ def _softmax_vjp(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
     return y * (g - np.sum(g * y, axis=axis, keepdims=True))
 
 
-@differentiable(_softmax_vjp, reads=("y",), wide=True, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")])
+@differentiable(
+    _softmax_vjp, reads=("y",), wide=True, rows=along_axis, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")]
+)
 def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first to avoid overflow.
 
@@ -338,6 +341,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
         restore(g, x, axis, keepdims) * _shares(x, restore(y, x, axis, keepdims), axis)
     ),
     wide=True,
+    rows=along_axis,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -364,6 +368,7 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     lambda g, y, x, *, axis=-1: centred(g, np.exp(y), axis),
     reads=("y",),
     wide=True,
+    rows=along_axis,
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def log_softmax(x: Array, axis: int = -1) -> Array:
