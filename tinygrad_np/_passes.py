@@ -27,7 +27,15 @@ def backward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequenc
 
 # --- many gradients at once ------------------------------------------------------------------------------------------
 
-BYTES = 2**20  # of the largest array of gradients: larger ones leave the cache, and gain nothing
+
+def _rows_at_once(order: Sequence[Tensor]) -> int:
+    """How many gradients are stacked: 1 MB of the largest Tensor, since more leaves the cache.
+
+    Beyond that four, up to 64 MB, so that the slopes of an operation are computed less often: 138 ms instead of 308 for
+    24 gradients of sin(x) * cos(x) with 3.75 MB each, though 192 instead of 140 where slopes cost nothing.
+    """
+    size = max((t._data.nbytes for t in order), default=0) or 1
+    return max(1, 2**20 // size, min(4, 2**26 // size))
 
 
 def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> list[Any]:
@@ -38,10 +46,10 @@ def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> 
     """
     count = output.size
     if not output.requires_grad or count == 0:
-        return [Tensor(np.zeros((count, *x.shape), x.dtype)) for x in inputs]
+        return [np.zeros((count, *x.shape), x.dtype) for x in inputs]
     tensor._seed(output, output._data)  # which raises if it has no gradient
     order, needed, input_ids, last = tensor._plan([output], inputs)
-    step = max(1, BYTES // max(t._data.nbytes for t in order)) if order else count
+    step = _rows_at_once(order)
     pauses, token = tensor._pauses.set(0 if record else 1), nested.set(False)
     recorded = tensor._recorded.set(None) if record else None
     results: list[Any] = [[] for _ in inputs] if record else [np.zeros((count, *x.shape), x.dtype) for x in inputs]
@@ -65,7 +73,7 @@ def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> 
         nested.reset(token)
         if recorded is not None:
             tensor._recorded.reset(recorded)
-    return [tensor._as_tensor(np.concatenate(result) if record else result) for result in results]
+    return [np.concatenate(result) for result in results] if record else results
 
 
 def _rows_back(
@@ -128,7 +136,7 @@ def _fit(part: Any, x: Tensor) -> Any:
     return part if part.dtype == x._data.dtype else part.astype(x._data.dtype)
 
 
-# --- along a direction -----------------------------------------------------------------------------------------------
+# --- along a direction ------------------------------------------------------------------------------------------------
 
 
 def forward(
@@ -201,3 +209,50 @@ def _seed_of(y: Tensor) -> Tensor:
     """Numbers whose sums do not cancel: a gradient that is 0 by chance would count as one that is not used."""
     numbers = 0.5 + np.remainder(np.arange(1, y.size + 1) * 0.6180339887498949, 1)
     return Tensor(numbers.reshape(y.shape).astype(y.dtype), requires_grad=True)
+
+
+# --- all derivatives -------------------------------------------------------------------------------------------------
+
+
+def jacobians(outputs: Sequence[Tensor], inputs: Sequence[Tensor], record: bool) -> list[list[Tensor]]:
+    """For each output and each input their Jacobian, of shape (*output.shape, *input.shape)."""
+    found = None if record else _by_columns(outputs, inputs)
+    if found is None:
+        found = [backward_of_each(y, inputs, record) for y in outputs]
+    return [
+        [tensor._as_tensor(np.reshape(rows, y.shape + x.shape)) for rows, x in zip(of_output, inputs, strict=True)]
+        for of_output, y in zip(found, outputs, strict=True)
+    ]
+
+
+CALL, OTHER_CALL = 4000, 80_000  # elements computed in the time of a derivative's call, and of one without `jvp`
+
+
+def _by_columns(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
+    """The rows of each by forward passes, one for each element of the inputs, where these are so few that it is faster.
+
+    None where they are not, and where a derivative is not finite in one of the two directions: where it does not exist,
+    zeros that one direction multiplies infinity by need not be those of the other.
+    """
+    count, total = sum(x.size for x in inputs), sum(y.size for y in outputs)
+    if count >= total or any(y.dtype.kind != "f" or y.dtype.itemsize < 4 for y in outputs):
+        return None
+    order = tensor._ancestors(outputs, None)
+    cost = 0  # of going forward, above that of going back
+    for t in order:
+        if t._node is not None:
+            operation, size = t._node[0], t._data.size
+            cost += count * ((CALL if operation.jvp else OTHER_CALL) + size)
+            cost -= CALL + total * size if operation.rows else total * (CALL + size)
+    if cost > 0:
+        return None
+    results = [[np.zeros((y.size, *x.shape), x.dtype) for x in inputs] for y in outputs]
+    for k, x in enumerate(inputs):
+        for j in range(x.size):
+            unit = np.zeros(x.shape, x.dtype)
+            unit.flat[j] = 1
+            for along, row in zip(forward(order, outputs, [x], [unit]), results, strict=True):
+                row[k].reshape(along.size, x.size)[:, j] = along._data.ravel()
+    back = backward(outputs, inputs, [_seed_of(y)._data for y in outputs], False)
+    finite = all(np.isfinite(array).all() for array in [*(t._data for t in back), *(r for row in results for r in row)])
+    return results if finite else None

@@ -30,7 +30,7 @@ import numpy as np
 
 from . import tensor
 from ._messages import module_getattr
-from ._passes import backward, backward_of_each, by_two_vjps, forward, nested
+from ._passes import backward, by_two_vjps, forward, jacobians, nested
 from .tensor import Tensor
 
 Function = Callable[..., Any]
@@ -479,12 +479,8 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
         outputs = _outputs(function, result)
         record = may_record and _depend_on_more(outputs, inputs)
 
-        def block(output: Tensor) -> Any:
-            rows = backward_of_each(output, inputs, record)
-            found: list[Any] = [np.reshape(row, output.shape + x.shape) for row, x in zip(rows, inputs, strict=True)]
-            return arranged(_finished(found, kinds, inputs, record))
-
-        return _like(result, iter([block(output) for output in outputs]))
+        found = jacobians(outputs, inputs, record)
+        return _like(result, iter([arranged(_finished(row, kinds, inputs, record)) for row in found]))
 
     return _by_arguments(function, argnums, derive)
 
