@@ -48,7 +48,7 @@ def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> 
     if not output.requires_grad or count == 0:
         return [np.zeros((count, *x.shape), x.dtype) for x in inputs]
     tensor._seed(output, output._data)  # which raises if it has no gradient
-    order, needed, input_ids, last = tensor._plan([output], inputs)
+    order, needed, input_ids, _ = tensor._plan([output], inputs)
     step = _rows_at_once(order)
     pauses, token = tensor._pauses.set(0 if record else 1), nested.set(False)
     recorded = tensor._recorded.set(None) if record else None
@@ -61,7 +61,7 @@ def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> 
                 np.fill_diagonal(units[:, rows], 1)
                 units = units.reshape(-1, *output.shape)
                 g = tensor._as_tensor(units) if record else units
-                found = _rows_back(order, {id(output): g}, needed, input_ids, last, record)
+                found = _rows_back(order, {id(output): g}, needed, input_ids, record)
                 for x, result in zip(inputs, results, strict=True):
                     part = found.get(id(x), np.zeros((1, *x.shape), x.dtype))
                     if record:
@@ -77,7 +77,7 @@ def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> 
 
 
 def _rows_back(
-    order: Sequence[Tensor], gradients: dict[int, Any], needed: set[int], inputs: set[int], last: Any, record: bool
+    order: Sequence[Tensor], gradients: dict[int, Any], needed: set[int], inputs: set[int], record: bool
 ) -> dict[int, Any]:
     """As the backward pass of `tensor`, for gradients that are stacked along a first axis."""
     results = {}
@@ -85,10 +85,8 @@ def _rows_back(
         g = gradients.pop(id(y))
         if y._node is None or id(y) in inputs:
             results[id(y)] = g
-        if y._node is None or y is last:
-            continue
-        which = [i for i, a in enumerate(y._node[1]) if type(a) is Tensor and id(a) in needed]
-        for i, part in zip(which, _parts(y, g, which, needed, record), strict=True):
+        which = [i for i, a in enumerate(y._node[1]) if id(a) in needed] if y._node else []
+        for i, part in zip(which, _parts(y, g, which, record) if which else (), strict=True):
             x = y._node[1][i]
             if (before := gradients.get(id(x))) is not None:
                 part = (before.astype(np.float32) if x.dtype == np.float16 else before) + part
@@ -96,7 +94,7 @@ def _rows_back(
     return results
 
 
-def _parts(y: Tensor, g: Any, which: Sequence[int], needed: set[int], record: bool) -> list[Any]:
+def _parts(y: Tensor, g: Any, which: Sequence[int], record: bool) -> list[Any]:
     """The stacked gradients of some arguments of an operation."""
     operation, args, arrays, kwargs, observation = y._node
     if y._serial < writes.latest or observation is not None:
@@ -107,8 +105,7 @@ def _parts(y: Tensor, g: Any, which: Sequence[int], needed: set[int], record: bo
         try:
             if operation.joint is None:
                 return [vjps[i](g, data, *arrays, **kwargs) for i in which]
-            flags = tuple(type(a) is Tensor and id(a) in needed for a in args)
-            found = vjps(g, data, *arrays, needed=flags, **kwargs)
+            found = vjps(g, data, *arrays, needed=tuple(i in which for i in range(len(args))), **kwargs)
             return [found[i] for i in which]
         except Exception as error:
             add_note(error, f"in the backward pass of {operation.name}")

@@ -124,15 +124,15 @@ def test_how_many_gradients_are_stacked() -> None:
 
 
 def test_float16_is_added_up_in_float32() -> None:
-    """1024 terms of 2 and one of 1/2: in float16 the sum would stop at 2048."""
+    """Of 4096 ones a sum in float16 would stop at 2048."""
 
     def many(x: Any) -> Any:
-        return sum((x * 2.0 for _ in range(1024)), x * 0.5)
+        return sum((x * 1.0 for _ in range(4095)), x * 1.0)
 
-    x = np.ones(2, np.float16)
-    matrix = func.jacobian(many)(x)
-    assert matrix.dtype == np.float16
-    np.testing.assert_array_equal(matrix, one_by_one(many, x)[0])
+    np.testing.assert_array_equal(func.jacobian(many)(np.ones(2, np.float16)), 4096 * np.eye(2))
+    x = Tensor(np.ones(2, np.float16), requires_grad=True)
+    for record in (False, True):
+        assert _passes.backward_of_each(many(x), [x], record)[0].dtype == np.float16
 
 
 def test_a_layer_of_a_batch_and_its_weights() -> None:
@@ -140,6 +140,28 @@ def test_a_layer_of_a_batch_and_its_weights() -> None:
     call = lambda x, weight, bias: np.tanh(linear(x, weight, bias))  # noqa: E731
     for found, expected in zip(func.jacobian(call, (0, 1, 2))(*arrays), one_by_one(call, *arrays), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_indices_whose_axes_go_in_front() -> None:
+    for index in ((np.array([0, 1]), slice(None), np.array([1, 0])), (0, slice(None), np.array([1, 0, 1]))):
+        np.testing.assert_array_equal(
+            func.jacobian(lambda x, index=index: x[index])(np.ones((2, 3, 2))),
+            one_by_one(lambda x, index=index: x[index], np.ones((2, 3, 2)))[0],
+        )
+
+
+def test_what_follows_a_derivative_inside_of_a_function_is_inside_of_it_too() -> None:
+    def function(x: Any) -> Any:
+        for find in (func.jacobian(several), lambda x: func.jvp(several, x, x), func.jacobian(lambda x: x[:2])):
+            find(ANYWHERE)
+            assert _passes.nested.get()
+        return x
+
+    func.grad(lambda x: function(x).sum())(ANYWHERE)
+
+
+def test_a_direction_takes_the_dtype_of_its_argument() -> None:
+    assert func.jvp(lambda x: x, np.float32([1, 2]), np.array([1.0, 2.0]))[1].dtype == np.float32
 
 
 # --- operations without `rows` ---------------------------------------------------------------------------------------
