@@ -63,11 +63,12 @@ def backward_of_each(output: Tensor, inputs: Sequence[Tensor], record: bool) -> 
                 g = tensor._as_tensor(units) if record else units
                 found = _rows_back(order, {id(output): g}, needed, input_ids, record)
                 for x, result in zip(inputs, results, strict=True):
-                    part = found.get(id(x), np.zeros((1, *x.shape), x.dtype))
-                    if record:
-                        result.append(np.broadcast_to(_fit(part, x), (len(units), *x.shape)))
+                    if not record:
+                        result[rows] = found.get(id(x), 0)
+                    elif id(x) in found:
+                        result.append(_fit(found[id(x)], x))
                     else:
-                        result[rows] = part
+                        result.append(np.zeros((len(g), *x.shape), x.dtype))
     finally:
         tensor._pauses.reset(pauses)
         nested.reset(token)
@@ -112,7 +113,9 @@ def _parts(y: Tensor, g: Any, which: Sequence[int], record: bool) -> list[Any]:
             raise
 
     if operation.rows is not None and observation is None:
-        return [_fit(part, args[i]) for i, part in zip(which, gradients_of(g, operation.rows), strict=True)]
+        parts = gradients_of(g, operation.rows)
+        if all(_are_rows(part, len(g), args[i]._data, y, record) for i, part in zip(which, parts, strict=True)):
+            return [_fit(part, args[i]) for i, part in zip(which, parts, strict=True)]
     found: list[list[Any]] = [[] for _ in which]
     for row in range(len(g)):
         parts = gradients_of(g[row], operation.joint or operation.vjps)
@@ -121,6 +124,17 @@ def _parts(y: Tensor, g: Any, which: Sequence[int], record: bool) -> list[Any]:
             if observation is not None:
                 observation.after(i, rows[-1], g[row], data, arrays)
     return [np.stack(rows) for rows in found]
+
+
+def _are_rows(part: Any, count: int, x: Any, y: Tensor, record: bool) -> bool:
+    """Whether these are stacked gradients of an argument x; if not, those one by one are right or raise an error."""
+    if not (type(part) is np.ndarray or (record and type(part) is Tensor)) or part.shape[:1] != (count,):
+        return False
+    if part.dtype.kind != "f" or part.dtype.itemsize < min(x.itemsize, y._data.itemsize):
+        return False
+    rest = part.shape[1:]
+    extra = len(rest) - x.ndim
+    return rest == x.shape or (extra >= 0 and all(n in (1, m) for n, m in zip(x.shape, rest[extra:], strict=True)))
 
 
 def _fit(part: Any, x: Tensor) -> Any:
@@ -164,14 +178,14 @@ def _of_node(y: Tensor, moved: Sequence[tuple[int, Any]]) -> Any:
     if y._serial < writes.latest:
         tensor._check(y)
     operation, _, arrays, kwargs, _ = y._node
-    total: Any = None
+    kind, data, total = operation.jvp, y._data, None
+    if kind == "linear" and (operation.saves or kwargs.get("initial")):  # which is added to a sum
+        kind = None
     for i, t in moved:
-        if operation.jvp == "elementwise":
-            t = t if t.shape == y._data.shape else np.broadcast_to(t, y._data.shape)
-            part = operation.vjps[i](t, y._data, *arrays, **kwargs)
-        elif operation.jvp == "linear" and not (
-            kwargs.get("initial") or operation.saves
-        ):  # a sum begins with `initial`
+        if kind == "elementwise":
+            t = t if t.shape == data.shape else np.broadcast_to(t, data.shape)
+            part = operation.vjps[i](t, data, *arrays, **kwargs)
+        elif kind == "linear":
             part = operation.function(*arrays[:i], t, *arrays[i + 1 :], **kwargs)
         else:
             return _of_operation(operation, moved, arrays, kwargs)

@@ -440,15 +440,14 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         args = _arguments(function, primals)
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
-        kinds = _are_tensors([*_leaves(args), *directions])
+        is_tensor = any(_are_tensors([*_leaves(args), *directions]))
         result = _called(function, *trees)
         outputs = _outputs(function, result)
         order = _ancestors([*outputs, *directions])
         record = may_record and _begin_elsewhere(order, inputs)
         along = by_two_vjps(outputs, inputs, directions) if record else forward(order, outputs, inputs, directions)
         found = [*outputs, *along]
-        finished = _finished(found, [any(kinds)] * len(found), inputs, record, values=len(outputs))
-        leaves = iter(finished)
+        leaves = iter(_finished(found, [is_tensor] * len(found), inputs, record, values=len(outputs)))
         _freeze(inputs)
         return _like(result, leaves), _like(result, leaves)
 

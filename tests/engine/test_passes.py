@@ -180,6 +180,32 @@ def test_an_operation_of_ones_own_sees_gradients_one_by_one() -> None:
     assert shapes == [(3,)] * 3
 
 
+def test_an_elementwise_vjp_that_sums_by_itself_sees_gradients_one_by_one() -> None:
+    scale = primitive(
+        lambda x, a: x * a, lambda g, y, x, a: g * a, lambda g, y, x, a: np.sum(g * x, keepdims=True), jvp="elementwise"
+    )
+    _, found = func.jacobian(scale, (0, 1))(ANYWHERE, np.ones(1))
+    np.testing.assert_array_equal(found, ANYWHERE[:, None])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda g: None, "returned None"),
+        (lambda g: 1.0, "returned float"),
+        (Tensor, "returned a Tensor"),
+        (lambda g: g > 0, "returned bool"),
+        (lambda g: g * 1j, "returned complex128"),
+        (lambda g: g.astype(np.float16), "of lower precision"),
+        (lambda g: g[..., :2], "returned shape"),
+    ],
+)
+def test_what_is_no_stacked_gradient_is_refused(wrong: Any, message: str) -> None:
+    plain = primitive(lambda x: x + 0, lambda g, y, x: wrong(g), jvp="elementwise", name="plain")
+    with pytest.raises((TypeError, ValueError), match=f"the vjp of plain for argument 0 .*{message}"):
+        func.jacobian(plain)(ANYWHERE)
+
+
 def test_rows_are_what_a_primitive_declares() -> None:
     calls = []
 
