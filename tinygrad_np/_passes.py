@@ -15,12 +15,21 @@ from .tensor import Tensor
 nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a function that is being differentiated
 
 
-def backward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool) -> list[Tensor]:
+def plan(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Any:
+    """What `backward` goes over, for several passes."""
+    return tensor._plan([y for y in outputs if y.requires_grad], inputs)
+
+
+def backward(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool, planned: Any = None
+) -> list[Tensor]:
     """The gradients of outputs with respect to inputs; outputs that do not require a gradient count as constants."""
+    if planned is not None:
+        planned = [*planned[0]], *planned[1:]  # the pass uses the list up
     pairs = [(y, tensor._seed(y, seed)) for y, seed in zip(outputs, seeds, strict=True) if y.requires_grad]
     token = nested.set(False)  # in the backward pass, a vjp that calls a derivative gets arrays for arrays
     try:
-        return tensor._gradients_of(pairs, inputs, record, True)
+        return tensor._gradients_of(pairs, inputs, record, True, planned)
     finally:
         nested.reset(token)
 

@@ -30,7 +30,7 @@ import numpy as np
 
 from . import tensor
 from ._messages import module_getattr
-from ._passes import backward, by_two_vjps, forward, jacobians, nested
+from ._passes import backward, by_two_vjps, forward, jacobians, nested, plan
 from .tensor import Tensor
 
 Function = Callable[..., Any]
@@ -400,13 +400,14 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
         result = _called(function, *trees)
         outputs = _outputs(function, result)
         depends = _depend_on_more(outputs, inputs)
+        planned = plan(outputs, inputs)
         finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends, values=len(outputs))
 
     def pull(gradients: Any) -> Any:
         seeds = _leaves_like(gradients, result, "gradients")
         with _recording() as may_record:
             record = may_record and (depends or _depend_on_more(seeds, ()))
-            found = backward(outputs, inputs, seeds, record)
+            found = backward(outputs, inputs, seeds, record, planned)
             tensors = [kind or nested.get() for kind in kinds]
             return _like(trees, iter(_finished(found, tensors, inputs, record)))
 

@@ -207,6 +207,14 @@ def test_every_way_to_second_derivatives_finds_a_vjp_that_leaves_the_graph(leave
         assert not (x * 2).requires_grad
 
 
+def test_a_keyword_may_be_a_function_and_be_called_so() -> None:
+    def back(g: Any, y: Any, x: Any, *, function: Any) -> Any:
+        return func.vjp(function, x)[1](g)[0]
+
+    called = differentiable(back)(lambda x, *, function: function(x))
+    assert func.grad(lambda x: called(x, function=np.square))(3.0) == 6
+
+
 def test_a_vjp_reads_constants_of_a_recorded_graph() -> None:
     """What does not require a gradient may be read: nothing is lost."""
     weight = Tensor(np.array(3.0))
