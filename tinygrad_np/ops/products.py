@@ -34,7 +34,7 @@ def _left(g: Any, a: Any, b: Any) -> Any:
     if np.ndim(b) == 1:
         return _column(g) * b
     if np.ndim(a) == 1:
-        return np.squeeze(b @ _column(g), -1)
+        return b @ g if np.ndim(b) == 2 else np.squeeze(b @ _column(g), -1)
     return g @ _transposed(b)
 
 
@@ -43,7 +43,7 @@ def _right(g: Any, a: Any, b: Any) -> Any:
     if np.ndim(a) == 1:
         return _column(a) * _row(g) if np.ndim(b) > 1 else g * a
     if np.ndim(b) == 1:
-        return np.squeeze(_transposed(a) @ _column(g), -1)
+        return g @ a if np.ndim(a) == 2 else np.squeeze(_transposed(a) @ _column(g), -1)
     return product(_transposed(a), g)
 
 
@@ -63,9 +63,7 @@ def _lefts(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _rights(g: Any, y: Any, a: Any, b: Any) -> Any:
-    if np.ndim(b) == 1:
-        return g @ a if np.ndim(a) == 2 else _column(g) * a if np.ndim(a) == 1 else _right(g, a, b)
-    return _right(g, a, b)
+    return _column(g) * a if np.ndim(a) == np.ndim(b) == 1 else _right(g, a, b)
 
 
 MATMULS = ("n k, k m", "k, k", "n k, k", "k, k m", "b n k, k m", "n k, b k m", "k, b k m", "b n k, k", "b n k, 1 k m")
