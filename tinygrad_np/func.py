@@ -19,9 +19,7 @@ arguments, and in memory of their own:
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import is_dataclass
 from functools import wraps
@@ -31,17 +29,21 @@ from typing import Any
 import numpy as np
 
 from . import tensor
-from ._machine import writes
 from ._messages import module_getattr
+from ._passes import backward, by_two_vjps, forward, jacobians, nested, plan
 from .tensor import Tensor
 
 Function = Callable[..., Any]
 
 # --- trees -----------------------------------------------------------------------------------------------------------
 
+_ARRAYS = {np.ndarray, Tensor}
+
 
 def _branches(tree: Any) -> Sequence[Any] | None:
     """The parts of a tuple, list or dict; None for a leaf."""
+    if type(tree) in _ARRAYS:  # as nearly every leaf
+        return None
     if isinstance(tree, dict):
         return list(tree.values())
     is_tuple = type(tree) is tuple or (isinstance(tree, tuple) and hasattr(tree, "_make"))
@@ -78,11 +80,13 @@ def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
             raise ValueError(f"{what}: expected a dict with the keys {list(like)}, not {tree!r:.60}")
         return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
     if branches is not None:
-        if not isinstance(tree, tuple | list) or len(tree) != len(branches):
+        if not isinstance(tree, (tuple, list)) or len(tree) != len(branches):
             raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
         return [leaf for a, b in zip(tree, branches, strict=True) for leaf in _leaves_like(a, b, what)]
-    shape = np.shape(like)
-    if isinstance(tree, tuple | list) and len(tree) == 1 and _shape(tree[0]) == shape:
+    shape = like.shape
+    if type(tree) in _ARRAYS and tree.shape == shape:
+        return [tree]
+    if isinstance(tree, (tuple, list)) and len(tree) == 1 and _shape(tree[0]) == shape:
         raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
     if _shape(tree) != shape:
         raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or repr(tree)[:60]}")
@@ -106,6 +110,10 @@ def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
 def _tracked_leaf(leaf: Any) -> Tensor:
     if type(leaf) is Tensor:
         return +leaf if leaf.requires_grad else Tensor(leaf._data, requires_grad=True)
+    if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative:
+        tracked = tensor._as_tensor(leaf)
+        tracked._requires_grad = True
+        return tracked
     if not isinstance(leaf, int | float | np.generic | np.ndarray):
         instead = "dict(...)" if isinstance(leaf, Mapping) else "asdict(...)" if is_dataclass(leaf) else ""
         raise TypeError(
@@ -118,16 +126,14 @@ def _tracked_leaf(leaf: Any) -> Tensor:
 
 # --- results: of the kind of the arguments ---------------------------------------------------------------------------
 
-_nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a function that is being differentiated
-
 
 def _called(function: Function, *args: Any, **kwargs: Any) -> Any:
     """The function's result. The derivatives in it return Tensors: it may return what they return."""
-    token = _nested.set(True)
+    token = nested.set(True)
     try:
         return function(*args, **kwargs)
     finally:
-        _nested.reset(token)
+        nested.reset(token)
 
 
 def _checked(function: Any) -> Function:
@@ -139,7 +145,7 @@ def _checked(function: Any) -> Function:
 
 def _arguments(function: Function, primals: Any) -> tuple[Any, ...]:
     """The primals as a tuple, checked for whether the function takes as many arguments."""
-    args = tuple(primals) if isinstance(primals, tuple | list) else (primals,)
+    args = tuple(primals) if isinstance(primals, (tuple, list)) else (primals,)
     if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
         code = function.__code__
         if code.co_argcount == len(args) and not code.co_kwonlyargcount:
@@ -160,7 +166,7 @@ def _arguments(function: Function, primals: Any) -> tuple[Any, ...]:
 
 def _along(primals: Any, tangents: Any, trees: tuple[Any, ...]) -> list[Any]:
     """The leaves of the tangents, in the order of those of the trees that the primals have become."""
-    is_list = isinstance(primals, tuple | list)
+    is_list = isinstance(primals, (tuple, list))
     return _leaves_like(tangents, trees if is_list else trees[0], "tangents")
 
 
@@ -170,7 +176,7 @@ def _name(function: Function) -> str:
 
 def _are_tensors(leaves: Sequence[Any]) -> list[bool]:
     """For each leaf of the arguments, whether its derivative is a Tensor."""
-    return [_nested.get() or type(leaf) is Tensor for leaf in leaves]
+    return [nested.get() or type(leaf) is Tensor for leaf in leaves]
 
 
 def _finished(
@@ -186,33 +192,57 @@ def _finished(
         values: how many of them, the first, the function has returned; these may be arrays that its caller holds.
     """
     more = _dependent(found, inputs) if record else set()
-    arrays = [y._data.copy() if i < values and id(y) not in more else y._data for i, y in enumerate(found)]
-    return [
-        y if id(y) in more else Tensor(array) if is_tensor else array[()] if y.ndim == 0 else array
-        for y, array, is_tensor in zip(found, arrays, tensors, strict=True)
-    ]
+    results: list[Any] = []
+    for i, (y, is_tensor) in enumerate(zip(found, tensors, strict=True)):
+        array = y._data
+        if id(y) in more:
+            results.append(y)
+            continue
+        if i < values:
+            array = array.copy()
+        results.append(tensor._as_tensor(array) if is_tensor else array if array.ndim else array[()])
+    return results
 
 
-@contextmanager
-def _recording() -> Iterator[bool]:
-    """Record operations even under no_grad; yields False under no_grad, where results must be detached."""
-    outside = tensor._pauses.get()
-    token = tensor._pauses.set(0)
-    try:
-        yield not outside
-    finally:
-        tensor._pauses.reset(token)
+class _recording:  # noqa: N801 - used like a function
+    """Record operations even under no_grad; gives False under no_grad, where results must be detached."""
+
+    def __enter__(self) -> bool:
+        outside = tensor._pauses.get()
+        self.token = tensor._pauses.set(0)
+        return not outside
+
+    def __exit__(self, *error: object) -> None:
+        tensor._pauses.reset(self.token)
 
 
-def _dependent(outputs: Sequence[Any], inputs: Sequence[Tensor]) -> set[int]:
+def _dependent(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> set[int]:
     """The ids of the Tensors that depend on a leaf that requires a gradient and is not one of the inputs."""
     known = {id(x) for x in inputs if x.is_leaf}
-    tracked = [y for y in outputs if type(y) is Tensor and y.requires_grad]
     found: set[int] = set()
-    for t in tensor._ancestors(tracked, None):  # a Tensor comes after what it was computed from
+    for t in _ancestors(outputs):  # a Tensor comes after what it was computed from
         if id(t) not in known if t.is_leaf else not found.isdisjoint(map(id, t._node[1])):
             found.add(id(t))
     return found
+
+
+def _depend_on_more(values: Sequence[Any], inputs: Sequence[Tensor]) -> bool:
+    """Whether a value depends on a leaf that requires a gradient and is not one of the inputs."""
+    return _begin_elsewhere(_ancestors(values), inputs)
+
+
+def _begin_elsewhere(order: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
+    """Whether a leaf is not one of the inputs."""
+    known = {id(x) for x in inputs}
+    for t in order:  # noqa: SIM110 - any() takes 0.4 us longer
+        if t._node is None and id(t) not in known:
+            return True
+    return False
+
+
+def _ancestors(values: Sequence[Any]) -> list[Tensor]:
+    """All that the Tensors among the values were computed from and that requires a gradient, themselves included."""
+    return tensor._ancestors([y for y in values if type(y) is Tensor and y._requires_grad], None)
 
 
 def _replaced(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> list[Any]:
@@ -224,8 +254,8 @@ def _replaced(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any])
 def _freeze(leaves: Sequence[Tensor]) -> None:
     """Make leaves stop requiring a gradient, so that an outer derivative ignores them."""
     for leaf in leaves:
-        if leaf.is_leaf:
-            leaf.requires_grad = False
+        if leaf._node is None:
+            leaf._requires_grad = False
 
 
 def _numbers(argnums: int | tuple[int, ...], args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
@@ -257,16 +287,6 @@ def _outputs(function: Function, result: Any) -> list[Tensor]:
         if type(output) is not Tensor:
             raise _no_tensor(function, "Tensors to be differentiated", output)
     return outputs
-
-
-def _gradients(outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool) -> list[Tensor]:
-    """The gradients of outputs with respect to inputs; outputs that do not require a gradient count as constants."""
-    pairs = [(y, tensor._seed(y, seed)) for y, seed in zip(outputs, seeds, strict=True) if y.requires_grad]
-    token = _nested.set(False)  # in the backward pass, a vjp that calls a derivative gets arrays for arrays
-    try:
-        return tensor._gradients_of(pairs, inputs, record, True)
-    finally:
-        _nested.reset(token)
 
 
 def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Function) -> Function:
@@ -333,8 +353,8 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
             raise (ValueError if type(value) is Tensor else TypeError)(
                 f"{_name(function)} must return {expected}, not {found}; see jacobian"
             )
-        record = may_record and bool(_dependent([value], inputs))
-        gradients = _gradients([value], inputs, [None], record)
+        record = may_record and _depend_on_more([value], inputs)
+        gradients = backward([value], inputs, [None], record)
         value, *gradients = _finished([value, *gradients], [any(kinds), *kinds], inputs, record, values=1)
         return value, arranged(gradients)
 
@@ -379,15 +399,16 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
         trees, inputs = _tracked(primals)
         result = _called(function, *trees)
         outputs = _outputs(function, result)
-        depends = bool(_dependent(outputs, inputs))
+        depends = _depend_on_more(outputs, inputs)
+        planned = plan(outputs, inputs)
         finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends, values=len(outputs))
 
     def pull(gradients: Any) -> Any:
         seeds = _leaves_like(gradients, result, "gradients")
         with _recording() as may_record:
-            record = may_record and (depends or bool(_dependent(seeds, ())))
-            found = _gradients(outputs, inputs, seeds, record)
-            tensors = [kind or _nested.get() for kind in kinds]
+            record = may_record and (depends or _depend_on_more(seeds, ()))
+            found = backward(outputs, inputs, seeds, record, planned)
+            tensors = [kind or nested.get() for kind in kinds]
             return _like(trees, iter(_finished(found, tensors, inputs, record)))
 
     return _like(result, iter(finished)), pull
@@ -420,77 +441,16 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         args = _arguments(function, primals)
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
-        kinds = _are_tensors([*_leaves(args), *directions])
+        is_tensor = any(_are_tensors([*_leaves(args), *directions]))
         result = _called(function, *trees)
         outputs = _outputs(function, result)
-        record = may_record and bool(_dependent([*outputs, *directions], inputs))
-        along = _by_two_vjps(outputs, inputs, directions) if record else _forward(outputs, inputs, directions)
+        order = _ancestors([*outputs, *directions])
+        record = may_record and _begin_elsewhere(order, inputs)
+        along = by_two_vjps(outputs, inputs, directions) if record else forward(order, outputs, inputs, directions)
         found = [*outputs, *along]
-        finished = _finished(found, [any(kinds)] * len(found), inputs, record, values=len(outputs))
-        leaves = iter(finished)
+        leaves = iter(_finished(found, [is_tensor] * len(found), inputs, record, values=len(outputs)))
         _freeze(inputs)
         return _like(result, leaves), _like(result, leaves)
-
-
-def _by_two_vjps(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], directions: Sequence[Any], record: bool = True
-) -> list[Tensor]:
-    """The derivatives of outputs along directions of the inputs: by the vjp of the vjp, which is linear."""
-    seeds = [_seed_of(y) for y in outputs]
-    found = _gradients(_gradients(outputs, inputs, seeds, True), seeds, directions, record)
-    _freeze(seeds)
-    return found
-
-
-def _seed_of(y: Tensor) -> Tensor:
-    """Numbers whose sums do not cancel: a gradient that is 0 by chance would count as one that is not used."""
-    numbers = 0.5 + np.remainder(np.arange(1, y.size + 1) * 0.6180339887498949, 1)
-    return Tensor(numbers.reshape(y.shape).astype(y.dtype), requires_grad=True)
-
-
-def _forward(outputs: Sequence[Tensor], inputs: Sequence[Tensor], directions: Sequence[Any]) -> list[Tensor]:
-    """The same without a record: over the graph, from the oldest node to the youngest."""
-    along = {id(x): np.array(tensor._arrays(t), x.dtype) for x, t in zip(inputs, directions, strict=True)}
-    pauses, nested = tensor._pauses.set(1), _nested.set(False)
-    try:
-        with np.errstate(all="ignore"):
-            for y in tensor._ancestors(outputs, None):
-                if y._node is not None and id(y) not in along:
-                    parts = [along.get(id(a)) if type(a) is Tensor else None for a in y._node[1]]
-                    if any(part is not None for part in parts):
-                        along[id(y)] = _of_node(y, parts)
-    finally:
-        tensor._pauses.reset(pauses)
-        _nested.reset(nested)
-    return [tensor._as_tensor(along.get(id(y), np.zeros_like(y._data))) for y in outputs]
-
-
-def _of_node(y: Tensor, along: Sequence[Any]) -> Any:
-    """The derivative of one operation along directions of its arguments; None for those that do not move."""
-    if y._serial < writes.latest:
-        tensor._check(y)
-    operation, _, arrays, kwargs, _ = y._node
-    total: Any = 0
-    if operation.jvp == "elementwise":
-        for vjp, t in zip(operation.vjps, along, strict=True):
-            if t is not None:
-                total = total + vjp(np.broadcast_to(t, y.shape), y._data, *arrays, **kwargs)
-    elif operation.jvp == "linear" and not kwargs.get("initial"):  # which a sum begins with
-        for i, t in enumerate(along):
-            if t is not None:
-                total = total + operation(*arrays[:i], t, *arrays[i + 1 :], **kwargs)
-    else:
-        moved = [(i, t) for i, t in enumerate(along) if t is not None]
-        alone = [Tensor(arrays[i], requires_grad=True) for i, _ in moved]
-        own = dict(zip((i for i, _ in moved), alone, strict=True))
-        token = tensor._pauses.set(0)
-        keywords = {name: value for name, value in kwargs.items() if name != "saved"}
-        try:
-            again = operation(*(own.get(i, a) for i, a in enumerate(arrays)), **keywords)
-            total = _by_two_vjps([again], alone, [t for _, t in moved], record=False)[0]._data
-        finally:
-            tensor._pauses.reset(token)
-    return np.asarray(total, y.dtype)
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------
@@ -517,20 +477,10 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
         result: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
     ) -> Any:
         outputs = _outputs(function, result)
-        record = may_record and bool(_dependent(outputs, inputs))
+        record = may_record and _depend_on_more(outputs, inputs)
 
-        def block(output: Tensor) -> Any:
-            units = np.eye(output.size, dtype=output.dtype).reshape(output.size, *output.shape)
-            rows = [_gradients([output], inputs, [unit], record) for unit in units]
-            found: list[Any] = [
-                np.reshape(np.stack([row[k] for row in rows]), output.shape + x.shape)
-                if rows
-                else Tensor(np.zeros(output.shape + x.shape, x.dtype))
-                for k, x in enumerate(inputs)
-            ]
-            return arranged(_finished(found, kinds, inputs, record))
-
-        return _like(result, iter([block(output) for output in outputs]))
+        found = jacobians(outputs, inputs, record)
+        return _like(result, iter([arranged(_finished(row, kinds, inputs, record)) for row in found]))
 
     return _by_arguments(function, argnums, derive)
 
@@ -570,11 +520,11 @@ def hvp(function: Function, primals: Any, tangents: Any) -> Any:
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
         gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
-        record = may_record and bool(_dependent([*gradients, *directions], inputs))
-        found = _finished(_gradients(gradients, inputs, directions, record), kinds, inputs, record)
+        record = may_record and _depend_on_more([*gradients, *directions], inputs)
+        found = _finished(backward(gradients, inputs, directions, record), kinds, inputs, record)
         _freeze(inputs)
         products = _like(trees, iter(found))
-        return products if isinstance(primals, tuple | list) else products[0]
+        return products if isinstance(primals, (tuple, list)) else products[0]
 
 
 __getattr__ = module_getattr(__name__)

@@ -46,7 +46,7 @@ registry: "dict[Function, Primitive | Composite | Constant]" = {}
 # --- forward: run an operation, and add a node to the graph ----------------------------------------------------------
 
 
-def apply(function: Function, *args: Any, **kwargs: Any) -> "Tensor":
+def apply(function: Function, /, *args: Any, **kwargs: Any) -> "Tensor":
     """Call a registered primitive. Where an argument is a Tensor, the result is a Tensor, and a node of the graph.
 
     This is the hot path: 0.7 us above NumPy's own 0.4 us for eight floats (`python -m benchmarks.overhead`).
@@ -330,13 +330,14 @@ def _gradients(
     create_graph: bool,
     retain_graph: bool | None,
     lazy: bool = False,
+    plan: Any = None,
 ) -> "list[tuple[Tensor, Any]]":
     """From outputs, each with its gradient, to the inputs (all leaves if inputs is None), each with its gradient.
 
     Gradients are ndarrays, so that a step costs what hand-written NumPy costs. Under create_graph they are Tensors, and
     with `lazy` that of a leaf may be a `Product`.
     """
-    order, needed, input_ids, last = _plan([output for output, _ in outputs], inputs)
+    order, needed, input_ids, last = plan or _plan([output for output, _ in outputs], inputs)
     gradients: dict[int, Any] = {}
     for output, g in outputs:
         g = _as_tensor(g) if create_graph else _arrays(g)
@@ -601,10 +602,11 @@ def _are_several(values: Any) -> TypeGuard[Iterable[Any]]:
 
 
 def _gradients_of(
-    outputs: "Sequence[tuple[Tensor, Any]]", inputs: "Sequence[Tensor]", create_graph: bool, retain_graph: bool | None
-) -> "list[Tensor]":
+    outputs: "Sequence[tuple[Tensor, Any]]", inputs: "Sequence[Tensor]", create_graph: bool, retain_graph: bool | None,
+    plan: Any = None,
+) -> "list[Tensor]":  # fmt: skip
     """A Tensor for each input: its gradient, or zeros."""
-    found = {id(t): g for t, g in _gradients(outputs, inputs, create_graph, retain_graph)}
+    found = {id(t): g for t, g in _gradients(outputs, inputs, create_graph, retain_graph, plan=plan)}
     return [_as_tensor(found[id(t)] if id(t) in found else np.zeros_like(t._data)) for t in inputs]
 
 
@@ -635,6 +637,7 @@ def primitive(
     reads: Sequence[str] | None = None,
     wide: bool = False,
     jvp: Literal["elementwise", "linear"] | None = None,
+    rows: Any = None,
     name: str | None = None,
     cases: Any = (),
 ) -> Function:
@@ -661,6 +664,9 @@ def primitive(
         jvp: how `func.jvp` may go forward, which takes a third of the time: "elementwise" if each element of the result
             depends on one element of each argument only, so that the vjps give derivatives along a direction as well;
             "linear" if the function is linear in each argument that has a vjp, so that the function itself does.
+        rows: for `func.jacobian`, which takes many gradients at once through an operation that has them: a vjp for each
+            argument that takes gradients stacked along a new first axis, and returns such; or a function that makes it
+            of the vjp, or of the joint one; or True if the vjps do so as they are. Elementwise ones must.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -682,7 +688,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, cases, name))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -754,6 +760,7 @@ class Primitive:
         reads: Sequence[str] | None,
         wide: bool,
         jvp: Literal["elementwise", "linear"] | None,
+        rows: Any,
         cases: Any,
         name: str | None,
     ) -> None:
@@ -762,6 +769,9 @@ class Primitive:
         self.name = name = name or name_of(function)
         if jvp not in (None, "elementwise", "linear") or (jvp == "elementwise" and joint is not None):
             raise ValueError(f"jvp= of {name} must be 'elementwise', which needs a vjp for each argument, or 'linear'")
+        if callable(rows):
+            rows = rows(joint) if joint else [vjp and rows(vjp) for vjp in vjps]
+        self.rows = joint or vjps if rows is True or jvp == "elementwise" else rows
         self.arity: int | None
         given = [Parameters.of(vjp) for vjp in (joint, *vjps) if vjp is not None]
         if not given or (joint is not None and vjps):

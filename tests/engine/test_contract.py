@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tinygrad_np import Tensor, constant, differentiable, func, grad, nn, no_grad, optim, primitive, tensor
+from tinygrad_np import Tensor, _passes, constant, differentiable, func, grad, nn, no_grad, optim, primitive, tensor
 from tinygrad_np._functions import name_of
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.tensor import Primitive, registry
@@ -129,11 +129,27 @@ def test_jvp_goes_forward_as_the_vjp_of_the_vjp_does(entry: Primitive, data: st.
     directions = [np.random.default_rng(i).normal(size=x.shape) for i, x in enumerate(sources)]
     if data.draw(st.booleans()):  # some arguments do not move
         sources, directions = sources[:1], directions[:1]
-    by_vjps = func._by_two_vjps(outputs, sources, directions, record=False)
-    forward = func._forward(outputs, sources, directions)
+    by_vjps = _passes.by_two_vjps(outputs, sources, directions, record=False)
+    forward = _passes.forward(tensor._ancestors(outputs, None), outputs, sources, directions)
     for found, expected, y in zip(forward, by_vjps, outputs, strict=True):
         assert (found.shape, found.dtype) == (y.shape, y.dtype)
         np.testing.assert_allclose(found.data, expected.data, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("entry", PRIMITIVES, ids=lambda entry: entry.name)
+@settings(max_examples=2)
+@given(data=st.data())
+def test_gradients_of_each_element_at_once_are_those_one_by_one(entry: Primitive, data: st.DataObject) -> None:
+    for case, record in itertools.product(entry.cases, (False, True)):
+        sources, outputs = call(entry, case, data.draw(arguments(case), label=str(case)))
+        for y in outputs:
+            units = np.eye(y.size).reshape(y.size, *y.shape)
+            one_by_one = [_passes.backward([y], sources, [unit], False) for unit in units]
+            together = _passes.backward_of_each(y, sources, record)
+            for k, (x, found) in enumerate(zip(sources, together, strict=True)):
+                expected = np.reshape([row[k].data for row in one_by_one], (y.size, *x.shape))
+                assert found.dtype == x.dtype
+                np.testing.assert_allclose(tensor._arrays(found), expected, rtol=1e-12, atol=1e-12)
 
 
 LEAVING: dict[str, Callable[[Tensor], Any]] = {
@@ -189,6 +205,14 @@ def test_every_way_to_second_derivatives_finds_a_vjp_that_leaves_the_graph(leave
     assert (x.data, x.detach().data, x.item(), copy.copy(x).data) == (0.3,) * 4  # all are allowed again
     with no_grad():
         assert not (x * 2).requires_grad
+
+
+def test_a_keyword_may_be_a_function_and_be_called_so() -> None:
+    def back(g: Any, y: Any, x: Any, *, function: Any) -> Any:
+        return func.vjp(function, x)[1](g)[0]
+
+    called = differentiable(back)(lambda x, *, function: function(x))
+    assert func.grad(lambda x: called(x, function=np.square))(3.0) == 6
 
 
 def test_a_vjp_reads_constants_of_a_recorded_graph() -> None:

@@ -88,12 +88,23 @@ def _add_rows(result: Array, index: Array, x: Array) -> None:
         np.add.at(flat, (first[rows, np.newaxis] + columns).reshape(-1), x[rows].reshape(-1))
 
 
+def _scatter_rows(g: Any, y: Any, x: Any, index: Any) -> Any:
+    """The gradients of x[index] for several stacked ones."""
+    parts = index if type(index) is tuple else (index,)
+    if any(isinstance(part, list | np.ndarray) for part in parts):  # whose axes may go in front
+        places = np.arange(x.size).reshape(x.shape)[index].ravel()
+        g = np.reshape(g, (len(g), y.size))
+        return np.reshape(scatter_add(g, (slice(None), places), shape=(len(g), x.size)), (len(g), *x.shape))
+    return scatter_add(g, (slice(None), *parts), shape=(len(g), *x.shape))
+
+
 primitive(
     getitem,
     lambda g, y, x, index: scatter_add(g, index, shape=x.shape),
     None,
     reads=("index",),
     jvp="linear",
+    rows=(_scatter_rows, None),
     cases=[Case("4 5", (index,)) for index in INDICES],
 )
 

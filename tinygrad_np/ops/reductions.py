@@ -12,6 +12,7 @@ from .._machine.arrays import power_of_two
 from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, keep, zero_at
+from .rows import along_axis
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
@@ -63,6 +64,7 @@ primitive(
     reads=(),
     wide=True,
     jvp="linear",
+    rows=along_axis,
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -79,6 +81,7 @@ primitive(
     reads=(),
     wide=True,
     jvp="linear",
+    rows=along_axis,
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
@@ -398,6 +401,7 @@ for extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
         lambda g, y, x, *, axis=None, keepdims=False, initial=None, where=True: _to_extremes(
             g, y, x, axis, keepdims, initial, where
         ),
+        rows=along_axis,
         cases=EXTREMES,
     )
 

@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import Case, each
 from .indexing import scatter_add
+from .rows import along_axis, in_order
 
 
 def _ordered(order: str) -> Any:
@@ -23,6 +24,7 @@ primitive(
     lambda g, y, x, *, shape, order="C": np.reshape(g, x.shape, order=_ordered(order)),
     reads=(),
     jvp="linear",
+    rows=[in_order],
     cases=[
         *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
         Case("0 2", (), {"shape": (2, 0)}),
@@ -41,6 +43,7 @@ primitive(
     lambda g, y, x, *, axes=None: np.transpose(g, _inverse(axes)),
     reads=(),
     jvp="linear",
+    rows=[lambda g, y, x, *, axes=None: np.transpose(g, (0, *(i + 1 for i in _inverse(axes or range(x.ndim)[::-1]))))],
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
@@ -53,6 +56,7 @@ primitive(
     lambda g, y, x, *, axis: np.reshape(g, x.shape),
     reads=(),
     jvp="linear",
+    rows=[in_order],
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
 )
 primitive(
@@ -60,6 +64,7 @@ primitive(
     lambda g, y, x, *, axis=None: np.reshape(g, x.shape),
     reads=(),
     jvp="linear",
+    rows=[in_order],
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
 primitive(
@@ -67,6 +72,7 @@ primitive(
     lambda g, y, x, *, order="C": np.reshape(g, x.shape, order=_ordered(order)),
     reads=(),
     jvp="linear",
+    rows=[in_order],
     cases=each("n m", order=("C", "F")),
 )
 primitive(
@@ -74,6 +80,7 @@ primitive(
     lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1, axis2),
     reads=(),
     jvp="linear",
+    rows=[lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1 % y.ndim + 1, axis2 % y.ndim + 1)],
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
 )
 primitive(
@@ -81,9 +88,10 @@ primitive(
     lambda g, y, x, *, shape: g,  # the backward pass sums over broadcast axes
     reads=(),
     jvp="linear",
+    rows=True,
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
-primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", cases=[Case("n m")])
+primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, cases=[Case("n m")])
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
@@ -96,6 +104,7 @@ def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
 @differentiable(
     joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis),
     reads=(),
+    rows=along_axis,
     cases=[Case("n m, k m")],
     name="concatenate",
 )
@@ -132,6 +141,7 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     lambda g, y, x, *, dtype: g,
     reads=(),
     jvp="linear",
+    rows=True,
     cases=each("n m", dtype=(np.float64, np.longdouble)),
     name="astype",
 )
@@ -163,6 +173,7 @@ primitive(
     lambda g, y, x: np.matrix_transpose(g),
     reads=(),
     jvp="linear",
+    rows=True,
     cases=[Case("n m"), Case("b n m")],
 )
 primitive(
@@ -170,6 +181,7 @@ primitive(
     lambda g, y, x: np.matrix_transpose(g),
     reads=(),
     jvp="linear",
+    rows=True,
     cases=[Case("n m"), Case("b n m")],
 )
 
@@ -424,6 +436,7 @@ primitive(
     lambda g, y, x, *, k=0: np.triu(g, k),
     reads=(),
     jvp="linear",
+    rows=True,
     cases=[*each("n m", k=(0, 1, -1)), Case("b n n")],
 )
 primitive(
@@ -431,6 +444,7 @@ primitive(
     lambda g, y, x, *, k=0: np.tril(g, k),
     reads=(),
     jvp="linear",
+    rows=True,
     cases=[*each("n m", k=(0, 1, -1)), Case("b n n")],
 )
 

@@ -13,6 +13,7 @@ from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import array_of, binary, keep, unary, within
 from .reductions import restore
+from .rows import along_axis
 
 # --- large arrays, on all cores ---
 
@@ -521,7 +522,9 @@ def _softmax_into(x: Array, out: Array) -> None:
     out /= _row_sums(out)
 
 
-@differentiable(_softmax_vjp, reads=("y",), wide=True, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")])
+@differentiable(
+    _softmax_vjp, reads=("y",), wide=True, rows=along_axis, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")]
+)
 def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first to avoid overflow.
 
@@ -546,6 +549,7 @@ def _softmax(x: Array, axis: int) -> Array:
         restore(g, x, axis, keepdims) * _shares(x, restore(y, x, axis, keepdims), axis)
     ),
     wide=True,
+    rows=along_axis,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -594,6 +598,7 @@ CLOSE = 6  # numbers from whose log(sum(exp)) no digits are lost that subtractin
     ),
     reads=("y",),
     wide=True,
+    rows=along_axis,
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def log_softmax(x: Array, axis: int = -1) -> Array:
