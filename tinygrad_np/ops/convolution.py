@@ -61,6 +61,7 @@ class _Columns:
 
     Attributes:
         images: shape (groups, channels of a group, height, n, width), a view.
+        count: the number of matrices.
         shape: groups, kernel rows in a matrix, kernel width, channels of a group, and laid out rows, or the outputs'
             height if the matrices are joined.
     """
@@ -70,6 +71,7 @@ class _Columns:
         self.layout, self.window, self.outputs = layout, window, outputs
         self.joined = window.stride[0] > 1 or window.kernel[1] * self.images.shape[1] < NARROW
         kernel_rows, height = (window.kernel[0], outputs[0]) if self.joined else (1, layout.sizes[0])
+        self.count = window.kernel[0] // kernel_rows
         self.shape = groups, kernel_rows, window.kernel[1], self.images.shape[1], height
 
     def blocks(self) -> list[slice]:
@@ -102,14 +104,14 @@ class _Columns:
     def of_weight(self, weight: Array) -> Array:
         """A weight as the matrices to multiply them by, shape (matrices, groups, out channels / groups, rows)."""
         groups, joined, width, channels, _ = self.shape
-        split = weight.reshape(groups, len(weight) // groups, channels, -1, joined, width)
-        return split.transpose(3, 0, 1, 4, 5, 2).reshape(split.shape[3], *split.shape[:2], math.prod(self.shape[1:4]))
+        split = weight.reshape(groups, len(weight) // groups, channels, self.count, joined, width)
+        return split.transpose(3, 0, 1, 4, 5, 2).reshape(self.count, *split.shape[:2], joined * width * channels)
 
     def to_weight(self, matrices: Array) -> Array:
         """The weight of such matrices with their last two axes exchanged."""
         groups, joined, width, channels, _ = self.shape
-        split = matrices.reshape(len(matrices), groups, joined, width, channels, matrices.shape[-1])
-        return split.transpose(1, 5, 4, 0, 2, 3).reshape(groups * matrices.shape[-1], channels, -1, width)
+        split = matrices.reshape(self.count, groups, joined, width, channels, matrices.shape[-1])
+        return split.transpose(1, 5, 4, 0, 2, 3).reshape(groups * split.shape[5], channels, *self.window.kernel)
 
 
 def _correlated(
@@ -123,7 +125,7 @@ def _correlated(
     def work(block: slice) -> None:
         part = y[block].transpose(1, 2, 3, 0, 4)  # groups, channels, height, images, width
         with scratch(columns.size(block), x.dtype) as memory, scratch(part.size, x.dtype) as product:
-            product = product.reshape(*part.shape[:2], -1)
+            product = product.reshape(*part.shape[:2], math.prod(part.shape[2:]))
             product[...] = bias.reshape(*part.shape[:2], 1)
             for matrix, factor in zip(columns.matrices(block, memory), matrices, strict=True):
                 multiply(factor, matrix, product, add=True)
@@ -197,18 +199,18 @@ def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Arr
     columns = _Columns(x, groups, _padding(window, x), window, other.shape[2:])
     split = other.reshape(len(other), groups, other.shape[1] // groups, *columns.outputs).transpose(1, 2, 3, 0, 4)
 
+    shape = columns.count, groups, math.prod(columns.shape[1:4]), split.shape[1]
+
     def work(block: slice) -> Array:
         part = split[:, :, :, block]
         with scratch(columns.size(block), x.dtype) as memory, scratch(part.size, x.dtype) as gradient:
             gradient.reshape(part.shape)[...] = part
-            gradient = gradient.reshape(groups, split.shape[1], -1)
-            matrices = columns.matrices(block, memory)
-            products = np.empty((len(matrices), *matrices[0].shape[:2], split.shape[1]), x.dtype)
-            for matrix, product in zip(matrices, products, strict=True):
+            gradient = gradient.reshape(groups, split.shape[1], math.prod(part.shape[2:]))
+            products = np.empty(shape, x.dtype)
+            for matrix, product in zip(columns.matrices(block, memory), products, strict=True):
                 multiply(matrix, gradient.swapaxes(1, 2), product)
             return products
 
-    shape = (1 if columns.joined else window.kernel[0], groups, math.prod(columns.shape[1:4]), split.shape[1])
     return columns.to_weight(sum(run(work, columns.blocks()), np.zeros(shape, x.dtype)))
 
 
