@@ -314,13 +314,13 @@ def stored(array: np.ndarray, order: str) -> np.ndarray:
 
     In the order "rows" they are a part of the columns of wider matrices, in "columns" the reverse.
     """
+    if order in ("F", "columns"):
+        return stored(array.swapaxes(-1, -2), "C" if order == "F" else "rows").swapaxes(-1, -2)
     if order == "gaps":
         return np.repeat(array, 2, axis=-1)[..., ::2]
-    if order == "rows":
-        return np.concatenate([array, np.full_like(array[..., :1], 7)], axis=-1)[..., :-1]
-    return (
-        array.copy() if order == "C" else stored(array.swapaxes(-1, -2), {"F": "C"}.get(order, "rows")).swapaxes(-1, -2)
-    )
+    wide = np.full((*array.shape[:-1], array.shape[-1] + (order == "rows")), 7, array.dtype)
+    wide[..., : array.shape[-1]] = array
+    return wide[..., : array.shape[-1]]
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])

@@ -54,7 +54,7 @@ class MultiheadAttention(Layer):
         TypeError: a mask is not boolean.
 
     Source: A. Vaswani et al., "Attention is all you need" (2017), section 3.2.2. Forward and backward of self-attention
-    on 32 x 64 x 256 take 39 ms on one thread, as in PyTorch.
+    on 32 x 64 x 256 take 46 ms on one thread (PyTorch: 55 ms), and 50 ms with the weights.
 
     >>> from tinygrad_np import nn
     >>> attention = nn.MultiheadAttention(8, 2, rng=np.random.default_rng(0))

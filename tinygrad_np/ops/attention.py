@@ -77,7 +77,7 @@ def _with_one_batch_axis(projected: Sequence[Array], heads: int) -> list[Array]:
     return by_head([x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in projected], heads)
 
 
-BLOCK = 1 << 17  # scores per block: 512 KB of float32; with 2**16 or 2**18, 10 % more time or more
+BLOCK = 1 << 17  # scores per block: 512 KB of float32; with 2**16, 10 % more time
 
 
 def _pieces(scores: Array) -> list[tuple[slice, slice]]:

@@ -213,30 +213,26 @@ def _recurrence_back(
         Case("T n 6, 1 n 2, 2 6, 6", kwargs={"kind": "gru"}),
         Case("T n 8, 2 n 2, 2 8, 8", kwargs={"kind": "lstm"}),
         Case("T 8, 2 2, 2 8, 8", kwargs={"kind": "lstm"}),
-        Case("T n 2, 1 n 2, 2 2", (None,), kwargs={"kind": "tanh"}),
-        Case("T n 6, 1 n 2, 2 6", (None,), kwargs={"kind": "gru"}),
     ],
 )
-def recurrence(a: Array, initial: Array, weight: Array, bias: Array | None, kind: str) -> tuple[Array, Array]:
+def recurrence(a: Array, initial: Array, weight: Array, bias: Array, kind: str) -> tuple[Array, Array]:
     """The states, initial ones included, shape (states, steps + 1, ..., hidden); and the gates of each step.
 
     Args:
         a: the input's part of each pre-activation, shape (steps, ..., gates * hidden).
         initial: the initial states, shape (states, ..., hidden).
-        weight, bias: of the hidden state's part, shapes (hidden, gates * hidden) and (gates * hidden,), or no bias.
+        weight, bias: of the hidden state's part, shapes (hidden, gates * hidden) and (gates * hidden,).
         kind: which of `KINDS`.
     """
     fits = a.ndim > 1 < initial.ndim and a.shape[1:-1] == initial.shape[1:-1]
-    if bias is not None:
-        fits = fits and bias.shape == a.shape[-1:]
-    if not fits or weight.shape != (initial.shape[-1], a.shape[-1]):
+    if not fits or bias.shape != a.shape[-1:] or weight.shape != (initial.shape[-1], a.shape[-1]):
         raise ValueError(
             "expected a of shape (steps, ..., n), initial of (states, ..., hidden), weight of (hidden, n), bias of (n,)"
         )
     steps, (states, *shape) = len(a), initial.shape
     if steps == 0:
         raise ValueError("expected at least one step")
-    y = np.empty((states, steps + 1, *shape), np.result_type(a, initial, weight, weight if bias is None else bias))
+    y = np.empty((states, steps + 1, *shape), np.result_type(a, initial, weight, bias))
     y[:, 0] = initial
     kept = np.empty((steps, KINDS[kind].kept, *shape), y.dtype)
     p = np.empty(a.shape[1:], y.dtype)
@@ -244,7 +240,6 @@ def recurrence(a: Array, initial: Array, weight: Array, bias: Array | None, kind
     with np.errstate(over="ignore"):  # of exp(-x) in a sigmoid
         for t in range(steps):
             np.matmul(y[0, t], weight, out=p)
-            if bias is not None:
-                p += bias
+            p += bias
             KINDS[kind].forward(of_a[:, t], of_p, y[:, t], y[:, t + 1], kept[t])
     return y, kept
