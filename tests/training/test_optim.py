@@ -501,6 +501,15 @@ def test_the_norm_does_not_overflow_before_the_gradients(dtype: type, size: floa
     np.testing.assert_allclose(parameter.grad.data, 1, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-18, 1e-22, 1e18, 3e38])
+def test_the_norm_of_many_float32_is_accurate(size: float) -> None:
+    parameter = Tensor(np.zeros(3 * BLOCK // 2 + 5, np.float32), requires_grad=True)
+    gradient = (size * np.random.default_rng(0).uniform(-1, 1, parameter.size)).astype(np.float32)
+    parameter.grad = Tensor(gradient)
+    expected = size * np.linalg.norm(gradient.astype(np.float64) / size)
+    assert clip_grad_norm([parameter], math.inf) == pytest.approx(expected, rel=1e-8)
+
+
 def test_averages_follow_their_formula_in_place() -> None:
     base = np.arange(12.0, dtype=np.float32).reshape(3, 4)
     parameter = Tensor(base.T[::2], requires_grad=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .. import _validation as check
-from .._machine.arrays import FEW_ROWS, FOLDS, power_of_two, summed
+from .._machine.arrays import DOT, FEW_ROWS, FOLDS, LONG, power_of_two, summed, unbuffered_rows
 from .._machine.threads import blocks, run
 from ..tensor import Array, _fit, differentiable
 from .cases import Case
@@ -21,8 +21,6 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Elements per block. A thread that computes less at a time often waits for the other one, which holds the interpreter's
 # lock: blocks of 2**16 elements take four times as long as blocks of 2**20.
 BLOCK = 1 << 20
-DOT = range(64, 8193)  # lengths of rows that are fastest added up by BLAS; longer ones it adds up on several threads
-LONG = 512  # length of rows from which on it pays to go over them one by one
 Part: TypeAlias = tuple[slice, ...]
 Axes: TypeAlias = tuple[int, ...]
 
@@ -98,13 +96,11 @@ def _of_part(parameter: Any, part: Part, ndim: int) -> Any:
 
 def _for_each(work: Callable[[Part], Any], parts: list[Part], x: Array, axis: Axes) -> list[Any]:
     """`[work(part) for part in parts]`, on all cores."""
-    if math.prod(x.shape[x.ndim - _rows(x.ndim, axis) :]) < LONG:
-        return run(work, parts) if len(parts) > 1 else [work(parts[0])]
-    with np.errstate():  # which ends what setbufsize does
-        # NumPy copies what it broadcasts to a buffer of many rows, unless a row fills it: 13 us instead of 8 for a pass
-        # over 64 x 1024 numbers.
-        np.setbufsize(LONG)
-        return run(work, parts) if len(parts) > 1 else [work(parts[0])]
+    length = math.prod(x.shape[x.ndim - _rows(x.ndim, axis) :])
+    if len(parts) == 1 and length < LONG:  # spares 3 us
+        return [work(parts[0])]
+    with unbuffered_rows(length):
+        return run(work, parts)
 
 
 def _standardized(x: Any, axis: Axes, eps: float, centre: bool) -> tuple[Any, Any, Any, Any]:

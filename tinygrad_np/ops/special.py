@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _validation as check
+from .._machine.arrays import DOT, unbuffered_rows
 from .._machine.threads import blocks, run
 from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
@@ -20,8 +21,6 @@ from .rows import along_axis
 # Elements of a piece. A thread with less to do at a time often waits for the other one, which holds the interpreter's
 # lock. Arrays of fewer elements are not divided.
 PIECE = 1 << 18
-LONG = 512  # numbers in a row, from which on it pays to go over rows one by one; see `_in_place`
-DOT = range(64, 8193)  # lengths of rows that are fastest added up by BLAS; longer ones it adds up on several threads
 
 
 def _in_pieces(function: Callable[..., Any], into: Callable[..., None], *arrays: Any, outputs: int = 1) -> Any:
@@ -53,11 +52,7 @@ def _in_rows(function: Callable[..., Any], into: Callable[..., None], *arrays: A
         return function(*arrays, axis=axis)
     result, length = np.empty(x.shape, x.dtype), x.shape[-1]
     matrices = [a.reshape(-1, length) for a in (*arrays, result)]
-    with np.errstate():  # which ends what setbufsize does
-        # NumPy copies what it broadcasts to a buffer of many rows, unless a row fills it: 13 us instead of 8 for a pass
-        # over 64 x 1024 numbers.
-        if length >= LONG:
-            np.setbufsize(LONG)
+    with unbuffered_rows(length):
         run(lambda piece: into(*(a[piece] for a in matrices)), blocks(x.size // length, length, PIECE))
     return result
 
