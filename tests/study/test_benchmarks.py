@@ -17,7 +17,7 @@ SMALL = {
     "convolution": ["--rounds", "1", "--batch", "2", "--names", "tinygrad_np"],
     "networks": ["--rounds", "1", "--batch", "2", "--steps", "1", "--layers", "1", "--names", "tinygrad_np"],
     "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8", "layer_norm"],
-    "functions": ["--rounds", "1", "--workloads", "jvp", "ode", "--names", "tinygrad_np"],
+    "functions": ["--rounds", "1", "--workloads", "jvp", "residuals", "fixed_point", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],
     "memory": ["--hidden", "8", "--images", "640", "--steps", "50", "--names", "tinygrad_np"],
