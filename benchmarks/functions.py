@@ -77,14 +77,14 @@ def contend(name: str, workload: str) -> Callable[[], float]:
 def ours(workload: str) -> Callable[[], Any]:
     from tinygrad_np import differentiable, func
 
-    def back(g: Any, y: Any, a: Any, *, function: Any) -> Any:
-        _, by_a = func.vjp(lambda a: function(a, y), a)
-        _, by_x = func.vjp(lambda x: function(a, x), y)
+    def back(g: Any, y: Any, a: Any, *, f: Any) -> Any:
+        _, by_a = func.vjp(lambda a: f(a, y), a)
+        _, by_x = func.vjp(lambda x: f(a, x), y)
         return by_a(repeated(lambda w: g + by_x(w)[0], g))[0]
 
     @differentiable(back)
-    def fixed_point(a: Any, function: Any) -> Any:
-        return repeated(lambda x: function(a, x), np.zeros_like(a))
+    def fixed_point(a: Any, f: Any) -> Any:
+        return repeated(lambda x: f(a, x), np.zeros_like(a))
 
     if workload == "jvp":
         return lambda: func.jvp(network(np), (X,), (DIRECTION,))[1]
@@ -92,7 +92,7 @@ def ours(workload: str) -> Callable[[], Any]:
         "jacobian": (func.jacobian, network, X),
         "hessian": (func.hessian, scalar, X),
         "residuals": (func.jacobian, residuals, PARAMETERS),
-        "fixed_point": (func.grad, lambda np: lambda a: np.sum(fixed_point(a, function=step(np))), X),
+        "fixed_point": (func.grad, lambda np: lambda a: np.sum(fixed_point(a, f=step(np))), X),
         "ode": (func.grad, pendulum, START),
     }[workload]
     derivative = kind(function(np))

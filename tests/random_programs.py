@@ -11,7 +11,7 @@ reversed or broadcast, and some share memory. Each program is checked for
 
 - its values, which are those of the same program run on arrays,
 - first and second derivatives, which are those of finite differences,
-- `backward` twice, `func.grad` and `SGD.minimize`, which agree with `grad`,
+- `backward` twice, `func.grad`, `func.jacobian` and `SGD.minimize`, which agree with `grad`,
 - float32, which stays float32, inputs, which are not changed, and reference cycles, of which none are left.
 
 Where a program fails, the same program is tried at points nearby. A wrong gradient is wrong there, too. One that is
@@ -606,7 +606,7 @@ def _require_unchanged(leaves: Values, before: Values) -> None:
 
 
 def _check_ways(program: Program, given: _Run, found: list[Any]) -> None:
-    """The gradients by backward, twice, by `func.grad` and by `SGD.minimize`."""
+    """The gradients by backward, twice, by `func.grad`, by `func.jacobian` and by `SGD.minimize`."""
     leaves, sources = program.leaves, program.sources
     loss = given.loss()
     loss.backward(retain_graph=True)
@@ -616,13 +616,17 @@ def _check_ways(program: Program, given: _Run, found: list[Any]) -> None:
     found_twice = [zero if g is None else g.data for g, zero in zip(twice, zeros, strict=True)]
     _require_equal("the gradient after two backwards of leaf", found_twice, [2 * g for g in found])
 
-    def function(*sources_as_tensors: Any) -> Tensor:
+    def again_of(*sources_as_tensors: Any) -> _Run:
         tensors = {i: Tensor(x) for i, x in leaves.items()} | dict(zip(sources, sources_as_tensors, strict=True))
-        return replace_values(given, run(program, tensors, on_tensors)).loss()
+        return replace_values(given, run(program, tensors, on_tensors))
 
-    by_function = func.grad(function, tuple(range(len(sources))))(*(leaves[i] for i in sources))
+    arguments, numbers = [leaves[i] for i in sources], tuple(range(len(sources)))
+    by_function = func.grad(lambda *tensors: again_of(*tensors).loss(), numbers)(*arguments)
     by_function = [g.data if type(g) is Tensor else g for g in by_function]
     _require_equal("func.grad by leaf", by_function, found)
+    by_element = func.jacobian(lambda *tensors: again_of(*tensors).tracked, numbers)(*arguments)
+    weighted = [[np.tensordot(w, g, w.ndim) for g in row] for w, row in zip(given.weights, by_element, strict=True)]
+    _require_equal("func.jacobian by leaf", [np.asarray(sum(parts)) for parts in zip(*weighted, strict=True)], found)
 
     own = replace(program, leaves={i: x.copy() for i, x in leaves.items()})
     again = _on_tensors(own, own.leaves)

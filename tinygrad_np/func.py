@@ -465,8 +465,8 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
 
     Returns:
         A function of the same arguments. It returns a tree like the outputs, whose leaves are trees like the arguments;
-        the leaf for an output of shape S and an input of shape T has shape (*S, *T). It takes one backward pass per
-        output element.
+        the leaf for an output of shape S and an input of shape T has shape (*S, *T). One backward pass takes the
+        gradients of many output elements together; where the inputs are few, forward passes take their place.
 
     >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     array([[2., 0.],

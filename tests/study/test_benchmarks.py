@@ -24,7 +24,7 @@ SMALL = {
     "layers": ["--rounds", "1", "--workloads", "softmax", "embedding", "attention", "--names", "tinygrad_np", "limit"],
     "optimizers": ["--rounds", "1", "--workloads", "adamw, small", "--names", "tinygrad_np", "limit"],
     "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8"],
-    "functions": ["--rounds", "1", "--workloads", "jvp", "ode", "--names", "tinygrad_np"],
+    "functions": ["--rounds", "1", "--workloads", "jvp", "residuals", "fixed_point", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],
     "memory": [

@@ -33,17 +33,18 @@ primitive(
 )
 
 
-def _inverse(axes: Any) -> Any:
-    axes = None if axes is None else np.atleast_1d(axes)
-    return None if axes is None else tuple(np.argsort(axes % len(axes)))
+def _inverse(axes: Any, ndim: int) -> Any:
+    """The axes that undo a transposition."""
+    axes = np.arange(ndim)[::-1] if axes is None else np.atleast_1d(axes)
+    return tuple(np.argsort(axes % ndim))
 
 
 primitive(
     np.transpose,
-    lambda g, y, x, *, axes=None: np.transpose(g, _inverse(axes)),
+    lambda g, y, x, *, axes=None: np.transpose(g, None if axes is None else _inverse(axes, x.ndim)),
     reads=(),
     jvp="linear",
-    rows=[lambda g, y, x, *, axes=None: np.transpose(g, (0, *(i + 1 for i in _inverse(axes or range(x.ndim)[::-1]))))],
+    rows=[lambda g, y, x, *, axes=None: np.transpose(g, (0, *(i + 1 for i in _inverse(axes, x.ndim))))],
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
