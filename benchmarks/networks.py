@@ -91,7 +91,7 @@ def limit(network: str, batch: tuple[np.ndarray, ...]) -> Callable[[], float]:
 
 
 def main() -> None:
-    options = turns.arguments(__doc__, networks=list(BATCHES), rounds=5, steps=10, names=NAMES)
+    options = turns.arguments(__doc__, networks=list(BATCHES), rounds=5, steps=30, names=NAMES)
     raced = {}
     for network in options.networks:
         settings = {"network": network, "steps": options.steps}
