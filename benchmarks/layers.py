@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks import turns
 
 NAMES = [turns.OURS, "pytorch", turns.LIMIT]
+WARM_UP = 0.1  # seconds until the second core of a virtual machine is awake, after the pause between turns
 IMAGES, SEQUENCE, TEXTS, WIDE = (64, 32, 28, 28), (50, 64, 128), (32, 64, 128), (2048, 512)
 
 

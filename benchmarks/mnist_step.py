@@ -18,7 +18,6 @@ IN_THREE_CALLS = "tinygrad_np in three calls"
 NAMES = [turns.OURS, IN_THREE_CALLS, "numpy", "pytorch", "jax", "mygrad", "autograd"]
 BATCH, LR, DECAY = 64, 0.1, 1e-5
 DATA = Path(__file__).parent.parent / "examples/data/mnist"
-WARM_UP = 0.0  # seconds before a turn: each epoch goes on from the last, and losses are compared
 
 
 def contend(name: str, hidden: int, images: int) -> Callable[[], float]:

@@ -17,6 +17,7 @@ from benchmarks import turns
 from benchmarks.models import BATCHES
 
 NAMES = [turns.OURS, "pytorch", turns.LIMIT]
+WARM_UP = 0.1  # seconds until the second core of a virtual machine is awake, after the pause between turns
 
 
 def contend(name: str, network: str, steps: int) -> Callable[[], float]:

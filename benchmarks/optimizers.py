@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks import turns
 
 NAMES = [turns.OURS, "pytorch", turns.LIMIT]
+WARM_UP = 0.1  # seconds until the second core of a virtual machine is awake, after the pause between turns
 METHODS: dict[str, tuple[int, Callable[..., Any]]] = {  # arrays of state, and the optimiser, which has one name in both
     "sgd momentum": (1, lambda optim, weights, **more: optim.SGD(weights, lr=1e-3, momentum=0.9, **more)),
     "adam": (2, lambda optim, weights, **more: optim.Adam(weights, lr=1e-3, **more)),

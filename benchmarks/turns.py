@@ -1,6 +1,7 @@
 """Compare the speed of competitors: each runs in its own process, in turns with the others, after a warm-up.
 
-A benchmark is a module with a function `contend(name, **settings)` that returns the function to time. `race` starts one
+A benchmark is a module with a function `contend(name, **settings)` that returns the function to time. If it has
+`WARM_UP`, the function is called for so many seconds before each turn. `race` starts one
 process per name, runs them in turns and collects the times; `report` prints medians and ratios. With `--beside PATH`,
 another checkout of this project competes under the name `tinygrad_np at PATH`: the same benchmark, run with the package
 and the examples of that checkout.
@@ -219,7 +220,7 @@ def _compete() -> None:
         print(json.dumps({"missing": error.name}), flush=True)
         return
     print(json.dumps({}), flush=True)
-    warm_up = getattr(benchmark, "WARM_UP", 0.1)
+    warm_up = getattr(benchmark, "WARM_UP", 0.0)
     for _ in sys.stdin:
         # On a virtual machine two threads are no faster than one for 50 ms after the pause between turns.
         start = time.perf_counter()
