@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_np import Tensor, get_num_threads, grad, set_num_threads
-from tinygrad_np.ops import special
+from tinygrad_np.ops import elementwise, pieces
+from tinygrad_np.ops.elementwise import relu
 from tinygrad_np.ops.special import gelu, log_softmax, sigmoid, silu, softmax
 
 import numpy as np
 import pytest
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": relu,
     "sigmoid": sigmoid,
     "tanh": np.tanh,
     "silu": silu,
@@ -20,6 +22,12 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "log_softmax": log_softmax,
 }
 SCALES = {"near 0": 1e-3, "ordinary": 1.0, "moderate": 4.0, "large": 30.0, "huge": 1e4, "beyond": 1e30, "certain": 0.1}
+
+
+def cut_small(patch: pytest.MonkeyPatch) -> None:
+    """Have small arrays computed as large ones are."""
+    patch.setattr(pieces, "PIECE", 128)
+    patch.setattr(elementwise, "MANY", 64)
 
 
 def outcome(name: str, x: np.ndarray, g: np.ndarray) -> list[np.ndarray]:
@@ -45,7 +53,7 @@ def test_pieces_give_what_the_whole_gives(
         exact = outcome(name, few.astype(np.float64), many.astype(np.float64))
         whole, before, found = outcome(name, few, many), get_num_threads(), []
         with monkeypatch.context() as patch:
-            patch.setattr(special, "PIECE", 128)
+            cut_small(patch)
             try:
                 for threads in (1, 2, 3):
                     set_num_threads(threads)
@@ -68,7 +76,7 @@ def test_infinities_and_nan_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch
     x[0, 0], x[1, 1], x[2, 2] = np.inf, -np.inf, np.nan
     g = np.ones_like(x)
     whole = outcome(name, x, g)
-    monkeypatch.setattr(special, "PIECE", 128)
+    cut_small(monkeypatch)
     for one, other in zip(outcome(name, x, g), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
@@ -83,5 +91,5 @@ def test_the_second_derivative_of_what_was_computed_in_pieces(name: str, monkeyp
         return np.asarray(grad((first * x).sum(), leaf).data)
 
     whole = second()
-    monkeypatch.setattr(special, "PIECE", 128)
+    cut_small(monkeypatch)
     np.testing.assert_allclose(second(), whole, rtol=1e-9, atol=1e-12)

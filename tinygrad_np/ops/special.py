@@ -1,68 +1,18 @@
 """Special functions, mostly for neural networks: sigmoid, softplus, silu, gelu, erf, softmax, logsumexp and sinc."""
 
 import math
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
-from .._machine.arrays import DOT, unbuffered_rows
-from .._machine.threads import blocks, run
 from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import array_of, binary, keep, unary, within
+from .pieces import in_pieces, in_rows, row_sums
 from .reductions import restore
 from .rows import along_axis
-
-# --- large arrays, on all cores ---
-
-# Elements of a piece. A thread with less to do at a time often waits for the other one, which holds the interpreter's
-# lock. Arrays of fewer elements are not divided.
-PIECE = 1 << 18
-
-
-def _in_pieces(function: Callable[..., Any], into: Callable[..., None], *arrays: Any, outputs: int = 1) -> Any:
-    """`function(*arrays)`; for large arrays of one shape `into(*arrays, *outputs)`, which writes each element."""
-    x = arrays[0]
-    if (
-        type(x) is not np.ndarray
-        or x.size < PIECE
-        or any(type(a) is not np.ndarray or a.shape != x.shape or a.dtype != x.dtype for a in arrays)
-        or not all(a.flags.c_contiguous for a in arrays)
-    ):
-        return function(*arrays)
-    results = [np.empty(x.shape, x.dtype) for _ in range(outputs)]
-    flat = [a.reshape(-1) for a in (*arrays, *results)]
-    run(lambda piece: into(*(a[piece] for a in flat)), blocks(x.size, 1, PIECE))
-    return results[0] if outputs == 1 else tuple(results)
-
-
-def _in_rows(function: Callable[..., Any], into: Callable[..., None], *arrays: Any, axis: int) -> Any:
-    """`function(*arrays, axis=axis)`; of many numbers `into(*arrays, output)`, for matrices of rows along the axis."""
-    x = arrays[0]
-    if (
-        type(x) is not np.ndarray
-        or x.size < PIECE >> 4
-        or axis not in (-1, x.ndim - 1)
-        or any(type(a) is not np.ndarray or a.shape != x.shape or a.dtype != x.dtype for a in arrays)
-        or not all(a.flags.c_contiguous for a in arrays)
-    ):
-        return function(*arrays, axis=axis)
-    result, length = np.empty(x.shape, x.dtype), x.shape[-1]
-    matrices = [a.reshape(-1, length) for a in (*arrays, result)]
-    with unbuffered_rows(length):
-        run(lambda piece: into(*(a[piece] for a in matrices)), blocks(x.size // length, length, PIECE))
-    return result
-
-
-def _row_sums(x: Array, factors: Array | None = None) -> Array:
-    """The sums of x, or of x * factors, over rows, in a column."""
-    if x.shape[1] not in DOT:
-        return np.asarray(np.add.reduce(x if factors is None else x * factors, 1, keepdims=True))
-    return np.asarray(np.vecdot(x, np.ones(x.shape[1], x.dtype) if factors is None else factors))[:, np.newaxis]
-
 
 # --- the logistic function and its relatives -------------------------------------------------------------------------
 
@@ -105,7 +55,7 @@ def _sigmoid_into(x: Array, out: Array) -> None:
 
 
 @differentiable(
-    lambda g, y, x: _in_pieces(lambda g, y, x: g * _sigmoid_slope(y, x), _sigmoid_back_into, g, y, x),
+    lambda g, y, x: in_pieces(lambda g, y, x: g * _sigmoid_slope(y, x), _sigmoid_back_into, g, y, x),
     wide=True,
     jvp="elementwise",
     cases=[Case("*")],
@@ -118,7 +68,7 @@ def sigmoid(x: Array) -> Array:
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
     check.floating("sigmoid", "x", x)
-    return _in_pieces(_sigmoid, _sigmoid_into, x)  # type: ignore[no-any-return]
+    return in_pieces(_sigmoid, _sigmoid_into, x)  # type: ignore[no-any-return]
 
 
 def _sigmoid(x: Array) -> Array:
@@ -170,7 +120,7 @@ def _tanh_back_into(g: Array, y: Array, x: Array, out: Array) -> None:
     out *= g
 
 
-unary(np.tanh, lambda g, y, x: _in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x))
+unary(np.tanh, lambda g, y, x: in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x))
 
 
 def _difference(a: Any, b: Any) -> Any:
@@ -227,7 +177,7 @@ def _silu(x: Array) -> tuple[Array, Array]:
 
 
 @differentiable(
-    lambda g, y, x, *, saved: _in_pieces(lambda g, x, s: g * _silu_slope(x, s), _silu_back_into, g, x, saved),
+    lambda g, y, x, *, saved: in_pieces(lambda g, x, s: g * _silu_slope(x, s), _silu_back_into, g, x, saved),
     wide=True,
     jvp="elementwise",
     cases=[Case("*")],
@@ -243,7 +193,7 @@ def silu(x: Array) -> tuple[Array, Array]:
     Tensor([-0.2689414,  0.       ,  0.7310586], dtype=float32)
     """
     check.floating("silu", "x", x)
-    return _in_pieces(_silu, _silu_into, x, outputs=2)  # type: ignore[no-any-return]
+    return in_pieces(_silu, _silu_into, x, outputs=2)  # type: ignore[no-any-return]
 
 
 @differentiable(
@@ -409,7 +359,7 @@ def _gelu_back(g: Any, x: Any, saved: Any, approximate: str) -> Any:
     def back(g: Any, x: Any, p: Any) -> Any:
         return g * _gelu_slope(x, approximate, p)
 
-    return _in_pieces(back, _gelu_back_into if approximate == "none" else _gelu_tanh_back_into, g, x, saved)
+    return in_pieces(back, _gelu_back_into if approximate == "none" else _gelu_tanh_back_into, g, x, saved)
 
 
 @differentiable(
@@ -437,7 +387,7 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     if approximate == "none" and x.dtype != np.float32:
         return _gelu(x, approximate)
     into = _gelu_into if approximate == "none" else _gelu_tanh_into
-    return _in_pieces(lambda x: _gelu(x, approximate), into, x, outputs=2)  # type: ignore[no-any-return]
+    return in_pieces(lambda x: _gelu(x, approximate), into, x, outputs=2)  # type: ignore[no-any-return]
 
 
 # --- softmax and its relatives ---------------------------------------------------------------------------------------
@@ -487,7 +437,7 @@ def _shares(x: Any, y: Any, axis: Any) -> Any:
 
 
 def _softmax_vjp(g: Any, y: Any, x: Any, *, axis: Any = -1) -> Any:
-    return _in_rows(_softmax_back, _softmax_back_into, g, y, axis=axis)
+    return in_rows(_softmax_back, _softmax_back_into, g, y, axis=axis)
 
 
 def _softmax_back(g: Any, y: Any, axis: Any) -> Any:
@@ -500,7 +450,7 @@ def _softmax_back_into(g: Array, y: Array, out: Array) -> None:
     if saturated(y):
         out[...] = _softmax_back(g, y, -1)
     else:
-        np.subtract(g, _row_sums(g, y), out=out)
+        np.subtract(g, row_sums(g, y), out=out)
         out *= y
 
 
@@ -514,7 +464,7 @@ def _softmax_into(x: Array, out: Array) -> None:
     else:
         out[...] = below(x, np.maximum.reduce(x, 1, keepdims=True))
         np.exp(out, out=out)
-    out /= _row_sums(out)
+    out /= row_sums(out)
 
 
 @differentiable(
@@ -529,7 +479,7 @@ def softmax(x: Array, axis: int = -1) -> Array:
             [1. , 0. ]], dtype=float32)
     """
     check.floating("softmax", "x", x)
-    return _in_rows(_softmax, _softmax_into, x, axis=axis)  # type: ignore[no-any-return]
+    return in_rows(_softmax, _softmax_into, x, axis=axis)  # type: ignore[no-any-return]
 
 
 def _softmax(x: Array, axis: int) -> Array:
@@ -572,13 +522,13 @@ def _log_softmax_back_into(g: Array, y: Array, out: Array) -> None:
     if saturated(out):
         out[...] = centred(g, out, 1)
     else:
-        out *= _row_sums(g)
+        out *= row_sums(g)
         np.subtract(g, out, out=out)
 
 
 def _log_softmax_into(x: Array, out: Array) -> None:
     if np.max(x) < CLOSE and np.min(x) > -CLOSE:
-        np.subtract(x, np.log(_row_sums(np.exp(x, out=out))), out=out)
+        np.subtract(x, np.log(row_sums(np.exp(x, out=out))), out=out)
         if np.max(out) < -0.25:
             return
     out[...] = _log_softmax(x, 1)
@@ -588,7 +538,7 @@ CLOSE = 6  # numbers from whose log(sum(exp)) no digits are lost that subtractin
 
 
 @differentiable(
-    lambda g, y, x, *, axis=-1: _in_rows(
+    lambda g, y, x, *, axis=-1: in_rows(
         lambda g, y, axis: centred(g, np.exp(y), axis), _log_softmax_back_into, g, y, axis=axis
     ),
     reads=("y",),
@@ -604,7 +554,7 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     Tensor([-1000.,     0.], dtype=float32)
     """
     check.floating("log_softmax", "x", x)
-    return _in_rows(_log_softmax, _log_softmax_into, x, axis=axis)  # type: ignore[no-any-return]
+    return in_rows(_log_softmax, _log_softmax_into, x, axis=axis)  # type: ignore[no-any-return]
 
 
 def _log_softmax(x: Array, axis: int) -> Array:

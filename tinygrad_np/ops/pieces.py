@@ -1,0 +1,55 @@
+"""Functions of large arrays, some elements or some rows at a time, on all cores: `in_pieces` and `in_rows`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._machine.arrays import DOT, unbuffered_rows
+from .._machine.threads import blocks, run
+from ..tensor import Array
+
+# Elements of a piece. A thread with less to do at a time often waits for the other one, which holds the interpreter's
+# lock. Arrays of fewer elements are not divided.
+PIECE = 1 << 18
+
+
+def in_pieces(function: Callable[..., Any], into: Callable[..., None], *arrays: Any, outputs: int = 1) -> Any:
+    """`function(*arrays)`; for large arrays of one shape `into(*arrays, *outputs)`, which writes each element."""
+    x = arrays[0]
+    if (
+        type(x) is not np.ndarray
+        or x.size < PIECE
+        or any(type(a) is not np.ndarray or a.shape != x.shape or a.dtype != x.dtype for a in arrays)
+        or not all(a.flags.c_contiguous for a in arrays)
+    ):
+        return function(*arrays)
+    results = [np.empty(x.shape, x.dtype) for _ in range(outputs)]
+    flat = [a.reshape(-1) for a in (*arrays, *results)]
+    run(lambda piece: into(*(a[piece] for a in flat)), blocks(x.size, 1, PIECE))
+    return results[0] if outputs == 1 else tuple(results)
+
+
+def in_rows(function: Callable[..., Any], into: Callable[..., None], *arrays: Any, axis: int) -> Any:
+    """`function(*arrays, axis=axis)`; of many numbers `into(*arrays, output)`, for matrices of rows along the axis."""
+    x = arrays[0]
+    if (
+        type(x) is not np.ndarray
+        or x.size < PIECE >> 4
+        or axis not in (-1, x.ndim - 1)
+        or any(type(a) is not np.ndarray or a.shape != x.shape or a.dtype != x.dtype for a in arrays)
+        or not all(a.flags.c_contiguous for a in arrays)
+    ):
+        return function(*arrays, axis=axis)
+    result, length = np.empty(x.shape, x.dtype), x.shape[-1]
+    matrices = [a.reshape(-1, length) for a in (*arrays, result)]
+    with unbuffered_rows(length):
+        run(lambda piece: into(*(a[piece] for a in matrices)), blocks(x.size // length, length, PIECE))
+    return result
+
+
+def row_sums(x: Array, factors: Array | None = None) -> Array:
+    """The sums of x, or of x * factors, over rows, in a column."""
+    if x.shape[1] not in DOT:
+        return np.asarray(np.add.reduce(x if factors is None else x * factors, 1, keepdims=True))
+    return np.asarray(np.vecdot(x, np.ones(x.shape[1], x.dtype) if factors is None else factors))[:, np.newaxis]
