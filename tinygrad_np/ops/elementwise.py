@@ -315,6 +315,7 @@ def keep(x: Array, condition: Array) -> Array:
 
 
 MANY = 1 << 13  # elements from which np.clip takes less time than np.maximum, in spite of its 2 us at each call
+LARGE = 1 << 20  # elements from which two cores pay: forward and backward 0.65 ms instead of 1.1
 
 
 def _relu_into(x: Array, out: Array) -> None:
@@ -330,7 +331,7 @@ def _relu_back_into(g: Array, x: Array, out: Array) -> None:
 
 
 @differentiable(
-    lambda g, y, x: in_pieces(_relu_back, _relu_back_into, g, x),
+    lambda g, y, x: in_pieces(_relu_back, _relu_back_into, g, x, least=LARGE),
     reads=("x",),
     jvp="elementwise",
     cases=[Case("*")],
@@ -344,7 +345,7 @@ def relu(x: Array) -> Array:
     """
     if x.size < MANY or x.dtype.kind != "f":
         return np.maximum(x, 0)
-    return in_pieces(lambda x: np.clip(x, 0, math.inf), _relu_into, x)  # type: ignore[no-any-return]
+    return in_pieces(lambda x: np.clip(x, 0, math.inf), _relu_into, x, least=LARGE)  # type: ignore[no-any-return]
 
 
 def _selected(g: Any, alone: Any, tie: Any) -> Any:

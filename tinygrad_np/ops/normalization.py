@@ -97,7 +97,9 @@ def _of_part(parameter: Any, part: Part, ndim: int) -> Any:
 def _for_each(work: Callable[[Part], Any], parts: list[Part], x: Array, axis: Axes) -> list[Any]:
     """`[work(part) for part in parts]`, on all cores."""
     # What is broadcast is a number to a row of numbers, or a row to many rows.
-    length = math.prod(x.shape[x.ndim - _rows(x.ndim, axis) :] if x.ndim - 1 in axis else x.shape[max(axis, default=-1) + 1 :])
+    length = math.prod(
+        x.shape[x.ndim - _rows(x.ndim, axis) :] if x.ndim - 1 in axis else x.shape[max(axis, default=-1) + 1 :]
+    )
     if len(parts) == 1 and length < LONG:  # spares 3 us
         return [work(parts[0])]
     with unbuffered_rows(length):
