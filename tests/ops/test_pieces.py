@@ -28,7 +28,6 @@ def cut_small(patch: pytest.MonkeyPatch) -> None:
     """Have small arrays computed as large ones are."""
     patch.setattr(pieces, "PIECE", 128)
     patch.setattr(elementwise, "MANY", 64)
-    patch.setattr(elementwise, "LARGE", 128)
 
 
 def outcome(name: str, x: np.ndarray, g: np.ndarray) -> list[np.ndarray]:

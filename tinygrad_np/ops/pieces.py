@@ -14,17 +14,12 @@ from ..tensor import Array
 PIECE = 1 << 18
 
 
-def in_pieces(
-    function: Callable[..., Any], into: Callable[..., None], *arrays: Any, outputs: int = 1, least: int = 0
-) -> Any:
-    """`function(*arrays)`; for large arrays of one shape `into(*arrays, *outputs)`, which writes each element.
-
-    Arrays of fewer elements than `least`, or than a piece, are not large.
-    """
+def in_pieces(function: Callable[..., Any], into: Callable[..., None], *arrays: Any, outputs: int = 1) -> Any:
+    """`function(*arrays)`; for large arrays of one shape `into(*arrays, *outputs)`, which writes each element."""
     x = arrays[0]
     if (
         type(x) is not np.ndarray
-        or x.size < max(PIECE, least)
+        or x.size < PIECE
         or any(type(a) is not np.ndarray or a.shape != x.shape or a.dtype != x.dtype for a in arrays)
         or not all(a.flags.c_contiguous for a in arrays)
     ):
