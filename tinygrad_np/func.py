@@ -204,7 +204,7 @@ def _finished(
     return results
 
 
-class _recording:  # noqa: N801 - used like a function
+class _Recording:
     """Record operations even under no_grad; gives False under no_grad, where results must be detached."""
 
     def __enter__(self) -> bool:
@@ -299,7 +299,7 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
 
     @wraps(_checked(function))
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        with _recording() as may_record:
+        with _Recording() as may_record:
             numbers = _numbers(argnums, args, kwargs)
             given = tuple(args[i] for i in numbers)
             kinds = _are_tensors(_leaves(given))
@@ -394,7 +394,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     >>> [float(g) for g in pull(1.0)]
     [3.0, 2.0]
     """
-    with _recording() as may_record:
+    with _Recording() as may_record:
         kinds = _are_tensors(_leaves(_arguments(function, primals)))
         trees, inputs = _tracked(primals)
         result = _called(function, *trees)
@@ -405,7 +405,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
 
     def pull(gradients: Any) -> Any:
         seeds = _leaves_like(gradients, result, "gradients")
-        with _recording() as may_record:
+        with _Recording() as may_record:
             record = may_record and (depends or _depend_on_more(seeds, ()))
             found = backward(outputs, inputs, seeds, record, planned)
             tensors = [kind or nested.get() for kind in kinds]
@@ -437,7 +437,7 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     >>> dy
     array([ 2., 40.])
     """
-    with _recording() as may_record:
+    with _Recording() as may_record:
         args = _arguments(function, primals)
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
@@ -514,7 +514,7 @@ def hvp(function: Function, primals: Any, tangents: Any) -> Any:
     >>> hvp(lambda x: (x**3).sum(), np.array([1.0, 2.0]), np.array([1.0, 10.0]))
     array([  6., 120.])
     """
-    with _recording() as may_record:
+    with _Recording() as may_record:
         args = _arguments(function, primals)
         kinds = _are_tensors(_leaves(args))
         trees, inputs = _tracked(args)

@@ -91,6 +91,16 @@ def test_cores_are_shared_from_the_start_by_the_environment() -> None:
     assert "cores, shared with other processes" in configuration(cpuinfo="", TINYGRAD_NP_TUNING="shared")
 
 
+def test_a_setting_of_the_environment_without_effect_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_NP_TUNING", "of")
+    script = "import warnings\nwith warnings.catch_warnings(record=True) as told:\n    import tinygrad_np\n"
+    script += "print([(w.category.__name__, str(w.message)) for w in told])"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told == (
+        """[('UserWarning', "TINYGRAD_NP_TUNING must be off or shared, not 'of', which has no effect")]\n"""
+    )
+
+
 @pytest.mark.parametrize(
     ("variables", "small", "large"),
     [

@@ -257,18 +257,23 @@ def test_shared_products_have_the_same_bits_for_any_number_of_threads(
 @pytest.mark.skipif(not openblas.has_threads_of_our_own(), reason="only an OpenBLAS with gemm_batch")
 def test_shared_products_are_computed_by_threads_of_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight = np.ones((64, 784), np.float32), np.ones((784, 1024), np.float32)
-    threads_used = set()
-    monkeypatch.setattr(
-        fused, "multiply", lambda *args: (threads_used.add(threading.get_ident()), barrier.wait(GUARD), multiply(*args))
-    )
-    barrier = threading.Barrier(2)  # two parts, at the same time
+    threads_used, barrier = set(), threading.Barrier(2)  # two parts, at the same time
+    original = fused._multiply_by_openblas
+
+    def part(*args: Any) -> None:
+        threads_used.add(threading.get_ident())
+        barrier.wait(GUARD)
+        original(*args)
+
+    monkeypatch.setattr(fused, "_multiply_by_openblas", part)
     set_num_threads(2, shared=True)
     np.testing.assert_array_equal(linear(x, weight, None), 784)
     assert len(threads_used) == 2
     set_num_threads(2)
     np.testing.assert_array_equal(linear(x, weight, None), 784)  # by OpenBLAS
-    with pytest.raises(ValueError, match="shared must be True or False, not 2"):
-        set_num_threads(2, shared=2)  # type: ignore[arg-type]
+    for wrong in (2, 1):
+        with pytest.raises(ValueError, match=f"shared must be True or False, not {wrong}"):
+            set_num_threads(2, shared=wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -363,8 +368,17 @@ def test_a_convolution_of_the_examples_batches_has_work_for_four_threads() -> No
         x = np.empty((64, channels, size, size), np.float32)
         window = sliding("conv2d", (5, 5), 1, 2)
         columns = convolution._Columns(x, 1, convolution._padding(window, x), window, x.shape[2:])
-        found = columns.blocks()
+        found = columns.blocks(1)
         assert [len(range(64)[block]) for block in found] == [16] * 4
+
+
+def test_blocks_of_a_convolution_are_limited_by_its_inputs_and_by_its_outputs() -> None:
+    x = np.empty((64, 1, 28, 28), np.float32)
+    window = sliding("conv2d", (3, 3), 1, 1)
+    columns = convolution._Columns(x, 1, convolution._padding(window, x), window, x.shape[2:])
+    for out_channels in (1, 512):
+        largest = max(block.stop - block.start for block in columns.blocks(out_channels))
+        assert largest * 28 * 28 * max(9, out_channels) <= convolution.LARGEST
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals cannot be sent to a thread")

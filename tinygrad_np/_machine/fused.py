@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from . import openblas
 from .arrays import Array
-from .openblas import OFF, find, is_openblas
+from .openblas import OFF, find, has_threads_of_our_own, products_are_shared
 from .threads import blocks, run
 
 
@@ -45,8 +44,12 @@ class Product:
 
 def product(a: Any, b: Any) -> Any:
     """`a @ b`; for large matrices of one floating type a `Product`, which is computed only if needed."""
-    alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
-    return Product(a, b) if alike and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW else a @ b
+    large = _are_matrices(a, b) and a.dtype in _GEMM and len(a) * b.shape[1] >= FEW
+    return Product(a, b) if large else a @ b
+
+
+def _are_matrices(a: Any, b: Any) -> bool:
+    return type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
 
 
 LARGE = 1 << 24  # multiply-adds: 0.3 ms on one thread; waking another takes up to 0.05 ms
@@ -57,21 +60,25 @@ def matmul(a: Any, b: Any) -> Any:
 
     The parts depend on the sizes alone, and so do the bits of the result.
     """
-    if openblas.products_are_shared():
-        alike = type(a) is type(b) is np.ndarray and a.ndim == b.ndim == 2 and a.dtype == b.dtype
-        if alike and a.shape[1] == b.shape[0] and a.dtype in _GEMM_BATCH and a.size * b.shape[1] >= LARGE:
-            out = np.empty((a.shape[0], b.shape[1]), a.dtype)
-            run(lambda part: multiply(a[part[0]], b[:, part[1]], out[part]), _parts(out, a.shape[1]))
-            return out
+    if products_are_shared() and _are_matrices(a, b) and a.shape[1] == b.shape[0] and _has_parts(a, b):
+        out = np.empty((len(a), b.shape[1]), a.dtype)
+        _multiply_in_parts(a, b, out, 1, 0)
+        return out
     return a @ b
 
 
-def _parts(out: Array, inner: int) -> list[tuple[slice, slice]]:
-    """Parts of a product, along the longer axis, of about twice `LARGE` multiply-adds; at least two."""
+def _has_parts(a: Array, b: Array) -> bool:
+    return a.dtype in _GEMM_BATCH and a.size * b.shape[1] >= LARGE
+
+
+def _multiply_in_parts(a: Array, b: Array, out: Array, alpha: float, beta: float) -> None:
+    """out <- alpha * a @ b + beta * out, in parts along the longer axis of about twice `LARGE`; at least two."""
     (rows, columns), every = out.shape, slice(None)
-    count = max(2, out.size * inner // LARGE // 2)
-    along = blocks(max(rows, columns), 1, -(-max(rows, columns) // count))
-    return [(part, every) if rows >= columns else (every, part) for part in along]
+    longer = max(rows, columns)
+    count = max(2, a.size * columns // LARGE // 2)
+    along = blocks(longer, 1, -(-longer // count))
+    parts = [(part, every) if rows >= columns else (every, part) for part in along]
+    run(lambda part: _multiply_by_openblas(a[part[0]], b[:, part[1]], out[part], alpha, beta), parts)
 
 
 BLOCK = 65536  # elements: 256 KB of float32, so that two blocks fit into a level-2 cache
@@ -123,9 +130,8 @@ def _add_by_openblas(y: Array, beta: float, x: Product, alpha: float) -> bool:
     possible = y.shape == x.shape and y.dtype == x.dtype and y.flags.c_contiguous and y.flags.writeable
     if function is None or None in layouts or not (possible and y.flags.aligned and alpha and beta):
         return False
-    if openblas.products_are_shared() and y.dtype in _GEMM_BATCH and y.size * x.a.shape[1] >= LARGE:
-        parts = _parts(y, x.a.shape[1])
-        run(lambda p: _multiply_by_openblas(x.a[p[0]], x.b[:, p[1]], y[p], alpha, beta), parts)
+    if products_are_shared() and _has_parts(x.a, x.b):
+        _multiply_in_parts(x.a, x.b, y, alpha, beta)
     else:
         function(ROW_MAJOR, *_arguments(x.a, x.b, y, alpha, beta))
     return True
@@ -237,7 +243,7 @@ def _find_typed(name: str, parameters: str) -> "dict[np.dtype[Any], Any]":
 
 _AXPBY = _find_typed("axpby", "irpirpi")
 _GEMM = _find_typed("gemm", "eeeiiirpipirpi")
-_GEMM_BATCH = _find_typed("gemm_batch", "e" + 13 * "p" + "ip") if is_openblas() else {}
+_GEMM_BATCH = _find_typed("gemm_batch", "e" + 13 * "p" + "ip") if has_threads_of_our_own() else {}
 for _dtype, _function in _GEMM_BATCH.items():  # takes pointers to what gemm takes, and the number of such products
     _kinds = [*_GEMM[_dtype].argtypes[1:], _function.integer]
     _fields = [(f"argument_{i}", kind) for i, kind in enumerate(_kinds)]

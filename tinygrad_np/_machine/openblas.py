@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import threading
+import warnings
 from typing import Any
 
 TUNING = os.environ.get("TINYGRAD_NP_TUNING", "").lower()
@@ -89,6 +90,8 @@ import numpy as np  # noqa: E402 - after the kernels are chosen
 
 if _requested_kernels:  # OpenBLAS has read it; child processes must choose for themselves
     del os.environ["OPENBLAS_CORETYPE"]
+
+
 # --- the library that NumPy has loaded -------------------------------------------------------------------------------
 
 
@@ -167,7 +170,7 @@ def set_num_threads(n: int, *, shared: bool = False) -> None:
     global _shared
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise ValueError(f"set_num_threads: n must be a positive integer, not {n!r}")
-    if shared not in (True, False):
+    if not isinstance(shared, bool):
         raise ValueError(f"set_num_threads: shared must be True or False, not {shared!r}")
     if _set_threads is None:
         raise RuntimeError("set_num_threads: NumPy does not use OpenBLAS; set the threads of its BLAS directly")
@@ -251,3 +254,7 @@ def kernels() -> str | None:
 
 if TUNING == "shared" and has_threads_of_our_own():
     set_num_threads(get_num_threads(), shared=True)
+elif TUNING == "shared":
+    warnings.warn("TINYGRAD_NP_TUNING=shared has no effect: it needs an OpenBLAS with gemm_batch", stacklevel=2)
+elif TUNING not in ("", "off"):
+    warnings.warn(f"TINYGRAD_NP_TUNING must be off or shared, not {TUNING!r}, which has no effect", stacklevel=2)

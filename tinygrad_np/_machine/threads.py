@@ -10,13 +10,10 @@ import contextvars
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-
 from . import openblas
-from .arrays import Array, aligned
 
 _SINGLE = openblas.has_threads_of_our_own()
 
@@ -91,38 +88,6 @@ def blocks(length: int, size: int, limit: int, multiple: int = 2) -> list[slice]
     if count > 1:
         count = min(length, -(-count // multiple) * multiple)
     return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
-
-
-KEPT = 1 << 24  # bytes; as much as `malloc` keeps
-
-
-@contextlib.contextmanager
-def scratch(size: int, dtype: Any) -> Iterator[Array]:
-    """Memory for an array of a piece of work, whose contents are arbitrary and must not be used afterwards.
-
-    A thread keeps it for its next piece. Fresh memory cost a convolution of 64 images a fifth of its time, because the
-    system fills each page with zeros when it is first used.
-
-    >>> with scratch(3, np.float32) as memory:
-    ...     memory[...] = 1
-    """
-    count = size * np.dtype(dtype).itemsize
-    memory = _scratch.free.pop() if _scratch.free else np.empty(0, np.uint8)
-    if memory.size < count:
-        memory = aligned(np.empty(count, np.uint8), np.uint8)
-    try:
-        yield memory[:count].view(dtype)
-    finally:
-        if memory.size <= KEPT:
-            _scratch.free.append(memory)
-
-
-class _Scratch(threading.local):
-    def __init__(self) -> None:
-        self.free: list[Array] = []
-
-
-_scratch = _Scratch()
 
 
 class _Request:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._machine.fused import multiply
-from .._machine.threads import blocks, run, scratch
+from .._machine.threads import blocks, run
 from ..tensor import Array, differentiable
 from .cases import Case
 from .windows import Pair, Window, as_images, check_room, sliding
@@ -74,26 +74,24 @@ class _Columns:
         self.count = window.kernel[0] // kernel_rows
         self.shape = groups, kernel_rows, window.kernel[1], self.images.shape[1], height
 
-    def blocks(self) -> list[slice]:
-        """Slices of a few images each, four or more where they are worth a thread."""
-        size = math.prod(self.shape) * self.outputs[1]
+    def blocks(self, out_channels: int) -> list[slice]:
+        """Slices of a few images each, four or more where they are worth a thread.
+
+        A block is as large as its columns or its outputs, whichever are more.
+        """
+        size = max(math.prod(self.shape) * self.outputs[1], out_channels * math.prod(self.outputs))
         limit = min(LARGEST, max(SMALLEST, -(-size * self.images.shape[3] // 4)))
         return blocks(self.images.shape[3], size, limit, multiple=4)
 
-    def size(self, block: slice) -> int:
-        """How many numbers `matrices` copies."""
-        return math.prod((*self.shape, block.stop - block.start, self.outputs[1]))
-
-    def matrices(self, block: slice, memory: Array) -> list[Array]:
+    def matrices(self, block: slice) -> list[Array]:
         """Matrices of shape (groups, rows, outputs), outputs in the order height, image, width."""
         images, window, layout = self.images[:, :, :, block], self.window, self.layout
-        columns = memory.reshape(*self.shape, images.shape[3], self.outputs[1])
-        columns.fill(0)
+        columns = np.zeros((*self.shape, images.shape[3], self.outputs[1]), images.dtype)
         groups, kernel_rows, *_, height = self.shape
+        stride = window.stride[0] if self.joined else 1
+        y_step, x_step = layout.steps
         for i, j in itertools.product(range(kernel_rows), range(window.kernel[1])):
-            (down, right), (y_step, x_step) = layout.offsets, layout.steps
-            down, right = down - i * window.dilation[0], right - j * window.dilation[1]
-            stride = window.stride[0] if self.joined else 1
+            down, right = layout.offsets[0] - i * window.dilation[0], layout.offsets[1] - j * window.dilation[1]
             to_rows, rows = _overlap(images.shape[2], down, y_step, height, stride)
             to_places, places = _overlap(images.shape[4], right, x_step, self.outputs[1], window.stride[1])
             columns[:, i, j, :, to_rows, :, to_places] = images[:, :, rows, :, places]
@@ -124,14 +122,13 @@ def _correlated(
 
     def work(block: slice) -> None:
         part = y[block].transpose(1, 2, 3, 0, 4)  # groups, channels, height, images, width
-        with scratch(columns.size(block), x.dtype) as memory, scratch(part.size, x.dtype) as product:
-            product = product.reshape(*part.shape[:2], math.prod(part.shape[2:]))
-            product[...] = bias.reshape(*part.shape[:2], 1)
-            for matrix, factor in zip(columns.matrices(block, memory), matrices, strict=True):
-                multiply(factor, matrix, product, add=True)
-            part[...] = product.reshape(part.shape)
+        product = np.empty((*part.shape[:2], math.prod(part.shape[2:])), x.dtype)
+        product[...] = bias.reshape(*part.shape[:2], 1)
+        for matrix, factor in zip(columns.matrices(block), matrices, strict=True):
+            multiply(factor, matrix, product, add=True)
+        part[...] = product.reshape(part.shape)
 
-    run(work, columns.blocks())
+    run(work, columns.blocks(len(weight)))
     return y.reshape(len(x), len(weight), *outputs)
 
 
@@ -198,20 +195,17 @@ def _weight_gradient(x: Array, other: Array, window: Window, groups: int) -> Arr
     """The gradient of a convolution's weight, given its input x and the gradient `other` of its output."""
     columns = _Columns(x, groups, _padding(window, x), window, other.shape[2:])
     split = other.reshape(len(other), groups, other.shape[1] // groups, *columns.outputs).transpose(1, 2, 3, 0, 4)
-
     shape = columns.count, groups, math.prod(columns.shape[1:4]), split.shape[1]
 
     def work(block: slice) -> Array:
         part = split[:, :, :, block]
-        with scratch(columns.size(block), x.dtype) as memory, scratch(part.size, x.dtype) as gradient:
-            gradient.reshape(part.shape)[...] = part
-            gradient = gradient.reshape(groups, split.shape[1], math.prod(part.shape[2:]))
-            products = np.empty(shape, x.dtype)
-            for matrix, product in zip(columns.matrices(block, memory), products, strict=True):
-                multiply(matrix, gradient.swapaxes(1, 2), product)
-            return products
+        gradient = part.reshape(groups, split.shape[1], math.prod(part.shape[2:]))
+        products = np.empty(shape, x.dtype)
+        for matrix, product in zip(columns.matrices(block), products, strict=True):
+            multiply(matrix, gradient.swapaxes(1, 2), product)
+        return products
 
-    return columns.to_weight(sum(run(work, columns.blocks()), np.zeros(shape, x.dtype)))
+    return columns.to_weight(sum(run(work, columns.blocks(other.shape[1])), np.zeros(shape, x.dtype)))
 
 
 def conv2d(

@@ -6,7 +6,7 @@ other one, which holds the interpreter's lock. Small parameters are gathered, an
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from operator import is_not
+from operator import call, is_not
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,10 +23,6 @@ State: TypeAlias = dict[str, Array]
 def _is_count(array: Array) -> bool:
     """Whether an array of a state is one number for the whole parameter: the others have a number for each element."""
     return array.dtype.kind == "i" and not array.ndim
-
-
-def _call(function: Callable[[], None]) -> None:
-    function()
 
 
 class Bundle:
@@ -119,7 +115,7 @@ class Together:
         work = [partial(update, *arrays, **values) for pieces in cut for arrays in pieces]
         work += [partial(bundle.update, update, gradients, values) for bundle in bundles]
         if sum(p.size for p in done) >= SHARED:
-            run(_call, work)
+            run(call, work)
         else:
             for piece in work:
                 piece()
