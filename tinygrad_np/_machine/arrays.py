@@ -84,6 +84,18 @@ DOT = range(64, 8193)
 LONG = 512  # numbers in a row, from which on it pays to go over rows one by one
 
 
+def row_sums(x: Array, factors: Array | None = None) -> Array:
+    """The sums of x, or of x * factors, over the last axis, which is kept.
+
+    >>> row_sums(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[3.],
+           [7.]])
+    """
+    if x.shape[-1] not in DOT:
+        return np.asarray(np.add.reduce(x if factors is None else x * factors, -1, keepdims=True))
+    return np.asarray(np.vecdot(x, np.ones(x.shape[-1], x.dtype) if factors is None else factors))[..., np.newaxis]
+
+
 @contextmanager
 def unbuffered_rows(length: int) -> Iterator[None]:
     """Let NumPy go over rows of this length without copies of what it broadcasts to them, if it pays.

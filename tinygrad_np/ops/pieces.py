@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .._machine.arrays import DOT, unbuffered_rows
+from .._machine.arrays import unbuffered_rows
 from .._machine.threads import blocks, run
-from ..tensor import Array
 
 # Elements of a piece. A thread with less to do at a time often waits for the other one, which holds the interpreter's
 # lock. Arrays of fewer elements are not divided.
@@ -46,10 +45,3 @@ def in_rows(function: Callable[..., Any], into: Callable[..., None], *arrays: An
     with unbuffered_rows(length):
         run(lambda piece: into(*(a[piece] for a in matrices)), blocks(x.size // length, length, PIECE))
     return result
-
-
-def row_sums(x: Array, factors: Array | None = None) -> Array:
-    """The sums of x, or of x * factors, over rows, in a column."""
-    if x.shape[1] not in DOT:
-        return np.asarray(np.add.reduce(x if factors is None else x * factors, 1, keepdims=True))
-    return np.asarray(np.vecdot(x, np.ones(x.shape[1], x.dtype) if factors is None else factors))[:, np.newaxis]

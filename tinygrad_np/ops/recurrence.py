@@ -8,7 +8,7 @@ import numpy as np
 from ..tensor import Array, differentiable, grad
 from .cases import POSITIVE, Case
 from .products import linear, rows
-from .special import sigmoid
+from .special import sigmoid, sigmoid_into
 
 # --- one step of each kind -------------------------------------------------------------------------------------------
 #
@@ -54,14 +54,6 @@ def _relu_backward(g: Any, kept: Any, before: Any, after: Any, d_a: Any, d_p: An
     g[...] = 0
 
 
-def _sigmoid(x: Any) -> None:
-    """sigmoid(x), in place; exp(-x) may overflow, to a sigmoid of 0."""
-    np.negative(x, out=x)
-    np.exp(x, out=x)
-    x += 1
-    np.divide(1, x, out=x)
-
-
 def _gru_step(a: Any, p: Any, before: Any) -> Any:
     r, z = sigmoid(a[0] + p[0]), sigmoid(a[1] + p[1])
     n = np.tanh(a[2] + r * p[2])
@@ -71,7 +63,7 @@ def _gru_step(a: Any, p: Any, before: Any) -> Any:
 def _gru_forward(a: Any, p: Any, before: Any, after: Any, kept: Any) -> None:
     r, z, n, p_n = kept
     np.add(a[:2], p[:2], out=kept[:2])
-    _sigmoid(kept[:2])
+    sigmoid_into(kept[:2], kept[:2])
     p_n[...] = p[2]
     np.multiply(r, p_n, out=n)
     n += a[2]
@@ -107,7 +99,7 @@ def _lstm_forward(a: Any, p: Any, before: Any, after: Any, kept: Any) -> None:
     h, c = after
     np.add(a[:2], p[:2], out=kept[:2])
     np.add(a[:1:-1], p[:1:-1], out=kept[2:4])  # o before n, so that the sigmoids are one piece
-    _sigmoid(kept[:3])
+    sigmoid_into(kept[:3], kept[:3])
     np.tanh(n, out=n)
     np.multiply(f, before[1], out=c)
     c += i * n
