@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, get_num_threads, grad, set_num_threads
-from tinygrad_np.ops import elementwise, pieces
+from tinygrad_np import Tensor, cross_entropy, get_num_threads, grad, set_num_threads
+from tinygrad_np.ops import elementwise, losses, pieces
 from tinygrad_np.ops.elementwise import relu
-from tinygrad_np.ops.special import gelu, log_softmax, sigmoid, silu, softmax
+from tinygrad_np.ops.special import erf, gelu, log_softmax, sigmoid, silu, softmax
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "sigmoid": sigmoid,
     "tanh": np.tanh,
     "silu": silu,
+    "erf": erf,
     "gelu": gelu,
     "gelu, tanh": lambda x: gelu(x, approximate="tanh"),
     "softmax": softmax,
@@ -28,6 +29,38 @@ def cut_small(patch: pytest.MonkeyPatch) -> None:
     """Have small arrays computed as large ones are."""
     patch.setattr(pieces, "PIECE", 128)
     patch.setattr(elementwise, "MANY", 64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", SCALES)
+def test_cross_entropy_of_many_classes_in_pieces(scale: str, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As accurate as that of few numbers, also where one of a row is almost certain, and the same on all threads."""
+    rng = np.random.default_rng(0)
+    x, labels = (SCALES[scale] * rng.normal(size=(12, 130))).astype(dtype), rng.integers(0, 130, 12)
+    x[np.arange(12), labels] += 19.5 * (scale == "certain")
+
+    def of(logits: np.ndarray) -> list[np.ndarray]:
+        leaf = Tensor(logits, requires_grad=True)
+        loss = cross_entropy(leaf, labels)
+        assert loss.dtype == logits.dtype
+        return [loss.data, grad(loss, leaf).data]
+
+    exact, whole, before, found = of(x.astype(np.float64)), of(x), get_num_threads(), []
+    with monkeypatch.context() as patch:
+        cut_small(patch)
+        patch.setattr(losses, "MANY", 64)
+        try:
+            for threads in (1, 2, 3):
+                set_num_threads(threads)
+                found.append(of(x))
+        finally:
+            set_num_threads(before)
+    for i, expected in enumerate(exact):
+        np.testing.assert_array_equal(found[0][i], found[1][i])
+        np.testing.assert_array_equal(found[0][i], found[2][i])
+        error, allowed = (np.abs(a.astype(np.float64) - expected) for a in (found[0][i], whole[i]))
+        units = 8 if dtype is np.float32 else 32  # in float64 the whole is no more exact itself
+        assert np.all(error <= 1.5 * allowed + units * np.finfo(dtype).eps * np.abs(expected) + np.finfo(dtype).tiny)
 
 
 def outcome(name: str, x: np.ndarray, g: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Functions of large arrays, some elements or some rows at a time, on all cores: `in_pieces` and `in_rows`."""
+"""Functions of large arrays, some elements or rows at a time, on all cores: `in_pieces`, `in_rows`, `over_rows`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +42,12 @@ def in_rows(function: Callable[..., Any], into: Callable[..., None], *arrays: An
         return function(*arrays, axis=axis)
     result, length = np.empty(x.shape, x.dtype), x.shape[-1]
     matrices = [a.reshape(-1, length) for a in (*arrays, result)]
-    with unbuffered_rows(length):
-        run(lambda piece: into(*(a[piece] for a in matrices)), blocks(x.size // length, length, PIECE))
+    over_rows(lambda rows: into(*(a[rows] for a in matrices)), matrices[0])
     return result
+
+
+def over_rows(work: Callable[[slice], Any], matrix: Any) -> list[Any]:
+    """`work(rows)` for slices of the rows of a matrix."""
+    rows, length = matrix.shape
+    with unbuffered_rows(length):
+        return run(work, blocks(rows, length, PIECE))
