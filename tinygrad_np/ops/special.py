@@ -261,8 +261,8 @@ def erf(x: Array) -> Array:
     are exactly those of the C library, and an element takes 70 ns.
 
     >>> from tinygrad_np import Tensor
-    >>> erf(Tensor([0.0, 1.0]))
-    Tensor([0.        , 0.84270084], dtype=float32)
+    >>> np.round(erf(Tensor([0.0, 1.0])).data, 5)
+    array([0.    , 0.8427], dtype=float32)
     """
     check.floating("erf", "x", x)
     if x.dtype != np.float32:
@@ -394,8 +394,8 @@ def gelu(x: Array, approximate: str = "none") -> tuple[Array, Array]:
     Source: D. Hendrycks and K. Gimpel, "Gaussian error linear units" (2016), section 2.
 
     >>> from tinygrad_np import Tensor
-    >>> gelu(Tensor([-1.0, 0.0, 1.0]))
-    Tensor([-0.15865529,  0.        ,  0.8413447 ], dtype=float32)
+    >>> np.round(gelu(Tensor([-1.0, 0.0, 1.0])).data, 5)
+    array([-0.15866,  0.     ,  0.84134], dtype=float32)
     """
     check.floating("gelu", "x", x)
     if approximate not in ("none", "tanh"):
