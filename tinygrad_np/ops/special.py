@@ -161,7 +161,7 @@ def _silu_slope(x: Any, saved: Any) -> Any:
 
 
 def _silu_back_into(g: Array, y: Array, x: Array, s: Array, out: Array) -> None:
-    """g * (s + y * sigmoid(-x)), one pass over the array less than with x * s for y."""
+    """Write g * (s + y * sigmoid(-x)). From y = x * s it takes fewer passes than from x, which may be infinite."""
     if saturated(s):
         np.multiply(_bounded(y), sigmoid(-x), out=out)
     else:
