@@ -11,9 +11,11 @@ registry says which functions take Tensors; `Tensor` is the surface on top.
 import inspect
 import itertools
 import re
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import cached_property, wraps
+from importlib import import_module
 from operator import attrgetter, getitem, iadd, setitem
 from typing import Any, Literal, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
 
@@ -943,9 +945,22 @@ class Constant:
         return self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
 
 
+# Libraries whose functions are registered when one of them first meets a Tensor, and what registers them: by name, since
+# neither NumPy's users nor the engine should load more than they use.
+_LIBRARIES = {"scipy.special": "tinygrad_np.ops.scipy_special"}
+
+
+def _of_library(function: Function) -> "Primitive | Composite | Constant | None":
+    """The operation of a function of a library that takes part in NumPy's protocol; None if there is none."""
+    for library, module in _LIBRARIES.items():
+        if library in sys.modules:
+            import_module(module).register()
+    return registry.get(function)
+
+
 def _dispatch(function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What NumPy calls when one of its functions meets a Tensor."""
-    operation = registry.get(function)
+    operation = registry.get(function) or _of_library(function)
     if operation is None:
         name = name_of(function)
         instead = instead_of(function, name, [known.function for known in registry.values()])
