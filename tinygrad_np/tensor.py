@@ -945,8 +945,8 @@ class Constant:
         return self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
 
 
-# Libraries whose functions are registered when one of them first meets a Tensor, and what registers them: by name, since
-# neither NumPy's users nor the engine should load more than they use.
+# Libraries whose functions are registered when one of them first meets a Tensor, and what registers them: by name,
+# since neither the engine nor a user without the library should load it.
 _LIBRARIES = {"scipy.special": "tinygrad_np.ops.scipy_special"}
 
 

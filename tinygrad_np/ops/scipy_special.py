@@ -108,7 +108,7 @@ of_two_positive = partial(_entry, cases=[Case("*, *", domains=(POSITIVE,))])
 by_order = partial(_entry, cases=[Case("*, *", domains=(ORDER, POSITIVE))])
 
 
-def _with(*fixed: float, domains: tuple[Domain, ...] = (POSITIVE,)) -> list[Case]:
+def _with(*fixed: Any, domains: tuple[Domain, ...] = (POSITIVE,)) -> list[Case]:
     """A case of a function whose first arguments are fixed."""
     return [Case("*", domains=domains, prepare=lambda x: (*fixed, x))]
 
@@ -142,16 +142,38 @@ of_positive("loggamma", lambda g, y, x: g * special.psi(x))
 _gamma("rgamma", lambda g, y, x: g * _rgamma_slope(y, x))
 _gamma("psi", lambda g, y, x: g * polygamma(1, x))
 ENTRIES.append(Entry("gammasgn", None, (), constant))
-of_two_positive(
+
+
+# The coefficients of x**(-2 k) in log(x) - 1 / (2 x) - psi(x), the Bernoulli numbers B(2 k) / (2 k): DLMF 5.11.2.
+_STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+LARGE = 20  # from here on these have all digits of float64
+
+
+def _psi_step(a: Any, b: Any) -> Any:
+    """psi(a) - psi(a + b), without the cancellation where a is large."""
+    is_large = array_of(a) > LARGE
+    if not np.any(is_large):
+        return special.psi(a) - special.psi(a + b)
+    small, large = np.where(is_large, 1, a), np.where(is_large, a, LARGE)
+    inverse, other = 1 / large, 1 / (large + b)
+    step = b * inverse * other  # 1 / a - 1 / (a + b)
+    u, v, powers, total = inverse * inverse, other * other, 1.0, 0.0
+    for k, coefficient in enumerate(_STIRLING):  # u**(k + 1) - v**(k + 1) = (u - v) * powers
+        total = total + coefficient * powers
+        powers = powers * u + v ** (k + 1)
+    series = -np.log1p(b * inverse) - step * (0.5 + (inverse + other) * total)
+    return np.where(is_large, series, special.psi(small) - special.psi(small + b))
+
+
+_beta = partial(
+    _entry, cases=[Case("*, *", domains=(POSITIVE,)), Case("*, *", domains=(Domain(15, 30), Domain(0.5, 30)))]
+)
+_beta(
     "beta",
-    lambda g, y, a, b: g * y * (special.psi(a) - special.psi(a + b)),
-    lambda g, y, a, b: g * y * (special.psi(b) - special.psi(a + b)),
+    lambda g, y, a, b: g * y * _psi_step(a, b),
+    lambda g, y, a, b: g * y * _psi_step(b, a),
 )
-of_two_positive(
-    "betaln",
-    lambda g, y, a, b: g * (special.psi(a) - special.psi(a + b)),
-    lambda g, y, a, b: g * (special.psi(b) - special.psi(a + b)),
-)
+_beta("betaln", lambda g, y, a, b: g * _psi_step(a, b), lambda g, y, a, b: g * _psi_step(b, a))
 
 
 @_own(
@@ -236,7 +258,7 @@ _of_gamma(
 )
 _entry("pdtr", None, lambda g, y, k, m: -g * _gamma_density(np.floor(k) + 1, m, y), cases=_with(2.0))
 _entry("pdtrc", None, lambda g, y, k, m: g * _gamma_density(np.floor(k) + 1, m, y), cases=_with(2.0))
-_of_trials = partial(_entry, cases=_with(2, 5, domains=(INSIDE,)))  # SciPy wants the number of trials as an integer
+_of_trials = partial(_entry, cases=_with(2, np.array(5), domains=(INSIDE,)))  # of floating point it warns
 _of_trials("bdtr", None, None, lambda g, y, k, n, p: -g * _beta_density(np.floor(k) + 1, n - np.floor(k), p))
 _of_trials("bdtrc", None, None, lambda g, y, k, n, p: g * _beta_density(np.floor(k) + 1, n - np.floor(k), p))
 _of_trials("nbdtr", None, None, lambda g, y, k, n, p: g * _beta_density(n, k + 1.0, p))
@@ -569,7 +591,7 @@ def _sinc(x: Any) -> Any:
     return np.sinc(x / math.pi)
 
 
-_AIRY = _several(
+_AIRY: tuple[Function, ...] = _several(
     "airy",
     lambda g, y, x: g * _AIRY[1](x),
     lambda g, y, x: g * x * _AIRY[0](x),
@@ -577,7 +599,7 @@ _AIRY = _several(
     lambda g, y, x: g * x * _AIRY[2](x),
     domain=REAL,
 )
-_AIRYE = _several(
+_AIRYE: tuple[Function, ...] = _several(
     "airye",
     lambda g, y, x: g * (_AIRYE[1](x) + np.sqrt(x) * y),
     lambda g, y, x: g * (x * _AIRYE[0](x) + np.sqrt(x) * y),
