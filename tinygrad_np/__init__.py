@@ -3,7 +3,8 @@
 `Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
 stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers), `schedules` (learning rates), `data` (IDX
 files, batches), `serialization` and `checkpoint` (arrays and whole trainings in files), `debug` (where a NaN comes
-from), `testing` (proofs of gradients) and `viz` (pictures of graphs).
+from), `special` and `stats` (special functions and distributions, under SciPy's names), `testing` (proofs of gradients)
+and `viz` (pictures of graphs).
 """
 
 from importlib import import_module
@@ -84,16 +85,21 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "special",
+    "stats",
     "testing",
     "tune",
     "viz",
 ]
 
 # Loaded when they are first used, which saves the others an eighth of the import.
-_MODULES = ("checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "testing", "viz")
+_MODULES = (
+    "checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "special", "stats", "testing",
+    "viz",
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from . import checkpoint, data, debug, func, nn, optim, schedules, serialization, testing, viz
+    from . import checkpoint, data, debug, func, nn, optim, schedules, serialization, special, stats, testing, viz
     from .debug import detect_anomaly, guard
 
 

@@ -728,8 +728,10 @@ _INSTEAD = {
     "apply_*": "functions of whole arrays are",
     "piecewise": "np.where and np.select are",
     "polyfit": "np.linalg.lstsq is",
-    "expit": "tinygrad_np.sigmoid is",
-    "erf": "tinygrad_np.erf is",
+    "_lambertw": "tinygrad_np.special.lambertw is, of real numbers",
+    "_riemann_zeta": "zeta(x, q) is, in q",
+    "wofz": "it is complex; on the axes it is erfcx and dawsn, which are",
+    "hankel*": "it is complex; its parts, jv and yv, are",
     **dict.fromkeys(("put*", "place", "copyto", "fill_diagonal", "*.at"), _ASSIGN),
 }
 
@@ -742,6 +744,21 @@ def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
         cutoff = 0.84 if _is_numpys(function) else 1  # names of other libraries are alike by chance
         meant = "".join(f"the nearest that is: np.{near}" for near in difflib.get_close_matches(name, names, 1, cutoff))
     return f"; {meant}" if meant else ""
+
+
+def of_scipy() -> str:
+    """What to write for the function of `scipy.special` that turns a Tensor into an array; "" if it is none."""
+    frame: Any = sys._getframe(1)
+    name = ""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("scipy.special"):
+            name = frame.f_code.co_name  # in the end that of the function which was called
+        elif name:
+            break
+        frame = frame.f_back
+    if name and name in import_module("tinygrad_np.special").__all__:
+        return f"scipy.special.{name} takes arrays only: write tinygrad_np.special.{name}, of the same arguments"
+    return f"scipy.special.{name} takes arrays only, and has no gradient here" if name else ""
 
 
 def _is_numpys(function: Function) -> bool:

@@ -37,6 +37,7 @@ from ._messages import (
     needs_call,
     of_call,
     of_keyword,
+    of_scipy,
     raise_explained,
 )
 from ._messages import kind as _kind
@@ -1541,9 +1542,9 @@ class Tensor(Hints):
     def __array__(self, dtype: "np.typing.DTypeLike | None" = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
             _refuse_to_leave("a Tensor as an array or number")
+            instead = of_scipy() or "with its gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y])"
             raise TypeError(
-                "a Tensor that requires a gradient becomes no array or number unasked: see .data, .item(); with its"
-                " gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y])"
+                f"a Tensor that requires a gradient becomes no array or number unasked: see .data, .item(); {instead}"
             )
         return np.array(self._data, dtype, copy=copy)
 

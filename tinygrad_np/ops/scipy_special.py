@@ -185,7 +185,7 @@ def polygamma(n: Any, x: Array) -> Array:
     """The derivative of order n of digamma(x), as `scipy.special.polygamma`; n is an integer or an array of them.
 
     >>> from tinygrad_np import Tensor
-    >>> polygamma(1, Tensor([1.0]))  # doctest: +SKIP
+    >>> polygamma(1, Tensor([1.0]))
     Tensor([1.644934], dtype=float32)
     """
     return _as(special.polygamma(n, x), x)
@@ -506,37 +506,76 @@ by_order("yn", None, lambda g, y, n, x: g * _at_pole(x, math.inf, _mean_of_neigh
 by_order("kn", None, lambda g, y, n, x: -g * _mean_of_neighbours(special.kv, n, x))
 
 
-def _spherical(function: Any, n: Any, x: Any, below: int, above: int) -> Any:
-    """(below n f(n - 1, x) + above (n + 1) f(n + 1, x)) / (2 n + 1)."""
+def _spherical(function: Any, n: Any, x: Any, derivative: bool, below: int, above: int) -> Any:
+    """(below n f(n - 1, x) + above (n + 1) f(n + 1, x)) / (2 n + 1), of a spherical Bessel function or of its slope."""
     n = np.asarray(n)
-    return (below * n * function(np.maximum(n - 1, 0), x) + above * (n + 1) * function(n + 1, x)) / (2 * n + 1)
+    before, after = (function(order, x, derivative=derivative) for order in (np.maximum(n - 1, 0), n + 1))
+    return (below * np.where(n > 0, n * before, 0) + above * (n + 1) * after) / (2 * n + 1)
 
 
-_SPHERICAL = [Case("*, *", domains=(ORDER, POSITIVE))]
+_SPHERICAL = each("*, *", domains=(ORDER, POSITIVE), derivative=(False, True))
 
 
-@_own(None, lambda g, y, n, x: g * _spherical(spherical_jn, n, x, 1, -1), cases=_SPHERICAL)
-def spherical_jn(n: Any, x: Array) -> Array:
-    """The spherical Bessel function of the first kind and the integer order n, as `scipy.special.spherical_jn`."""
-    return _as(special.spherical_jn(n, x), x)
+@_own(
+    None,
+    lambda g, y, n, x, *, derivative=False: g * _spherical(spherical_jn, n, x, derivative, 1, -1),
+    cases=_SPHERICAL,
+)
+def spherical_jn(n: Any, x: Array, derivative: bool = False) -> Array:
+    """The spherical Bessel function of the first kind and the integer order n, or its slope.
+
+    >>> from tinygrad_np import Tensor
+    >>> spherical_jn(0, Tensor([1.0]))  # sin(x) / x
+    Tensor([0.84147096], dtype=float32)
+    """
+    return _as(special.spherical_jn(n, x, derivative), x)
 
 
-@_own(None, lambda g, y, n, x: g * _at_pole(x, math.inf, _spherical(spherical_yn, n, x, 1, -1)), cases=_SPHERICAL)
-def spherical_yn(n: Any, x: Array) -> Array:
-    """The spherical Bessel function of the second kind and the integer order n, as `scipy.special.spherical_yn`."""
-    return _as(special.spherical_yn(n, x), x)
+@_own(
+    None,
+    lambda g, y, n, x, *, derivative=False: (
+        g * _at_pole(x, -math.inf if derivative else math.inf, _spherical(spherical_yn, n, x, derivative, 1, -1))
+    ),
+    cases=_SPHERICAL,
+)
+def spherical_yn(n: Any, x: Array, derivative: bool = False) -> Array:
+    """The spherical Bessel function of the second kind and the integer order n, or its slope.
+
+    >>> from tinygrad_np import Tensor
+    >>> spherical_yn(0, Tensor([1.0]))  # -cos(x) / x
+    Tensor([-0.54030231], dtype=float32)
+    """
+    return _as(special.spherical_yn(n, x, derivative), x)
 
 
-@_own(None, lambda g, y, n, x: g * _spherical(spherical_in, n, x, 1, 1), cases=_SPHERICAL)
-def spherical_in(n: Any, x: Array) -> Array:
-    """The modified spherical Bessel function of the first kind and order n, as `scipy.special.spherical_in`."""
-    return _as(special.spherical_in(n, x), x)
+@_own(
+    None,
+    lambda g, y, n, x, *, derivative=False: g * _spherical(spherical_in, n, x, derivative, 1, 1),
+    cases=_SPHERICAL,
+)
+def spherical_in(n: Any, x: Array, derivative: bool = False) -> Array:
+    """The modified spherical Bessel function of the first kind and the integer order n, or its slope.
+
+    >>> from tinygrad_np import Tensor
+    >>> spherical_in(0, Tensor([1.0]))  # sinh(x) / x
+    Tensor([1.1752012], dtype=float32)
+    """
+    return _as(special.spherical_in(n, x, derivative), x)
 
 
-@_own(None, lambda g, y, n, x: g * _spherical(spherical_kn, n, x, -1, -1), cases=_SPHERICAL)
-def spherical_kn(n: Any, x: Array) -> Array:
-    """The modified spherical Bessel function of the second kind and order n, as `scipy.special.spherical_kn`."""
-    return _as(special.spherical_kn(n, x), x)
+@_own(
+    None,
+    lambda g, y, n, x, *, derivative=False: g * _spherical(spherical_kn, n, x, derivative, -1, -1),
+    cases=_SPHERICAL,
+)
+def spherical_kn(n: Any, x: Array, derivative: bool = False) -> Array:
+    """The modified spherical Bessel function of the second kind and the integer order n, or its slope.
+
+    >>> from tinygrad_np import Tensor
+    >>> spherical_kn(0, Tensor([1.0]))  # pi / 2 * exp(-x) / x
+    Tensor([0.5778637], dtype=float32)
+    """
+    return _as(special.spherical_kn(n, x, derivative), x)
 
 
 def _struve_term(v: Any, x: Any) -> Any:
@@ -667,7 +706,7 @@ def lambertw(x: Array) -> Array:
     """The real principal branch w >= -1 of w exp(w) = x; NaN below -1 / e, where `scipy.special.lambertw` is complex.
 
     >>> from tinygrad_np import Tensor
-    >>> lambertw(Tensor([0.0, 1.0]))  # doctest: +SKIP
+    >>> lambertw(Tensor([0.0, 1.0]))
     Tensor([0.        , 0.56714329], dtype=float32)
     """
     w = special.lambertw(x)
