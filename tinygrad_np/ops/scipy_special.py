@@ -133,7 +133,7 @@ def _rgamma_slope(y: Any, x: Any) -> Any:
     right, left = np.where(reflect, 1, x), 1 - np.where(reflect, x, 0)
     angle = math.pi * np.where(reflect, x, 0)
     reflected = special.gamma(left) * (np.cos(angle) - special.psi(left) * np.sin(angle) / math.pi)
-    return np.where(reflect, reflected, -y * special.psi(right))
+    return np.where(reflect, reflected, -y * special.psi(_finite(right, y)))
 
 
 _gamma("gamma", lambda g, y, x: g * y * special.psi(x))
@@ -293,10 +293,10 @@ _entry(
 )
 unary("ndtr", lambda g, y, x: g * _normal_density(x))
 of_probability("ndtri", lambda g, y, p: g * math.sqrt(2 * math.pi) * np.exp(0.5 * np.square(y)))
-unary("log_ndtr", lambda g, y, x: g * math.sqrt(2 / math.pi) / special.erfcx(-x / math.sqrt(2)))
+unary("log_ndtr", lambda g, y, x: g * normal_hazard(x))
 _entry(
     "ndtri_exp",
-    lambda g, y, x: g * math.sqrt(math.pi / 2) * special.erfcx(-y / math.sqrt(2)),
+    lambda g, y, x: g / normal_hazard(y),
     cases=[Case("*", domains=(Domain(-4, -0.2),))],
 )
 unary(
@@ -305,6 +305,24 @@ unary(
     lambda g, y, h, a: g * np.exp(-0.5 * np.square(h) * (1 + np.square(a))) / (2 * math.pi * (1 + np.square(a))),
     cases=[Case("*, *")],
 )
+
+
+def _hazard_slope(y: Any, x: Any) -> Any:
+    """-y (x + y), in which x + y has no digits left far below 0: there it is written by the derivative of erfcx."""
+    is_low = array_of(x) < -3
+    right, left = np.where(is_low, 0, x), np.where(is_low, within(x, 1e15), -3)
+    u = -left / math.sqrt(2)
+    hazard = math.sqrt(2 / math.pi) / special.erfcx(u)
+    low = math.sqrt(math.pi) / 2 * hazard * (hazard * erfcx_derivative(u, order=1))
+    return np.where(is_low, low, -y * (_finite(right, y) + y))
+
+
+@_own(lambda g, y, x: g * _hazard_slope(y, x), cases=[Case("*"), Case("*", domains=(Domain(-9, -1),))])
+def normal_hazard(x: Array) -> Array:
+    """The density of the normal distribution over its distribution function: the derivative of log_ndtr."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(math.sqrt(2 / math.pi) / special.erfcx(-x / math.sqrt(2)))
+
 
 FAR = 7  # from here on the asymptotic series has all digits of float64
 
@@ -370,7 +388,7 @@ unary("exp2", lambda g, y, x: g * y * math.log(2))
 unary("exp10", lambda g, y, x: g * y * math.log(10))
 of_nonzero("cbrt", lambda g, y, x: g / (3 * np.square(y)))
 unary("cosm1", lambda g, y, x: -g * np.sin(x))
-unary("exprel", lambda g, y, x: g * special.hyp1f1(2.0, 3.0, x) / 2)
+unary("exprel", lambda g, y, x: g * _exprel_slope(x))
 unary("sindg", lambda g, y, x: g * special.cosdg(x) * (math.pi / 180))
 unary("cosdg", lambda g, y, x: -g * special.sindg(x) * (math.pi / 180))
 of_two_positive("xlogy", lambda g, y, a, b: g * np.log(b), lambda g, y, a, b: g * _over(a, b))
@@ -382,54 +400,64 @@ _entry(
 )
 
 
-def _inside(g: Any, y: Any) -> Any:
-    """g where a function is finite; outside of its domain it is infinite, and does not change."""
-    return keep(g, np.isfinite(array_of(y)))
+def _log_within(inside: Any, x: Any) -> Any:
+    """log(x) inside of a domain, and 0 elsewhere."""
+    return np.log(np.where(array_of(inside), x, 1))
 
 
-def _log_of(x: Any, y: Any) -> Any:
-    """log(x) where the function y is finite, and 0 elsewhere."""
-    return np.log(np.where(np.isfinite(array_of(y)), x, 1))
+def _are_measures(a: Any, b: Any) -> Any:
+    """Where the relative entropy of a and b is finite: elsewhere it does not change, and has a gradient of 0."""
+    return ((a > 0) & (b > 0)) | ((a == 0) & (b >= 0))
 
 
-def _log_ratio(y: Any, a: Any, b: Any) -> Any:
-    """log(a / b) where the function y is finite, 0 elsewhere and where both are 0."""
+def _log_ratio(a: Any, b: Any) -> Any:
+    """log(a / b) where both are measures, 0 elsewhere and where both are 0."""
     both = (array_of(a) == 0) & (array_of(b) == 0)
-    return _log_of((a + both) / (b + both), y)
+    return _log_within(_are_measures(a, b), (a + both) / (b + both))
 
 
-of_positive("entr", lambda g, y, x: _inside(g, y) * (-1 - _log_of(x, y)))
+of_positive("entr", lambda g, y, x: keep(g, x >= 0) * (-1 - _log_within(x >= 0, x)))
 of_two_positive(
     "rel_entr",
-    lambda g, y, a, b: _inside(g, y) * (1 + _log_ratio(y, a, b)),
-    lambda g, y, a, b: -_inside(g, y) * _over(a, b),
+    lambda g, y, a, b: keep(g, _are_measures(a, b)) * (1 + _log_ratio(a, b)),
+    lambda g, y, a, b: -keep(g, _are_measures(a, b)) * _over(a, b),
 )
 of_two_positive(
     "kl_div",
-    lambda g, y, a, b: _inside(g, y) * _log_ratio(y, a, b),
-    lambda g, y, a, b: _inside(g, y) * (1 - _over(a, b)),
+    lambda g, y, a, b: keep(g, _are_measures(a, b)) * _log_ratio(a, b),
+    lambda g, y, a, b: keep(g, _are_measures(a, b)) * (1 - _over(a, b)),
 )
 
 
-def _log_exprel_slope(u: Any) -> Any:
-    """The derivative of (exp(u) - 1) / u, which is the integral of t exp(u t) for t from 0 to 1: DLMF 13.4.1."""
-    return special.hyp1f1(2.0, 3.0, u) / 2
+def _exprel_slope(u: Any) -> Any:
+    """The derivative of (exp(u) - 1) / u, which is the integral of t exp(u t) for t from 0 to 1: DLMF 13.4.1.
+
+    Where u is large it is (exp(u) (u - 1) + 1) / u**2; hyp1f1 takes a time that grows with u.
+    """
+    is_large = np.abs(array_of(u)) > 40
+    small, large = np.where(is_large, 0, u), np.where(is_large, u, 1)
+    bounded = np.minimum(large, 800)  # exp(800) is infinite
+    far = np.exp(bounded) / bounded * (1 - 1 / large) + np.square(1 / large)
+    return np.where(is_large, far, special.hyp1f1(2.0, 3.0, small) / 2)
 
 
 def _root_slope(u: Any) -> Any:
-    """The derivative of log(1 + u) / u: DLMF 15.4.1."""
-    return -special.hyp2f1(2.0, 2.0, 3.0, -u) / 2
+    """The derivative of log(1 + u) / u: DLMF 15.4.1, of which hyp2f1 has no digits where u is very large."""
+    is_large = array_of(u) > 1
+    small, large = np.where(is_large, 0, u), np.where(is_large, u, 1)
+    far = (1 / (1 + large) - np.log1p(large) / large) / large
+    return np.where(is_large, far, -special.hyp2f1(2.0, 2.0, 3.0, -small) / 2)
 
 
 of_two_positive(
     "boxcox",
     lambda g, y, x, power: g * np.power(x, power - 1.0),
-    lambda g, y, x, power: g * np.square(np.log(x)) * _log_exprel_slope(power * np.log(x)),
+    lambda g, y, x, power: g * np.square(np.log(x)) * _exprel_slope(power * np.log(x)),
 )
 of_two_positive(
     "boxcox1p",
     lambda g, y, x, power: g * np.exp((power - 1.0) * np.log1p(x)),
-    lambda g, y, x, power: g * np.square(np.log1p(x)) * _log_exprel_slope(power * np.log1p(x)),
+    lambda g, y, x, power: g * np.square(np.log1p(x)) * _exprel_slope(power * np.log1p(x)),
 )
 _of_roots = partial(_entry, cases=[Case("*, *", domains=(INSIDE,))])
 _of_roots(
@@ -449,14 +477,20 @@ _of_residuals = partial(
 )
 _of_residuals(
     "huber",
-    lambda g, y, delta, r: _inside(g, y) * np.maximum(np.abs(r) - delta, 0),
-    lambda g, y, delta, r: _inside(g, y) * np.clip(r, -delta, delta),
+    lambda g, y, delta, r: keep(g, delta >= 0) * np.maximum(np.abs(r) - delta, 0),
+    lambda g, y, delta, r: keep(g, delta >= 0) * np.clip(r, -delta, delta),
 )
 _of_residuals(
     "pseudo_huber",
-    lambda g, y, delta, r: _inside(g, y) * _pseudo_huber_slope(delta, r),
-    lambda g, y, delta, r: _inside(g, y) * delta * (r / or_one(np.hypot(delta, r))),
+    lambda g, y, delta, r: keep(g, delta >= 0) * _pseudo_huber_slope(delta, r),
+    lambda g, y, delta, r: keep(g, delta >= 0) * delta * _over_hypot(r, delta, y),
 )
+
+
+def _over_hypot(r: Any, delta: Any, like: Any) -> Any:
+    """r / hypot(delta, r), also where r is infinite."""
+    r = _finite(r, like)
+    return r / or_one(np.hypot(delta, r))
 
 
 def _pseudo_huber_slope(delta: Any, r: Any) -> Any:
@@ -694,7 +728,16 @@ _entry(
 _of_parameter = partial(_entry, cases=[Case("*", domains=(Domain(-2, 0.9),))])
 _of_parameter("ellipk", lambda g, y, m: g * (math.pi / 8) * special.hyp2f1(1.5, 1.5, 2.0, m))
 _of_parameter("ellipe", lambda g, y, m: -g * (math.pi / 8) * special.hyp2f1(0.5, 1.5, 2.0, m))
-of_positive("spence", lambda g, y, x: -g * special.hyp2f1(1.0, 1.0, 2.0, 1 - x))
+
+
+def _spence_slope(x: Any) -> Any:
+    """log(x) / (1 - x), also at 1."""
+    is_large = array_of(x) > 2
+    small, large = np.where(is_large, 1, x), np.where(is_large, x, 2)
+    return np.where(is_large, np.log(large) / (1 - large), -special.hyp2f1(1.0, 1.0, 2.0, 1 - small))
+
+
+of_positive("spence", lambda g, y, x: g * _spence_slope(x))
 unary("wrightomega", lambda g, y, x: g * y / (1 + y))
 
 
@@ -709,5 +752,7 @@ def lambertw(x: Array) -> Array:
     >>> lambertw(Tensor([0.0, 1.0]))
     Tensor([0.        , 0.56714329], dtype=float32)
     """
-    w = special.lambertw(x)
-    return _as(np.where(w.imag == 0, w.real, np.nan), x)
+    w, floating = special.lambertw(x), np.asarray(_as(x, x))
+    w = np.where((w.imag == 0) & (w.real >= -1), w.real, np.nan)
+    branch = np.abs(floating + math.exp(-1)) <= np.finfo(floating.dtype).eps / 8  # -1 / e itself, which is rounded
+    return _as(np.where(branch, -1, w), x)
