@@ -8,7 +8,7 @@ Functions need SciPy (`python -m pip install scipy`), apart from `logsumexp`, `s
 >>> from tinygrad_np import Tensor, grad, special
 >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
 >>> grad(special.gammaln(x).sum(), x)
-Tensor([-0.5772157,  0.4227843,  0.9227843], dtype=float32)
+Tensor([-0.5772157 ,  0.42278433,  0.9227843 ], dtype=float32)
 """
 
 import math
@@ -148,7 +148,7 @@ def multigammaln(a: Any, d: int) -> Any:
     Source: R. J. Muirhead, Aspects of Multivariate Statistical Theory (1982), theorem 2.1.12.
 
     >>> multigammaln(Tensor([3.0, 4.0]), 2)
-    Tensor([0.8668203, 3.0783853], dtype=float32)
+    Tensor([1.550195 , 3.5650978], dtype=float32)
     """
     a = _floating(a)
     if not isinstance(d, int | np.integer) or d < 1:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tensor
-from ..tensor import Array, Function, apply, composite, constant, primitive
+from ..tensor import Array, Function, Primitive, apply, composite, constant, primitive
 from .cases import NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 from .elementwise import array_of, keep, or_one, within
 
@@ -73,9 +73,21 @@ def _differentiable(vjps: Sequence[Function | None]) -> list[str]:
     return [name for name, vjp in zip(names, vjps, strict=True) if vjp is not None]
 
 
+class _Ufunc(Primitive):
+    """A ufunc of SciPy. A Python number takes the dtype of the Tensors; of some, SciPy itself would make float64."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        dtype = np.result_type(*(a.dtype for a in args if hasattr(a, "dtype")))
+        if dtype.kind == "f" and self.name not in ("bdtr", "bdtrc"):  # these want integers, and make float64 of them
+            args = tuple(np.asarray(a, dtype) if type(a) in (int, float) else a for a in args)
+        return super().__call__(*args, **kwargs)
+
+
 def _entry(name: str, *vjps: Function | None, cases: Sequence[Case]) -> None:
-    options: dict[str, Any] = {"jvp": "elementwise", "cases": cases}
-    ENTRIES.append(Entry(name, None, _differentiable(vjps), lambda f: primitive(f, *vjps, **options)))
+    def register(function: Function) -> None:
+        tensor.registry[function] = _Ufunc(function, vjps, None, None, False, "elementwise", None, cases, None)
+
+    ENTRIES.append(Entry(name, None, _differentiable(vjps), register))
 
 
 def _own(*vjps: Function | None, cases: Sequence[Case]) -> Callable[[Function], Function]:
@@ -110,7 +122,11 @@ by_order = partial(_entry, cases=[Case("*, *", domains=(ORDER, POSITIVE))])
 
 def _with(*fixed: Any, domains: tuple[Domain, ...] = (POSITIVE,)) -> list[Case]:
     """A case of a function whose first arguments are fixed."""
-    return [Case("*", domains=domains, prepare=lambda x: (*fixed, x))]
+    return [Case("*", domains=domains, prepare=lambda x: (*(_of_dtype(a, x) for a in fixed), x))]
+
+
+def _of_dtype(number: Any, x: Any) -> Any:
+    return x.dtype.type(number) if type(number) is float else number
 
 
 def _finite(x: Any, like: Any) -> Any:
@@ -243,7 +259,7 @@ _of_beta("betainccinv", None, None, lambda g, y, a, b, p: -g / _beta_density(a, 
 _entry("chdtr", None, lambda g, y, v, x: g * _gamma_density(v / 2, x / 2, y) / 2, cases=_with(3.0))
 _entry("chdtrc", None, lambda g, y, v, x: -g * _gamma_density(v / 2, x / 2, y) / 2, cases=_with(3.0))
 _entry("chdtri", None, lambda g, y, v, p: -2 * g / _gamma_density(v / 2, y / 2, y), cases=_with(3.0, domains=(INSIDE,)))
-_of_gamma = partial(_entry, cases=[Case("*, *", domains=(POSITIVE,), prepare=lambda a, x: (a, 1.7, x))])
+_of_gamma = partial(_entry, cases=[Case("*, *", domains=(POSITIVE,), prepare=lambda a, x: (a, _of_dtype(1.7, x), x))])
 _of_gamma(
     "gdtr",
     lambda g, y, a, b, x: g * x * _gamma_density(b, a * x, y),
@@ -577,7 +593,7 @@ def spherical_yn(n: Any, x: Array, derivative: bool = False) -> Array:
 
     >>> from tinygrad_np import Tensor
     >>> spherical_yn(0, Tensor([1.0]))  # -cos(x) / x
-    Tensor([-0.54030231], dtype=float32)
+    Tensor([-0.5403023], dtype=float32)
     """
     return _as(special.spherical_yn(n, x, derivative), x)
 
@@ -750,7 +766,7 @@ def lambertw(x: Array) -> Array:
 
     >>> from tinygrad_np import Tensor
     >>> lambertw(Tensor([0.0, 1.0]))
-    Tensor([0.        , 0.56714329], dtype=float32)
+    Tensor([0.        , 0.56714326], dtype=float32)
     """
     w, floating = special.lambertw(x), np.asarray(_as(x, x))
     w = np.where((w.imag == 0) & (w.real >= -1), w.real, np.nan)
