@@ -747,18 +747,19 @@ def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
 
 
 def of_scipy() -> str:
-    """What to write for the function of `scipy.special` that turns a Tensor into an array; "" if it is none."""
+    """What to write for a function of `scipy.special` that turns a Tensor into an array; "" if there is none."""
     frame: Any = sys._getframe(1)
-    name = ""
+    names = []
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith("scipy.special"):
-            name = frame.f_code.co_name  # in the end that of the function which was called
-        elif name:
-            break
+            names.append(frame.f_code.co_name)
         frame = frame.f_back
-    if name and name in import_module("tinygrad_np.special").__all__:
-        return f"scipy.special.{name} takes arrays only: write tinygrad_np.special.{name}, of the same arguments"
-    return f"scipy.special.{name} takes arrays only, and has no gradient here" if name else ""
+    if not names:
+        return ""
+    ours = import_module("tinygrad_np.special").__all__
+    known = next((name for name in names if name in ours), "")
+    use = f"write tinygrad_np.special.{known}" if known else f"tinygrad_np.special has {', '.join(ours)}"
+    return f"this function of scipy.special takes arrays only: {use}, of the same arguments"
 
 
 def _is_numpys(function: Function) -> bool:

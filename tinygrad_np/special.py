@@ -84,7 +84,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, r
     if b is None:
         logarithm = _own.logsumexp(a, axis=axis, keepdims=keepdims)
         return (logarithm, np.ones_like(array_of(logarithm))) if return_sign else logarithm
-    b = as_array(b)
+    b = as_array(b) if hasattr(b, "dtype") else as_array(b).astype(a.dtype)
     numbers, factors = np.broadcast_arrays(array_of(a), array_of(b))
     top = np.max(np.where(factors == 0, -math.inf, numbers), axis=axis, keepdims=True, initial=-math.inf)
     top = np.where(np.isfinite(top), top, 0).astype(a.dtype)

@@ -238,7 +238,7 @@ class StudentT(Continuous):
     """Student's distribution of df degrees of freedom; as `scipy.stats.t`. With infinitely many it is the normal one.
 
     >>> t.logpdf(Tensor([0.0, 1e6]), 3.0)
-    Tensor([ -1.0008889, -54.06571  ], dtype=float32)
+    Tensor([ -1.0008888, -54.06571  ], dtype=float32)
     """
 
     @_quiet
@@ -408,7 +408,7 @@ class Dirichlet(Continuous):
 
 def _is_integer(k: Any) -> Any:
     """Whether k is an integer; also where it is NaN, which the results then are."""
-    return (np.floor(k) == k) | np.isnan(k)
+    return ((np.floor(k) == k) & np.isfinite(k)) | np.isnan(k)
 
 
 class Poisson(Discrete):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import tensor
+from .._functions import Parameters
 from ..tensor import Array, Function, Primitive, apply, composite, constant, primitive
 from .cases import NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 from .elementwise import array_of, keep, or_one, within
@@ -40,11 +41,15 @@ special: Any = _Library()
 
 
 class Entry(NamedTuple):
-    """An operation to be registered: its name, the function if it is our own, and what registers a function."""
+    """An operation to be registered: its name, the function if it is our own, and what registers a function.
+
+    Attributes:
+        arguments: the names of the arguments, with None for one that has no gradient.
+    """
 
     name: str
     own: Function | None
-    arguments: Sequence[str]  # those that have a gradient
+    arguments: Sequence[str | None]
     register: Callable[[Function], Any]
 
     @property
@@ -68,9 +73,9 @@ def register() -> None:
             entry.register(function)
 
 
-def _differentiable(vjps: Sequence[Function | None]) -> list[str]:
-    names = next(vjp.__code__.co_varnames[2 : 2 + len(vjps)] for vjp in vjps if vjp is not None)
-    return [name for name, vjp in zip(names, vjps, strict=True) if vjp is not None]
+def _arguments(vjps: Sequence[Function | None]) -> list[str | None]:
+    names = next(Parameters.of(vjp).positional[2:] for vjp in vjps if vjp is not None)
+    return [vjp and name for name, vjp in zip(names, vjps, strict=True)]
 
 
 class _Ufunc(Primitive):
@@ -87,7 +92,7 @@ def _entry(name: str, *vjps: Function | None, cases: Sequence[Case]) -> None:
     def register(function: Function) -> None:
         tensor.registry[function] = _Ufunc(function, vjps, None, None, False, "elementwise", None, cases, None)
 
-    ENTRIES.append(Entry(name, None, _differentiable(vjps), register))
+    ENTRIES.append(Entry(name, None, _arguments(vjps), register))
 
 
 def _own(*vjps: Function | None, cases: Sequence[Case]) -> Callable[[Function], Function]:
@@ -96,7 +101,7 @@ def _own(*vjps: Function | None, cases: Sequence[Case]) -> Callable[[Function], 
     def decorate(function: Function) -> Function:
         options: dict[str, Any] = {"jvp": "elementwise", "cases": cases}
         name = function.__name__
-        ENTRIES.append(Entry(name, function, _differentiable(vjps), lambda f: primitive(f, *vjps, **options)))
+        ENTRIES.append(Entry(name, function, _arguments(vjps), lambda f: primitive(f, *vjps, **options)))
 
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
