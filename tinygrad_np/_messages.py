@@ -747,19 +747,19 @@ def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
 
 
 def of_scipy() -> str:
-    """What to write for a function of `scipy.special` that turns a Tensor into an array; "" if there is none."""
+    """What to write for a function of SciPy that turns a Tensor into an array; "" if none of these has called."""
     frame: Any = sys._getframe(1)
-    names = []
+    calls = []
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("scipy.special"):
-            names.append(frame.f_code.co_name)
+        calls.append((*frame.f_globals.get("__name__", "").split(".")[:2], frame.f_code.co_name))
         frame = frame.f_back
-    if not names:
-        return ""
-    ours = import_module("tinygrad_np.special").__all__
-    known = next((name for name in names if name in ours), "")
-    use = f"write tinygrad_np.special.{known}" if known else f"tinygrad_np.special has {', '.join(ours)}"
-    return f"this function of scipy.special takes arrays only: {use}, of the same arguments"
+    for module in ("special", "stats"):
+        if names := [name for *home, name in calls if home == ["scipy", module]]:
+            ours = import_module(f"tinygrad_np.{module}").__all__
+            known = next((name for name in names if name in ours), "")
+            use = f"write tinygrad_np.{module}.{known}" if known else f"tinygrad_np.{module} has {', '.join(ours)}"
+            return f"this function of scipy.{module} takes arrays only: {use}, with the same arguments"
+    return ""
 
 
 def _is_numpys(function: Function) -> bool:

@@ -385,6 +385,21 @@ def test_shapes_without_a_gradient_are_refused_by_name() -> None:
             call(leaf(2.0))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: theirs.norm.logpdf(t),
+        lambda t: theirs.norm(t, 1.0).pdf(0.5),
+        lambda t: theirs.poisson.logpmf(1, t),
+        lambda t: theirs.multivariate_normal.logpdf(t, np.zeros(2)),
+        lambda t: theirs.dirichlet.logpdf([0.5, 0.5], t),
+    ],
+)
+def test_scipys_own_refuse_tensors_and_say_what_to_write(call: Any) -> None:
+    with pytest.raises(TypeError, match="this function of scipy.stats takes arrays only: tinygrad_np.stats has bern"):
+        call(leaf([0.5, 0.7]))
+
+
 def test_a_frozen_distribution_has_the_methods_of_the_other() -> None:
     frozen = stats.gamma(2.0, scale=0.5)
     assert frozen.logpdf(1.0) == stats.gamma.logpdf(1.0, 2.0, scale=0.5)
