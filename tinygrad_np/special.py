@@ -44,8 +44,9 @@ __all__ = [
     "spherical_yn",
 ]
 
-# SciPy's own functions that take Tensors; some have two names there, and some call NumPy's functions.
-_OF_SCIPY = {entry.name for entry in ENTRIES if entry.own is None} | {"digamma", "jn", "sinc", "softplus"}
+# SciPy's own functions that take Tensors; some have two names there, and some call others that do.
+_ALSO = {"digamma", "ivp", "jn", "jvp", "kvp", "sinc", "softplus", "yvp"}
+_OF_SCIPY = {entry.name for entry in ENTRIES if entry.own is None} | _ALSO
 
 
 def __getattr__(name: str) -> Any:
