@@ -451,7 +451,7 @@ class Binomial(Discrete):
         """The logarithm of the probability of k; -inf where k is no integer. It has no gradient in n."""
         k, n, p, valid = self._checked("binom.logpmf", k, n, p, loc)
         inside = ~((k < 0) | (k > n)) & _is_integer(k)
-        k, rest = _within(k, inside, 0.0), _within(n - k, inside, 1.0)
+        k, rest, p = _within(k, inside, 0.0), _within(n - k, inside, 1.0), _within(p, inside, 0.5)
         ways = -np.log1p(n) - special.betaln(rest + 1, k + 1)
         return _supported(ways + special.xlogy(k, p) + special.xlog1py(rest, -p), inside, valid)
 

@@ -308,6 +308,11 @@ def test_an_element_outside_leaves_the_others_alone() -> None:
         ("nbinom", 0, 1.0, 3.0),
         ("binom", 0, 0.0, -3.0),
         ("binom", 3, 1.0, 3.0),
+        ("binom", 9, 1.0, 0.0),
+        ("binom", -1, 0.0, 0.0),
+        ("poisson", -1, 0.0, 0.0),
+        ("nbinom", -1, 1.0, 0.0),
+        ("bernoulli", 2, 0.0, 0.0),
     ],
 )
 def test_gradients_at_the_ends_of_a_parameter(name: str, k: int, p: float, slope: float) -> None:

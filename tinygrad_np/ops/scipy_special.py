@@ -166,7 +166,7 @@ ENTRIES.append(Entry("gammasgn", None, (), constant))
 
 
 # The coefficients of x**(-2 k) in log(x) - 1 / (2 x) - psi(x), the Bernoulli numbers B(2 k) / (2 k): DLMF 5.11.2.
-_STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
+_STIRLING = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132)
 LARGE = 20  # from here on these have all digits of float64
 
 
