@@ -536,10 +536,6 @@ unary("i0", lambda g, y, x: g * special.i1(x))
 unary("i1", lambda g, y, x: g * (special.i0(x) + special.iv(2.0, x)) / 2)
 of_positive("k0", lambda g, y, x: -g * special.k1(x))
 of_positive("k1", lambda g, y, x: -g * (special.k0(x) + special.kv(2.0, x)) / 2)
-of_nonzero("i0e", lambda g, y, x: g * (special.i1e(x) - np.sign(x) * y))
-of_nonzero("i1e", lambda g, y, x: g * ((special.i0e(x) + special.ive(2.0, x)) / 2 - np.sign(x) * y))
-of_positive("k0e", lambda g, y, x: g * _at_pole(x, -math.inf, y - special.k1e(x)))
-of_positive("k1e", lambda g, y, x: g * _at_pole(x, -math.inf, y - (special.k0e(x) + special.kve(2.0, x)) / 2))
 
 
 def _mean_of_neighbours(function: Any, v: Any, x: Any, sign: int = 1) -> Any:
@@ -548,15 +544,46 @@ def _mean_of_neighbours(function: Any, v: Any, x: Any, sign: int = 1) -> Any:
     return (below + above if sign > 0 else below - above) / 2
 
 
-_of_bessel = partial(_entry, cases=[*_with(0.0), *_with(1.0), *_with(2.5)])
+def _scaled_slope(v: Any, x: Any, is_k: bool) -> Any:
+    """The slope of exp(-abs(x)) I(v, x), or of exp(x) K(v, x).
+
+    It is the difference of two numbers which grow alike, in which no digits are left where x is large: there it is that
+    of the asymptotic series, DLMF 10.40.1 and 10.40.2.
+    """
+    v = np.asarray(v)
+    is_large = array_of(x) > 30 + 2 * np.square(v)
+    near, inverse = np.where(is_large, 1, x), 1 / np.where(is_large, x, 1)
+    if is_k:
+        direct = _at_pole(near, -math.inf, special.kve(v, near) - _mean_of_neighbours(special.kve, v, near))
+    else:
+        direct = _mean_of_neighbours(special.ive, v, near) - np.sign(near) * special.ive(v, near)
+    if not np.any(is_large):
+        return direct
+    total: Any = 0.0
+    coefficients: list[Any] = [math.sqrt(math.pi / 2) if is_k else math.sqrt(0.5 / math.pi)]
+    for k in range(1, 16):
+        step = (4 * np.square(v) - (2 * k - 1) ** 2) / (8 * k)
+        coefficients.append(coefficients[-1] * (step if is_k else -step))
+    for k in range(15, -1, -1):
+        total = total * inverse - (k + 0.5) * coefficients[k]
+    return np.where(is_large, total * inverse * np.sqrt(inverse), direct)
+
+
+_FAR = [Case("*", domains=(POSITIVE,)), Case("*", domains=(Domain(28, 60),))]
+_of_scaled = partial(_entry, cases=[Case("*", domains=(NONZERO,)), *_FAR])
+_of_scaled("i0e", lambda g, y, x: g * _scaled_slope(0.0, x, is_k=False))
+_of_scaled("i1e", lambda g, y, x: g * _scaled_slope(1.0, x, is_k=False))
+_entry("k0e", lambda g, y, x: g * _scaled_slope(0.0, x, is_k=True), cases=_FAR)
+_entry("k1e", lambda g, y, x: g * _scaled_slope(1.0, x, is_k=True), cases=_FAR)
+_of_bessel = partial(_entry, cases=[*_with(0.0), *_with(1.0), *_with(2.5), *_with(1.0, domains=(Domain(28, 60),))])
 _of_bessel("jv", None, lambda g, y, v, x: g * _mean_of_neighbours(special.jv, v, x, -1))
 _of_bessel("jve", None, lambda g, y, v, x: g * _mean_of_neighbours(special.jve, v, x, -1))
 _of_bessel("yv", None, lambda g, y, v, x: g * _at_pole(x, math.inf, _mean_of_neighbours(special.yv, v, x, -1)))
 _of_bessel("yve", None, lambda g, y, v, x: g * _at_pole(x, math.inf, _mean_of_neighbours(special.yve, v, x, -1)))
 _of_bessel("iv", None, lambda g, y, v, x: g * _mean_of_neighbours(special.iv, v, x))
-_of_bessel("ive", None, lambda g, y, v, x: g * (_mean_of_neighbours(special.ive, v, x) - np.sign(x) * y))
+_of_bessel("ive", None, lambda g, y, v, x: g * _scaled_slope(v, x, is_k=False))
 _of_bessel("kv", None, lambda g, y, v, x: -g * _mean_of_neighbours(special.kv, v, x))
-_of_bessel("kve", None, lambda g, y, v, x: g * _at_pole(x, -math.inf, y - _mean_of_neighbours(special.kve, v, x)))
+_of_bessel("kve", None, lambda g, y, v, x: g * _scaled_slope(v, x, is_k=True))
 by_order("yn", None, lambda g, y, n, x: g * _at_pole(x, math.inf, _mean_of_neighbours(special.yv, n, x, -1)))
 by_order("kn", None, lambda g, y, n, x: -g * _mean_of_neighbours(special.kv, n, x))
 
