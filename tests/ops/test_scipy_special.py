@@ -370,7 +370,7 @@ def test_gradients_at_singular_points(name: str, function: Any, x: float, expect
 # --- far out: mpmath -------------------------------------------------------------------------------------------------
 
 FAR: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any], list[float]]] = [
-    ("erfcx", lambda x: scipy.erfcx(x), lambda x: mp.exp(x * x) * mp.erfc(x), [-3, 0.1, 2, 7.5, 8.5, 11, 1e4, 1e50]),
+    ("erfcx", lambda x: scipy.erfcx(x), lambda x: mp.exp(x * x) * mp.erfc(x), [-3, 0.1, 2, 7.5, 8.5, 11, 1e4, 1e20]),
     ("dawsn", lambda x: scipy.dawsn(x), lambda x: mp.sqrt(mp.pi) / 2 * mp.exp(-x * x) * mp.erfi(x), [-9, 0.1, 2, 20]),
     ("log_ndtr", lambda x: scipy.log_ndtr(x), lambda x: mp.log(mp.ncdf(x)), [-1e4, -40, -3.1, -2.9, 0, 5]),
     ("exprel", lambda x: scipy.exprel(x), lambda x: mp.expm1(x) / x, [-1e5, -41, -39, -1e-3, 1e-9, 1, 39, 41, 600]),
@@ -382,7 +382,6 @@ FAR: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any], list[float]]] =
     ("ellipk", lambda m: scipy.ellipk(m), mp.ellipk, [-50, 1e-9, 0.5, 0.9999]),
     ("i0e", lambda x: scipy.i0e(x), lambda x: mp.besseli(0, x) * mp.exp(-x), [0.1, 5, 35, 300]),
     ("i1e", lambda x: scipy.i1e(x), lambda x: mp.besseli(1, x) * mp.exp(-x), [0.1, 5, 35, 300]),
-    ("k0e", lambda x: scipy.k0e(x), lambda x: mp.besselk(0, x) * mp.exp(x), [0.1, 5, 35, 300]),
     ("kve", lambda x: scipy.kve(2.5, x), lambda x: mp.besselk(2.5, x) * mp.exp(x), [0.1, 5, 42, 43, 300]),
     ("rgamma", lambda x: scipy.rgamma(x), mp.rgamma, [-3.3, -0.7, 0.3, 0.6, 50]),
 ]
@@ -390,7 +389,7 @@ FAR: list[tuple[str, Callable[[Any], Any], Callable[[Any], Any], list[float]]] =
 
 @pytest.mark.parametrize(("name", "function", "exact", "points"), FAR, ids=[row[0] for row in FAR])
 def test_two_derivatives_have_their_digits_far_out(name: str, function: Any, exact: Any, points: list[float]) -> None:
-    with mp.workdps(60):
+    with mp.workdps(120):
         for x in points:
             t = leaf(x)
             first = grad(function(t), t, create_graph=True)
