@@ -189,6 +189,13 @@ def test_a_python_number_leaves_float32_alone(ufunc: np.ufunc) -> None:
         assert ufunc(*[2.0] * (ufunc.nin - 1), leaf([0.5], np.float32)).dtype == np.float32
 
 
+def test_a_python_number_beside_integers_is_scipys() -> None:
+    for dtype in (np.int8, np.int64):
+        k = np.array([1, 2], dtype)
+        np.testing.assert_array_equal(scipy.xlogy(0.1, Tensor(k)).data, scipy.xlogy(0.1, k))
+        assert scipy.xlogy(0.1, Tensor(k)).dtype == scipy.xlogy(0.1, k).dtype
+
+
 # --- functions of Python ---------------------------------------------------------------------------------------------
 
 PYTHONS: list[tuple[str, Callable[[Any, Any], Any]]] = [

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from importlib import import_module
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,12 +66,16 @@ class Entry(NamedTuple):
 ENTRIES: list[Entry] = []
 
 
+_registering = Lock()  # two threads may meet SciPy at once
+
+
 def register() -> None:
     """Register all functions of this file, apart from those that are registered already."""
-    for entry in ENTRIES:
-        function = entry.function
-        if function is not None and function not in tensor.registry:
-            entry.register(function)
+    with _registering:
+        for entry in ENTRIES:
+            function = entry.function
+            if function is not None and function not in tensor.registry:
+                entry.register(function)
 
 
 def _arguments(vjps: Sequence[Function | None]) -> list[str | None]:
@@ -78,19 +83,24 @@ def _arguments(vjps: Sequence[Function | None]) -> list[str | None]:
     return [vjp and name for name, vjp in zip(names, vjps, strict=True)]
 
 
+_OF_INTEGERS = ("bdtr", "bdtrc")  # they warn of a number of trials in floating point, and give float64 for an integer
+
+
 class _Ufunc(Primitive):
     """A ufunc of SciPy. A Python number takes the dtype of the Tensors; of some, SciPy itself would make float64."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        dtype = np.result_type(*(a.dtype for a in args if hasattr(a, "dtype")))
-        if dtype.kind == "f" and self.name not in ("bdtr", "bdtrc"):  # these want integers, and make float64 of them
-            args = tuple(np.asarray(a, dtype) if type(a) in (int, float) else a for a in args)
+        if any(type(a) in (int, float) for a in args) and self.name not in _OF_INTEGERS:
+            dtype = np.result_type(*(a.dtype for a in args if hasattr(a, "dtype")))
+            if dtype.kind == "f":
+                args = tuple(np.asarray(a, dtype) if type(a) in (int, float) else a for a in args)
         return super().__call__(*args, **kwargs)
 
 
 def _entry(name: str, *vjps: Function | None, cases: Sequence[Case]) -> None:
     def register(function: Function) -> None:
-        tensor.registry[function] = _Ufunc(function, vjps, None, None, False, "elementwise", None, cases, None)
+        shown = None if function.__name__ == name else name  # of a private one, SciPy's public name
+        tensor.registry[function] = _Ufunc(function, vjps, None, None, False, "elementwise", None, cases, shown)
 
     ENTRIES.append(Entry(name, None, _arguments(vjps), register))
 
