@@ -58,8 +58,10 @@ DIFFERENCES = {
     "linalg.svd": Difference("we", _empty, "not square, and so without full matrices; also in float16"),
     "linalg.qr": Difference("we", _empty, "fewer rows than columns; also in float16"),
     "einsum": Difference("we", _empty, "NumPy takes the diagonal of a matrix of 0 x 2"),
-    "quantile": Difference("NumPy", _empty, "it reshapes an empty array with -1"),
-    "percentile": Difference("NumPy", _empty, "it reshapes an empty array with -1"),
+    **{
+        name: Difference("NumPy", _empty, "it reshapes an empty array with -1")
+        for name in ("quantile", "percentile", "nanquantile", "nanpercentile", "nanmedian")
+    },
     "average": Difference("NumPy", _empty, "it divides by the size of an empty result"),
     "trapezoid": Difference("both", _zero_dimensional, "NumPy's IndexError comes from a list"),
     "gradient": Difference("we", lambda call, dtypes: "bool" in dtypes, "booleans are no coordinates, nor have steps"),
@@ -94,8 +96,8 @@ def test_values_dtypes_and_errors_are_numpys(entry: Operation) -> None:
                     assert not text, text
 
 
-# Parameters without a case: `rcond` raises, `method` takes its default only, and `ufunc` is none of NumPy's.
-NO_CASE = {("linalg.lstsq", "rcond"), ("quantile", "method"), ("percentile", "method")}
+# Parameters without a case: `rcond` raises.
+NO_CASE = {("linalg.lstsq", "rcond")}
 
 
 @pytest.mark.parametrize("entry", NUMPYS, ids=lambda entry: entry.name)

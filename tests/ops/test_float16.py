@@ -18,7 +18,7 @@ OPERATIONS = [entry for entry in dict.fromkeys(registry.values()) if not isinsta
 LONG = 100_000
 # Their gradients take n * n numbers in general, or seconds.
 NEVER_LONG = {"cumprod", "nancumprod", "cumulative_prod", "multiply.accumulate", "kron", "recurrence"}
-NEVER_LONG |= {"linalg.matrix_norm", "quantile", "percentile", "_mean_gradient"}
+NEVER_LONG |= {"linalg.matrix_norm", "quantile", "percentile", "nanquantile", "nanpercentile", "_mean_gradient"}
 
 
 def module_of(entry: Operation) -> str:

@@ -275,7 +275,7 @@ def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
 # --- products --------------------------------------------------------------------------------------------------------
 
 
-def _along_last(x: Any, axis: Any) -> Any:
+def along_last(x: Any, axis: Any) -> Any:
     """x with the reduced axes moved to the end and merged into one."""
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
@@ -284,7 +284,7 @@ def _along_last(x: Any, axis: Any) -> Any:
 
 
 def _back_from_last(rows: Any, x: Any, axis: Any) -> Any:
-    """The inverse of `_along_last` for an array with the shape of x."""
+    """The inverse of `along_last` for an array with the shape of x."""
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
     order = (*(i for i in range(x.ndim) if i not in axes), *axes)
     return np.transpose(np.reshape(rows, [x.shape[i] for i in order]), np.argsort(order))
@@ -359,7 +359,7 @@ def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1
         return keep(restore(g, x, axis, keepdims) * (restore(y, x, axis, keepdims) / factors), where)
     if x.ndim == 0:
         return g * initial
-    rows = _along_last(factors, axis)
+    rows = along_last(factors, axis)
     weights = np.reshape(initial * g, (*rows.shape[:-1], 1))
     return keep(_back_from_last(_times_products_of_others(weights, rows), x, axis), where)
 
@@ -386,7 +386,7 @@ primitive(
     cases=PRODUCTS,
 )
 
-# --- extremes and order statistics -----------------------------------------------------------------------------------
+# --- extremes and medians -----------------------------------------------------------------------------------
 
 EXTREMES = [
     *each("N M K", axis=AXES, keepdims=BOTH),
@@ -414,7 +414,7 @@ def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def _to_middle(g: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The gradient of a median: g to the middle element in stable order, or half of it to each of the middle two."""
-    numbers = _along_last(x, axis)
+    numbers = along_last(x, axis)
     rows = np.argsort(numbers, axis=-1, kind="stable")
     n = rows.shape[-1]
     if n and np.any(missing := np.isnan(numbers).any(axis=-1)):  # NaN sorts last; g goes to it, as the result is NaN
@@ -432,42 +432,6 @@ primitive(
     cases=[*each("N M 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH), *each("4", axis=(0,))],
 )
 
-
-def _quantile(name: str, percent: float) -> Any:
-    def implementation(a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False) -> Any:
-        if method != "linear":
-            raise ValueError(f"{name} of a Tensor: method must be 'linear', not {method!r}")
-        is_number = type(q) in (int, float)
-        q = np.asarray(q) if percent == 1 else np.asarray(q) / percent
-        if not np.all((q >= 0) & (q <= 1)):
-            raise ValueError(f"{name}: q must be from 0 to {percent:g}")
-        rows = np.sort(_along_last(a, axis), axis=-1)
-        place = q.reshape(-1) * (rows.shape[-1] - 1)
-        low = np.floor(place).astype(int)
-        found = rows[..., low]
-        if q.dtype.kind == "f":  # the integers 0 and 1 are the minimum and the maximum themselves
-            high = rows[..., np.minimum(low + 1, rows.shape[-1] - 1)]
-            weight = (place - low).astype(a.dtype if is_number else q.dtype)
-            low_is_near, step = weight < 0.5, high - found
-            found = np.where(low_is_near, found, high) + step * np.where(low_is_near, weight, weight - 1)
-        found = np.where(np.isnan(rows[..., -1:]), rows[..., -1:], found)  # as in NumPy; NaN sorts last
-        found = np.moveaxis(found, -1, 0)
-        if keepdims:
-            axes = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)
-            found = np.reshape(found, (q.size, *(1 if i in axes else n for i, n in enumerate(a.shape))))
-        return np.reshape(found, q.shape + found.shape[1:])
-
-    return in_float32(implementation)
-
-
-for quantile, percent in ((np.quantile, 1.0), (np.percentile, 100.0)):
-    composite(
-        quantile,
-        cases=[
-            *each("N M 3", q=(0.3,), axis=(None, 0, -1, (0, 2)), keepdims=BOTH),
-            *each("4 M", q=([0.0, 0.5, 1.0], [[0.25], [0.9]]), axis=(0, None)),
-        ],
-    )(_quantile(quantile.__name__, percent))
 
 # --- along an axis ---------------------------------------------------------------------------------------------------
 
