@@ -641,6 +641,7 @@ def primitive(
     wide: bool = False,
     jvp: Literal["elementwise", "linear"] | None = None,
     rows: Any = None,
+    casts: bool = False,
     name: str | None = None,
     cases: Any = (),
 ) -> Function:
@@ -670,6 +671,7 @@ def primitive(
         rows: for `func.jacobian`, which takes many gradients at once through an operation that has them: a vjp for each
             argument that takes gradients stacked along a new first axis, and returns such; or a function that makes it
             of the vjp, or of the joint one; or True if the vjps do so as they are. Elementwise ones must.
+        casts: the function takes dtype=, to which the argument is cast first; only floating point has a gradient.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -691,7 +693,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, casts, cases, name))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -764,6 +766,7 @@ class Primitive:
         wide: bool,
         jvp: Literal["elementwise", "linear"] | None,
         rows: Any,
+        casts: bool,
         cases: Any,
         name: str | None,
     ) -> None:
@@ -798,7 +801,8 @@ class Primitive:
             raise TypeError(f"reads= of {name} names {sorted(unknown)}, not one of {self.names}")
         self.reads = None if reads is None else [{*map(self.names.index, read.split())} for read in reads]
         self.has_fixed_arguments = None in vjps
-        self.keywords, self.saves = keywords - {"saved", "needed"}, "saved" in keywords
+        self.casts, self.saves = casts, "saved" in keywords
+        self.keywords = keywords - {"saved", "needed"} | ({"dtype"} if casts else set())
         self.freed = (self, None, None, None, None)  # the node after the backward pass
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -844,6 +848,8 @@ class Primitive:
             kwargs = {name: value for name, value in given.items() if value is not defaults[name].default}
         elif self.arity not in (None, len(args)):
             raise TypeError(f"{self.name} of a Tensor takes {self.arity} positional arguments, not {len(args)}")
+        if self.casts and (dtype := kwargs.pop("dtype", None)) is not None:
+            args = (floating(args[0], dtype, self.name), *args[1:])
         for name, value in kwargs.items():
             if name not in self.keywords:
                 supported = ", ".join(sorted(self.keywords)) or "none"
@@ -1007,6 +1013,13 @@ def _python_integers(value: Any) -> Any:
 def as_array(value: Any) -> Any:
     """A Tensor as it is, numbers and lists of them as an array."""
     return value if type(value) is Tensor else np.asarray(_plain(value, "a function of Tensors", "an argument"))
+
+
+def floating(x: Any, dtype: Any, name: str) -> Any:
+    """x in the dtype that the operation of this name was given as dtype=; refused where that has no gradient."""
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{name} of a Tensor takes floating point as dtype=, not {np.dtype(dtype)}; see astype")
+    return np.astype(as_array(x), dtype, copy=False)
 
 
 def _arrays(value: Any) -> Any:

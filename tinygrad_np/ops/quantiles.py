@@ -78,7 +78,8 @@ def _kink(rows: Any, q: Any, place: Any, low: Any, last: Any) -> Any:
 def _places(q: Any, rows: Any, count: Any, method: str, weights: Any) -> Any:
     """The places that NumPy chooses by a method that takes one element: what it gives for the places themselves."""
     places: Any = np.arange(rows.shape[-1])
-    function, along = np.quantile, {"method": method, "axis": -1}
+    function: Any = np.quantile
+    along = {"method": method, "axis": -1}
     if np.ndim(count):
         function, places = np.nanquantile, np.where(places < count, places, np.nan)
     if weights is not None:

@@ -18,6 +18,7 @@ AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
 MASK = np.array([[True], [False]])  # selects the first of two rows
 ALL_KEYWORDS = {"axis": 0, "keepdims": True, "where": MASK}
+IN_FLOAT64 = Case("2 M", kwargs={"dtype": np.float64})
 
 # --- gradients over reduced axes -------------------------------------------------------------------------------------
 
@@ -65,12 +66,14 @@ primitive(
     wide=True,
     jvp="linear",
     rows=along_axis,
+    casts=True,
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
         Case("n", kwargs={"axis": 0, "initial": 3.0}),
         Case("2 m", kwargs=ALL_KEYWORDS),
         Case("2 m", kwargs={"where": MASK}),
+        IN_FLOAT64,
     ],
 )
 primitive(
@@ -82,12 +85,14 @@ primitive(
     wide=True,
     jvp="linear",
     rows=along_axis,
+    casts=True,
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
         Case("n M", kwargs={"axis": -1}),
         Case("2 m", kwargs=ALL_KEYWORDS),
         Case("2 M", kwargs={"where": MASK}),
+        IN_FLOAT64,
     ],
 )
 primitive(
@@ -96,7 +101,8 @@ primitive(
         g, x, axis, keepdims, _not_nan(x) & where
     ),
     wide=True,
-    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 3.0})],
+    casts=True,
+    cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 3.0}), IN_FLOAT64],
 )
 primitive(
     np.nanmean,
@@ -104,7 +110,8 @@ primitive(
         restore(g, x, axis, keepdims) / _count(x, axis, _not_nan(x) & where), x, axis, True, _not_nan(x) & where
     ),
     wide=True,
-    cases=[*each("N M K", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS)],
+    casts=True,
+    cases=[*each("N M K", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS), IN_FLOAT64],
 )
 
 
@@ -180,6 +187,7 @@ VARIANCES = [
     *each("N M 2", axis=(None, 0, -1, (0, 2), (-1, -2)), keepdims=BOTH),
     *each("2 3", axis=(0, 1, None), ddof=(1, 0.5)),
     Case("3 m", kwargs={"axis": 0, "where": np.array([[True], [False], [True]]), "ddof": 1}),
+    IN_FLOAT64,
 ]
 DEVIATIONS = [
     *each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5)),
@@ -189,6 +197,7 @@ primitive(
     np.var,
     lambda g, y, x, *, axis=None, ddof=0, keepdims=False, where=True: _deviation(g, x, axis, ddof, keepdims, where),
     wide=True,
+    casts=True,
     cases=VARIANCES,
 )
 primitive(
@@ -197,6 +206,7 @@ primitive(
         g, x, axis, ddof, keepdims, _not_nan(x) & where
     ),
     wide=True,
+    casts=True,
     cases=VARIANCES,
 )
 
@@ -364,7 +374,12 @@ def _product(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = 1
     return keep(_back_from_last(_times_products_of_others(weights, rows), x, axis), where)
 
 
-PRODUCTS = [*each("n m k", axis=AXES, keepdims=BOTH), Case(""), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 2.0})]
+PRODUCTS = [
+    *each("n m k", axis=AXES, keepdims=BOTH),
+    Case(""),
+    Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 2.0}),
+    IN_FLOAT64,
+]
 WITH_ZEROS = [  # two, one and none of the three elements in a row are 0
     Case("3 3", kwargs={"axis": axis}, prepare=lambda x: x * np.array([[0, 1, 0], [1, 0, 1], [1, 1, 1]]))
     for axis in (0, 1, None)
@@ -375,6 +390,7 @@ primitive(
         g, y, x, axis, keepdims, initial, where
     ),
     wide=True,
+    casts=True,
     cases=PRODUCTS + WITH_ZEROS,
 )
 primitive(
@@ -383,6 +399,7 @@ primitive(
         g, y, x, axis, keepdims, initial, _not_nan(x) & where
     ),
     wide=True,
+    casts=True,
     cases=PRODUCTS,
 )
 
@@ -591,26 +608,36 @@ def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
     return np.reshape(back, x.shape) if axis is None or x.ndim == 0 else np.moveaxis(back, 0, axis)
 
 
-CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n")]
+CUMULATIVE = [*each("n m k", axis=(None, 0, 1, -1)), Case("n"), IN_FLOAT64]
 # At most 9 factors: finite differences of a sum of products of 27 lose too many digits by cancellation.
-PRODUCTS = [Case("n m"), *each("n m k", axis=(0, 1, -1)), Case("n")]
-primitive(np.cumsum, lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis), reads=(), wide=True, cases=CUMULATIVE)
+PRODUCTS = [Case("n m"), *each("n m k", axis=(0, 1, -1)), Case("n"), IN_FLOAT64]
+primitive(
+    np.cumsum,
+    lambda g, y, x, *, axis=None: _cumsum_gradient(g, x, axis),
+    reads=(),
+    wide=True,
+    casts=True,
+    cases=CUMULATIVE,
+)
 primitive(
     np.nancumsum,
     lambda g, y, x, *, axis=None: keep(_cumsum_gradient(g, x, axis), _not_nan(x)),
     wide=True,
+    casts=True,
     cases=CUMULATIVE,
 )
 primitive(
     np.cumprod,
     lambda g, y, x, *, axis=None: _cumprod_gradient(g, y, x, axis),
     wide=True,
+    casts=True,
     cases=PRODUCTS + WITH_ZEROS,
 )
 primitive(
     np.nancumprod,
     lambda g, y, x, *, axis=None: keep(_cumprod_gradient(g, y, np.where(np.isnan(x), 1, x), axis), _not_nan(x)),
     wide=True,
+    casts=True,
     cases=PRODUCTS,
 )
 
