@@ -63,6 +63,11 @@ DIFFERENCES = {
         for name in ("quantile", "percentile", "nanquantile", "nanpercentile", "nanmedian")
     },
     "average": Difference("NumPy", _empty, "it divides by the size of an empty result"),
+    "cov": Difference(
+        "both",
+        lambda call, dtypes: _empty(call, dtypes) or _zero_dimensional(call, dtypes),
+        "of weights in another number NumPy raises RuntimeError, of one number IndexError",
+    ),
     "trapezoid": Difference("both", _zero_dimensional, "NumPy's IndexError comes from a list"),
     "gradient": Difference("we", lambda call, dtypes: "bool" in dtypes, "booleans are no coordinates, nor have steps"),
 }

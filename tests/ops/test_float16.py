@@ -19,6 +19,11 @@ LONG = 100_000
 # Their gradients take n * n numbers in general, or seconds.
 NEVER_LONG = {"cumprod", "nancumprod", "cumulative_prod", "multiply.accumulate", "kron", "recurrence"}
 NEVER_LONG |= {"linalg.matrix_norm", "quantile", "percentile", "nanquantile", "nanpercentile", "_mean_gradient"}
+NEVER_LONG |= {
+    f"{name}.{method}"
+    for name in ("divide", "hypot", "logaddexp", "logaddexp2", "subtract")
+    for method in ("accumulate", "reduce")
+}
 
 
 def module_of(entry: Operation) -> str:

@@ -56,7 +56,7 @@ def cholesky(x: Any, **options: Any) -> Any:
 def reduced(function: Any) -> Any:
     """A reduction that PyTorch has with dim= and keepdim=; over all axes where axis is None."""
 
-    def call(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    def call(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         if axis == () or (isinstance(axis, tuple) and not x.ndim):
             return NotImplemented  # PyTorch reads () as all axes
         axis = tuple(range(x.ndim)) if axis is None else axis
@@ -66,7 +66,7 @@ def reduced(function: Any) -> Any:
 
 
 def along(function: Any) -> Any:
-    return lambda x, axis=None: function(x.reshape(-1), dim=0) if axis is None else function(x, dim=axis)
+    return lambda x, axis=None, dtype=None: function(x.reshape(-1), dim=0) if axis is None else function(x, dim=axis)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
@@ -81,14 +81,14 @@ def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
     return torch.linalg.matrix_norm(x, ord, keepdim=keepdims)
 
 
-def prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     if axis is None and not keepdims:
         return torch.prod(x)
     return torch.prod(x, axis, keepdim=keepdims) if isinstance(axis, int) else NotImplemented
 
 
 def variance(function: Any) -> Any:
-    def call(x: Any, axis: Any = None, ddof: Any = 0, keepdims: bool = False) -> Any:
+    def call(x: Any, axis: Any = None, ddof: Any = 0, keepdims: bool = False, dtype: Any = None) -> Any:
         axis = tuple(range(x.ndim)) if axis is None else axis
         return function(x, dim=axis, correction=ddof, keepdim=keepdims)
 
@@ -101,9 +101,24 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return torch.quantile(x, 0.5, dim=axis, keepdim=keepdims)
 
 
+def quantile(
+    function: Any, a: Any, q: Any, axis: Any = None, keepdims: bool = False, method: str = "linear", weights: Any = None
+) -> Any:
+    """PyTorch's, whose gradient by q is 0 where it hits an element; the cases do not."""
+    if isinstance(axis, tuple) or np.ndim(q) > 1 or method not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        return NotImplemented
+    q = torch.as_tensor(q, dtype=a.dtype)
+    return function(a, q, dim=axis, keepdim=keepdims, interpolation=method)
+
+
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     axis = tuple(range(x.ndim)) if axis is None else axis
     return torch.logsumexp(x, axis, keepdim=keepdims) if x.ndim else torch.logsumexp(x, 0)
+
+
+def _variables(m: Any, y: Any, rowvar: bool) -> Any:
+    parts = [torch.atleast_2d(x) for x in (m, y) if x is not None]
+    return torch.cat(parts) if rowvar else torch.cat([x.T if x.shape[0] > 1 else x for x in parts])
 
 
 ADAPTERS: dict[str, Callable[..., Any]] = {
@@ -126,11 +141,9 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "var": variance(torch.var),
     "std": variance(torch.std),
     "median": median,
-    "quantile": lambda a, q, axis=None, keepdims=False: (
-        NotImplemented
-        if isinstance(axis, tuple) or np.ndim(q) > 1
-        else torch.quantile(a, torch.tensor(q, dtype=a.dtype), dim=axis, keepdim=keepdims)
-    ),
+    "quantile": lambda a, q, **options: quantile(torch.quantile, a, q, **options),
+    "nanquantile": lambda a, q, **options: quantile(torch.nanquantile, a, q, **options),
+    "nanmedian": lambda x, axis=None, keepdims=False: quantile(torch.nanquantile, x, 0.5, axis=axis, keepdims=keepdims),
     "logsumexp": logsumexp,
     "cumsum": along(torch.cumsum),
     "cumprod": along(torch.cumprod),
@@ -144,10 +157,13 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
         if axis == -1
         else NotImplemented
     ),
-    "cov": lambda m, rowvar=True, bias=False, ddof=None: torch.cov(
-        m if rowvar or m.ndim < 2 else m.T, correction=(0 if bias else 1) if ddof is None else ddof
+    "cov": lambda m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None, dtype=None: torch.cov(
+        _variables(m, y, rowvar),
+        correction=(0 if bias else 1) if ddof is None else ddof,
+        fweights=None if fweights is None else torch.as_tensor(fweights),
+        aweights=aweights,
     ),
-    "corrcoef": lambda x, rowvar=True: torch.corrcoef(x if rowvar else x.T),
+    "corrcoef": lambda x, y=None, rowvar=True, dtype=None: torch.corrcoef(_variables(x, y, rowvar)),
     "clip": clip,
     "cross": lambda a, b, axisa=-1, axisb=-1, axisc=-1, axis=-1: (
         torch.linalg.cross(*torch.broadcast_tensors(a, b), dim=axis)
@@ -205,7 +221,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "diag": lambda v, k=0: torch.diag(v, k),
     "diagflat": lambda v, k=0: torch.diagflat(v, k),
     "diagonal": lambda a, offset=0, axis1=0, axis2=1: torch.diagonal(a, offset, axis1, axis2),
-    "trace": lambda a, offset=0, axis1=0, axis2=1: torch.diagonal(a, offset, axis1, axis2).sum(-1),
+    "trace": lambda a, offset=0, axis1=0, axis2=1, dtype=None: torch.diagonal(a, offset, axis1, axis2).sum(-1),
     "meshgrid": lambda *xi, indexing="xy", sparse=False: (
         NotImplemented if sparse or any(x.ndim == 0 for x in xi) else torch.meshgrid(*xi, indexing=indexing)
     ),

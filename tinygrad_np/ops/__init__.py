@@ -6,6 +6,7 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 from . import (
     attention,
     convolution,
+    covariance,
     elementwise,
     indexing,
     linalg,
@@ -18,12 +19,14 @@ from . import (
     reductions,
     shapes,
     special,
+    ufunc_methods,
     windows,
 )
 
 __all__ = [
     "attention",
     "convolution",
+    "covariance",
     "elementwise",
     "indexing",
     "linalg",
@@ -36,5 +39,6 @@ __all__ = [
     "reductions",
     "shapes",
     "special",
+    "ufunc_methods",
     "windows",
 ]

@@ -42,7 +42,7 @@ def _count(x: Any, axis: Any, where: Any = True) -> Any:
     return math.prod(x.shape[i] for i in axes)
 
 
-def _to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = None, where: Any = True) -> Any:
+def to_extremes(g: Any, y: Any, x: Any, axis: Any, keepdims: bool, initial: Any = None, where: Any = True) -> Any:
     """The gradient of a maximum or minimum: g split evenly among the elements (and `initial`) that attain it."""
     top = restore(y, x, axis, keepdims)
     attained = (x == top) & where
@@ -192,6 +192,7 @@ VARIANCES = [
 DEVIATIONS = [
     *each("2 3 2", axis=(None, 0, -1, (0, 2)), keepdims=BOTH, ddof=(0, 0.5)),
     Case("3 2", kwargs={"axis": 0, "where": np.array([[True], [False], [True]])}),
+    IN_FLOAT64,
 ]
 primitive(
     np.var,
@@ -214,7 +215,10 @@ primitive(
 def _register_deviation(function: Any, counted: Any) -> None:
     """Register np.std or np.nanstd; `counted(a, where)` selects the numbers that it counts."""
 
-    def deviation(a: Array, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True) -> Array:
+    def deviation(
+        a: Array, axis: Any = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True
+    ) -> Array:
+        a = a if dtype is None else a.astype(dtype)
         # In units of the largest number where squares overflow or underflow.
         with np.errstate(over="ignore"):
             y = function(a, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
@@ -232,6 +236,7 @@ def _register_deviation(function: Any, counted: Any) -> None:
             g, y, a, axis, ddof, keepdims, counted(a, where)
         ),
         wide=True,
+        casts=True,
         cases=DEVIATIONS,
         name=function.__name__,
     )
@@ -240,46 +245,6 @@ def _register_deviation(function: Any, counted: Any) -> None:
 
 _register_deviation(np.std, lambda a, where: where)
 _register_deviation(np.nanstd, lambda a, where: _not_nan(a) & where)
-
-
-@composite(
-    np.cov, cases=[Case("2 3"), Case("0 n"), *each("3 4", rowvar=(False,), bias=BOTH), Case("3", kwargs={"ddof": 0})]
-)
-def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
-    """`np.cov` of the rows (or columns) of a matrix."""
-    m = np.astype(m, np.result_type(m.dtype, np.float64))  # np.cov computes in at least float64
-    if m.ndim > 2:
-        raise ValueError(f"cov: expected at most 2 dimensions, not shape {m.shape}")
-    x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
-    if not len(x):  # of no variables there is no mean either, of which NumPy would warn
-        return x @ x.T
-    ddof = (0 if bias else 1) if ddof is None else ddof
-    centred = x - np.mean(x, axis=1, keepdims=True)
-    return np.squeeze(centred @ centred.T / max(x.shape[1] - ddof, 0))
-
-
-SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from constant rows and columns
-
-
-@composite(
-    np.corrcoef,
-    cases=[
-        Case("2 3", prepare=lambda x: x / 9 + SCATTERED[:2, :3]),
-        Case("3 4", kwargs={"rowvar": False}, prepare=lambda x: x / 9 + SCATTERED),
-    ],
-)
-def corrcoef(x: Any, *, rowvar: bool = True) -> Any:
-    """`np.corrcoef` of the rows (or columns) of a matrix."""
-    along = -1 if rowvar or x.ndim < 2 else 0
-    unit = power_of_two(np.max(np.abs(array_of(x)), axis=along, keepdims=True, initial=0) * 1.0)
-    covariance = np.cov(x / unit, rowvar=rowvar)
-    if covariance.ndim == 0:
-        return covariance / covariance
-    deviations = np.sqrt(np.diagonal(covariance))
-    correlation = covariance / deviations[:, np.newaxis] / deviations
-    # It is beyond 1 by rounding only, so the derivatives, of any order, are those of what is not clipped.
-    values = array_of(correlation)
-    return correlation + (np.clip(values, -1, 1) - values)
 
 
 # --- products --------------------------------------------------------------------------------------------------------
@@ -415,7 +380,7 @@ EXTREMES = [
 for extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
     primitive(
         extreme,
-        lambda g, y, x, *, axis=None, keepdims=False, initial=None, where=True: _to_extremes(
+        lambda g, y, x, *, axis=None, keepdims=False, initial=None, where=True: to_extremes(
             g, y, x, axis, keepdims, initial, where
         ),
         rows=along_axis,
@@ -642,28 +607,44 @@ primitive(
 )
 
 
-def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_initial: bool) -> Any:
+def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_initial: bool, dtype: Any) -> Any:
     x = np.reshape(x, (1,)) if x.ndim == 0 else x
     if axis is None and x.ndim != 1:
         raise ValueError(f"axis must be given for an array of {x.ndim} dimensions")
     axis = 0 if axis is None else axis
-    y = function(x, axis=axis)
+    y = function(x, axis=axis, dtype=dtype)
     if not include_initial:
         return y
     shape = [1 if i == normalize_axis_index(axis, x.ndim) else n for i, n in enumerate(x.shape)]
-    return np.concatenate([np.full(shape, start, x.dtype), y], axis=axis)
+    return np.concatenate([np.full(shape, start, y.dtype), y], axis=axis)
 
 
-@composite(np.cumulative_sum, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n"), Case("")])
-def cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+@composite(
+    np.cumulative_sum,
+    cases=[
+        *each("n m", axis=(0, -1), include_initial=BOTH),
+        Case("n"),
+        Case(""),
+        Case("n", kwargs={"dtype": np.float64, "include_initial": True}),
+    ],
+)
+def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """`np.cumulative_sum`."""
-    return _cumulative(np.cumsum, 0, x, axis, include_initial)
+    return _cumulative(np.cumsum, 0, x, axis, include_initial, dtype)
 
 
-@composite(np.cumulative_prod, cases=[*each("n m", axis=(0, -1), include_initial=BOTH), Case("n"), Case("")])
-def cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+@composite(
+    np.cumulative_prod,
+    cases=[
+        *each("n m", axis=(0, -1), include_initial=BOTH),
+        Case("n"),
+        Case(""),
+        Case("n", kwargs={"dtype": np.float64, "include_initial": True}),
+    ],
+)
+def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """`np.cumulative_prod`."""
-    return _cumulative(np.cumprod, 1, x, axis, include_initial)
+    return _cumulative(np.cumprod, 1, x, axis, include_initial, dtype)
 
 
 def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
@@ -812,50 +793,6 @@ def _end_slopes(f: Any, h: Any, axis: int, edge_order: int) -> tuple[Any, Any]:
     )
     return begin, end
 
-
-# --- methods of ufuncs: reduce, outer, accumulate --------------------------------------------------------------------
-
-
-def _reduction(function: Any) -> Any:
-    def reduce(array: Any, axis: Any = 0, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
-        given = {"initial": initial} if initial is not None else {}
-        masked = {} if where is True else {"where": where}
-        return function(array, axis=axis, keepdims=keepdims, **given, **masked)
-
-    return reduce
-
-
-def _outer(ufunc: Any) -> Any:
-    def outer(a: Any, b: Any) -> Any:
-        return ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b))
-
-    return outer
-
-
-for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, np.max), (np.minimum, np.min)):
-    composite(
-        ufunc.reduce,
-        cases=[
-            Case("N m"),
-            *each("N M", axis=(None, 1, (0, 1)), keepdims=BOTH),
-            Case("2 m", kwargs={"axis": 0, "where": MASK, "initial": 0.5}),
-        ],
-    )(_reduction(function))
-    composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(in_float32(_outer(ufunc)))
-
-
-def _accumulation(function: Any) -> Any:
-    def accumulate(array: Any, axis: int = 0) -> Any:
-        normalize_axis_index(axis, max(array.ndim, 1))
-        if array.ndim == 0:
-            raise TypeError("accumulate needs an array of at least one dimension")
-        return function(array, axis=axis)
-
-    return accumulate
-
-
-for accumulate, cumulative in ((np.add.accumulate, np.cumsum), (np.multiply.accumulate, np.cumprod)):
-    composite(accumulate, cases=[Case("n m"), Case("n m", kwargs={"axis": 1})])(_accumulation(cumulative))
 
 # --- no gradient -----------------------------------------------------------------------------------------------------
 

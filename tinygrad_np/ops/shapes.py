@@ -469,16 +469,23 @@ def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     return np.diagonal(x, offset, -2, -1)
 
 
-@composite(np.trace, cases=[*each("3 2 k", offset=(0, 1), axis1=(0,), axis2=(1, -1)), Case("n n")])
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+@composite(
+    np.trace,
+    cases=[
+        *each("3 2 k", offset=(0, 1), axis1=(0,), axis2=(1, -1)),
+        Case("n n"),
+        Case("2 3", kwargs={"dtype": np.float64}),
+    ],
+)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
     """`np.trace`."""
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-@composite(np.linalg.trace, cases=each("k 3 2", offset=(0, 1, -1)))
-def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
+@composite(np.linalg.trace, cases=[*each("k 3 2", offset=(0, 1, -1)), Case("2 3", kwargs={"dtype": np.float64})])
+def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """`np.linalg.trace`, of the last two axes."""
-    return np.trace(x, offset, -2, -1)
+    return np.trace(x, offset, -2, -1, dtype)
 
 
 @composite(np.diag, cases=[*each("n", k=(0, 1, -2)), *each("2 3", k=(0, 1, -1))])
