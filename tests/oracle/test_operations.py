@@ -200,7 +200,11 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
     "inner": torch.inner,
     "dot": lambda a, b: torch.matmul(a, b) if a.ndim and 0 < b.ndim <= 2 else NotImplemented,
-    "linalg.pinv": torch.linalg.pinv,
+    "linalg.pinv": lambda a, rcond=None, hermitian=False, rtol=None: torch.linalg.pinv(
+        lower(a) if hermitian else a, rtol=1e-15 if rcond is None else torch.as_tensor(rcond), hermitian=hermitian
+    ),
+    "linalg.tensorinv": lambda a, ind=2: torch.linalg.tensorinv(a, ind),
+    "linalg.tensorsolve": lambda a, b, axes=None: torch.linalg.tensorsolve(a, b, axes),
     "reshape": lambda x, shape, order="C": x.reshape(shape) if order == "C" else NotImplemented,
     "transpose": lambda x, axes=None: x.permute(
         tuple(reversed(range(x.ndim))) if axes is None else (axes,) if isinstance(axes, int) else axes
@@ -247,9 +251,9 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     ),
     "linalg.eigvalsh": lambda a, UPLO="L": torch.linalg.eigvalsh((lower if UPLO in "Ll" else upper)(a)),
     "linalg.eigh": lambda a, UPLO="L": torch.linalg.eigh((lower if UPLO in "Ll" else upper)(a)),
-    "linalg.svd": lambda a, full_matrices=True, compute_uv=True: (
-        torch.linalg.svd(a, full_matrices=False) if compute_uv else torch.linalg.svdvals(a)
-    ),
+    "linalg.svd": lambda a, full_matrices=True, compute_uv=True, hermitian=False: (
+        torch.linalg.svd if compute_uv else torch.linalg.svdvals
+    )(lower(a) if hermitian else a, **({"full_matrices": False} if compute_uv else {})),
     "linalg.qr": lambda a, mode="reduced": torch.linalg.qr(a).R if mode == "r" else torch.linalg.qr(a),
     "linalg.norm": norm,
     "linalg.vector_norm": vector_norm,

@@ -90,7 +90,7 @@ def cov(
     if counts is None and weights is None:
         centred = x - np.mean(x, axis=1, keepdims=True)
         return np.squeeze(centred @ centred.T / max(x.shape[1] - ddof, 0))
-    w = weights if counts is None else counts if weights is None else counts * weights
+    w: Any = weights if counts is None else counts if weights is None else counts * weights
     centred = np.astype(x - np.average(x, axis=1, weights=w, keepdims=True), dtype, copy=False)
     degrees = total = np.sum(w)
     if ddof:
@@ -116,7 +116,7 @@ SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from c
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
     """`np.corrcoef` of the rows (or columns) of one or two matrices."""
     parts = [_in_own_units(as_array(part), rowvar, i == 0, dtype) for i, part in enumerate((x, y)) if part is not None]
-    covariance = np.cov(*parts, rowvar=rowvar, dtype=dtype)
+    covariance = cov(*parts, rowvar=rowvar, dtype=dtype)
     if covariance.ndim == 0:
         return covariance / covariance
     deviations = np.sqrt(np.diagonal(covariance))

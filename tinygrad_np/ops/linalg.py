@@ -108,14 +108,45 @@ def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
     return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ (y @ (across - across @ y @ x)) - _t(y) @ g @ _t(y)
 
 
+def _refuse_dropped_values(y: Any, x: Any) -> None:
+    """Raise if singular values were taken for 0 that are not 0 to rounding: the gradient would be another."""
+    values, inverse = array_of(x), array_of(y)
+    dropped = np.max(np.abs(values - values @ inverse @ values), axis=(-2, -1), keepdims=True, initial=0)
+    if np.any(dropped > _tolerance(values, 1000 * max(x.shape[-2:]))):
+        raise ValueError(
+            "the pseudo-inverse has taken singular values for 0 that are not, by rcond= or rtol=; its gradient is that"
+            " of matrices of constant rank. Write it by np.linalg.svd, with 0 for 1 / s where s is small"
+        )
+
+
+def _pinv_vjp_of_options(
+    g: Any, y: Any, x: Any, *, rcond: Any = None, hermitian: bool = False, rtol: Any = np._NoValue
+) -> Any:
+    hermitian = hermitian and x.size > 0  # of no elements a matrix need not be square
+    read = np.tril(x) + _t(np.tril(x, -1)) if hermitian else x
+    if rcond is not None or rtol is not np._NoValue:
+        _refuse_dropped_values(y, read)
+    gradient = _pinv_vjp(g, y, read)
+    return _of_triangle(gradient, lower=True) if hermitian else gradient
+
+
 primitive(
-    np.linalg.pinv, _pinv_vjp, cases=[Case(shapes, prepare=_regular) for shapes in ("3 3", "3 2", "2 3", "b 3 2")]
+    np.linalg.pinv,
+    _pinv_vjp_of_options,
+    cases=[
+        *(Case(shapes, prepare=_regular) for shapes in ("3 3", "3 2", "2 3", "b 3 2")),
+        *each("b 3 2", prepare=_regular, rcond=(1e-9, np.array(1e-8))),
+        *each("3 3", prepare=_regular, rtol=(None, 1e-9), hermitian=(False, True)),
+    ],
 )
 
 
 @composite(
     np.linalg.lstsq,
-    cases=[Case(shapes, prepare=lambda a, b: (_regular(a), b)) for shapes in ("3 2, 3 m", "3 2, 3", "2 2, 2")],
+    cases=[
+        *(Case(shapes, prepare=lambda a, b: (_regular(a), b)) for shapes in ("3 2, 3 m", "3 2, 3", "2 2, 2", "2 3, 2")),
+        *each("3 2, 3", prepare=lambda a, b: (_regular(a), b), rcond=(1e-9, -1)),
+    ],
     constants=(2,),
 )
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
@@ -123,16 +154,54 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
 
     Where the rank is not full, the solution jumps in other directions than along matrices of this rank.
     """
-    if rcond is not None:
-        raise TypeError("lstsq of a Tensor does not support rcond=")
     a, b = as_array(a), as_array(b)
-    rank = np.linalg.lstsq(array_of(a), array_of(b))[2]
+    rank = np.linalg.lstsq(array_of(a), array_of(b), rcond)[2]
     dtype = np.result_type(a, b) if a.dtype.kind == b.dtype.kind else np.float64  # integers are solved in float64
     a, b = np.astype(a, dtype, copy=False), np.astype(b, dtype, copy=False)
-    x = np.linalg.pinv(a) @ b
+    if rcond is None or rcond < 0:
+        rcond = float(np.finfo(dtype).eps) * (max(a.shape) if rcond is None else 1)
+    x = np.linalg.pinv(a, rcond) @ b
     over = a.shape[0] > a.shape[1] and rank == a.shape[1]
     residuals = np.atleast_1d(np.sum(np.square(b - a @ x), axis=0)) if over else np.empty(0, x.dtype)
     return x, residuals, rank, np.linalg.svdvals(a)
+
+
+@composite(
+    np.linalg.tensorinv,
+    cases=[
+        *each("2 2 4", prepare=lambda a: a + 7 * np.eye(4).reshape(2, 2, 4), ind=(2,)),
+        *each("4 2 2", prepare=lambda a: a + 7 * np.eye(4).reshape(4, 2, 2), ind=(1,)),
+    ],
+)
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    """`np.linalg.tensorinv`: the inverse of a as a matrix, whose rows are the first `ind` axes."""
+    if ind <= 0:
+        raise ValueError(f"linalg.tensorinv: ind must be at least 1, not {ind}")
+    columns = math.prod(a.shape[ind:])
+    rows = a.size // columns if columns else 0
+    return np.reshape(np.linalg.inv(np.reshape(a, (columns, rows))), (*a.shape[ind:], *a.shape[:ind]))
+
+
+@composite(
+    np.linalg.tensorsolve,
+    cases=[
+        Case("2 2 4, 2 2", prepare=lambda a, b: (a + 7 * np.eye(4).reshape(2, 2, 4), b)),
+        Case("2 4 2, 2 2", prepare=lambda a, b: (a + 7 * np.moveaxis(np.eye(4).reshape(2, 2, 4), 1, 2), b, (1,))),
+    ],
+)
+def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    """`np.linalg.tensorsolve`: x such that a, summed over its last axes with x, is b; `axes` are moved to the end."""
+    a, b = as_array(a), as_array(b)
+    order = list(range(a.ndim))
+    for axis in axes or ():
+        order.remove(axis)
+        order.insert(a.ndim, axis)
+    a = np.transpose(a, order)
+    shape = a.shape[-(a.ndim - b.ndim) :]
+    n = math.prod(shape)
+    if a.size != n**2:
+        raise np.linalg.LinAlgError(f"linalg.tensorsolve: a of shape {a.shape} is not square for b of shape {b.shape}")
+    return np.reshape(np.linalg.solve(np.reshape(a, (n, n)), np.ravel(b)), shape)
 
 
 # --- determinants ----------------------------------------------------------------------------------------------------
@@ -456,17 +525,29 @@ def _signless(parts: Any) -> Any:
         *_spaced_cases("3 2", "2 3", "b 2 2", "b 1 3", "2 0", kwargs={"full_matrices": False}, finish=_signless),
         *_spaced_cases("3 3", finish=_signless),
         *_spaced_cases("3 2", kwargs={"compute_uv": False}),
+        *_spaced_cases("b 2 2", kwargs={"hermitian": True}, finish=_signless),
+        Case("3 3", kwargs={"hermitian": True, "compute_uv": False}, prepare=lambda x: _spaced(x) - 18 * np.eye(3)),
     ],
 )
-def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
     _require_matrices("svd", a)
+    if hermitian:
+        return _svd_of_symmetric(a) if compute_uv else np.flip(np.sort(np.abs(np.linalg.eigvalsh(a)), axis=-1), -1)
     if not compute_uv:
         return np.linalg.svdvals(a)
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise ValueError(f"svd of a Tensor of shape {a.shape} needs full_matrices=False")
     u, s, v = _svd_parts(_svd(a), a.shape[-2], VALUES, VECTORS)
     return _result_type(np.linalg.svd)(u, s[..., 0, :], _t(v))
+
+
+def _svd_of_symmetric(a: Any) -> Any:
+    """U, S and V.T from the eigenvalues and eigenvectors; V has their signs."""
+    w, v = np.linalg.eigh(a)
+    order = np.argsort(np.abs(array_of(w)), axis=-1)[..., ::-1]
+    w, u = np.take_along_axis(w, order, -1), np.take_along_axis(v, order[..., np.newaxis, :], -1)
+    return _result_type(np.linalg.svd)(u, np.abs(w), _t(u * np.copysign(1, array_of(w))[..., np.newaxis, :]))
 
 
 def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
@@ -501,14 +582,28 @@ def _qr(x: Array) -> Array:
     return np.concatenate(np.linalg.qr(x), axis=-2)
 
 
-@composite(np.linalg.qr, cases=[*_spaced_cases("3 2", "3 3", "b 2 2"), *_spaced_cases("3 2", kwargs={"mode": "r"})])
+@composite(
+    np.linalg.qr,
+    cases=[
+        *_spaced_cases("3 2", "3 3", "b 2 2", "b 2 3", "1 3"),
+        *_spaced_cases("3 2", "2 3", kwargs={"mode": "r"}),
+        *_spaced_cases("2 2", "2 3", kwargs={"mode": "complete"}),
+    ],
+)
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """`np.linalg.qr`, of matrices with at least as many rows as columns, in mode "reduced" or "r"."""
+    """`np.linalg.qr`, in the modes "reduced" and "r", and "complete" where this adds no columns, which are arbitrary.
+
+    Of a matrix with more columns than rows, Q is that of as many columns, and Q.T times the others is the rest of R.
+    """
     _require_matrices("qr", a)
-    if mode not in ("reduced", "r") or a.shape[-2] < a.shape[-1]:
-        raise ValueError(f"qr of a Tensor of shape {a.shape} in mode {mode!r} is not supported")
-    packed, m = _qr(a), a.shape[-2]
-    return packed[..., m:, :] if mode == "r" else _result_type(np.linalg.qr)(packed[..., :m, :], packed[..., m:, :])
+    m, n = a.shape[-2:]
+    if mode not in ("reduced", "r", "complete") or (mode == "complete" and m > n):
+        raise ValueError(f"qr of a Tensor of shape {a.shape} in mode {mode!r} is not supported; see mode='reduced'")
+    packed = _qr(a[..., :m])
+    q, r = packed[..., :m, :], packed[..., m:, :]
+    if m < n:
+        r = np.concatenate([r, _t(q) @ a[..., m:]], axis=-1)
+    return r if mode == "r" else _result_type(np.linalg.qr)(q, r)
 
 
 # --- norms -----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tensor import Array, as_array, composite, differentiable, floating, in_float32, registry
-from .cases import NONZERO, REAL, Case, each
+from .cases import NONZERO, REAL, Case, Domain, each
 from .elementwise import array_of, keep
 from .indexing import scatter_add
 from .reductions import BOTH, MASK, along_last, to_extremes
@@ -31,7 +31,8 @@ def _takes_two_numbers(function: Any) -> bool:
     return isinstance(function, np.ufunc) and (function.nin, function.nout, function.signature) == (2, 1, None)
 
 
-for ufunc, entry in [(f, entry) for f, entry in registry.items() if _takes_two_numbers(f)]:
+operations: list[tuple[Any, Any]] = [(f, entry) for f, entry in registry.items() if _takes_two_numbers(f)]
+for ufunc, entry in operations:
     if cases := getattr(entry, "cases", None):
         domains = cases[0].domains
         composite(ufunc.outer, cases=[Case(shapes, domains=domains) for shapes in ("n m, k", ", k")])(
@@ -171,11 +172,11 @@ REDUCTIONS: dict[Any, Any] = {
     np.hypot: _with_identity(np.hypot, _hypot),
 }
 # np.power.reduce is left out: in NumPy 2.4 its value depends on how the array lies in memory.
-STEPWISE = {np.subtract: REAL, np.divide: NONZERO}
+STEPWISE: dict[Any, Domain] = {np.subtract: REAL, np.divide: NONZERO}
 for ufunc, reduce in REDUCTIONS.items():
     composite(ufunc.reduce, cases=[*ALL_AXES, MASKED, IN_FLOAT64])(reduce)
 for ufunc, domain in STEPWISE.items():
-    options = {"domains": (domain,)}
+    options: dict[str, Any] = {"domains": (domain,)}
     composite(
         ufunc.reduce,
         cases=[
@@ -242,7 +243,7 @@ def _each_step(ufunc: Any) -> Callable[..., Any]:
     return in_float32(accumulate)
 
 
-ACCUMULATIONS = {np.add: np.cumsum, np.multiply: np.cumprod}
+ACCUMULATIONS: dict[Any, Any] = {np.add: np.cumsum, np.multiply: np.cumprod}
 ACCUMULATIONS |= {ufunc: _running(ufunc) for ufunc in (np.maximum, np.minimum, np.fmax, np.fmin)}
 ACCUMULATIONS |= {ufunc: _each_step(ufunc) for ufunc in (np.logaddexp, np.logaddexp2, np.hypot, *STEPWISE)}
 for ufunc, function in ACCUMULATIONS.items():
