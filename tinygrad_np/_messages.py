@@ -727,7 +727,6 @@ _INSTEAD = {
     "linalg.eig*": "it is complex for a general matrix; np.linalg.eigh of a symmetric one is",
     "apply_*": "functions of whole arrays are",
     "piecewise": "np.where and np.select are",
-    "polyfit": "np.linalg.lstsq is",
     "_lambertw": "tinygrad_np.special.lambertw is, of real numbers",
     "_riemann_zeta": "zeta(x, q) is, in q",
     "wofz": "it is complex; on the axes it is erfcx and dawsn, which are",

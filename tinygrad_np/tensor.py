@@ -929,8 +929,8 @@ class Composite:
     def _as_results(self, result: Any) -> Any:
         """What NumPy's function returned, one array or several, as the decorated function returns it."""
         if not isinstance(result, list | tuple):
-            return Tensor(result)
-        parts = [part if i in self.constants else Tensor(part) for i, part in enumerate(result)]
+            return Tensor(np.asarray(result))  # one of Python's numbers, too, in float64
+        parts = [part if i in self.constants else Tensor(np.asarray(part)) for i, part in enumerate(result)]
         return type(result)(parts) if type(result) in (list, tuple) else type(result)(*parts)
 
 

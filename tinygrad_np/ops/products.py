@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.fused import matmul, product
-from ..tensor import Array, Tensor, as_array, composite, differentiable, in_float32, primitive
+from ..tensor import Array, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 from .elementwise import keep
 
@@ -356,28 +356,6 @@ def _power(power: Any, n: int) -> Any:
         if i < len(bits) - 1:  # one square more could overflow
             power = power @ power
     return np.positive(result)
-
-
-@composite(np.polyval, cases=[Case("3, n m"), Case("1, n"), Case("4, ")])
-@in_float32
-def polyval(p: Any, x: Any) -> Any:
-    """`np.polyval`, by Horner's rule; differentiable in the coefficients and in x."""
-    if not len(p):
-        zeros = keep(x, np.zeros(np.shape(x), bool))
-        return zeros if type(zeros) is Tensor else Tensor(zeros)
-    value: Any = np.zeros_like(x)
-    for coefficient in p:
-        value = value * x + coefficient
-    return value
-
-
-@composite(np.vander, cases=[Case("3"), Case("2", (4,)), Case("3", kwargs={"N": 2, "increasing": True})])
-def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """`np.vander`."""
-    if x.ndim != 1:
-        raise ValueError(f"vander: expected a vector, not shape {x.shape}")
-    powers = np.arange(len(x) if N is None else N)
-    return x[:, np.newaxis] ** (powers if increasing else powers[::-1])
 
 
 # --- einsum ----------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def _takes_two_numbers(function: Any) -> bool:
 
 operations: list[tuple[Any, Any]] = [(f, entry) for f, entry in registry.items() if _takes_two_numbers(f)]
 for ufunc, entry in operations:
-    if cases := getattr(entry, "cases", None):
+    if (cases := getattr(entry, "cases", None)) and not getattr(entry, "has_fixed_arguments", False):
         domains = cases[0].domains
         composite(ufunc.outer, cases=[Case(shapes, domains=domains) for shapes in ("n m, k", ", k")])(
             in_float32(_outer(ufunc))
