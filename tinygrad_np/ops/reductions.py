@@ -123,13 +123,19 @@ primitive(
         Case("2 M, 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 0, w)),
         Case("M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, -1, w)),
         Case("2 M 3, 3 2", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, (2, 0), w)),
+        Case("2 M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 2, w, True)),
+        *each("N M", axis=(None, 0), returned=(True,), finish=lambda results: results[0]),  # the other is a number
     ],
 )
 @in_float32
-def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """`np.average`, differentiable in the weights too; they have the shape of `a`, or that of the averaged axes."""
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+    """`np.average`, differentiable in the weights too; they have the shape of `a`, or that of the averaged axes.
+
+    With `returned` the sum of the weights comes with it; without weights it is the number of elements.
+    """
     if weights is None:
-        return np.mean(a, axis=axis, keepdims=keepdims)
+        y = np.mean(a, axis=axis, keepdims=keepdims)
+        return (y, np.full(y.shape, a.size / y.size, y.dtype)) if returned else y
     a, weights = (as_array(value) for value in (a, weights))
     dtype = np.result_type(a, weights, *([] if a.dtype.kind == "f" else [np.float64]))
     a, weights = (np.astype(value, dtype, copy=False) for value in (a, weights))
@@ -145,7 +151,8 @@ def average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = F
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
     if np.any(total == 0):
         raise ZeroDivisionError("average: the weights sum to 0")
-    return np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
+    y = np.sum(np.multiply(a, weights), axis=axis, keepdims=keepdims) / total
+    return (y, total) if returned else y
 
 
 # --- variance --------------------------------------------------------------------------------------------------------
@@ -677,10 +684,22 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return np.positive(x) if n == 0 else x
 
 
-@composite(np.ediff1d, cases=[Case("3"), Case("2 2")])
-def ediff1d(ary: Any) -> Any:
-    """`np.ediff1d`."""
-    return np.diff(np.ravel(ary))
+@composite(
+    np.ediff1d,
+    cases=[Case("3"), Case("2 2"), Case("3, 2", prepare=lambda ary, end: (ary, end, [1.5])), Case("3, n, ")],
+)
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """`np.ediff1d`, differentiable in what is put at either end too."""
+    ary = np.ravel(ary)
+    parts = [np.diff(ary)]
+    for name, end in (("to_begin", to_begin), ("to_end", to_end)):
+        if end is not None:
+            end = np.ravel(as_array(end))
+            if not np.can_cast(end.dtype, ary.dtype, "same_kind"):
+                raise TypeError(f"ediff1d: {name} of {end.dtype} cannot be cast to {ary.dtype}")
+            end = np.astype(end, ary.dtype, copy=False)
+            parts = [end, *parts] if name == "to_begin" else [*parts, end]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 @composite(
