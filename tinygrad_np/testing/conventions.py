@@ -206,6 +206,12 @@ CONVENTIONS = [
     Convention("max of [1,nan,3]", np.max, ([1, NAN, 3],), ([0, 1, 0],), True),
     Convention("median of [1,nan,3]", np.median, ([1, NAN, 3],), ([0, 1, 0],), True),
     Convention("median of [1,3,3,2]", np.median, ([1, 3, 3, 2],), ([0, 0.5, 0, 0.5],), True),
+    Convention("maximum.accumulate of [1,3,3]", np.maximum.accumulate, ([1, 3, 3],), ([1, 1.5, 0.5],), True),
+    Convention("maximum.accumulate of [1,nan,3]", np.maximum.accumulate, ([1, NAN, 3],), ([1, 2, 0],), True),
+    Convention("fmax.reduce of [1,nan,3]", np.fmax.reduce, ([1, NAN, 3],), ([0, 0, 1],)),
+    Convention("nanmedian of [1,nan,3,3]", np.nanmedian, ([1, NAN, 3, 3],), ([0, 0, 1, 0],), True),
+    Convention("quantile, its q, at an element", lambda q: np.quantile(np.array([1.0, 2, 4]), q), (0.5,), (3,), True),
+    Convention("polymul with [1,2] of [0,1]", lambda p: np.polymul(p, [1.0, 2.0]), ([0, 1],), ([2, 3],)),
     Convention("ptp of [1,1,2]", np.ptp, ([1, 1, 2],), ([-0.5, -0.5, 1],)),
     Convention(
         "norm of order inf of [3,-3,1]", lambda x: np.linalg.norm(x, INF), ([3, -3, 1],), ([0.5, -0.5, 0],), True
@@ -344,6 +350,18 @@ REFUSED = [
     Refused("complex numbers", lambda: Tensor(np.array([1j])), TypeError, "real numbers"),
     Refused("masked arrays", lambda: Tensor(np.ma.masked_array([1.0], [True])), TypeError, "filled()"),
     Refused("inverse of a singular matrix", lambda: np.linalg.inv(Tensor(np.ones((2, 2)))), ValueError, "Singular"),
+    Refused(
+        "pinv that takes a singular value of 0.01 for 0",
+        lambda: _gradient(lambda x: np.sum(np.linalg.pinv(x, rcond=0.1)), np.diag([1.0, 0.01])),
+        ValueError,
+        "taken singular values for 0",
+    ),
+    Refused(
+        "a gradient of q where quantiles jump",
+        lambda: _gradient(lambda q: np.quantile(np.array([1.0, 2.0]), q, method="lower"), np.array(0.5)),
+        TypeError,
+        "not differentiable in q",
+    ),
     Refused(
         "slogdet of a singular matrix", lambda: _gradient(lambda x: np.linalg.slogdet(x)[1], np.ones((2, 2))),
         ValueError, "Singular",
