@@ -1539,6 +1539,8 @@ class Tensor(Hints):
                 f"{ufunc.__name__} of a Tensor does not support out=, nor `array += tensor` and its like, which write"
                 " into an array: write array += tensor.data, or w.data -= lr * w.grad.data"
             )
+        if method == "reduceat":
+            kwargs.pop("indices", None)  # NumPy passes what was given by this name by position as well
         return _dispatch(ufunc if method == "__call__" else getattr(ufunc, method), args, kwargs)
 
     def __array_function__(

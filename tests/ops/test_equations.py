@@ -140,3 +140,14 @@ def test_singular_values_of_a_symmetric_matrix_of_either_sign() -> None:
     ):
         found, expected = func.grad(of_hermitian)(a), func.grad(lambda x, f=of_any: f(symmetric(x)))(a)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("small", [1e-10, 2e-15])
+def test_least_squares_take_the_same_values_for_0_as_numpy(small: float) -> None:
+    a, b = np.zeros((20, 2)), np.arange(1.0, 21)
+    a[0, 0], a[1, 1] = 1, small
+    for rcond in (None, 1e-16, 1e-9, -1):
+        expected = np.linalg.lstsq(a, b, rcond)
+        found = np.linalg.lstsq(leaf(a), leaf(b), rcond)
+        assert found[2] == expected[2]
+        np.testing.assert_allclose(found[0].data, expected[0], rtol=1e-12)

@@ -63,6 +63,7 @@ def test_sums_of_parts(indices: Any, axis: int) -> None:
         ends = [np.sum(weights * ufunc.reduceat(x.data + s * step * direction, indices, axis)) for s in (-1, 1)]
         assert slope == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=1e-5, abs=1e-7)
     assert np.add.reduceat(x, []).shape == (0, 6)
+    np.testing.assert_array_equal(np.add.reduceat(x, indices=[2]).data, np.add.reduceat(x.data, [2]))
 
 
 def test_hypot_without_elements_beside_nan_and_infinity() -> None:

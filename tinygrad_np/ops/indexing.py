@@ -109,6 +109,23 @@ primitive(
 )
 
 
+@composite(
+    np.bincount,
+    cases=[
+        Case("4", prepare=lambda w: (np.array([1, 0, 3, 1]), w)),
+        Case("4", kwargs={"minlength": 6}, prepare=lambda w: (np.array([1, 0, 3, 1]), w)),
+    ],
+)
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    """`np.bincount`, differentiable in the weights: the sum of those of equal integers, in float64."""
+    integers = np.asarray(x._data if type(x) is Tensor else x)
+    if weights is None:
+        return np.bincount(integers, minlength=minlength)
+    weights = as_array(weights).astype(np.float64)
+    counts = np.bincount(integers, weights._data if type(weights) is Tensor else weights, minlength)  # with its checks
+    return scatter_add(weights, integers.astype(np.intp), shape=counts.shape)
+
+
 # --- functional updates: x.at[index].set(value) and .add(value) ------------------------------------------------------
 
 

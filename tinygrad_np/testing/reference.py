@@ -106,7 +106,7 @@ def text() -> str:
 # Operations
 
 {len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. Functions and keywords
-that are not listed raise an error that names them. `out=` and `dtype=` always raise, and so do complex numbers and with
+that are not listed raise an error that names them. `out=` always raises, and so do complex numbers and with
 them `np.fft`.
 
 | function | arguments with a gradient | other arguments and keywords |
