@@ -263,6 +263,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
 
 # Namesakes that mean something else, or take what ours do not.
 DIFFERENT = {
+    "bincount",  # which has no gradient there
     "vander", "linalg.cond",  # whose backward fails there: a variable "has been modified by an inplace operation"
     "add.reduce", "append", "compress",
     "cumulative_sum", "delete",
