@@ -64,6 +64,11 @@ def _spaced(x: Any) -> Any:
     return x + 12 * np.eye(x.shape[-2], x.shape[-1]) * np.arange(1.0, 1 + x.shape[-1])
 
 
+def _of_two_sizes(x: Any) -> Any:
+    """A matrix with one singular value near 30, and others far below."""
+    return x + 30 * np.eye(1, x.shape[-2]).T * np.eye(1, x.shape[-1])
+
+
 def _spaced_cases(*shapes: str, **options: Any) -> list[Case]:
     return [Case(shape, prepare=_spaced, **options) for shape in shapes]
 
@@ -108,15 +113,37 @@ def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
     return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ (y @ (across - across @ y @ x)) - _t(y) @ g @ _t(y)
 
 
-def _refuse_dropped_values(y: Any, x: Any) -> None:
-    """Raise if singular values were taken for 0 that are not 0 to rounding: the gradient would be another."""
-    values, inverse = array_of(x), array_of(y)
-    dropped = np.max(np.abs(values - values @ inverse @ values), axis=(-2, -1), keepdims=True, initial=0)
-    if np.any(dropped > _tolerance(values, 1000 * max(x.shape[-2:]))):
+def _gap(y: Any, x: Any) -> float:
+    """The largest singular value that was taken for 0, in units of the smallest that was not."""
+    s = np.linalg.svdvals(array_of(x))
+    rank = np.rint(np.sum(array_of(x) * _t(array_of(y)), axis=(-2, -1), keepdims=True))[..., 0].astype(np.intp)
+    padded = np.concatenate([np.full((*s.shape[:-1], 1), np.inf, s.dtype), s, np.zeros_like(s[..., :1])], axis=-1)
+    kept, dropped = (np.take_along_axis(padded, rank + i, -1) for i in (0, 1))
+    return float(np.max(dropped / kept, initial=0))
+
+
+def _truncated_pinv_vjp(g: Any, y: Any, x: Any) -> Any:
+    """The gradient of a pseudo-inverse y that has taken some singular values of x for 0, though they are not.
+
+    Between a vector of a value s that was kept and one of a value t that was not, the derivative is divided by
+    s**2 - t**2. This is the series of that in (t / s)**2, whose first terms are those of Golub and Pereyra.
+    """
+    gap = _gap(y, x)
+    if gap > 0.9:
         raise ValueError(
-            "the pseudo-inverse has taken singular values for 0 that are not, by rcond= or rtol=; its gradient is that"
-            " of matrices of constant rank. Write it by np.linalg.svd, with 0 for 1 / s where s is small"
+            f"the pseudo-inverse has taken a singular value for 0, by rcond= or rtol=, that is {gap:.3g} times one"
+            " that it has kept: its gradient needs them farther apart"
         )
+    rest, across = x - x @ y @ x, _t(g)
+    left = across - (across @ y) @ x + _t(y) @ (g @ rest)
+    right = across - x @ (y @ across) + (rest @ g) @ _t(y)
+    lefts, rights = left, right
+    digits = 2 * math.log(np.finfo(x.dtype).eps)
+    for _ in range(math.ceil(digits / (2 * math.log(gap))) if gap > np.finfo(x.dtype).eps ** 2 else 0):
+        left = _t(y) @ ((y @ left) @ _t(rest)) @ rest
+        right = rest @ (_t(rest) @ (right @ y)) @ _t(y)
+        lefts, rights = lefts + left, rights + right
+    return _t(y) @ (y @ lefts) + (rights @ y) @ _t(y) - _t(y) @ g @ _t(y)
 
 
 def _pinv_vjp_of_options(
@@ -124,9 +151,8 @@ def _pinv_vjp_of_options(
 ) -> Any:
     hermitian = hermitian and x.size > 0  # of no elements a matrix need not be square
     read = np.tril(x) + _t(np.tril(x, -1)) if hermitian else x
-    if rcond is not None or rtol is not np._NoValue:
-        _refuse_dropped_values(y, read)
-    gradient = _pinv_vjp(g, y, read)
+    is_truncated = (rcond is not None or rtol is not np._NoValue) and x.size > 0
+    gradient = (_truncated_pinv_vjp if is_truncated else _pinv_vjp)(g, y, read)
     return _of_triangle(gradient, lower=True) if hermitian else gradient
 
 
@@ -137,6 +163,8 @@ primitive(
         *(Case(shapes, prepare=_regular) for shapes in ("3 3", "3 2", "2 3", "b 3 2")),
         *each("b 3 2", prepare=_regular, rcond=(1e-9, np.array(1e-8))),
         *each("3 3", prepare=_regular, rtol=(None, 1e-9), hermitian=(False, True)),
+        *each("b 3 2", prepare=_of_two_sizes, rcond=(0.3,)),
+        *each("3 3", prepare=_of_two_sizes, rtol=(0.3,), hermitian=(False, True)),
     ],
 )
 

@@ -351,10 +351,10 @@ REFUSED = [
     Refused("masked arrays", lambda: Tensor(np.ma.masked_array([1.0], [True])), TypeError, "filled()"),
     Refused("inverse of a singular matrix", lambda: np.linalg.inv(Tensor(np.ones((2, 2)))), ValueError, "Singular"),
     Refused(
-        "pinv that takes a singular value of 0.01 for 0",
-        lambda: _gradient(lambda x: np.sum(np.linalg.pinv(x, rcond=0.1)), np.diag([1.0, 0.01])),
+        "pinv that drops 0.95 beside 1",
+        lambda: _gradient(lambda x: np.linalg.pinv(x, rcond=0.32), np.diag([3.0, 1.0, 0.95])),
         ValueError,
-        "taken singular values for 0",
+        "taken a singular value for 0",
     ),
     Refused(
         "a gradient of q where quantiles jump",
