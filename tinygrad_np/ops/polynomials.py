@@ -118,10 +118,12 @@ def polyder(p: Any, m: int = 1) -> Any:
     """`np.polyder`: the derivative, m times."""
     if m < 0:
         raise ValueError(f"polyder: m must be at least 0, not {m}")
+    if m == 0 and np.ndim(p):
+        return np.positive(as_array(p))
     p = _vector("polyder", p)
     for _ in range(m):
         p = p[:-1] * np.arange(len(p) - 1, 0, -1)
-    return np.positive(p) if m == 0 else p
+    return p
 
 
 @composite(
