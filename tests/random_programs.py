@@ -85,7 +85,8 @@ REFUSALS = [
         "NumPy takes matrices by accident",
     ),
     (
-        r"^(cum(sum|prod)|cumulative_(sum|prod)|\w+\.(accumulate|reduceat)|unstack) of .*'(tuple|NoneType)' object cannot be",
+        r"^(cum(sum|prod)|cumulative_(sum|prod)|\w+\.(accumulate|reduceat)|unstack) of "
+        r".*'(tuple|NoneType)' object cannot be",
         "the axis is a number; NumPy takes (0,), and None for a vector, by accident",
     ),
     (

@@ -693,7 +693,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, casts, cases, name))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, casts))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -766,9 +766,9 @@ class Primitive:
         wide: bool,
         jvp: Literal["elementwise", "linear"] | None,
         rows: Any,
-        casts: bool,
         cases: Any,
         name: str | None,
+        casts: bool = False,
     ) -> None:
         self.function, self.joint, self.wide, self.jvp, self.cases = function, joint, wide, jvp, cases
         self.is_internal = name is not None  # its keywords are not those that its user gave
