@@ -116,6 +116,12 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return torch.logsumexp(x, axis, keepdim=keepdims) if x.ndim else torch.logsumexp(x, 0)
 
 
+def pinv(a: Any, rtol: Any) -> Any:
+    """By its singular values: torch.linalg.pinv has another gradient where it drops some that are not 0."""
+    u, s, vh = torch.linalg.svd(a, full_matrices=False)
+    return (vh.mT * torch.where(s > torch.as_tensor(rtol) * s[..., :1], 1 / s, 0)[..., None, :]) @ u.mT
+
+
 def _variables(m: Any, y: Any, rowvar: bool) -> Any:
     parts = [torch.atleast_2d(x) for x in (m, y) if x is not None]
     return torch.cat(parts) if rowvar else torch.cat([x.T if x.shape[0] > 1 else x for x in parts])
@@ -200,9 +206,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
     "inner": torch.inner,
     "dot": lambda a, b: torch.matmul(a, b) if a.ndim and 0 < b.ndim <= 2 else NotImplemented,
-    "linalg.pinv": lambda a, rcond=None, hermitian=False, rtol=None: torch.linalg.pinv(
-        lower(a) if hermitian else a, rtol=1e-15 if rcond is None else torch.as_tensor(rcond), hermitian=hermitian
-    ),
+    "linalg.pinv": lambda a, rcond=1e-15, hermitian=False, rtol=None: pinv(lower(a) if hermitian else a, rtol or rcond),
     "linalg.tensorinv": lambda a, ind=2: torch.linalg.tensorinv(a, ind),
     "linalg.tensorsolve": lambda a, b, axes=None: torch.linalg.tensorsolve(a, b, axes),
     "reshape": lambda x, shape, order="C": x.reshape(shape) if order == "C" else NotImplemented,
