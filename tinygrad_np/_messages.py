@@ -722,22 +722,55 @@ class Hints:
 # --- functions that are not supported --------------------------------------------------------------------------------
 
 _ASSIGN = "a Tensor's elements are not assigned; see x.at[index].set(value), x.at[index].add(value) and np.where"
-_INSTEAD = {
-    "fft.*": "Fourier transforms have no gradient yet",
-    "linalg.eig*": "it is complex for a general matrix; np.linalg.eigh of a symmetric one is",
-    "apply_*": "functions of whole arrays are",
-    "piecewise": "np.where and np.select are",
-    "polyfit": "np.linalg.lstsq is",
-    "expit": "tinygrad_np.sigmoid is",
-    "erf": "tinygrad_np.erf is",
-    **dict.fromkeys(("put*", "place", "copyto", "fill_diagonal", "*.at"), _ASSIGN),
-}
+NOT_YET = "it has no gradient yet"
+# NumPy's functions that are refused, by the reason; `*` stands for any characters. OPERATIONS.md is made of this table,
+# and a test holds that every function of the installed NumPy is registered or stands here.
+REFUSED: dict[str, str] = {
+    NOT_YET: """
+        angle bincount histogram histogram2d histogram_bin_edges histogramdd imag nanmedian nanpercentile nanquantile
+        poly polyadd polyder polydiv polyfit polyint polymul polysub real_if_close roots sort_complex
+        linalg.tensorinv linalg.tensorsolve *.accumulate *.reduce *.reduceat""",
+    "Fourier transforms have no gradient yet": "fft.*",
+    "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
+    _ASSIGN: "*.at copyto fill_diagonal place put put_along_axis putmask",
+    "it makes an array of no array; of Tensors make it by np.full_like, np.stack or np.broadcast_to": """
+        arange bartlett blackman diag_indices empty eye frombuffer fromfunction fromiter full hamming hanning identity
+        indices kaiser mask_indices ones tri tril_indices triu_indices zeros""",
+    "it makes a bare array; with its gradient a Tensor is taken by np.stack, np.concatenate and np.block": """
+        array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray asmatrix bmat c_ from_dlpack r_
+        require""",
+    "its result has one element for several equal ones, so it has no derivative; np.sort has": """
+        intersect1d setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values""",
+    "it differs from its argument by rounding only": "nextafter",
+    "functions of whole arrays are": "apply_along_axis apply_over_axes frompyfunc nested_iters",
+    "it works on text or files": """
+        array2string array_repr array_str base_repr binary_repr format_float_positional format_float_scientific fromfile
+        fromregex fromstring genfromtxt load loadtxt save savetxt savez savez_compressed""",
+    "indices have no derivative; write np.ix_(i.data, j.data)": "ix_",
+    "it asks how memory is laid out; write np.isfortran(x.data)": "isfortran",
+    "it is deprecated; np.vstack is not": "row_stack",
+    "it works on dates": "busday_count busday_offset datetime_as_string datetime_data is_busday isnat",
+    "it takes no array of numbers": """
+        broadcast_shapes einsum_path get_include get_printoptions getbufsize geterr geterrcall info isdtype issubdtype
+        mintypecode printoptions promote_types set_printoptions setbufsize seterr seterrcall show_config
+        show_runtime test typename *.test""",
+}  # fmt: skip
+_OF_SCIPY = {"expit": "tinygrad_np.sigmoid is", "erf": "tinygrad_np.erf is"}
+
+
+def reason_of(name: str) -> str:
+    """Why a function of NumPy is refused; "" if the table does not have it.
+
+    >>> reason_of("isnat"), reason_of("exp")
+    ('it works on dates', '')
+    """
+    return next((why for why, names in REFUSED.items() if any(fnmatchcase(name, each) for each in names.split())), "")
 
 
 def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
     """What to write instead of a function that is not supported, after a semicolon; "" if nothing is near."""
-    meant = next((text for pattern, text in _INSTEAD.items() if fnmatchcase(name, pattern)), "")
-    if not meant:
+    meant = reason_of(name) if _is_numpys(function) else _OF_SCIPY.get(name, "")
+    if meant in ("", NOT_YET):
         names = [name_of(near) for near in known if _is_numpys(near)]
         cutoff = 0.84 if _is_numpys(function) else 1  # names of other libraries are alike by chance
         meant = "".join(f"the nearest that is: np.{near}" for near in difflib.get_close_matches(name, names, 1, cutoff))
@@ -745,4 +778,6 @@ def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
 
 
 def _is_numpys(function: Function) -> bool:
-    return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"
+    owner = getattr(function, "__self__", None)
+    owner = owner if isinstance(owner, np.ufunc) else function  # a ufunc's method has no module
+    return (getattr(owner, "__module__", None) or "").partition(".")[0] == "numpy"

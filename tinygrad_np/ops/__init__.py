@@ -5,12 +5,16 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 
 from . import (
     attention,
+    bessel,
     convolution,
+    creation,
     elementwise,
     indexing,
     linalg,
     losses,
     normalization,
+    outer,
+    piecewise,
     pooling,
     products,
     recurrence,
@@ -22,12 +26,16 @@ from . import (
 
 __all__ = [
     "attention",
+    "bessel",
     "convolution",
+    "creation",
     "elementwise",
     "indexing",
     "linalg",
     "losses",
     "normalization",
+    "outer",
+    "piecewise",
     "pooling",
     "products",
     "recurrence",

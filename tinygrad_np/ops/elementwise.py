@@ -284,7 +284,12 @@ unary(np.cosh, lambda g, y, x: g * np.sinh(x))
 unary(np.arcsinh, lambda g, y, x: keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)))
 unary(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
 of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x))
-primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, wide=True, cases=[Case("N"), *each("N M", axis=(0, -1))])
+primitive(
+    np.unwrap,
+    lambda g, y, x, *, discont=None, axis=-1, period=2 * np.pi: g,
+    wide=True,
+    cases=[Case("N"), *each("N M", axis=(0, -1)), Case("N", kwargs={"period": 1.75, "discont": 1.0})],
+)
 
 # --- selection: gradients at ties and bounds are conventions ---------------------------------------------------------
 
@@ -390,9 +395,10 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 constant(
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
+    np.bitwise_count, np.packbits, np.unpackbits, np.isin, np.spacing,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
     np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.isclose, np.allclose, np.array_equal, np.array_equiv,
     np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.signbit,
-    np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.floor_divide,
+    np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.floor_divide,
     np.zeros_like, np.ones_like, np.empty_like,
 )  # fmt: skip

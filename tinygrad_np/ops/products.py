@@ -2,6 +2,7 @@
 
 import math
 import operator
+import string
 from functools import lru_cache
 from typing import Any
 
@@ -437,18 +438,47 @@ EINSUMS = {
 }
 
 
+def _as_string(*operands: Any) -> tuple[str, tuple[Any, ...]]:
+    """The subscripts of `einsum(a, [0, 1], b, [1, 2], [0, 2])` as a string, in the order that NumPy gives them."""
+
+    def letters(labels: Any) -> str:
+        labels = [label if label is ... else operator.index(label) for label in labels]
+        if not all(label is ... or 0 <= label < len(string.ascii_letters) for label in labels):
+            raise ValueError(f"einsum: subscripts must be ... or from 0 to {len(string.ascii_letters) - 1}: {labels}")
+        alphabet = string.ascii_uppercase + string.ascii_lowercase
+        return "".join("..." if label is ... else alphabet[label] for label in labels)
+
+    pairs, result = len(operands) // 2, operands[-1:] if len(operands) % 2 else ()
+    try:
+        terms = ",".join(map(letters, operands[1 : 2 * pairs : 2]))
+        arrow = "".join(f"->{letters(labels)}" for labels in result)
+    except TypeError:
+        raise TypeError(
+            "einsum of a Tensor needs subscripts, as in einsum('ij,jk->ik', a, b) or einsum(a, [0, 1], b, [1, 2])"
+        ) from None
+    return terms + arrow, operands[: 2 * pairs : 2]
+
+
 @composite(
     np.einsum,
     cases=[
         Case(shapes, prepare=lambda *arrays, subscripts=subscripts: (subscripts, *arrays))
         for subscripts, shapes in EINSUMS.items()
     ]
-    + [Case("2 3, 3 2, 2 2", kwargs={"optimize": True}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))],
+    + [Case("2 3, 3 2, 2 2", kwargs={"optimize": True}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))]
+    + [
+        Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2], [2, 30])),
+        Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2])),
+        Case("b n n", prepare=lambda a: (a, [..., 0, 0], [...])),
+    ],
 )
-def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
-    """`np.einsum` with subscripts as a string; implicit outputs, ellipses and repeated letters are supported."""
+def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
+    """`np.einsum`, with implicit outputs, ellipses and repeated letters.
+
+    Subscripts are a string, or lists of numbers from 0 to 51, one after each operand and one for the result.
+    """
     if not isinstance(subscripts, str):
-        raise TypeError("einsum of a Tensor needs the subscripts as a string, as in einsum('ij,jk->ik', a, b)")
+        subscripts, operands = _as_string(subscripts, *operands)
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):

@@ -2,12 +2,13 @@
 
 import itertools
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, primitive
 from .cases import Case, each
 from .indexing import scatter_add
 from .rows import along_axis, in_order
@@ -245,6 +246,50 @@ def dstack(tup: Any) -> Any:
 def column_stack(tup: Any) -> Any:
     """`np.column_stack`."""
     return np.concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) < 2 else a for a in tup], axis=1)
+
+
+def _depth(arrays: Any) -> int:
+    """How deep lists are nested, which must be the same everywhere."""
+    if isinstance(arrays, tuple):
+        raise TypeError("block: only lists arrange blocks, not tuples")
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_depth(part) for part in arrays}
+    if len(depths) != 1:
+        raise ValueError("block: lists must not be empty" if not depths else "block: lists are not nested equally deep")
+    return depths.pop() + 1
+
+
+def _leaves(arrays: Any) -> Iterator[Any]:
+    for part in arrays if isinstance(arrays, list) else ():
+        yield from _leaves(part)
+    if not isinstance(arrays, list):
+        yield arrays
+
+
+@composite(
+    np.block,
+    cases=[
+        Case("n m, n k, l m, l k", prepare=lambda a, b, c, d: ([[a, b], [c, d]],)),
+        Case("n m, n k", prepare=lambda a, b: ([a, b],)),
+        Case("k, k", prepare=lambda a, b: ([[a], [b]],)),
+        Case("1 m, k", prepare=lambda a, b: ([a, b],)),
+        Case(", ", prepare=lambda a, b: ([[a, 2.0], [b, 3.0]],)),
+        Case("2 n, 2 n", prepare=lambda a, b: ([[[a]], [[b]]],)),
+        Case("n m", prepare=lambda a: (a,)),
+    ],
+)
+def block(arrays: Any) -> Any:
+    """`np.block`: lists join along the last axis, lists of lists along the last but one, and so on."""
+    depth = _depth(arrays)
+    rank = max(depth, *map(np.ndim, _leaves(arrays)))
+
+    def joined(part: Any, level: int) -> Any:
+        if level == 0:
+            return np.reshape(as_array(part), (*[1] * (rank - np.ndim(part)), *np.shape(part)))
+        return np.concatenate([joined(each, level - 1) for each in part], axis=-level)
+
+    return joined(arrays, depth)
 
 
 @composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
@@ -496,24 +541,8 @@ def diag(v: Any, k: int = 0) -> Any:
 composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ravel(v), k))
 
 
-@composite(
-    np.linspace,
-    cases=[*each(", ", num=(1, 2, 5), endpoint=(True, False)), *each("n, n", num=(3,), axis=(0, -1)), Case("n, ")],
-)
-@in_float32
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
-    """`np.linspace`, differentiable in both ends."""
-    num = operator.index(num)
-    if num < 0:
-        raise ValueError(f"linspace: num must be at least 0, not {num}")
-    dtype = np.result_type(start, stop, 1.0)
-    start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
-    steps = np.arange(num, dtype=dtype).reshape(-1, *[1] * start.ndim)
-    points = start + steps * ((stop - start) / max(1, num - 1 if endpoint else num))
-    if endpoint and num > 1:
-        points = np.concatenate([points[:-1], stop[np.newaxis]])
-    points = np.astype(points, dtype, copy=False)
-    return np.moveaxis(points, 0, axis) if axis else points
-
-
-constant(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.iterable, np.isscalar)
+constant(
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.common_type, np.iterable,
+    np.isscalar, np.shares_memory, np.may_share_memory,
+    np.diag_indices_from, np.tril_indices_from, np.triu_indices_from, np.unravel_index, np.ravel_multi_index,
+)  # fmt: skip

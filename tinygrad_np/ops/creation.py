@@ -1,0 +1,150 @@
+"""Arrays made of a few numbers: points between two ends, and arrays filled with one value."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor, as_array, composite, in_float32
+from .cases import POSITIVE, Case, Domain, each
+from .elementwise import array_of
+from .indexing import refuse_loss
+
+ENDS = {"num": (1, 2, 5), "endpoint": (True, False)}
+
+
+def _cast(points: Any, dtype: Any, name: str) -> Any:
+    """The points in another dtype, which must be floating point."""
+    if dtype is None:
+        return points
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{name}: dtype must be floating point to have a gradient, not {np.dtype(dtype)}")
+    return np.astype(points, np.dtype(dtype), copy=False)
+
+
+def _count(num: Any, name: str) -> int:
+    num = operator.index(num)
+    if num < 0:
+        raise ValueError(f"{name}: num must be at least 0, not {num}")
+    return num
+
+
+def _distance(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
+    """From one point to the next."""
+    return (stop - start) / max(1, num - 1 if endpoint else num)
+
+
+@in_float32
+def _linear(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
+    """The points of `np.linspace` along a new first axis."""
+    dtype = np.result_type(start, stop, 1.0)
+    start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
+    steps = np.arange(num, dtype=dtype).reshape(-1, *[1] * start.ndim)
+    points = start + steps * _distance(start, stop, num, endpoint)
+    if endpoint and num > 1:
+        points = np.concatenate([points[:-1], stop[np.newaxis]])
+    return np.astype(points, dtype, copy=False)
+
+
+@composite(
+    np.linspace,
+    cases=[
+        *each(", ", **ENDS),
+        *each("n, n", num=(3,), axis=(0, -1)),
+        Case("n, "),
+        Case(", ", kwargs={"num": 3, "retstep": True}),
+        Case(", ", kwargs={"num": 3, "dtype": np.float64}),
+    ],
+)
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
+    """`np.linspace`, differentiable in both ends; with `retstep` also the distance of the points."""
+    num = _count(num, "linspace")
+    points = _cast(_linear(start, stop, num, endpoint), dtype, "linspace")
+    points = np.moveaxis(points, 0, axis) if axis else points
+    if not retstep:
+        return points
+    if num < 1 + bool(endpoint):
+        raise ValueError(f"linspace: {num} points have no distance; leave retstep out")
+    return points, _distance(start * 1.0, stop * 1.0, num, endpoint)
+
+
+@in_float32
+def _powers(start: Any, stop: Any, num: int, endpoint: bool, base: Any, axis: int) -> Any:
+    """The points of `np.logspace`."""
+    if np.ndim(base):
+        rank = max(map(np.ndim, (start, stop, base)))
+        start, stop, base = (np.reshape(x, (*[1] * (rank - np.ndim(x)), *np.shape(x))) for x in (start, stop, base))
+        base = np.expand_dims(base, axis)
+    exponents = _linear(start, stop, num, endpoint)
+    return np.power(base, np.moveaxis(exponents, 0, axis) if axis else exponents)
+
+
+EXPONENTS = (Domain(-2, 2), Domain(-2, 2), POSITIVE)
+
+
+@composite(
+    np.logspace,
+    cases=[
+        *each(", ", domains=EXPONENTS, **ENDS),
+        *each("n, n", domains=EXPONENTS, num=(3,), axis=(0, -1)),
+        Case(", n", domains=EXPONENTS, kwargs={"num": 3, "base": 2.0, "dtype": np.float64}),
+        *(
+            Case(f"{shape}, {base}", domains=(Domain(-2, 2), POSITIVE), prepare=lambda x, b: (x, 2.0, 3, True, b))
+            for shape, base in (("", ""), ("n", ""), ("2 n", "n"), ("", "n"))
+        ),
+    ],
+)
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Any:
+    """`np.logspace`, differentiable in both exponents and in the base."""
+    return _cast(_powers(start, stop, _count(num, "logspace"), endpoint, base, axis), dtype, "logspace")
+
+
+@in_float32
+def _geometric(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
+    """The points of `np.geomspace` along a new first axis."""
+    sign = np.sign(array_of(start))
+    start, stop = np.broadcast_arrays(start * 1.0 * sign, stop * 1.0 * sign)
+    points = _powers(np.log10(start), np.log10(stop), num, endpoint, 10.0, 0)
+    ends = [start[np.newaxis]] if num else [], [stop[np.newaxis]] if endpoint and num > 1 else []
+    return np.concatenate([*ends[0], points[len(ends[0]) : num - len(ends[1])], *ends[1]]) * sign
+
+
+@composite(
+    np.geomspace,
+    cases=[
+        *each(", ", domains=(POSITIVE,), **ENDS),
+        *each(", ", domains=(Domain(-4, -0.2),), num=(3,)),
+        *each("n, n", domains=(POSITIVE,), num=(3,), axis=(0, -1)),
+        Case("n, ", domains=(POSITIVE,), kwargs={"num": 4, "dtype": np.float64}),
+    ],
+)
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    """`np.geomspace`, differentiable in both ends; in float64, as NumPy's, if `dtype` is left out."""
+    num = _count(num, "geomspace")
+    common = np.result_type(start, stop, np.dtype(np.float64 if dtype is None else dtype))
+    start, stop = (np.astype(as_array(x), common, copy=False) for x in (start, stop))
+    if np.any(np.equal(start, 0)) or np.any(np.equal(stop, 0)):
+        raise ValueError("geomspace: a geometric sequence cannot include zero")
+    points = _cast(_geometric(start, stop, num, endpoint), dtype, "geomspace")
+    return np.moveaxis(points, 0, axis) if axis else points
+
+
+@composite(
+    np.full_like,
+    cases=[
+        Case("", prepare=lambda value: (value * np.ones((2, 3)), value)),
+        Case("M", prepare=lambda value: (np.tile(value, (2, 1)), value)),
+        Case("2 1", kwargs={"shape": (2, 3), "dtype": np.float64}, prepare=lambda value: (value, value)),
+    ],
+)
+def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
+    """`np.full_like` of a Tensor, differentiable in the value if that is a Tensor, and a plain array if it is not."""
+    if type(fill_value) is not Tensor:
+        return np.full_like(array_of(a), as_array(fill_value), dtype, shape=shape)
+    dtype = np.result_type(a) if dtype is None else np.dtype(dtype)
+    refuse_loss("full_like", fill_value.dtype, dtype)
+    return np.broadcast_to(np.astype(fill_value, dtype, copy=False), np.shape(a) if shape is None else shape)
