@@ -29,21 +29,26 @@ def _count(num: Any, name: str) -> int:
     return num
 
 
+def _in_one_dtype(start: Any, stop: Any) -> Any:
+    """Both ends in the dtype of the points; so are their gradients, until they have been added up."""
+    dtype = np.result_type(start, stop, 1.0)
+    return np.broadcast_arrays(*(np.astype(as_array(end), dtype, copy=False) for end in (start, stop)))
+
+
+@in_float32
 def _distance(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
     """From one point to the next."""
+    start, stop = _in_one_dtype(start, stop)
     return (stop - start) / max(1, num - 1 if endpoint else num)
 
 
 @in_float32
 def _linear(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
     """The points of `np.linspace` along a new first axis."""
-    dtype = np.result_type(start, stop, 1.0)
-    start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
-    steps = np.arange(num, dtype=dtype).reshape(-1, *[1] * start.ndim)
+    start, stop = _in_one_dtype(start, stop)
+    steps = np.arange(num, dtype=start.dtype).reshape(-1, *[1] * start.ndim)
     points = start + steps * _distance(start, stop, num, endpoint)
-    if endpoint and num > 1:
-        points = np.concatenate([points[:-1], stop[np.newaxis]])
-    return np.astype(points, dtype, copy=False)
+    return np.concatenate([points[:-1], stop[np.newaxis]]) if endpoint and num > 1 else points
 
 
 @composite(
@@ -67,7 +72,7 @@ def linspace(
         return points
     if num < 1 + bool(endpoint):
         raise ValueError(f"linspace: {num} points have no distance; leave retstep out")
-    return points, _distance(start * 1.0, stop * 1.0, num, endpoint)
+    return points, _distance(start, stop, num, endpoint)
 
 
 @in_float32
@@ -77,7 +82,8 @@ def _powers(start: Any, stop: Any, num: int, endpoint: bool, base: Any, axis: in
         rank = max(map(np.ndim, (start, stop, base)))
         start, stop, base = (np.reshape(x, (*[1] * (rank - np.ndim(x)), *np.shape(x))) for x in (start, stop, base))
         base = np.expand_dims(base, axis)
-    exponents = _linear(start, stop, num, endpoint)
+    dtype = np.result_type(np.result_type(start, stop, 1.0), base)
+    exponents = _linear(*(np.astype(as_array(end), dtype, copy=False) for end in (start, stop)), num, endpoint)
     return np.power(base, np.moveaxis(exponents, 0, axis) if axis else exponents)
 
 
@@ -107,7 +113,7 @@ def logspace(
 def _geometric(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
     """The points of `np.geomspace` along a new first axis."""
     sign = np.sign(array_of(start))
-    start, stop = np.broadcast_arrays(start * 1.0 * sign, stop * 1.0 * sign)
+    start, stop = np.broadcast_arrays(start * sign, stop * sign)
     points = _powers(np.log10(start), np.log10(stop), num, endpoint, 10.0, 0)
     ends = [start[np.newaxis]] if num else [], [stop[np.newaxis]] if endpoint and num > 1 else []
     return np.concatenate([*ends[0], points[len(ends[0]) : num - len(ends[1])], *ends[1]]) * sign

@@ -154,6 +154,8 @@ def _lengths(window_shape: Any) -> tuple[int, ...]:
 def _overlap_add(x: Array, window_shape: tuple[int, ...], axis: tuple[int, ...], sizes: tuple[int, ...]) -> Array:
     """An array of these sizes, in which each element is the sum of those that windows show of it."""
     result = np.zeros(sizes, x.dtype)
+    if x.shape != sliding_window_view(result, window_shape, axis).shape:
+        raise ValueError(f"windows of {window_shape} along {axis} of an array of {sizes} are not of shape {x.shape}")
     for place in itertools.product(*map(range, window_shape)):
         starts = [0] * len(sizes)
         for i, offset in zip(axis, place, strict=True):  # an axis may have several windows, one along the other
