@@ -42,7 +42,7 @@ FLOORS = {
     "optim": {"tensor", "_machine", "_messages", "_settings", "_validation", "schedules"},
     "checkpoint": {"tensor", "_contents", "_messages", "_settings", "_validation", "serialization"},
     "debug": {"tensor", "_messages"},
-    "testing": {"tensor", "ops", "testing", "_functions"},
+    "testing": {"tensor", "ops", "testing", "_functions", "_messages"},
     "viz": {"tensor", "nn", "_messages"},
     "__main__": {"__version__", "show_config"},
 }

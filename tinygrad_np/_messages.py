@@ -42,7 +42,6 @@ ATTRIBUTES: dict[str, str] = {
     "numel": "write `x.size`",
     "permute": "write `x.transpose(1, 0)`",
     "t": "write `x.T`",
-    "mT": "write `np.swapaxes(x, -1, -2)`",
     "mm": "write `x @ x`",
     "bmm": "write `x @ x`",
     "mv": "write `x @ x`",
@@ -729,7 +728,8 @@ REFUSED: dict[str, str] = {
     NOT_YET: """
         angle bincount histogram histogram2d histogram_bin_edges histogramdd imag nanmedian nanpercentile nanquantile
         poly polyadd polyder polydiv polyfit polyint polymul polysub real_if_close roots sort_complex
-        linalg.tensorinv linalg.tensorsolve *.accumulate *.reduce *.reduceat""",
+        linalg.tensorinv linalg.tensorsolve""",
+    "this method of it has no gradient yet": "*.accumulate *.reduce *.reduceat",
     "Fourier transforms have no gradient yet": "fft.*",
     "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
     _ASSIGN: "*.at copyto fill_diagonal place put put_along_axis putmask",

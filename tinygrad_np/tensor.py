@@ -821,8 +821,25 @@ class Primitive:
         names = self.names[1:] if self.arity is not None else [f"argument {i}" for i in range(len(args))]
         return [_plain(a, f"{self.name} of a Tensor", name) for a, name in zip(args, names, strict=True)]
 
+    @cached_property
+    def takes_dtype(self) -> bool:
+        """Whether this is an elementwise ufunc, which takes the dtype that it computes in as a keyword."""
+        return isinstance(self.function, np.ufunc) and self.function.signature is None
+
+    def _in_dtype(self, args: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        """The arguments of an elementwise ufunc in the dtype that it is to compute in; numbers have none."""
+        if dtype.kind != "f" or not any(loop.endswith(f"->{dtype.char}") for loop in self.function.types):  # type: ignore[attr-defined]
+            raise TypeError(f"{self.name} of a Tensor: dtype must be one of floating point that it has, not {dtype}")
+        pairs = zip(self.plain(args) if len(args) == self.arity else (), self.vjps, strict=False)
+        cast = tuple(a if vjp is None or type(a) in _PLAIN else np.astype(a, dtype, copy=False) for a, vjp in pairs)
+        return cast or args  # of another number, which will be refused
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
+        if "dtype" in kwargs and self.takes_dtype:
+            kwargs = dict(kwargs)
+            if (dtype := kwargs.pop("dtype")) is not None:
+                args = self._in_dtype(args, np.dtype(dtype))
         fits = self.arity is None or (len(args) == self.arity and kwargs.keys() <= self.keywords)
         if not fits and self.signature is not None:
             parameters = list(self.signature.parameters)
@@ -843,7 +860,7 @@ class Primitive:
             raise TypeError(f"{self.name} of a Tensor takes {self.arity} positional arguments, not {len(args)}")
         for name, value in kwargs.items():
             if name not in self.keywords:
-                supported = ", ".join(sorted(self.keywords)) or "none"
+                supported = ", ".join(sorted(self.keywords) or ["dtype"] * self.takes_dtype) or "none"
                 hint = of_keyword(name, self.keywords)
                 raise TypeError(
                     f"{self.name} of a Tensor does not support {name}={hint}; keywords supported: {supported}"
@@ -1251,9 +1268,24 @@ class Tensor(Hints):
         return self._data.dtype
 
     @property
+    def itemsize(self) -> int:
+        """The number of bytes of an element."""
+        return self._data.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of all elements."""
+        return self._data.nbytes
+
+    @property
     def T(self) -> "Tensor":  # noqa: N802 - NumPy's name
         """The Tensor with its axes reversed."""
         return self.transpose()
+
+    @property
+    def mT(self) -> "Tensor":  # noqa: N802 - NumPy's name
+        """The Tensor with its last two axes exchanged."""
+        return apply(np.matrix_transpose, self)
 
     def backward(self, gradient: Any = None, *, create_graph: bool = False, retain_graph: bool | None = None) -> None:
         """Add the gradient of this Tensor to the `.grad` of every leaf that it was computed from.
@@ -1376,6 +1408,9 @@ class Tensor(Hints):
             " make a new Tensor: x = x.at[index].set(value), or np.where"
         )
 
+    def __delitem__(self, index: Any) -> NoReturn:
+        raise TypeError("a Tensor's elements cannot be deleted; make a new Tensor: x = np.delete(x, index, axis=0)")
+
     @property
     def at(self) -> "At":
         """New Tensors with other elements at an index: `x.at[index].set(value)` and `x.at[index].add(value)`.
@@ -1404,6 +1439,9 @@ class Tensor(Hints):
     def __iter__(self) -> "Iterator[Tensor]":
         return (self[i] for i in range(len(self)))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(np.equal(self, value)))
+
     def __bool__(self) -> bool:
         return bool(self._data)
 
@@ -1412,6 +1450,11 @@ class Tensor(Hints):
 
     def __int__(self) -> int:
         return int(self._number("int"))
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind == "f":
+            raise TypeError(f"an index is an integer, and no Tensor of {_kind(self._data)}; write int(x.item())")
+        return self._data.__index__()
 
     def __round__(self, digits: int | None = None) -> NoReturn:
         raise TypeError("round() makes a Python number: write round(x.item()), or np.round(x) for a Tensor")
@@ -1475,6 +1518,10 @@ class Tensor(Hints):
     trace = _method(np.trace)
     var = _method(np.var)
 
+    def compress(self, condition: Any, axis: int | None = None) -> "Tensor":
+        """The elements, or along an axis the parts, where a condition holds, as `np.compress`."""
+        return _dispatch(np.compress, (condition, self, axis), {})  # type: ignore[no-any-return]
+
     def flatten(self, order: str = "C", **unknown: Never) -> "Tensor":
         """All elements along one axis, as `np.ravel`."""
         if unknown or type(order) is not str:
@@ -1528,7 +1575,8 @@ class Tensor(Hints):
             _refuse_to_leave("a Tensor as an array or number")
             raise TypeError(
                 "a Tensor that requires a gradient becomes no array or number unasked: see .data, .item(); with its"
-                " gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y])"
+                " gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y]), which np.array([x, y]),"
+                " np.r_[x, y] and np.full(2, x) do not: write np.concatenate([x, y]), np.broadcast_to(x, 2)"
             )
         return np.array(self._data, dtype, copy=copy)
 

@@ -467,9 +467,9 @@ def test_a_function_of_another_library_is_refused_by_name() -> None:
         (lambda x: np.add.at(x, [0], 1.0), "add.at of a Tensor is not supported; .*x.at"),
         (lambda x: np.linalg.eig(x), "complex for a general matrix; np.linalg.eigh of a symmetric one is"),
         (lambda x: np.apply_along_axis(np.sum, 0, x), "functions of whole arrays are"),
-        (lambda x: np.insert(x, 0, 1.0), r"insert of a Tensor is not supported\. For the bare array"),
-        (lambda x: np.unique(x), r"unique of a Tensor is not supported\. For the bare array"),
-        (lambda x: np.resize(x, 3), r"resize of a Tensor is not supported\. .*pass the Tensor's .data; .*primitive"),
+        (lambda x: np.histogram2d(x, x), r"histogram2d of a Tensor is not supported\. For the bare array"),
+        (lambda x: np.unique(x), r"unique of a Tensor is not supported; .*np.sort has\. For the bare array"),
+        (lambda x: np.roots(x), r"roots of a Tensor is not supported\. .*pass the Tensor's .data; .*primitive"),
     ],
 )
 def test_a_suggestion_is_near_in_name_or_in_meaning(use: Any, says: str) -> None:
@@ -481,7 +481,9 @@ def test_a_suggestion_is_near_in_name_or_in_meaning(use: Any, says: str) -> None
 def test_an_unknown_function_in_a_recorded_vjp_is_to_be_registered() -> None:
     log = primitive(lambda x: np.log(x), lambda g, y, x: g / np.nextafter(x, x))
     check_gradients(log, np.array([1.0, 2.0]))
-    message = r"nextafter of a Tensor is not supported\. A vjp is written in registered functions: register nextafter"
+    message = (
+        r"nextafter of a Tensor is not supported; .*\. A vjp is written in registered functions: register nextafter"
+    )
     with pytest.raises(TypeError, match=message):
         check_gradients(log, np.array([1.0, 2.0]), order=2)
 

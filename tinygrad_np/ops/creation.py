@@ -10,7 +10,7 @@ from .cases import POSITIVE, Case, Domain, each
 from .elementwise import array_of
 from .indexing import refuse_loss
 
-ENDS = {"num": (1, 2, 5), "endpoint": (True, False)}
+ENDS: dict[str, Any] = {"num": (1, 2, 5), "endpoint": (True, False)}
 
 
 def _cast(points: Any, dtype: Any, name: str) -> Any:
@@ -22,7 +22,7 @@ def _cast(points: Any, dtype: Any, name: str) -> Any:
     return np.astype(points, np.dtype(dtype), copy=False)
 
 
-def _count(num: Any, name: str) -> int:
+def _count(num: Any, name: str) -> Any:
     num = operator.index(num)
     if num < 0:
         raise ValueError(f"{name}: num must be at least 0, not {num}")
@@ -149,8 +149,8 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 )
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """`np.full_like` of a Tensor, differentiable in the value if that is a Tensor, and a plain array if it is not."""
-    if type(fill_value) is not Tensor:
+    if not isinstance(fill_value, Tensor):
         return np.full_like(array_of(a), as_array(fill_value), dtype, shape=shape)
     dtype = np.result_type(a) if dtype is None else np.dtype(dtype)
     refuse_loss("full_like", fill_value.dtype, dtype)
-    return np.broadcast_to(np.astype(fill_value, dtype, copy=False), np.shape(a) if shape is None else shape)
+    return np.broadcast_to(fill_value.astype(dtype, copy=False), np.shape(a) if shape is None else shape)

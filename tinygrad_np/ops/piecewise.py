@@ -61,7 +61,7 @@ def _by_places(g: Any, y: Any, x: Any, xp: Any, fp: Any, left: Any, right: Any) 
     ],
     name="interp",
 )
-def _interp(x: Array, xp: Array, fp: Array, left: Array, right: Array) -> Array:
+def _interp(x: Array, xp: Array, fp: Array, left: Any, right: Any) -> Array:
     return np.asarray(np.interp(x, xp, fp, left, right))
 
 

@@ -156,6 +156,7 @@ def _overlap_add(x: Array, window_shape: tuple[int, ...], axis: tuple[int, ...],
     result = np.zeros(sizes, x.dtype)
     if x.shape != sliding_window_view(result, window_shape, axis).shape:
         raise ValueError(f"windows of {window_shape} along {axis} of an array of {sizes} are not of shape {x.shape}")
+    place: Any
     for place in itertools.product(*map(range, window_shape)):
         starts = [0] * len(sizes)
         for i, offset in zip(axis, place, strict=True):  # an axis may have several windows, one along the other

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from .._functions import name_of
+from .._messages import REFUSED as REASONS
 from ..ops import convolution, pooling
 from ..tensor import Composite, Constant, Primitive, Tensor, registry
+from . import namespace
 from .conventions import CONVENTIONS, REFUSED, TRAPS
 
 PATH = Path(__file__).parent.parent / "OPERATIONS.md"
@@ -62,6 +64,16 @@ def _shown(*values: Any) -> str:
     return ", ".join(str(np.asarray(value).tolist()) for value in values)
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _not_supported() -> str:
+    """The rows of the table of functions that are refused: a reason, and the functions."""
+    found = namespace.by_status()
+    return "\n".join(f"| {reason} | {_listed(found[reason])} |" for reason in REASONS if found[reason])
+
+
 def text() -> str:
     """The contents of OPERATIONS.md."""
     functions, methods = differentiable_functions(), differentiable_methods()
@@ -82,28 +94,41 @@ def text() -> str:
         f"| `{row.name}` | {_shown(row.input)} | {_shown(row.gradient)} | `{row.instead}` | {_shown(row.right)} |"
         for row in TRAPS
     )
-
-    def listed(names: list[str]) -> str:
-        return ", ".join(f"`{name}`" for name in names)
+    counts, version = namespace.counts(), np.__version__
+    total = sum(counts.values())
 
     return f"""<!-- Written by `python -m tinygrad_np.testing.reference`; a test compares it with the registry. -->
 
 # Operations
 
 {len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. Functions and keywords
-that are not listed raise an error that names them. `out=` and `dtype=` always raise, and so do complex numbers and with
-them `np.fft`.
+that are not listed raise an error that names them. Each elementwise ufunc takes `dtype=` as well, for floating point.
+`out=` always raises, and so do complex numbers and with them `np.fft`.
 
 | function | arguments with a gradient | other arguments and keywords |
 | --- | --- | --- |
 {rows}
 
-**Methods of a Tensor**, each like the NumPy function of that name: {listed(methods)}; also the
+**Methods of a Tensor**, each like the NumPy function of that name: {_listed(methods)}; also the
 operators `+ - * / ** @ abs`, indexing, `x.at[index].set(value)` and `x.at[index].add(value)`.
 
-**Functions of this package**: {listed(own)}.
+**Functions of this package**: {_listed(own)}.
 
-**Without a gradient** (they return plain arrays): {listed(constants)}.
+**Without a gradient** (they return plain arrays): {_listed(constants)}.
+
+# All functions of NumPy
+
+Of the {total} functions of NumPy {version}, `np.linalg` and `np.fft`, with the methods of those ufuncs of two arguments
+that are differentiable,
+
+- {counts["differentiable"]} are differentiable,
+- {counts["constant"]} are constant where they can be differentiated, and return plain arrays,
+- {counts["refused"]} are refused, for the reasons below,
+- {counts["unaccounted"]} are none of these.
+
+| not supported, since | functions |
+| --- | --- |
+{_not_supported()}
 
 # Gradients that are a convention or easy to get wrong
 
@@ -152,4 +177,5 @@ if __name__ == "__main__":
     counts = {"gradients": len(CONVENTIONS), "refused": len(REFUSED), "traps": len(TRAPS)}
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print(f"{len(differentiable_functions())} functions and {len(differentiable_methods())} methods: {PATH}")
+    print(", ".join(f"{count} {status}" for status, count in namespace.counts().items()), "functions of NumPy")
     print(f"{sum(counts.values())} rows in the tables of conventions: {kinds}")
