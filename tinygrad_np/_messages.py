@@ -732,7 +732,8 @@ REFUSED: dict[str, str] = {
     "this method of it has no gradient yet": "*.accumulate *.reduce *.reduceat",
     "Fourier transforms have no gradient yet": "fft.*",
     "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
-    _ASSIGN: "*.at copyto fill_diagonal place put put_along_axis putmask",
+    _ASSIGN: "*.at fill_diagonal place put put_along_axis putmask",
+    "it writes into an array; in place of np.full and np.full_like write np.broadcast_to(x, shape)": "copyto",
     "it makes an array of no array; of Tensors make it by np.full_like, np.stack or np.broadcast_to": """
         arange bartlett blackman diag_indices empty eye frombuffer fromfunction fromiter full hamming hanning identity
         indices kaiser mask_indices ones tri tril_indices triu_indices zeros""",

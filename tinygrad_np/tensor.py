@@ -824,15 +824,15 @@ class Primitive:
     @cached_property
     def takes_dtype(self) -> bool:
         """Whether this is an elementwise ufunc, which takes the dtype that it computes in as a keyword."""
-        return isinstance(self.function, np.ufunc) and self.function.signature is None
+        return isinstance(self.function, np.ufunc) and not self.function.signature and not self.has_fixed_arguments
 
     def _in_dtype(self, args: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
         """The arguments of an elementwise ufunc in the dtype that it is to compute in; numbers have none."""
         if dtype.kind != "f" or not any(loop.endswith(f"->{dtype.char}") for loop in self.function.types):  # type: ignore[attr-defined]
             raise TypeError(f"{self.name} of a Tensor: dtype must be one of floating point that it has, not {dtype}")
-        pairs = zip(self.plain(args) if len(args) == self.arity else (), self.vjps, strict=False)
-        cast = tuple(a if vjp is None or type(a) in _PLAIN else np.astype(a, dtype, copy=False) for a, vjp in pairs)
-        return cast or args  # of another number, which will be refused
+        if len(args) != self.arity:
+            return args  # which will be refused
+        return tuple(a if type(a) in _PLAIN else np.astype(a, dtype, copy=False) for a in self.plain(args))
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""

@@ -315,7 +315,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 )
 def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     """`np.choose`, differentiable in the choices."""
-    choices = [as_array(choice) for choice in choices]
+    dtype = np.result_type(*(choice if type(choice) in (int, float) else as_array(choice) for choice in choices))
+    choices = [np.astype(as_array(choice), dtype, copy=False) for choice in choices]
     return _at_places(choices, np.choose(array_of(a), _places(choices), mode=mode))  # type: ignore[call-overload]
 
 

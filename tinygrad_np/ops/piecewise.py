@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensor import Array, Tensor, _arrays, composite, differentiable
+from ..tensor import Array, _arrays, as_array, composite, differentiable
 from .cases import REAL, Case, Domain
 from .elementwise import array_of, keep
 from .indexing import scatter_add, set_at
@@ -79,7 +79,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
 
     At a knot the slope is that to its right; beyond the last one, and before the first, it is 0.
     """
-    x, xp, fp = (np.astype(_as_float64(a), np.float64, copy=False) for a in (x, xp, fp))
+    x, xp, fp = (np.astype(as_array(a), np.float64, copy=False) for a in (x, xp, fp))
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or not np.size(xp):
         raise ValueError(f"interp: xp and fp must be 1-D, of one length and not empty: {np.shape(xp)}, {np.shape(fp)}")
     if period is not None:
@@ -93,12 +93,10 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
     if not np.all(np.diff(array_of(xp)) >= 0):
         raise ValueError("interp: xp must not decrease, nor be NaN; sort it, and fp with it")
-    ends = [fp[i] if end is None else _as_float64(end) for i, end in ((0, left), (-1, right))]
+    if np.ndim(left) or np.ndim(right):
+        raise ValueError("interp: left and right must be numbers")
+    ends = [fp[i] if end is None else as_array(end) for i, end in ((0, left), (-1, right))]
     return _interp(x, xp, fp, *(np.astype(end, np.float64, copy=False) for end in ends))
-
-
-def _as_float64(a: Any) -> Any:
-    return a if type(a) is Tensor else np.asarray(a, np.float64)
 
 
 # --- piecewise -------------------------------------------------------------------------------------------------------
