@@ -990,3 +990,56 @@ def test_a_primitive_of_ones_own() -> None:
     assert scale.__doc__ == "Documented."
     with pytest.raises(TypeError, match="unexpected"):
         scale(x, size=3)
+
+
+def test_mt_exchanges_the_last_two_axes() -> None:
+    x = leaf(np.arange(12.0).reshape(2, 3, 2))
+    np.testing.assert_array_equal(x.mT.data, x.data.mT)
+    seed = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(grad(x.mT, x, seed).data, seed.mT)
+    with pytest.raises(ValueError, match="matrix_transpose"):
+        print(leaf([1.0]).mT)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, np.bool_])
+def test_sizes_in_bytes_are_the_arrays(dtype: type) -> None:
+    for shape in ((), (0, 3), (2, 3)):
+        a = np.ones(shape, dtype)
+        assert (Tensor(a).itemsize, Tensor(a).nbytes) == (a.itemsize, a.nbytes)
+
+
+def test_compress_is_the_method_of_numpys_function() -> None:
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    for condition, axis in (([True, False], 0), ([False, True], 1), ([False, True, True], None), ([True], -1)):
+        y = x.compress(condition, axis)
+        np.testing.assert_array_equal(y.data, x.data.compress(condition, axis))
+        assert grad(y.sum(), x).data.sum() == y.size
+    with pytest.raises(ValueError, match="one dimension"):
+        x.compress([[True]])
+
+
+def test_in_looks_at_all_elements_of_any_rank() -> None:
+    for data in ([1.0, np.nan], [[1.0, 2.0], [3.0, 4.0]], [], 2.0):
+        for value in (1.0, 2, np.nan, 7, Tensor(3.0)):
+            plain = value.data if type(value) is Tensor else value
+            assert (value in leaf(data)) is bool((plain == np.array(data)).any())
+    assert [3.0, 4.0] in leaf([[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_an_integer_tensor_is_an_index_and_no_other_is() -> None:
+    three = Tensor(np.array(3))
+    assert [0, 1, 2, 7][three] == 7
+    assert list(range(three)) == [0, 1, 2]
+    assert np.eye(three).shape == (3, 3)
+    for other in (leaf(3.0), Tensor(3.0), Tensor(np.array([3, 4])), Tensor(np.array([3]))):
+        with pytest.raises(TypeError):
+            [0, 1, 2, 7][other]
+    with pytest.raises(TypeError, match=r"an index is an integer, .* float64\[\]; write int\(x.item\(\)\)"):
+        range(leaf(3.0))
+
+
+def test_elements_are_not_deleted() -> None:
+    x = leaf([1.0, 2.0])
+    with pytest.raises(TypeError, match=r"write x = np.delete|x = np.delete\(x, index, axis=0\)"):
+        del x[0]
+    assert np.delete(x, 0, axis=0).data.tolist() == [2]
