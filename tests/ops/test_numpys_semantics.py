@@ -430,6 +430,10 @@ def test_jumps_between_equal_knots_and_a_single_knot() -> None:
     np.testing.assert_array_equal(y.data, np.interp(x.data, xp.data, fp.data))
     assert grad(y, x, np.ones(3), retain_graph=True).data.tolist() == [1, 1, 1]
     assert grad(y, fp, np.ones(3)).data.tolist() == [0.5, 0.5, 1.5, 0.5]
+    x, xp, fp = leaf([1.0]), leaf([0.0, 1.0, 1.0]), leaf([0.0, 2.0, 3.0])
+    y = np.interp(x, xp, fp)
+    assert y.data.tolist() == [3]
+    assert [g.data.tolist() for g in grad(y, [x, xp, fp], np.ones(1))] == [[0], [0, 0, 0], [0, 0, 1]]
     x, xp, fp = leaf([0.5, 1.0, 1.5]), leaf([1.0]), leaf([4.0])
     y = np.interp(x, xp, fp)
     assert [g.data.tolist() for g in grad(y, [x, xp, fp], np.ones(3))] == [[0, 0, 0], [0], [3]]

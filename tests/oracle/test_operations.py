@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 # The names under which PyTorch has the same function of the same arguments, or has it with dim= for axis=.
 SAME = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "copysign", "cos",
-    "cosh", "deg2rad", "divide", "exp", "exp2", "expm1", "float_power", "fmax", "fmin", "fmod", "hypot", "log",
+    "cosh", "deg2rad", "divide", "exp", "exp2", "expm1", "float_power", "fmax", "i0", "fmin", "fmod", "hypot", "log",
     "log10", "log1p", "log2", "logaddexp", "logaddexp2", "matmul", "maximum", "minimum", "multiply", "negative",
     "positive", "power", "rad2deg", "reciprocal", "remainder", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
     "square", "subtract", "tan", "tanh", "erf", "relu", "flipud", "fliplr", "where",
@@ -177,8 +177,10 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "ravel": lambda x, order="C": x.reshape(-1) if order == "C" else x.T.reshape(-1),
     "nan_to_num": lambda x, nan=0.0, posinf=None, neginf=None: torch.nan_to_num(x, nan, posinf, neginf),
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
-    "take": lambda a, indices, axis=None: (
-        NotImplemented if axis is not None else torch.take(a, torch.tensor(np.asarray(indices) % a.numel()))
+    "take": lambda a, indices, axis=None, mode="raise": (
+        NotImplemented
+        if axis is not None or mode != "raise"
+        else torch.take(a, torch.tensor(np.asarray(indices) % a.numel()))
     ),
     "vdot": lambda a, b: torch.vdot(a.reshape(-1), b.reshape(-1)),
     "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
@@ -247,7 +249,7 @@ DIFFERENT = {
     "add.reduce", "append", "compress",
     "cumulative_sum", "delete",
     "gradient", "heaviside", "keep", "linalg.lstsq", "linalg.matrix_transpose",
-    "linalg.outer", "linalg.tensordot", "linalg.trace", "linspace", "pad", "percentile",
+    "linalg.outer", "linalg.tensordot", "linalg.trace", "linspace", "logspace", "full_like", "pad", "percentile",
     "repeat", "scatter_add", "select", "ldexp", "frexp",
     "binary_cross_entropy_with_logits", "kl_div",  # compared in test_oracle_layers.py
 }  # fmt: skip

@@ -13,7 +13,10 @@ from .indexing import scatter_add, set_at
 
 
 class _Pieces(NamedTuple):
-    """For each x, the piece of a piecewise linear function on which it lies: that to its right if x is a knot."""
+    """For each x, the piece of a piecewise linear function on which it lies: if x is a knot, that to its right.
+
+    At the last knot it is the last piece, with the slope 0 if that is a jump.
+    """
 
     inside: Array  # whether x lies between the first and the last knot
     first: Array  # the number of the knot where the piece begins
@@ -29,8 +32,10 @@ def _pieces(x: Any, xp: Any, fp: Any) -> _Pieces:
     x = np.where(inside, x, knots[0])  # for infinite x, which would make NaN of derivatives of other x
     first = np.clip(np.searchsorted(knots, array_of(x), "right") - 1, 0, max(0, len(knots) - 2))
     last = np.minimum(first + 1, len(knots) - 1)
-    length = xp[last] - xp[first] if len(knots) > 1 else np.ones(np.shape(x))
-    return _Pieces(inside, first, last, (fp[last] - fp[first]) / length, (x - xp[first]) / length)
+    is_jump = knots[first] == knots[last]  # between equal knots at the end, or at the only knot
+    length = np.where(is_jump, 1, xp[last] - xp[first])
+    weight = np.where(is_jump, 1, (x - xp[first]) / length)
+    return _Pieces(inside, first, last, keep((fp[last] - fp[first]) / length, ~is_jump), weight)
 
 
 def _by_ends(g: Any, pieces: _Pieces, count: int) -> Any:
@@ -77,7 +82,7 @@ def _interp(x: Array, xp: Array, fp: Array, left: Any, right: Any) -> Array:
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """`np.interp`, differentiable in everything, in float64 as NumPy's; `xp` must not decrease.
 
-    At a knot the slope is that to its right; beyond the last one, and before the first, it is 0.
+    At a knot the slope is that to its right, at the last one that to its left, and outside it is 0.
     """
     x, xp, fp = (np.astype(as_array(a), np.float64, copy=False) for a in (x, xp, fp))
     if np.ndim(xp) != 1 or np.shape(xp) != np.shape(fp) or not np.size(xp):

@@ -438,20 +438,22 @@ EINSUMS = {
 }
 
 
+def _letters(labels: Any) -> str:
+    """Subscripts that are given as numbers, or an ellipsis, in letters."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase
+    labels = [label if label is ... else operator.index(label) for label in labels]
+    if not all(label is ... or 0 <= label < len(alphabet) for label in labels):
+        raise ValueError(f"einsum: subscripts must be ... or from 0 to {len(alphabet) - 1}, not {labels}")
+    return "".join("..." if label is ... else alphabet[label] for label in labels)
+
+
 def _as_string(*operands: Any) -> tuple[str, tuple[Any, ...]]:
     """The subscripts of `einsum(a, [0, 1], b, [1, 2], [0, 2])` as a string, in the order that NumPy gives them."""
 
-    def letters(labels: Any) -> str:
-        labels = [label if label is ... else operator.index(label) for label in labels]
-        if not all(label is ... or 0 <= label < len(string.ascii_letters) for label in labels):
-            raise ValueError(f"einsum: subscripts must be ... or from 0 to {len(string.ascii_letters) - 1}: {labels}")
-        alphabet = string.ascii_uppercase + string.ascii_lowercase
-        return "".join("..." if label is ... else alphabet[label] for label in labels)
-
     pairs, result = len(operands) // 2, operands[-1:] if len(operands) % 2 else ()
     try:
-        terms = ",".join(map(letters, operands[1 : 2 * pairs : 2]))
-        arrow = "".join(f"->{letters(labels)}" for labels in result)
+        terms = ",".join(map(_letters, operands[1 : 2 * pairs : 2]))
+        arrow = "".join(f"->{_letters(labels)}" for labels in result)
     except TypeError:
         raise TypeError(
             "einsum of a Tensor needs subscripts, as in einsum('ij,jk->ik', a, b) or einsum(a, [0, 1], b, [1, 2])"

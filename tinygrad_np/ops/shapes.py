@@ -282,14 +282,14 @@ def _leaves(arrays: Any) -> Iterator[Any]:
 def block(arrays: Any) -> Any:
     """`np.block`: lists join along the last axis, lists of lists along the last but one, and so on."""
     depth = _depth(arrays)
-    rank = max(depth, *map(np.ndim, _leaves(arrays)))
+    return _joined(arrays, depth, max(depth, *map(np.ndim, _leaves(arrays))))
 
-    def joined(part: Any, level: int) -> Any:
-        if level == 0:
-            return np.reshape(as_array(part), (*[1] * (rank - np.ndim(part)), *np.shape(part)))
-        return np.concatenate([joined(each, level - 1) for each in part], axis=-level)
 
-    return joined(arrays, depth)
+def _joined(part: Any, depth: int, rank: int) -> Any:
+    """What lists nested so deep join to, of arrays with axes of length 1 in front up to the rank."""
+    if depth == 0:
+        return np.reshape(as_array(part), (*[1] * (rank - np.ndim(part)), *np.shape(part)))
+    return np.concatenate([_joined(each, depth - 1, rank) for each in part], axis=-depth)
 
 
 @composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
