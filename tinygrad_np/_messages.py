@@ -733,7 +733,7 @@ REFUSED: dict[str, str] = {
         angle bincount histogram histogram2d histogram_bin_edges histogramdd imag nanmedian nanpercentile nanquantile
         poly polyadd polyder polydiv polyfit polyint polymul polysub real_if_close roots sort_complex
         linalg.tensorinv linalg.tensorsolve""",
-    "this method of it has no gradient yet": "*.accumulate *.reduce *.reduceat",
+    "this method of it has no gradient yet": "*.accumulate *.outer *.reduce *.reduceat",
     "Fourier transforms have no gradient yet": "fft.*",
     "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
     _ASSIGN: "*.at fill_diagonal place put put_along_axis putmask",

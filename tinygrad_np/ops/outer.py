@@ -24,7 +24,6 @@ UFUNCS: dict[np.ufunc, tuple[Domain, ...]] = {
     np.divide: (REAL, NONZERO),
     **dict.fromkeys((np.remainder, np.fmod), (REAL, Domain(4, 6))),
     **dict.fromkeys((np.power, np.float_power), (POSITIVE, REAL)),
-    np.ldexp: (REAL, Domain(-3, 4, "i")),
 }
 
 for ufunc, domains in UFUNCS.items():
