@@ -594,7 +594,7 @@ def kind(array: Any) -> str:
 
 def shown(value: Any) -> str:
     """A value in a message: an array by its dtype and shape, anything else by the beginning of its repr."""
-    if isinstance(getattr(value, "shape", None), tuple) and value.shape:
+    if not isinstance(value, type) and hasattr(value, "dtype") and getattr(value, "shape", None):  # np.float64 has both
         return kind(value)
     if isinstance(value, list | tuple) and any(hasattr(part, "dtype") for part in value):
         return f"[{', '.join(map(shown, value))}]" if len(value) <= 10 else f"{len(value)} arrays"

@@ -822,7 +822,7 @@ def _end_slopes(f: Any, h: Any, axis: int, edge_order: int) -> tuple[Any, Any]:
     return begin, end
 
 
-# --- methods of ufuncs: reduce, accumulate ---------------------------------------------------------------------------
+# --- methods of ufuncs: reduce, outer, accumulate --------------------------------------------------------------------
 
 
 def _reduction(function: Any) -> Any:
@@ -834,6 +834,13 @@ def _reduction(function: Any) -> Any:
     return reduce
 
 
+def _outer(ufunc: Any) -> Any:
+    def outer(a: Any, b: Any) -> Any:
+        return ufunc(np.reshape(a, (*np.shape(a), *[1] * np.ndim(b))), as_array(b))
+
+    return outer
+
+
 for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, np.max), (np.minimum, np.min)):
     composite(
         ufunc.reduce,
@@ -843,6 +850,7 @@ for ufunc, function in ((np.add, np.sum), (np.multiply, np.prod), (np.maximum, n
             Case("2 m", kwargs={"axis": 0, "where": MASK, "initial": 0.5}),
         ],
     )(_reduction(function))
+    composite(ufunc.outer, cases=[Case("n m, k"), Case(", k")])(in_float32(_outer(ufunc)))
 
 
 def _accumulation(function: Any) -> Any:
