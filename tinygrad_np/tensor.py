@@ -828,11 +828,12 @@ class Primitive:
 
     def _in_dtype(self, args: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
         """The arguments of an elementwise ufunc in the dtype that it is to compute in; numbers have none."""
-        if dtype.kind != "f" or not any(loop.endswith(f"->{dtype.char}") for loop in self.function.types):  # type: ignore[attr-defined]
-            raise TypeError(f"{self.name} of a Tensor: dtype must be one of floating point that it has, not {dtype}")
+        types: Any = getattr(self.function, "types", ())
+        if dtype.kind == "f" and not any(loop.endswith(f"->{dtype.char}") for loop in types):
+            raise TypeError(f"{self.name} of a Tensor does not compute in dtype={dtype}, nor does NumPy's")
         if len(args) != self.arity:
             return args  # which will be refused
-        return tuple(a if type(a) in _PLAIN else np.astype(a, dtype, copy=False) for a in self.plain(args))
+        return tuple(a if type(a) in _PLAIN else floating(a, dtype, self.name) for a in self.plain(args))
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
@@ -1008,6 +1009,13 @@ def _python_integers(value: Any) -> Any:
 def as_array(value: Any) -> Any:
     """A Tensor as it is, numbers and lists of them as an array."""
     return value if type(value) is Tensor else np.asarray(_plain(value, "a function of Tensors", "an argument"))
+
+
+def floating(x: Any, dtype: Any, name: str) -> Any:
+    """x in the dtype that the operation of this name was given as dtype=; refused where that has no gradient."""
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{name} of a Tensor takes floating point as dtype=, not {np.dtype(dtype)}; see astype")
+    return np.astype(as_array(x), dtype, copy=False)
 
 
 def _arrays(value: Any) -> Any:

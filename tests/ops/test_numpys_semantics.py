@@ -323,7 +323,9 @@ def test_dtype_of_a_ufunc_is_that_in_which_numpy_computes(ufunc: np.ufunc, given
         try:
             expected = ufunc(a, *others, dtype=dtype)
         except TypeError:
-            with pytest.raises(TypeError, match=f"{ufunc.__name__} of a Tensor: dtype must be one of floating point"):
+            with pytest.raises(
+                TypeError, match=f"{ufunc.__name__} of a Tensor does not compute in dtype={np.dtype(dtype)}"
+            ):
                 ufunc(x, *others, dtype=dtype)
             continue
         y = ufunc(x, *others, dtype=np.dtype(dtype).name)
@@ -352,9 +354,12 @@ def test_dtype_of_a_ufunc_casts_every_argument_first() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: np.exp(x, dtype=int), "exp of a Tensor: dtype must be one of floating point that it has, not int64"),
-        (lambda x: np.exp(x, dtype=np.complex64), "exp of a Tensor: dtype must be .* not complex64"),
-        (lambda x: np.float_power(x, 2.0, dtype=np.float32), "float_power of a Tensor: dtype must be .* not float32"),
+        (lambda x: np.exp(x, dtype=int), "exp of a Tensor takes floating point as dtype=, not int64"),
+        (lambda x: np.exp(x, dtype=np.complex64), "exp of a Tensor takes floating point as dtype=, not complex64"),
+        (
+            lambda x: np.float_power(x, 2.0, dtype=np.float32),
+            "float_power of a Tensor does not compute in dtype=float32",
+        ),
         (lambda x: np.ldexp(x, 1, dtype=np.float64), "ldexp of a Tensor does not support dtype="),
         (lambda x: np.modf(x, dtype=np.float64), "modf of a Tensor does not support dtype="),
         (lambda x: np.matmul(x, x, dtype=np.float64), "matmul of a Tensor does not support dtype="),
@@ -573,7 +578,9 @@ def test_sequences_of_a_given_dtype() -> None:
         y = function(a, b, 5, dtype=np.float32)
         assert y.dtype == np.float32
         assert [g.dtype for g in grad(y, [a, b], np.ones(5))] == [np.float16] * 2
-        with pytest.raises(TypeError, match=f"{function.__name__}: dtype must be floating point"):
+        with pytest.raises(
+            TypeError, match=f"{function.__name__} of a Tensor takes floating point as dtype=, not int64"
+        ):
             function(a, b, dtype=int)
     with pytest.raises(ValueError, match="cannot include zero"):
         np.geomspace(leaf(0.0), b)

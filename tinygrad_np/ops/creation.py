@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, as_array, composite, in_float32
+from ..tensor import Tensor, as_array, composite, floating, in_float32
 from .cases import POSITIVE, Case, Domain, each
 from .elementwise import array_of
 from .indexing import refuse_loss
@@ -14,12 +14,7 @@ ENDS: dict[str, Any] = {"num": (1, 2, 5), "endpoint": (True, False)}
 
 
 def _cast(points: Any, dtype: Any, name: str) -> Any:
-    """The points in another dtype, which must be floating point."""
-    if dtype is None:
-        return points
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(f"{name}: dtype must be floating point to have a gradient, not {np.dtype(dtype)}")
-    return np.astype(points, np.dtype(dtype), copy=False)
+    return points if dtype is None else floating(points, dtype, name)
 
 
 def _count(num: Any, name: str) -> Any:

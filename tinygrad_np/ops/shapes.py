@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, floating, primitive
 from .cases import Case, each
 from .indexing import scatter_add
 from .rows import along_axis, in_order
@@ -122,9 +122,15 @@ JOINED = [
 ]
 
 
-@composite(np.concatenate, cases=JOINED)
-def concatenate(arrays: Any, axis: int | None = 0) -> Any:
+def _cast(arrays: Any, dtype: Any, name: str) -> Any:
+    """The arrays in the dtype that was given as dtype=, if one was."""
+    return arrays if dtype is None else [floating(a, dtype, name) for a in arrays]
+
+
+@composite(np.concatenate, cases=[*JOINED, Case("[n m, k m]", kwargs={"dtype": np.float64})])
+def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Any:
     """`np.concatenate` of Tensors and arrays; `axis=None` flattens them first."""
+    arrays = _cast(arrays, dtype, "concatenate")
     if axis is None:
         if any(type(a) in (int, float) for a in arrays):  # they take the dtype of the others, as in arithmetic
             dtype = np.result_type(*(a if type(a) in (int, float) else as_array(a) for a in arrays))
@@ -133,9 +139,18 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     return _concatenate(*arrays, axis=axis)
 
 
-@composite(np.stack, cases=[Case("[n m, n m]"), *each("[n m, n m, n m]", axis=(1, -1, -3)), Case("[, ]")])
-def stack(arrays: Any, axis: int = 0) -> Any:
+@composite(
+    np.stack,
+    cases=[
+        Case("[n m, n m]"),
+        *each("[n m, n m, n m]", axis=(1, -1, -3)),
+        Case("[, ]"),
+        Case("[n, n]", kwargs={"dtype": np.float64}),
+    ],
+)
+def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     """`np.stack` of Tensors and arrays of one shape, along a new axis."""
+    arrays = _cast(arrays, dtype, "stack")
     return _concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
 
 
@@ -224,16 +239,21 @@ def _concatenate_at_rank(arrays: Any, rank: int, axis: int) -> Any:
     return np.concatenate(raised, axis=axis)
 
 
-@composite(np.vstack, cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]")])
-def vstack(tup: Any) -> Any:
+@composite(
+    np.vstack,
+    cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]"), Case("[k, k]", kwargs={"dtype": np.float64})],
+)
+def vstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.vstack`."""
-    return _concatenate_at_rank(tup, 2, 0)
+    return _concatenate_at_rank(_cast(tup, dtype, "vstack"), 2, 0)
 
 
-@composite(np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]")])
-def hstack(tup: Any) -> Any:
+@composite(
+    np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]"), Case("[n, m]", kwargs={"dtype": np.float64})]
+)
+def hstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.hstack`."""
-    return _concatenate_at_rank(tup, 1, 0 if np.ndim(tup[0]) <= 1 else 1)
+    return _concatenate_at_rank(_cast(tup, dtype, "hstack"), 1, 0 if np.ndim(tup[0]) <= 1 else 1)
 
 
 @composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")])
