@@ -187,12 +187,18 @@ def _plain(a: Any, name: str, argument: str) -> Any:
     """
     if type(a) is Tensor or type(a) in _PLAIN:
         return a
+    if isinstance(a, list) and _has_tensors(a):
+        return np.stack([_plain(part, name, argument) for part in a])
     if isinstance(a, list | np.generic | np.ndarray) and not isinstance(a, np.ma.MaskedArray | np.matrix):
         array = np.asarray(a)
         if array.dtype.kind in "fiub":
             return array
     kind = f"array of {a.dtype}" if type(a) is _ndarray else foreign(a)
     raise TypeError(f"{name} takes arrays of real numbers or booleans, and numbers, as {argument}, but no {kind}")
+
+
+def _has_tensors(values: list[Any]) -> bool:
+    return any(type(v) is Tensor or (isinstance(v, list) and _has_tensors(v)) for v in values)
 
 
 def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -1008,7 +1014,8 @@ def _python_integers(value: Any) -> Any:
 
 def as_array(value: Any) -> Any:
     """A Tensor as it is, numbers and lists of them as an array."""
-    return value if type(value) is Tensor else np.asarray(_plain(value, "a function of Tensors", "an argument"))
+    plain = value if type(value) is Tensor else _plain(value, "a function of Tensors", "an argument")
+    return plain if type(plain) is Tensor else np.asarray(plain)
 
 
 def floating(x: Any, dtype: Any, name: str) -> Any:

@@ -139,7 +139,8 @@ def difference(found: Any, expected: Any, rtol: float) -> str:
     if isinstance(expected, Exception) or isinstance(found, Exception):
         if isinstance(expected, Exception) and isinstance(found, Exception):
             kinds = (ZeroDivisionError, OverflowError, ValueError, IndexError, TypeError)
-            if any(isinstance(found, kind) and isinstance(expected, kind) for kind in kinds):
+            same = type(found) is type(expected)
+            if same or any(isinstance(found, kind) and isinstance(expected, kind) for kind in kinds):
                 return ""
         return f"{found!r:.150} instead of {expected!r:.150}"
     if len(found) != len(expected):

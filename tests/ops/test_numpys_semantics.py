@@ -611,3 +611,32 @@ def test_derivatives_of_i0_of_every_order() -> None:
         found.append(float(function(np.array(0.0))))
         function = func.grad(function)
     assert found == pytest.approx([1, 0, 1 / 2, 0, 3 / 8, 0, 5 / 16], abs=1e-15)
+
+
+def test_lists_of_tensors_beside_a_tensor_are_stacked() -> None:
+    s, x = leaf(2.0), leaf([1.0, 2.0])
+    for function in (np.dot, np.maximum, np.multiply, np.arctan2, np.hypot):
+        for given in ([s, 3.0], [s, s], [s, np.float32(1)]):
+            y = function(given, x)
+            np.testing.assert_array_equal(
+                y.data, function([v.item() if type(v) is Tensor else float(v) for v in given], x.data)
+            )
+            expected = grad(function(np.stack(given), x), [s, x], np.ones(y.shape))
+            for found, other in zip(grad(y, [s, x], np.ones(y.shape)), expected, strict=True):
+                np.testing.assert_array_equal(found.data, other.data)
+    np.testing.assert_array_equal((x * [[s, s], [1, s]]).data, x.data * np.array([[2, 2], [1, 2]]))
+    np.testing.assert_array_equal(np.interp(s, [1.0, s + 1], x).data, 1.5)
+    assert np.where([True, False], x, [s, s]).data.tolist() == [1, 2]
+    assert np.select([[True, False]], [x], default=s).data.tolist() == [1, 2]
+    for join in (np.stack, np.vstack, np.hstack, np.dstack, np.column_stack, np.concatenate):
+        y = join([x, [s, 3.0]])
+        np.testing.assert_array_equal(y.data, join([x.data, [2.0, 3.0]]))
+        assert grad(y.sum(), s).item() == 1
+    assert np.append(x, [s]).data.tolist() == [1, 2, 2]
+    assert x.at[[0, 0]].add([s, s]).data.tolist() == [5, 2]
+    assert np.linspace(s, [s, 4.0], 2).data.tolist() == [[2, 2], [2, 4]]
+    assert np.full_like(x, [s, 5]).data.tolist() == [2, 5]
+    with pytest.raises(ValueError, match="multiply|stack"):
+        x * [[s, s], s]
+    with pytest.raises(TypeError, match="np.stack"):
+        np.sum([s, s])  # NumPy does not look into this list

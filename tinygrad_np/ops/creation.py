@@ -17,6 +17,11 @@ def _cast(points: Any, dtype: Any, name: str) -> Any:
     return points if dtype is None else floating(points, dtype, name)
 
 
+def _end(value: Any) -> Any:
+    """A list as an array; a number stays one, which takes the dtype of the other end."""
+    return as_array(value) if isinstance(value, list) else value
+
+
 def _count(num: Any, name: str) -> Any:
     num = operator.index(num)
     if num < 0:
@@ -60,7 +65,7 @@ def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
 ) -> Any:
     """`np.linspace`, differentiable in both ends; with `retstep` also the distance of the points."""
-    num = _count(num, "linspace")
+    num, start, stop = _count(num, "linspace"), _end(start), _end(stop)
     points = _cast(_linear(start, stop, num, endpoint), dtype, "linspace")
     points = np.moveaxis(points, 0, axis) if axis else points
     if not retstep:
@@ -101,7 +106,8 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
 ) -> Any:
     """`np.logspace`, differentiable in both exponents and in the base."""
-    return _cast(_powers(start, stop, _count(num, "logspace"), endpoint, base, axis), dtype, "logspace")
+    points = _powers(_end(start), _end(stop), _count(num, "logspace"), endpoint, _end(base), axis)
+    return _cast(points, dtype, "logspace")
 
 
 @in_float32
@@ -125,7 +131,7 @@ def _geometric(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
 )
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """`np.geomspace`, differentiable in both ends; in float64, as NumPy's, if `dtype` is left out."""
-    num = _count(num, "geomspace")
+    num, start, stop = _count(num, "geomspace"), _end(start), _end(stop)
     common = np.result_type(start, stop, np.dtype(np.float64 if dtype is None else dtype))
     start, stop = (np.astype(as_array(x), common, copy=False) for x in (start, stop))
     if np.any(np.equal(start, 0)) or np.any(np.equal(stop, 0)):
@@ -144,8 +150,9 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 )
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """`np.full_like` of a Tensor, differentiable in the value if that is a Tensor, and a plain array if it is not."""
+    fill_value = as_array(fill_value)
     if not isinstance(fill_value, Tensor):
-        return np.full_like(array_of(a), as_array(fill_value), dtype, shape=shape)
+        return np.full_like(array_of(a), fill_value, dtype, shape=shape)
     dtype = np.result_type(a) if dtype is None else np.dtype(dtype)
     refuse_loss("full_like", fill_value.dtype, dtype)
     return np.broadcast_to(fill_value.astype(dtype, copy=False), np.shape(a) if shape is None else shape)

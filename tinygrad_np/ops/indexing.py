@@ -166,7 +166,7 @@ def set_at(x: Any, index: Any, value: Any) -> Any:
 def add_at(x: Any, index: Any, value: Any) -> Any:
     """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
-    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else value
+    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else as_array(value)
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 

@@ -122,15 +122,15 @@ JOINED = [
 ]
 
 
-def _cast(arrays: Any, dtype: Any, name: str) -> Any:
-    """The arrays in the dtype that was given as dtype=, if one was."""
-    return arrays if dtype is None else [floating(a, dtype, name) for a in arrays]
+def _parts(arrays: Any, dtype: Any, name: str) -> list[Any]:
+    """What is to be joined as arrays, in the dtype that was given as dtype=, if one was."""
+    return [as_array(a) if dtype is None else floating(a, dtype, name) for a in arrays]
 
 
 @composite(np.concatenate, cases=[*JOINED, Case("[n m, k m]", kwargs={"dtype": np.float64})])
 def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Any:
     """`np.concatenate` of Tensors and arrays; `axis=None` flattens them first."""
-    arrays = _cast(arrays, dtype, "concatenate")
+    arrays = arrays if dtype is None else _parts(arrays, dtype, "concatenate")
     if axis is None:
         if any(type(a) in (int, float) for a in arrays):  # they take the dtype of the others, as in arithmetic
             dtype = np.result_type(*(a if type(a) in (int, float) else as_array(a) for a in arrays))
@@ -150,8 +150,7 @@ def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Any:
 )
 def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     """`np.stack` of Tensors and arrays of one shape, along a new axis."""
-    arrays = _cast(arrays, dtype, "stack")
-    return _concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+    return _concatenate(*(np.expand_dims(a, axis) for a in _parts(arrays, dtype, "stack")), axis=axis)
 
 
 @differentiable(
@@ -245,7 +244,7 @@ def _concatenate_at_rank(arrays: Any, rank: int, axis: int) -> Any:
 )
 def vstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.vstack`."""
-    return _concatenate_at_rank(_cast(tup, dtype, "vstack"), 2, 0)
+    return _concatenate_at_rank(_parts(tup, dtype, "vstack"), 2, 0)
 
 
 @composite(
@@ -253,19 +252,20 @@ def vstack(tup: Any, *, dtype: Any = None) -> Any:
 )
 def hstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.hstack`."""
-    return _concatenate_at_rank(_cast(tup, dtype, "hstack"), 1, 0 if np.ndim(tup[0]) <= 1 else 1)
+    arrays = _parts(tup, dtype, "hstack")
+    return _concatenate_at_rank(arrays, 1, 0 if arrays[0].ndim <= 1 else 1)
 
 
 @composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")])
 def dstack(tup: Any) -> Any:
     """`np.dstack`."""
-    return _concatenate_at_rank(tup, 3, 2)
+    return _concatenate_at_rank(map(as_array, tup), 3, 2)
 
 
 @composite(np.column_stack, cases=[Case("[k, k]"), Case("[k, k m]")])
 def column_stack(tup: Any) -> Any:
     """`np.column_stack`."""
-    return np.concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) < 2 else a for a in tup], axis=1)
+    return np.concatenate([np.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in map(as_array, tup)], axis=1)
 
 
 def _depth(arrays: Any) -> int:
@@ -315,6 +315,7 @@ def _joined(part: Any, depth: int, rank: int) -> Any:
 @composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """`np.append`."""
+    arr, values = as_array(arr), as_array(values)
     if axis is None:
         arr, values, axis = np.ravel(arr), np.ravel(values), 0
     return np.concatenate([arr, values], axis=axis)
