@@ -48,7 +48,10 @@ FLOORS = {
 }
 # The example of save() loads; one that registered a NumPy function would do so in every test that follows.
 WITHOUT_EXAMPLE = {"load", "write_atomically", "composite", "constant"}
-IN_KWARGS = {("einsum", "subscripts"), ("pad", "constant_values")}  # NumPy has these in *operands and **kwargs
+IN_KWARGS = {
+    ("einsum", "subscripts"),
+    *(("pad", name) for name in ("constant_values", "end_values", "stat_length")),
+}  # NumPy has these in *operands and **kwargs
 OUTSIDE = {"numpy", "safetensors", "hypothesis"}
 
 

@@ -4,6 +4,7 @@ import inspect
 import itertools
 import operator
 from collections.abc import Callable
+from functools import partial
 from operator import iadd, setitem
 from typing import Any
 
@@ -640,3 +641,56 @@ def test_lists_of_tensors_beside_a_tensor_are_stacked() -> None:
         x * [[s, s], s]
     with pytest.raises(TypeError, match="np.stack"):
         np.sum([s, s])  # NumPy does not look into this list
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 1), (2, 2)])
+@pytest.mark.parametrize(("mode", "keyword"), [("constant", "constant_values"), ("linear_ramp", "end_values")])
+def test_padding_with_numbers_that_have_a_gradient(mode: str, keyword: str, shape: tuple[int, ...]) -> None:
+    x, values = np.arange(6.0).reshape(2, 3), np.array([1.5, -2.0, 3.0, 0.25])[: int(np.prod(shape))].reshape(shape)
+
+    def padded(x: Any, values: Any) -> Any:
+        return np.pad(x, ((2, 1), (0, 3)), mode, **{keyword: values})
+
+    np.testing.assert_allclose(padded(leaf(x), leaf(values)).data, padded(x, values), rtol=1e-14)
+    check_gradients(padded, x, values, order=2)
+    np.testing.assert_array_equal(padded(leaf(x), values).data, padded(leaf(x), leaf(values)).data)
+
+
+@pytest.mark.parametrize("mode", ["maximum", "minimum", "mean", "median", "linear_ramp", "edge", "reflect"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("shape", [(), (3,), (1,), (2, 3), (0, 3), (2, 0)])
+def test_padding_is_numpys_in_every_mode(shape: tuple[int, ...], dtype: type, mode: str) -> None:
+    a = (np.arange(np.prod(shape)) ** 2 % 7 + 0.5).reshape(shape).astype(dtype)
+    for width in (0, 2, (1, 0), {0: 1}, {-1: (0, 2)}):
+        expected, found = (outcome(partial(np.pad, x, width, mode)) for x in (a, Tensor(a)))
+        assert isinstance(found, Exception) == isinstance(expected, Exception)
+        if isinstance(expected, np.ndarray):
+            assert found.dtype == expected.dtype
+            rtol = 2e-3 if dtype is np.float16 else 1e-6 if dtype is np.float32 else 1e-14
+            np.testing.assert_allclose(found.data, expected, rtol=rtol)
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except (ValueError, TypeError, IndexError) as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: np.pad(X, 1, "empty"), "mode must be one of constant, linear_ramp,"),
+        (lambda: np.pad(X, 1, lambda *_: None), "mode must be one of"),
+        (lambda: np.pad(X, -1), "pad_width must not be negative"),
+        (lambda: np.pad(X, 1, "reflect", reflect_type="odd"), "pad of a Tensor does not support reflect_type="),
+        (lambda: np.pad(X, 1, "mean", end_values=1), "end_values cannot be given in mode 'mean'"),
+        (lambda: np.pad(X, 1, "mean", stat_length=0), "stat_length must be at least 1, not 0"),
+        (lambda: np.pad(X, 1, "mean", stat_length=1.5), "pad of float64"),
+        (lambda: np.pad(Tensor(np.array([1])), 1, constant_values=leaf(2.5)), "cannot hold float64"),
+        (lambda: np.pad(X, 1, constant_values=leaf([1.0, 2.0, 3.0])), "pad of float64"),
+    ],
+)
+def test_what_padding_refuses(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()

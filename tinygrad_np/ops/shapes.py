@@ -454,7 +454,7 @@ primitive(
     cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
 )
 
-# --- padding and triangles -------------------------------------------------------------------------------------------
+# --- padding (its modes: padding.py) and triangles ------------------------------------------------------------------
 
 
 @differentiable(
@@ -467,35 +467,6 @@ primitive(
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
     return np.pad(x, widths, constant_values=value) if widths else x.copy()
-
-
-_NO_VALUE = object()
-PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
-
-
-@composite(
-    np.pad,
-    cases=[
-        *each("3 4", pad_width=PADDINGS, mode=("constant", "edge", "reflect", "symmetric", "wrap")),
-        Case("n", (1,), {"constant_values": 2.0}),
-        Case("", ((1, 2),)),
-    ],
-)
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _NO_VALUE) -> Any:
-    """`np.pad`, in the modes constant, edge, reflect, symmetric and wrap."""
-    if mode != "constant" and constant_values is not _NO_VALUE:
-        raise TypeError(f"pad: constant_values cannot be given in mode {mode!r}")
-    if np.asarray(pad_width).dtype.kind not in "iu":
-        raise TypeError(f"pad: pad_width must be integers, not {pad_width!r}")
-    pad_width = np.asarray(pad_width, int)
-    if mode == "constant":
-        constant_values = 0 if constant_values is _NO_VALUE else constant_values
-        widths = np.broadcast_to(pad_width, (array.ndim, 2))
-        return _pad_constant(array, widths=tuple(map(tuple, widths.tolist())), value=constant_values)
-    if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ValueError(f"pad: mode must be constant, edge, reflect, symmetric or wrap, not {mode!r}")
-    places = np.pad(np.arange(array.size).reshape(array.shape), pad_width, mode)  # type: ignore[call-overload]
-    return np.ravel(array)[places]
 
 
 primitive(
