@@ -564,7 +564,8 @@ def test_windows_are_read_only_views_and_refuse_what_numpy_refuses() -> None:
 def test_subscripts_of_einsum_may_be_lists() -> None:
     a, b = leaf(np.arange(6.0).reshape(2, 3)), np.arange(12.0).reshape(3, 4)
     for given in (
-        (a, [0, 1], b, [1, 2], [0, 2]), (a, [0, 1], b, [1, 2]), (b, [51, 3], a, [0, 51]), (a, [30, 51], b, [51, 3]), (a, [1, 0]),
+        (a, [0, 1], b, [1, 2], [0, 2]), (a, [0, 1], b, [1, 2]), (b, [51, 3], a, [0, 51]),
+        (a, [30, 51], b, [51, 3]), (a, [1, 0]),
         (a, [..., 1], [1, ...]), (a, (0, 1), ()), (a, np.array([0, 1]), np.array([1])), (a, [0, ...], b, [..., 2]),
     ):  # fmt: skip
         plain = np.einsum(*(v.data if type(v) is Tensor else v for v in given))
