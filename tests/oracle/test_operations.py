@@ -24,7 +24,7 @@ SAME = [
     "log10", "log1p", "log2", "logaddexp", "logaddexp2", "matmul", "maximum", "minimum", "multiply", "negative",
     "positive", "power", "rad2deg", "reciprocal", "remainder", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
     "square", "subtract", "tan", "tanh", "erf", "relu", "flipud", "fliplr", "where",
-    "broadcast_arrays", "column_stack", "dstack", "hstack", "vstack", "kron", "linalg.inv", "linalg.det",
+    "broadcast_arrays", "column_stack", "dstack", "kron", "linalg.inv", "linalg.det",
     "linalg.slogdet", "linalg.matrix_power", "linalg.svdvals", "linalg.cross",
     "linalg.vecdot", "linalg.matmul",
 ]  # fmt: skip
@@ -194,10 +194,12 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "moveaxis": lambda x, source, destination: torch.moveaxis(x, source, destination),
     "swapaxes": lambda x, axis1, axis2: torch.swapaxes(x, axis1, axis2),
     "squeeze": lambda x, axis=None: torch.squeeze(x) if axis is None else torch.squeeze(x, axis) if axis != () else x,
-    "concatenate": lambda arrays, axis=0: torch.cat(
+    "concatenate": lambda arrays, axis=0, dtype=None: torch.cat(  # float64 throughout
         [a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0
     ),
-    "stack": lambda arrays, axis=0: torch.stack(arrays, axis),
+    "stack": lambda arrays, axis=0, dtype=None: torch.stack(arrays, axis),
+    "hstack": lambda arrays, dtype=None: torch.hstack(arrays),
+    "vstack": lambda arrays, dtype=None: torch.vstack(arrays),
     "tile": lambda a, reps: torch.tile(a, (reps,) if isinstance(reps, int) else reps),
     "roll": lambda x, shift, axis=None: torch.roll(x, shift, axis),
     "rot90": lambda x, k=1, axes=(0, 1): torch.rot90(x, k, axes),
