@@ -1,110 +1,28 @@
-"""Differentiate functions: gradients, Jacobians, Hessians, and products with them.
-
-    slope = grad(loss)(weights, x)     # the gradient with respect to the first argument
-
-`grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
-named tuples, lists and dicts of Tensors (*trees*), and nest to any order. A derivative is a tree of the same classes.
-
-Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. Python's numbers, and
-integers of any kind, count as float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the
-arguments, and in memory of their own:
-
-- ndarrays, or NumPy scalars where they are 0-d, for ndarrays and numbers. So `w -= 0.1 * grad(f)(w)` works, and SciPy's
-  optimisers take these functions as they are.
-- Tensors for Tensors. A gradient is of the kind of its own argument. The value of the function is a Tensor if one of
-  the arguments to differentiate is.
-- Differentiable Tensors where a result depends on something else that requires a gradient, such as a parameter or the
-  argument of an outer derivative. Inside a function that is itself being differentiated, all results are Tensors.
-"""
+"""Derivatives of functions: gradients, Jacobians, Hessians, and products with them."""
 
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import is_dataclass
 from functools import wraps
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from . import tensor
-from ._messages import module_getattr
-from ._passes import backward, by_two_vjps, forward, jacobians, nested, plan
-from .tensor import Tensor
+from .. import tensor
+from .._passes import backward, by_two_vjps, forward, jacobians, nested, plan
+from ..tensor import Tensor
+from .trees import branches_of, instead_of, leaves_like, leaves_of, tree_like
 
 Function = Callable[..., Any]
 
-# --- trees -----------------------------------------------------------------------------------------------------------
-
-_ARRAYS = {np.ndarray, Tensor}
-
-
-def _branches(tree: Any) -> Sequence[Any] | None:
-    """The parts of a tuple, list or dict; None for a leaf."""
-    if type(tree) in _ARRAYS:  # as nearly every leaf
-        return None
-    if isinstance(tree, dict):
-        return list(tree.values())
-    is_tuple = type(tree) is tuple or (isinstance(tree, tuple) and hasattr(tree, "_make"))
-    return tree if is_tuple or isinstance(tree, list) else None
-
-
-def _leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, from left to right."""
-    branches = _branches(tree)
-    return [tree] if branches is None else [leaf for branch in branches for leaf in _leaves(branch)]
-
-
-def _like(tree: Any, leaves: Any) -> Any:
-    """A tree of the same structure and of the same classes, with leaves taken from an iterator."""
-    branches = _branches(tree)
-    if branches is None:
-        return next(leaves)
-    found = [_like(branch, leaves) for branch in branches]
-    if isinstance(tree, tuple):
-        return tuple(found) if type(tree) is tuple else type(tree)._make(found)  # type: ignore[attr-defined]
-    if type(tree) in (list, dict):
-        return dict(zip(tree, found, strict=True)) if isinstance(tree, dict) else found
-    same = copy(tree)  # an OrderedDict or defaultdict, say, with what else it holds
-    for key, branch in zip(tree if isinstance(tree, dict) else range(len(found)), found, strict=True):
-        same[key] = branch
-    return same
-
-
-def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
-    """The leaves of a tree in the order of those of `like`, which must have the same structure; dicts match by key."""
-    branches = _branches(like)
-    if isinstance(like, dict):
-        if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise ValueError(f"{what}: expected a dict with the keys {list(like)}, not {tree!r:.60}")
-        return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
-    if branches is not None:
-        if not isinstance(tree, (tuple, list)) or len(tree) != len(branches):
-            raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
-        return [leaf for a, b in zip(tree, branches, strict=True) for leaf in _leaves_like(a, b, what)]
-    shape = like.shape
-    if type(tree) in _ARRAYS and tree.shape == shape:
-        return [tree]
-    if isinstance(tree, (tuple, list)) and len(tree) == 1 and _shape(tree[0]) == shape:
-        raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
-    if _shape(tree) != shape:
-        raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or repr(tree)[:60]}")
-    return [tree]
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array, a number or a list of them; None for what has no shape."""
-    try:
-        return tuple(np.shape(value))
-    except ValueError:  # lists of different lengths
-        return None
+# --- arguments --------------------------------------------------------------------------------------------------------
 
 
 def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
     """The tree with a Tensor that requires a gradient at each leaf, and the list of these Tensors."""
-    leaves = [_tracked_leaf(leaf) for leaf in _leaves(tree)]
-    return _like(tree, iter(leaves)), leaves
+    leaves = [_tracked_leaf(leaf) for leaf in leaves_of(tree)]
+    return tree_like(tree, iter(leaves)), leaves
 
 
 def _tracked_leaf(leaf: Any) -> Tensor:
@@ -115,10 +33,9 @@ def _tracked_leaf(leaf: Any) -> Tensor:
         tracked._requires_grad = True
         return tracked
     if not isinstance(leaf, int | float | np.generic | np.ndarray):
-        instead = "dict(...)" if isinstance(leaf, Mapping) else "asdict(...)" if is_dataclass(leaf) else ""
         raise TypeError(
             "arguments to differentiate are Tensors, arrays, numbers, or tuples, named tuples, lists and dicts of them,"
-            f" not {type(leaf).__name__}{instead and '; write '}{instead}"
+            f" not {type(leaf).__name__}{instead_of(leaf)}"
         )
     is_integer = type(leaf) is int or (isinstance(leaf, np.generic | np.ndarray) and leaf.dtype.kind in "iu")
     return Tensor(np.asarray(leaf, np.float64) if is_integer or type(leaf) is float else leaf, requires_grad=True)
@@ -167,7 +84,7 @@ def _arguments(function: Function, primals: Any) -> tuple[Any, ...]:
 def _along(primals: Any, tangents: Any, trees: tuple[Any, ...]) -> list[Any]:
     """The leaves of the tangents, in the order of those of the trees that the primals have become."""
     is_list = isinstance(primals, (tuple, list))
-    return _leaves_like(tangents, trees if is_list else trees[0], "tangents")
+    return leaves_like(tangents, trees if is_list else trees[0], "tangents")
 
 
 def _name(function: Function) -> str:
@@ -282,7 +199,7 @@ def _no_tensor(function: Function, expected: str, value: Any) -> TypeError:
 
 
 def _outputs(function: Function, result: Any) -> list[Tensor]:
-    outputs = _leaves(result)
+    outputs = leaves_of(result)
     for output in outputs:
         if type(output) is not Tensor:
             raise _no_tensor(function, "Tensors to be differentiated", output)
@@ -302,11 +219,11 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
         with _Recording() as may_record:
             numbers = _numbers(argnums, args, kwargs)
             given = tuple(args[i] for i in numbers)
-            kinds = _are_tensors(_leaves(given))
+            kinds = _are_tensors(leaves_of(given))
             trees, inputs = _tracked(given)
 
             def arranged(leaves: Sequence[Any]) -> Any:
-                found = _like(trees, iter(leaves))
+                found = tree_like(trees, iter(leaves))
                 return found if isinstance(argnums, tuple | list) else found[0]
 
             result = _called(function, *_replaced(args, numbers, trees), **kwargs)
@@ -346,7 +263,7 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
         value: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
     ) -> Any:
         expected = "a Tensor of one element to have a gradient"
-        if type(value) is not Tensor and _branches(value) is None:
+        if type(value) is not Tensor and branches_of(value) is None:
             raise _no_tensor(function, expected, value)
         if type(value) is not Tensor or value.size != 1:
             found = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
@@ -395,7 +312,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     [3.0, 2.0]
     """
     with _Recording() as may_record:
-        kinds = _are_tensors(_leaves(_arguments(function, primals)))
+        kinds = _are_tensors(leaves_of(_arguments(function, primals)))
         trees, inputs = _tracked(primals)
         result = _called(function, *trees)
         outputs = _outputs(function, result)
@@ -404,14 +321,14 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
         finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends, values=len(outputs))
 
     def pull(gradients: Any) -> Any:
-        seeds = _leaves_like(gradients, result, "gradients")
+        seeds = leaves_like(gradients, result, "gradients")
         with _Recording() as may_record:
             record = may_record and (depends or _depend_on_more(seeds, ()))
             found = backward(outputs, inputs, seeds, record, planned)
             tensors = [kind or nested.get() for kind in kinds]
-            return _like(trees, iter(_finished(found, tensors, inputs, record)))
+            return tree_like(trees, iter(_finished(found, tensors, inputs, record)))
 
-    return _like(result, iter(finished)), pull
+    return tree_like(result, iter(finished)), pull
 
 
 def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -441,7 +358,7 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         args = _arguments(function, primals)
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
-        is_tensor = any(_are_tensors([*_leaves(args), *directions]))
+        is_tensor = any(_are_tensors([*leaves_of(args), *directions]))
         result = _called(function, *trees)
         outputs = _outputs(function, result)
         order = _ancestors([*outputs, *directions])
@@ -450,7 +367,7 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         found = [*outputs, *along]
         leaves = iter(_finished(found, [is_tensor] * len(found), inputs, record, values=len(outputs)))
         _freeze(inputs)
-        return _like(result, leaves), _like(result, leaves)
+        return tree_like(result, leaves), tree_like(result, leaves)
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------
@@ -480,7 +397,7 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
         record = may_record and _depend_on_more(outputs, inputs)
 
         found = jacobians(outputs, inputs, record)
-        return _like(result, iter([arranged(_finished(row, kinds, inputs, record)) for row in found]))
+        return tree_like(result, iter([arranged(_finished(row, kinds, inputs, record)) for row in found]))
 
     return _by_arguments(function, argnums, derive)
 
@@ -516,15 +433,12 @@ def hvp(function: Function, primals: Any, tangents: Any) -> Any:
     """
     with _Recording() as may_record:
         args = _arguments(function, primals)
-        kinds = _are_tensors(_leaves(args))
+        kinds = _are_tensors(leaves_of(args))
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
-        gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
+        gradients = leaves_of(grad(function, tuple(range(len(trees))))(*trees))
         record = may_record and _depend_on_more([*gradients, *directions], inputs)
         found = _finished(backward(gradients, inputs, directions, record), kinds, inputs, record)
         _freeze(inputs)
-        products = _like(trees, iter(found))
+        products = tree_like(trees, iter(found))
         return products if isinstance(primals, (tuple, list)) else products[0]
-
-
-__getattr__ = module_getattr(__name__)
