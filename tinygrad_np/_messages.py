@@ -291,7 +291,9 @@ MODULES: dict[str, dict[str, str]] = {
         "jacfwd": "write `func.jacobian`",
         "jacrev": "write `func.jacobian`",
         "vmap": _BROADCAST,
-        "elementwise_grad": "write `func.grad(lambda x: x.sum())(x)`",
+        "egrad": "write `func.elementwise_grad`",
+        "ravel_pytree": "write `func.flatten`",
+        "hessian_vector_product": "write `func.hvp`",
     },
     "data": {
         "TensorDataset": "arrays are given to the loader: `data.DataLoader(np.ones((4, 2)), np.ones(4), batch_size=2)`",

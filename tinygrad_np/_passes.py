@@ -12,6 +12,7 @@ from ._machine.arrays import summed
 from ._messages import add_note
 from .tensor import Tensor
 
+GOLDEN = 0.6180339887498949  # whose multiples are spread evenly modulo 1
 nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a function that is being differentiated
 
 
@@ -21,17 +22,44 @@ def plan(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Any:
 
 
 def backward(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool, planned: Any = None
-) -> list[Tensor]:
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool, planned: Any = None,
+    retain_graph: bool = True,
+) -> list[Tensor]:  # fmt: skip
     """The gradients of outputs with respect to inputs; outputs that do not require a gradient count as constants."""
     if planned is not None:
         planned = [*planned[0]], *planned[1:]  # the pass uses the list up
     pairs = [(y, tensor._seed(y, seed)) for y, seed in zip(outputs, seeds, strict=True) if y.requires_grad]
     token = nested.set(False)  # in the backward pass, a vjp that calls a derivative gets arrays for arrays
     try:
-        return tensor._gradients_of(pairs, inputs, record, True, planned)
+        return tensor._gradients_of(pairs, inputs, record, retain_graph, planned)
     finally:
         nested.reset(token)
+
+
+def mixes_elements(output: Tensor, inputs: Sequence[Tensor], sums: Sequence[Tensor]) -> bool:
+    """Whether an element of the output depends on other elements than its own of inputs of the same shape.
+
+    `sums` are the gradients with respect to the inputs where that of the output is ones. Multiplied by a power of two
+    that belongs to its element, each must come out multiplied by the same, to the last bit: no product rounds.
+    """
+    if output.size < 2 or not output.requires_grad:
+        return False
+    order, _, input_ids, _ = tensor._plan([output], inputs)
+    operations = [t._node[0] for t in order if t._node is not None and id(t) not in input_ids]
+    if all(operation.jvp == "elementwise" for operation in operations):
+        return False
+    places = np.arange(1, output.size + 1).reshape(output.shape)
+    exponents = np.floor(np.remainder(places * GOLDEN, 1) * (8 if output.dtype == np.float16 else 32))
+    scales = np.exp2(exponents).astype(output.dtype)
+    scaled = backward([output], inputs, [scales], False)
+    return not all(_is_scaled(t._data, ones._data, scales) for t, ones in zip(scaled, sums, strict=True))
+
+
+def _is_scaled(scaled: Any, ones: Any, scales: Any) -> bool:
+    """Whether an array is another one times powers of two, but for rounding below the normal numbers."""
+    kind = np.finfo(ones.dtype)
+    with np.errstate(all="ignore"):
+        return np.allclose(scaled, scales * ones, 64 * kind.eps, 2.0**32 * kind.smallest_subnormal, equal_nan=True)
 
 
 # --- many gradients at once ------------------------------------------------------------------------------------------
@@ -227,7 +255,7 @@ def by_two_vjps(
 
 def _seed_of(y: Tensor) -> Tensor:
     """Numbers whose sums do not cancel: a gradient that is 0 by chance would count as one that is not used."""
-    numbers = 0.5 + np.remainder(np.arange(1, y.size + 1) * 0.6180339887498949, 1)
+    numbers = 0.5 + np.remainder(np.arange(1, y.size + 1) * GOLDEN, 1)
     return Tensor(numbers.reshape(y.shape).astype(y.dtype), requires_grad=True)
 
 

@@ -19,9 +19,34 @@ arguments, and in memory of their own:
 """
 
 from .._messages import module_getattr
-from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .custom import custom_vjp
+from .derivatives import (
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    value_and_jacobian,
+    vjp,
+)
+from .recompute import checkpoint
 from .trees import flatten
 
-__all__ = ["flatten", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = [
+    "checkpoint",
+    "custom_vjp",
+    "elementwise_grad",
+    "flatten",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "value_and_grad",
+    "value_and_jacobian",
+    "vjp",
+]
 
 __getattr__ = module_getattr(__name__)

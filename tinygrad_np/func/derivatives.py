@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import tensor
-from .._passes import backward, by_two_vjps, forward, jacobians, nested, plan
+from .._passes import backward, by_two_vjps, forward, jacobians, mixes_elements, nested, plan
 from ..tensor import Tensor
 from .trees import branches_of, instead_of, leaves_like, leaves_of, tree_like
 
@@ -288,13 +288,68 @@ def grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     >>> [float(f(2.0)) for f in (cube, grad(cube), grad(grad(cube)), grad(grad(grad(cube))))]
     [8.0, 12.0, 12.0, 6.0]
     """
-    both = value_and_grad(function, argnums)
+    return _second_of(value_and_grad(function, argnums))
 
-    @wraps(function)
+
+def _second_of(both: Function) -> Function:
+    """The function that returns the derivative of a pair of value and derivative."""
+
+    @wraps(both)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         return both(*args, **kwargs)[1]
 
     return derivative
+
+
+def elementwise_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the derivative of each element of the result by its own element of the argument.
+
+    Args:
+        function: elementwise: returns a Tensor of the shape of the argument to differentiate with respect to, each of
+            whose elements depends on the element of the argument at the same index only.
+        argnums: the position of the argument to differentiate with respect to, or a tuple of positions.
+
+    Returns:
+        A function of the same arguments. It returns an array of the shape of the argument, or a tree of them for a
+        tree, each of whose leaves has the shape of the result. It takes one backward pass, and may be nested for
+        derivatives of any order.
+
+    Raises:
+        TypeError (when called): the function did not return a Tensor.
+        ValueError (when called): the result has another shape than the argument, or an element of the result depends on
+            other elements; or argnums are invalid. A function that is made of elementwise operations alone is known to
+            be elementwise. For any other a second backward pass looks whether the elements mix: their gradients are
+            scaled by different powers of two, and have to come out scaled by the same.
+
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> elementwise_grad(lambda x: x**3)(x)
+    array([3., 0., 3.])
+    >>> elementwise_grad(elementwise_grad(np.sin))(x) + np.sin(x)
+    array([0., 0., 0.])
+    >>> elementwise_grad(np.cumsum)(x)
+    Traceback (most recent call last):
+    ValueError: cumsum is not elementwise: an element of its result depends on several of the argument; see jacobian
+    """
+
+    def derive(y: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool) -> Any:
+        if type(y) is not Tensor:
+            raise _no_tensor(function, "a Tensor of the shape of the argument", y)
+        for x in inputs:
+            if x.shape != y.shape:
+                raise ValueError(
+                    f"{_name(function)} returned shape {y.shape} for an argument of shape {x.shape}: only elementwise"
+                    " functions have one derivative for each element; see jacobian"
+                )
+        record = may_record and _depend_on_more([y], inputs)
+        gradients = backward([y], inputs, [np.ones(y.shape, y.dtype)], record)
+        if mixes_elements(y, inputs, gradients):
+            raise ValueError(
+                f"{_name(function)} is not elementwise: an element of its result depends on several of the argument;"
+                " see jacobian"
+            )
+        return arranged(_finished(gradients, kinds, inputs, record))
+
+    return _by_arguments(function, argnums, derive)
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -373,21 +428,34 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
 # --- matrices of derivatives -----------------------------------------------------------------------------------------
 
 
-def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """A function that returns the Jacobian: the derivatives of all outputs with respect to all inputs.
+def value_and_jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the value and the Jacobian: the derivatives of all outputs with respect to all inputs.
 
     Args:
         function: returns a tree of Tensors.
         argnums: the position of the argument to differentiate with respect to, or a tuple of positions.
 
     Returns:
-        A function of the same arguments. It returns a tree like the outputs, whose leaves are trees like the arguments;
-        the leaf for an output of shape S and an input of shape T has shape (*S, *T). One backward pass takes the
-        gradients of many output elements together; where the inputs are few, forward passes take their place.
+        A function of the same arguments that returns `(value, jacobian)`, both trees like the outputs. The leaves of
+        the Jacobian are trees like the arguments; the leaf for an output of shape S and an input of shape T has shape
+        (*S, *T). One backward pass takes the gradients of many output elements together; where the inputs are few,
+        forward passes take their place.
 
-    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
-    array([[2., 0.],
-           [0., 4.]])
+    Raises:
+        TypeError (when called): the function returned something else than Tensors.
+        ValueError (when called): argnums are invalid.
+
+    >>> value_and_jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    (array([1., 4.]), array([[2., 0.],
+           [0., 4.]]))
+
+    That of `value_and_grad` gives value, gradient and Hessian by one call of the function, as Newton's method wants:
+
+    >>> newton = value_and_jacobian(value_and_grad(lambda x: (x**3).sum()))
+    >>> (value, slope), (_, curvature) = newton(np.array([1.0, 2.0]))
+    >>> float(value), slope, curvature
+    (9.0, array([ 3., 12.]), array([[ 6.,  0.],
+           [ 0., 12.]]))
     """
 
     def derive(
@@ -395,11 +463,22 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
     ) -> Any:
         outputs = _outputs(function, result)
         record = may_record and _depend_on_more(outputs, inputs)
-
         found = jacobians(outputs, inputs, record)
-        return tree_like(result, iter([arranged(_finished(row, kinds, inputs, record)) for row in found]))
+        rows = [arranged(_finished(row, kinds, inputs, record)) for row in found]
+        values = _finished(outputs, [any(kinds)] * len(outputs), inputs, record, values=len(outputs))
+        return tree_like(result, iter(values)), tree_like(result, iter(rows))
 
     return _by_arguments(function, argnums, derive)
+
+
+def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the Jacobian; see `value_and_jacobian`.
+
+    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return _second_of(value_and_jacobian(function, argnums))
 
 
 def hessian(function: Function, argnums: int = 0) -> Function:

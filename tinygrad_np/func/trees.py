@@ -81,6 +81,20 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
         return None
 
 
+def path_of(tree: Any, i: int) -> str:
+    """Where leaf i of a tree is, for a message: `, at tree["layers"][0].bias`; nothing for the tree itself."""
+    path, branches = "", branches_of(tree)
+    while branches is not None:
+        names = list(tree) if isinstance(tree, dict) else getattr(tree, "_fields", range(len(branches)))
+        for name, branch in zip(names, branches, strict=True):
+            if i < (count := len(leaves_of(branch))):
+                path += f".{name}" if hasattr(tree, "_fields") else f"[{name!r}]"
+                tree, branches = branch, branches_of(branch)
+                break
+            i -= count
+    return path and f", at tree{path}"
+
+
 def instead_of(leaf: Any) -> str:
     """For messages about what is no leaf: what to write instead, if that is known."""
     instead = "dict(...)" if isinstance(leaf, Mapping) else "asdict(...)" if is_dataclass(leaf) else ""
@@ -142,23 +156,9 @@ def _dtype_of(leaf: Any, tree: Any, i: int) -> np.dtype[Any]:
         found = f"{type(leaf).__name__} of {dtype}" if numbers else type(leaf).__name__
         raise TypeError(
             "flatten takes floating point numbers and integers, as Tensors, arrays, numbers, or tuples, named tuples,"
-            f" lists and dicts of them, not {found}{_at(tree, i)}{instead_of(leaf)}"
+            f" lists and dicts of them, not {found}{path_of(tree, i)}{instead_of(leaf)}"
         )
     return dtype.newbyteorder("=") if dtype.kind == "f" else np.dtype(np.float64)
-
-
-def _at(tree: Any, i: int) -> str:
-    """Where leaf i of a tree is, for a message: `, at tree["layers"][0].bias`; nothing for the tree itself."""
-    path, branches = "", branches_of(tree)
-    while branches is not None:
-        names = list(tree) if isinstance(tree, dict) else getattr(tree, "_fields", range(len(branches)))
-        for name, branch in zip(names, branches, strict=True):
-            if i < (count := len(leaves_of(branch))):
-                path += f".{name}" if hasattr(tree, "_fields") else f"[{name!r}]"
-                tree, branches = branch, branches_of(branch)
-                break
-            i -= count
-    return path and f", at tree{path}"
 
 
 def _as_dtype(leaf: Any, dtype: np.dtype[Any]) -> Any:
