@@ -33,7 +33,7 @@ FLOORS = {
     "_contents": {"tensor"},
     "_settings": {"tensor", "_contents"},
     "ops": {"tensor", "_machine", "ops", "_functions", "_messages", "_validation"},
-    "func": {"tensor", "func", "_passes", "_messages"},
+    "func": {"tensor", "func", "_machine", "_contents", "_functions", "_passes", "_messages"},
     "_passes": {"tensor", "_machine", "_messages"},
     "special": {"tensor", "ops"},
     "stats": {"tensor", "ops"},

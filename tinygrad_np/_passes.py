@@ -58,8 +58,9 @@ def mixes_elements(output: Tensor, inputs: Sequence[Tensor], sums: Sequence[Tens
 def _is_scaled(scaled: Any, ones: Any, scales: Any) -> bool:
     """Whether an array is another one times powers of two, but for rounding below the normal numbers."""
     kind = np.finfo(ones.dtype)
+    tiny = float(np.max(scales)) * float(kind.smallest_subnormal)
     with np.errstate(all="ignore"):
-        return np.allclose(scaled, scales * ones, 64 * kind.eps, 2.0**32 * kind.smallest_subnormal, equal_nan=True)
+        return np.allclose(scaled, scales * ones, 64 * kind.eps, tiny, equal_nan=True)
 
 
 # --- many gradients at once ------------------------------------------------------------------------------------------

@@ -124,7 +124,8 @@ def _checked(function: Any, vjp: Any) -> bool:
     own, theirs = _parameters(function), _parameters(vjp)
     if own and theirs and not own.any_number and not theirs.any_number:
         count, found = len(own.positional), len(theirs.positional)
-        if found != count + 2:
+        required = sum(name not in own.defaults for name in own.positional)
+        if not required <= found - 2 <= count:
             name = name_of(function)
             raise TypeError(
                 f"the vjp of {name} takes the gradients, the outputs and the {count} arguments of {name}, not {found}"
@@ -167,7 +168,7 @@ class _Argument(NamedTuple):
             if type(leaf) is Tensor and leaf.requires_grad:
                 raise TypeError(
                     f"{rule.name} is not differentiable in argument {k}, which is no tree of numbers: give the Tensor"
-                    f" that it holds{path_of(value, i)} as an argument of its own"
+                    f" that it holds{path_of(value, i)}, as an argument of its own"
                 )
         return cls(value, [], False)
 
@@ -243,6 +244,8 @@ class _Call(NamedTuple):
         saved = {"saved": None if recorded else self.saved} if self.rule.saves else {}
         args = self.arguments(inputs)
         found = self.rule.vjp(self.outputs(g), self.outputs(y), *args, **self.kwargs, **saved)
+        if isinstance(found, tuple | list) and not any(entry is not None for entry in found[len(args) :]):
+            found = found[: len(args)]  # the rest is for arguments that were left out
         if not isinstance(found, tuple | list) or len(found) != len(args):
             what = f"{len(found)} entries" if isinstance(found, tuple | list) else type(found).__name__
             raise TypeError(
