@@ -641,6 +641,7 @@ def primitive(
     wide: bool = False,
     jvp: Literal["elementwise", "linear"] | None = None,
     rows: Any = None,
+    examples: Any = None,
     name: str | None = None,
     cases: Any = (),
 ) -> Function:
@@ -670,6 +671,8 @@ def primitive(
         rows: for `func.jacobian`, which takes many gradients at once through an operation that has them: a vjp for each
             argument that takes gradients stacked along a new first axis, and returns such; or a function that makes it
             of the vjp, or of the joint one; or True if the vjps do so as they are. Elementwise ones must.
+        examples: for `func.per_example_grad`, which arguments are batches of examples along their first axis, as the
+            result is: see `tinygrad_np.ops.examples`. Elementwise operations need not say so.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -691,7 +694,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, examples))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -766,7 +769,9 @@ class Primitive:
         rows: Any,
         cases: Any,
         name: str | None,
+        examples: Any = None,
     ) -> None:
+        self.examples = examples
         self.function, self.joint, self.wide, self.jvp, self.cases = function, joint, wide, jvp, cases
         self.is_internal = name is not None  # its keywords are not those that its user gave
         self.name = name = name or name_of(function)

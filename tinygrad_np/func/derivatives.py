@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import tensor
 from .._passes import backward, by_two_vjps, forward, jacobians, mixes_elements, nested, plan
+from .._per_example import backward_of_examples
 from ..tensor import Tensor
 from .trees import branches_of, instead_of, leaves_like, leaves_of, tree_like
 
@@ -479,6 +480,54 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
            [0., 4.]])
     """
     return _second_of(value_and_jacobian(function, argnums))
+
+
+def per_example_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the gradient of each example's loss: `grad` for every example of a batch.
+
+    Args:
+        function: takes a batch, and returns one loss for each of its examples: a Tensor of shape (batch,).
+        argnums: the position of the argument to differentiate with respect to, such as weights, or a tuple of
+            positions.
+
+    Returns:
+        A function of the same arguments. It returns a tree like the argument, or a tuple of them, whose leaves have the
+        shape (batch, *S) for a leaf of shape S: row i is the gradient of loss i.
+
+    Raises:
+        TypeError (when called): the function did not return a Tensor.
+        ValueError (when called): the Tensor has another number of axes than one; or argnums are invalid.
+
+    These are the rows of `jacobian`. One backward pass takes them all where operations say how they treat the examples
+    of a batch: elementwise ones, matrix products, sums over other axes, convolutions, layer normalisation, losses. For
+    a network with others it computes what `jacobian` does, whose time grows with the square of the batch. Where the
+    examples mix, as in batch normalisation, a loss depends on all of them, and so does its gradient.
+
+    >>> def losses(w, x, y):
+    ...     return (x @ w - y) ** 2
+    >>> x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0])
+    >>> per_example_grad(losses)(np.array([1.0, 1.0]), x, y)
+    array([[ 4.,  8.],
+           [36., 48.]])
+    """
+
+    def derive(
+        result: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
+    ) -> Any:
+        if type(result) is not Tensor:
+            raise _no_tensor(function, "a Tensor with one loss for each example", result)
+        if result.ndim != 1:
+            instead = '; leave out .mean() or .sum(), or write reduction="none"' if not result.ndim else ""
+            instead = instead or ("; write losses[:, 0]" if result.shape[1:] == (1,) else "; see jacobian")
+            raise ValueError(
+                f"{_name(function)} must return one loss for each example, a Tensor of shape (batch,), not of shape"
+                f" {result.shape}{instead}"
+            )
+        record = may_record and _depend_on_more([result], inputs)
+        found = [tensor._as_tensor(g) for g in backward_of_examples(result, inputs, record)]
+        return arranged(_finished(found, kinds, inputs, record))
+
+    return _by_arguments(function, argnums, derive)
 
 
 def hessian(function: Function, argnums: int = 0) -> Function:

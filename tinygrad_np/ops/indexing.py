@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..tensor import Array, Tensor, as_array, composite, differentiable, primitive, registry
 from .cases import Case, each
+from .examples import GETITEM
 
 # For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
 INDICES = (
@@ -105,6 +106,7 @@ primitive(
     reads=("index",),
     jvp="linear",
     rows=(_scatter_rows, None),
+    examples=GETITEM,
     cases=[Case("4 5", (index,)) for index in INDICES],
 )
 

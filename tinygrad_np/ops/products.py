@@ -12,6 +12,7 @@ from .._machine.fused import matmul, product
 from ..tensor import Array, Tensor, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
 from .elementwise import keep
+from .examples import LINEAR, MATMUL
 
 
 def _column(x: Any) -> Any:
@@ -75,6 +76,7 @@ primitive(
     wide=True,
     jvp="linear",
     rows=(_lefts, _rights),
+    examples=MATMUL,
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
@@ -114,6 +116,7 @@ primitive(
         lambda g, y, x, weight, bias: _rights(g, y, x, weight),
         lambda g, y, x, weight, bias: g,
     ),
+    examples=LINEAR,
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:

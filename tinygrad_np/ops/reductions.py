@@ -12,6 +12,7 @@ from .._machine.arrays import power_of_two
 from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, keep, zero_at
+from .examples import along
 from .rows import along_axis
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
@@ -65,6 +66,7 @@ primitive(
     wide=True,
     jvp="linear",
     rows=along_axis,
+    examples=along(None),
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -82,6 +84,7 @@ primitive(
     wide=True,
     jvp="linear",
     rows=along_axis,
+    examples=along(None),
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
@@ -402,6 +405,7 @@ for extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
             g, y, x, axis, keepdims, initial, where
         ),
         rows=along_axis,
+        examples=along(None),
         cases=EXTREMES,
     )
 

@@ -9,6 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import Case, each
+from .examples import BROADCAST_TO, FIRST, IN_ORDER, STACKED, SWAPAXES, TRANSPOSE, along
 from .indexing import scatter_add
 from .rows import along_axis, in_order
 
@@ -25,6 +26,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[
         *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
         Case("0 2", (), {"shape": (2, 0)}),
@@ -45,6 +47,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[lambda g, y, x, *, axes=None: np.transpose(g, (0, *(i + 1 for i in _inverse(axes, x.ndim))))],
+    examples=TRANSPOSE,
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
@@ -58,6 +61,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
 )
 primitive(
@@ -66,6 +70,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
 primitive(
@@ -74,6 +79,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=each("n m", order=("C", "F")),
 )
 primitive(
@@ -82,6 +88,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1 % y.ndim + 1, axis2 % y.ndim + 1)],
+    examples=SWAPAXES,
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
 )
 primitive(
@@ -90,9 +97,10 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=BROADCAST_TO,
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
-primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, cases=[Case("n m")])
+primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, examples=FIRST, cases=[Case("n m")])
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
@@ -106,6 +114,7 @@ def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
     joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis),
     reads=(),
     rows=along_axis,
+    examples=along(0),
     cases=[Case("n m, k m")],
     name="concatenate",
 )
@@ -143,6 +152,7 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     reads=(),
     jvp="linear",
     rows=True,
+    examples=FIRST,
     cases=each("n m", dtype=(np.float64, np.longdouble)),
     name="astype",
 )
@@ -175,6 +185,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
 )
 primitive(
@@ -183,6 +194,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
 )
 

@@ -11,6 +11,7 @@ from .._machine.arrays import row_sums
 from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import array_of, binary, keep, unary, within
+from .examples import along
 from .pieces import in_pieces, in_rows
 from .reductions import restore
 from .rows import along_axis
@@ -484,7 +485,12 @@ def _softmax_into(x: Array, out: Array) -> None:
 
 
 @differentiable(
-    _softmax_vjp, reads=("y",), wide=True, rows=along_axis, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")]
+    _softmax_vjp,
+    reads=("y",),
+    wide=True,
+    rows=along_axis,
+    examples=along(-1),
+    cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first to avoid overflow.
@@ -511,6 +517,7 @@ def _softmax(x: Array, axis: int) -> Array:
     ),
     wide=True,
     rows=along_axis,
+    examples=along(None),
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -560,6 +567,7 @@ CLOSE = 6  # numbers from whose log(sum(exp)) no digits are lost that subtractin
     reads=("y",),
     wide=True,
     rows=along_axis,
+    examples=along(-1),
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def log_softmax(x: Array, axis: int = -1) -> Array:
