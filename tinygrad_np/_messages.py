@@ -293,6 +293,9 @@ MODULES: dict[str, dict[str, str]] = {
         "vmap": _BROADCAST,
         "egrad": "write `func.elementwise_grad`",
         "ravel_pytree": "write `func.flatten`",
+        **dict.fromkeys(("remat", "rematerialize"), "write `func.checkpoint`"),
+        **dict.fromkeys(("custom_jvp", "custom_gradient"), "write `func.custom_vjp`"),
+        **dict.fromkeys(("per_sample_grad", "per_example_gradients"), "write `func.per_example_grad`"),
         "hessian_vector_product": "write `func.hvp`",
     },
     "data": {

@@ -4,7 +4,10 @@
 
 `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
 named tuples, lists and dicts of Tensors (*trees*), and nest to any order. A derivative is a tree of the same classes.
-`flatten` makes one vector of a tree, and back.
+`value_and_jacobian`, `elementwise_grad` and `per_example_grad` are their relatives.
+
+`flatten` makes one vector of a tree, and back. `checkpoint` computes again what the backward pass needs, in place of
+keeping it, and `custom_vjp` gives a function a rule for its derivative.
 
 Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. Python's numbers, and
 integers of any kind, count as float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the
