@@ -22,16 +22,15 @@ def plan(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Any:
 
 
 def backward(
-    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool, planned: Any = None,
-    retain_graph: bool = True,
-) -> list[Tensor]:  # fmt: skip
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Any], record: bool, planned: Any = None
+) -> list[Tensor]:
     """The gradients of outputs with respect to inputs; outputs that do not require a gradient count as constants."""
     if planned is not None:
         planned = [*planned[0]], *planned[1:]  # the pass uses the list up
     pairs = [(y, tensor._seed(y, seed)) for y, seed in zip(outputs, seeds, strict=True) if y.requires_grad]
     token = nested.set(False)  # in the backward pass, a vjp that calls a derivative gets arrays for arrays
     try:
-        return tensor._gradients_of(pairs, inputs, record, retain_graph, planned)
+        return tensor._gradients_of(pairs, inputs, record, True, planned)
     finally:
         nested.reset(token)
 

@@ -184,6 +184,22 @@ def test_what_is_saved_is_given_to_the_vjp() -> None:
         func.custom_vjp(lambda x: x, pull)(X)
 
 
+def test_a_derivative_inside_the_function_gives_arrays_for_arrays() -> None:
+    kinds = []
+
+    def newton(a: Any, x: Any) -> Any:
+        for _ in range(10):
+            value, slope = func.value_and_grad(lambda x: (x * x - a).sum())(x)
+            kinds.append(type(slope))
+            x = x - value / slope
+        return x
+
+    root = func.custom_vjp(newton, lambda g, y, a, x: (g / (2 * y), 0 * g))
+    assert func.grad(lambda a: root(a, 1.0))(4.0) == pytest.approx(0.25)
+    assert func.grad(func.grad(lambda a: root(a, 1.0)))(4.0) == pytest.approx(-1 / 32)
+    assert set(kinds) == {np.float64}
+
+
 def test_integers_and_numbers_go_through_as_they_are() -> None:
     seen: list[Any] = []
 

@@ -182,6 +182,15 @@ def test_examples_that_mix_have_the_gradients_of_their_losses() -> None:
         np.testing.assert_allclose(func.per_example_grad(function)(w, X), func.jacobian(function)(w, X), rtol=1e-12)
 
 
+def test_weights_that_are_a_batch_in_one_place_and_not_in_another() -> None:
+    def losses(w: Any, x: Any) -> Any:
+        v = np.exp(w)
+        return np.sum(x * v, axis=1) + np.sum(v**2) * x[:, 0] + np.sum(v[:, :1] * x, axis=1)
+
+    w = normal(5, 4)
+    np.testing.assert_allclose(func.per_example_grad(losses)(w, X), func.jacobian(losses)(w, X), rtol=1e-12)
+
+
 def test_an_operation_that_declares_nothing_is_taken_as_in_a_jacobian() -> None:
     flipped = primitive(lambda x: x[::-1] * 2, lambda g, y, x: g[::-1] * 2)
     w = normal(4)
@@ -236,15 +245,15 @@ def test_unused_weights_have_zeros() -> None:
 def test_anomalies_and_writes_are_noticed() -> None:
     with debug.detect_anomaly(), pytest.raises(FloatingPointError, match="sqrt"):
         func.per_example_grad(lambda w, x: np.sum(np.sqrt(x * 0 * w), axis=1))(np.ones(4), X)
-    v = Tensor(np.ones(4))
+    for v in (Tensor(np.ones(4)), Tensor(np.ones((5, 4)))):
 
-    def writes(w: Any, x: Any) -> Any:
-        losses = np.sum(x * (w * v), axis=1)
-        v.data = 2 * v.data
-        return losses
+        def writes(w: Any, x: Any, v: Any = v) -> Any:
+            losses = np.sum(np.tanh(w * v) * x, axis=1)
+            v.data = 2 * v.data
+            return losses
 
-    with pytest.raises(RuntimeError, match="argument 1 of multiply, .* was changed after the operation"):
-        func.per_example_grad(writes)(np.ones(4), X)
+        with pytest.raises(RuntimeError, match="argument 1 of multiply, .* was changed after the operation"):
+            func.per_example_grad(writes)(np.ones(4), X)
 
 
 def test_an_error_in_a_vjp_names_the_operation() -> None:

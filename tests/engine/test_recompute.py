@@ -201,6 +201,19 @@ def test_a_derivative_in_a_checkpoint_and_a_checkpoint_in_a_derivative() -> None
     assert (grad(value, w).item(), grad(slope, w).item()) == (4 * 27, 4 * 27)
 
 
+def test_a_derivative_inside_is_of_the_same_kind_the_second_time() -> None:
+    kinds = []
+
+    def f(x: Any) -> Any:
+        slope = func.grad(lambda z: (z**3).sum())(X)
+        kinds.append(type(slope))
+        return (x * slope).sum()
+
+    func.grad(func.checkpoint(f))(X)
+    func.checkpoint(f)(leaf(X)).backward()
+    assert kinds == [Tensor, Tensor, np.ndarray, np.ndarray]
+
+
 def test_items_and_data_may_be_read_inside_at_any_order() -> None:
     """As in the function itself: what it reads is a constant."""
     f = func.checkpoint(lambda x: x**3 * x.data.max() if x.sum().item() > 0 else x)

@@ -152,7 +152,7 @@ class _Again(NamedTuple):
             )
         seeds = [g] if unflatten is None else unflatten(g)
         which = [i for i, is_needed in enumerate(needed) if is_needed]
-        found = backward(outputs, [leaves[i] for i in which], seeds, record, retain_graph=record)
+        found = backward(outputs, [leaves[i] for i in which], seeds, record)
         parts: list[Any] = [None] * len(needed)
         for i, t in zip(which, found, strict=True):
             parts[i] = t if record else t._data

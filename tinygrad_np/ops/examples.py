@@ -29,8 +29,8 @@ class Examples(NamedTuple):
 def along(default: Any) -> Examples:
     """Of operations along `axis`, which has a default; None is all axes."""
 
-    def positions(y: Any, *inputs: Any, axis: Any = default, where: Any = True, **keywords: Any) -> Positions:
-        if axis is None or where is not True:
+    def positions(y: Any, *inputs: Any, axis: Any = default, **keywords: Any) -> Positions:
+        if axis is None:
             return None
         ndim = inputs[0].ndim
         axes = axis if isinstance(axis, tuple | list) else (axis,)
