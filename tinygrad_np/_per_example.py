@@ -144,16 +144,13 @@ def _vjps(operation: Any, g: Any, y: Any, arrays: Sequence[Any], kwargs: Any, wh
 def _by_broadcasting(y: Tensor, g: Any, which: Sequence[int], batches: Sequence[int]) -> dict[int, Any] | None:
     """Stacked gradients, where each example is a batch of one along a further axis; None if the vjps do not do it."""
     operation, args, arrays, kwargs, _ = y._node
-    elementwise = operation.jvp == "elementwise"
-    if not elementwise and not (operation.examples.broadcasts and operation.rows):
+    if operation.jvp != "elementwise" and not operation.examples.broadcasts:
         return None
     lifted = [a[:, np.newaxis] if i in batches else a for i, a in enumerate(arrays)]
     g, data = g[:, np.newaxis], y._data[:, np.newaxis]
     parts = {}
     for i in which:
         part = operation.rows[i](g, data, *lifted, **kwargs)
-        if elementwise and np.shape(part) != data.shape:
-            part = np.broadcast_to(part, data.shape)
         if not _are_rows(part, len(g), args[i]._data, y, False):
             return None
         parts[i] = _fit(part, args[i])
