@@ -285,6 +285,7 @@ def test_mistakes_are_told() -> None:
         (lambda w, x: (x @ w)[:, None], ValueError, r"of shape \(5, 1\); write losses\[:, 0\]"),
         (lambda w, x: x * w, ValueError, r"of shape \(5, 4\); see jacobian"),
         (lambda w, x: x @ x[0], TypeError, "a Tensor with one loss for each example, not ndarray"),
+        (lambda w, x: Tensor(np.ones(5, int)), TypeError, "of <lambda>: the result is int64; it takes real floating"),
         (lambda w, x: (x @ w, 1), TypeError, "one loss for each example, not tuple"),
     ):
         with pytest.raises(kind, match=message):

@@ -199,6 +199,14 @@ def _no_tensor(function: Function, expected: str, value: Any) -> TypeError:
     )
 
 
+def _refuse_other_numbers(function: Function, name: str, tensors: Sequence[Tensor]) -> None:
+    """Raise for a result, the first of the Tensors, or an argument that is not real floating point."""
+    for i, t in enumerate(tensors):
+        if t.dtype.kind != "f":
+            what = "an argument" if i else "the result"
+            raise TypeError(f"{name} of {_name(function)}: {what} is {t.dtype}; it takes real floating point numbers")
+
+
 def _outputs(function: Function, result: Any) -> list[Tensor]:
     outputs = leaves_of(result)
     for output in outputs:
@@ -335,6 +343,7 @@ def elementwise_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
     def derive(y: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool) -> Any:
         if type(y) is not Tensor:
             raise _no_tensor(function, "a Tensor of the shape of the argument", y)
+        _refuse_other_numbers(function, "elementwise_grad", [y, *inputs])
         for x in inputs:
             if x.shape != y.shape:
                 raise ValueError(
@@ -523,6 +532,7 @@ def per_example_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
                 f"{_name(function)} must return one loss for each example, a Tensor of shape (batch,), not of shape"
                 f" {result.shape}{instead}"
             )
+        _refuse_other_numbers(function, "per_example_grad", [result, *inputs])
         record = may_record and _depend_on_more([result], inputs)
         found = [tensor._as_tensor(g) for g in backward_of_examples(result, inputs, record)]
         return arranged(_finished(found, kinds, inputs, record))
