@@ -1,4 +1,4 @@
-"""The gradients of each example's loss, for `func`, by one backward pass over the batch.
+"""The gradients of each example's loss, by one backward pass over the batch.
 
 In jacobians, a backward pass takes the gradients of all losses along, each of the size of the batch. But as long as
 each example's loss depends on its own part of a Tensor only, these parts are all there is of their gradients: they fit
@@ -6,15 +6,73 @@ in one array of the shape of the Tensor. It is called *split* here. The gradient
 weights, are *stacked*: one whole array for each example.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import tensor
-from ._messages import add_note
+from ._messages import add_note, foreign, kind
 from ._passes import _are_rows, _fit, _parts, backward_of_each, nested
 from .tensor import Tensor
+
+
+def per_example_grad(losses: Tensor, inputs: "Tensor | Iterable[Tensor]", *, create_graph: bool = False) -> Any:
+    """The gradient of each example's loss with respect to the inputs, such as the weights of a model.
+
+    It is `grad` for every example of a batch; nothing is stored in `.grad`, and the graph is kept.
+
+    Args:
+        losses: one loss for each example, shape (batch,), as losses are with `reduction="none"`.
+        inputs: a Tensor, or several; leaves or intermediate ones. One that the losses do not depend on gets zeros.
+        create_graph: record the computation of the gradients, so that they can be differentiated again.
+
+    Returns:
+        A Tensor for one input, a tuple of them for several; of shape (batch, *S) for an input of shape S, with its
+        dtype. Row i is the gradient of loss i.
+
+    Raises:
+        TypeError: an input is no Tensor or needs no gradient; the losses are not real floating point.
+        ValueError: the losses have another number of axes than one.
+        RuntimeError: the losses were made of nothing that requires a gradient; their graph was freed; or a Tensor or
+            array in it was written to after its use.
+
+    `func.per_example_grad` says how it is computed, and which networks take longer.
+
+    >>> w = Tensor([1.0, 1.0], requires_grad=True)
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    >>> per_example_grad((x @ w) ** 2, w)
+    Tensor([[ 6., 12.],
+            [42., 56.]], dtype=float32)
+    """
+    if not create_graph:
+        tensor._refuse_to_leave("per_example_grad() without create_graph=True")
+    if type(losses) is not Tensor:
+        raise TypeError(f"per_example_grad takes a Tensor of losses, not {foreign(losses)}; see func.per_example_grad")
+    if hasattr(inputs, "parameters"):
+        raise TypeError(f"inputs is a Tensor or several, not {foreign(inputs)}; write model.parameters()")
+    sources: Any = list(inputs) if tensor._are_several(inputs) else [inputs]
+    for i, source in enumerate(sources):
+        if type(source) is not Tensor or not source._requires_grad:
+            raise TypeError(f"input {i} is not a Tensor with requires_grad=True: {source!r:.80}")
+    check_losses("per_example_grad:", losses, sources)
+    tensor._seed(losses, losses._data)  # which raises if it has no gradient
+    found = [tensor._as_tensor(g) for g in backward_of_examples(losses, sources, create_graph)]
+    return found[0] if isinstance(inputs, Tensor) else tuple(found)
+
+
+def check_losses(who: str, losses: Tensor, inputs: Sequence[Tensor]) -> None:
+    """Raise unless there is one loss for each example, of real floating point as the inputs."""
+    if losses.ndim != 1:
+        instead = '; leave out .mean() or .sum(), or write reduction="none"' if not losses.ndim else ""
+        instead = instead or ("; write losses[:, 0]" if losses.shape[1:] == (1,) else "; see func.jacobian")
+        raise ValueError(
+            f"{who} expected one loss for each example, a Tensor of shape (batch,), not of shape"
+            f" {losses.shape}{instead}"
+        )
+    for t in (losses, *inputs):
+        if t.dtype.kind != "f":
+            raise TypeError(f"{who} expected real floating point numbers, not {kind(t)}")
 
 
 def backward_of_examples(losses: Tensor, inputs: Sequence[Tensor], record: bool) -> list[Any]:
@@ -22,10 +80,12 @@ def backward_of_examples(losses: Tensor, inputs: Sequence[Tensor], record: bool)
 
     Where examples mix, or an operation does not say how it treats them, it is what `backward_of_each` computes.
     """
+    for t in tensor._plan([losses], inputs)[0] if losses.requires_grad else ():
+        if t._node is not None:
+            tensor._check(t)
     steps = None if record or len(losses) < 2 or not losses.requires_grad else _steps(losses, inputs)
     if steps is None:
         return backward_of_each(losses, inputs, record)
-    tensor._seed(losses, losses._data)  # which raises if it has no gradient
     pauses, token = tensor._pauses.set(1), nested.set(False)
     try:
         with np.errstate(all="ignore"):
@@ -116,7 +176,6 @@ def _stacked(split: Any) -> Any:
 
 def _split_parts(y: Tensor, g: Any, which: Sequence[int], batches: Sequence[int]) -> list[Any]:
     """The gradients of some arguments where that of the result is split: split for batches, stacked for the others."""
-    tensor._check(y)
     operation, args, arrays, kwargs, _ = y._node
     try:
         parts: dict[int, Any] = {}

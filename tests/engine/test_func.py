@@ -610,7 +610,7 @@ def test_what_has_no_derivative_of_each_element_is_refused() -> None:
             lambda x: Tensor(np.ones(3, int)),
             np.ones(3),
             TypeError,
-            "of <lambda>: the result is int64; it takes real",
+            r"<lambda>: expected real floating .*, not int64\[3\]",
         ),
         (lambda x: x, np.ones(3, bool), TypeError, "floating point"),
     ):

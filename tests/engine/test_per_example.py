@@ -16,6 +16,8 @@ from tinygrad_np import (
     grad,
     max_pool2d,
     mse_loss,
+    nn,
+    per_example_grad,
     primitive,
     relu,
     softmax,
@@ -278,14 +280,67 @@ def test_an_error_in_a_vjp_names_the_operation() -> None:
     assert caught.value.__notes__ == ["in the backward pass of wrong"]
 
 
+# --- of a model ------------------------------------------------------------------------------------------------------
+
+
+def test_the_weights_of_a_model() -> None:
+    rng = np.random.default_rng(0)
+    layers: list[Any] = [nn.Embedding(7, 4, padding_idx=0, rng=rng), nn.LayerNorm(4), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(12, 5, rng=rng), nn.Tanh(), nn.Linear(5, 3, rng=rng))
+    weights = list(model.parameters())
+    found = per_example_grad(cross_entropy(model(WORDS), LABELS, reduction="none"), model.parameters())
+    assert [(g.shape, g.dtype, g.requires_grad) for g in found] == [((5, *w.shape), w.dtype, False) for w in weights]
+    for i in range(5):
+        of_one = grad(cross_entropy(model(WORDS[i : i + 1]), LABELS[i : i + 1]), weights)
+        for ours, expected in zip(found, of_one, strict=True):
+            np.testing.assert_allclose(ours.data[i], expected.data, rtol=1e-4, atol=1e-6)
+    assert all(w.grad is None for w in weights)
+
+
+def test_the_graph_is_kept_and_may_be_recorded() -> None:
+    w = Tensor(normal(4), requires_grad=True)
+    losses = np.tanh(X @ w) ** 2
+    first = per_example_grad(losses, w)
+    np.testing.assert_array_equal(per_example_grad(losses, [w])[0].data, first.data)
+    recorded = per_example_grad(losses, w, create_graph=True)
+    np.testing.assert_allclose(recorded.data, first.data, rtol=1e-12)
+    expected = func.grad(lambda w: (func.per_example_grad(lambda w: np.tanh(X @ w) ** 2)(w) ** 2).sum())(w.data)
+    np.testing.assert_allclose(grad((recorded**2).sum(), w).data, expected, rtol=1e-12)
+
+
+def test_mistakes_with_models_are_told() -> None:
+    w = Tensor(normal(4), requires_grad=True)
+    model = nn.Linear(4, 3, rng=np.random.default_rng(0))
+    for losses, inputs, kind, message in (
+        ((X @ w).mean(), w, ValueError, r"per_example_grad: expected one loss .* not of shape \(\); leave out .mean"),
+        (X @ w, model, TypeError, r"not Linear; write model.parameters\(\)"),
+        (X @ w, X, TypeError, "input 0 is not a Tensor with requires_grad=True"),
+        (X @ w, [w, Tensor(X)], TypeError, "input 1 is not a Tensor with requires_grad=True"),
+        (X @ w.detach(), w, RuntimeError, "no gradient: this Tensor was computed under no_grad"),
+        ((X @ w).data, w, TypeError, "takes a Tensor of losses, not ndarray; see func.per_example_grad"),
+        (lambda w: X @ w, w, TypeError, "takes a Tensor of losses, not function; see func.per_example_grad"),
+    ):
+        with pytest.raises(kind, match=message):
+            per_example_grad(losses, inputs)
+    losses = X @ w
+    grad(losses.sum(), w)
+    with pytest.raises(RuntimeError, match="the graph was freed"):
+        per_example_grad(losses, w)
+    for batch in (X, X[:1]):
+        losses = np.tanh(batch @ w)
+        w.data = 2 * w.data
+        with pytest.raises(RuntimeError, match="argument 1 of matmul, .* was changed after the operation"):
+            per_example_grad(losses, w)
+
+
 def test_mistakes_are_told() -> None:
     w = np.ones(4)
     for f, kind, message in (
         (lambda w, x: (x * w).sum(), ValueError, r'of shape \(\); leave out .mean\(\) or .sum\(\), or .*="none"'),
         (lambda w, x: (x @ w)[:, None], ValueError, r"of shape \(5, 1\); write losses\[:, 0\]"),
-        (lambda w, x: x * w, ValueError, r"of shape \(5, 4\); see jacobian"),
+        (lambda w, x: x * w, ValueError, r"of shape \(5, 4\); see func.jacobian"),
         (lambda w, x: x @ x[0], TypeError, "a Tensor with one loss for each example, not ndarray"),
-        (lambda w, x: Tensor(np.ones(5, int)), TypeError, "of <lambda>: the result is int64; it takes real floating"),
+        (lambda w, x: Tensor(np.ones(5, int)), TypeError, r"<lambda>: expected real .*, not int64\[5\]"),
         (lambda w, x: (x @ w, 1), TypeError, "one loss for each example, not tuple"),
     ):
         with pytest.raises(kind, match=message):

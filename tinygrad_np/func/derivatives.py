@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import tensor
+from .._messages import kind
 from .._passes import backward, by_two_vjps, forward, jacobians, mixes_elements, nested, plan
-from .._per_example import backward_of_examples
+from .._per_example import backward_of_examples, check_losses
 from ..tensor import Tensor
 from .trees import branches_of, instead_of, leaves_like, leaves_of, tree_like
 
@@ -199,14 +200,6 @@ def _no_tensor(function: Function, expected: str, value: Any) -> TypeError:
     )
 
 
-def _refuse_other_numbers(function: Function, name: str, tensors: Sequence[Tensor]) -> None:
-    """Raise for a result, the first of the Tensors, or an argument that is not real floating point."""
-    for i, t in enumerate(tensors):
-        if t.dtype.kind != "f":
-            what = "an argument" if i else "the result"
-            raise TypeError(f"{name} of {_name(function)}: {what} is {t.dtype}; it takes real floating point numbers")
-
-
 def _outputs(function: Function, result: Any) -> list[Tensor]:
     outputs = leaves_of(result)
     for output in outputs:
@@ -343,7 +336,9 @@ def elementwise_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
     def derive(y: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool) -> Any:
         if type(y) is not Tensor:
             raise _no_tensor(function, "a Tensor of the shape of the argument", y)
-        _refuse_other_numbers(function, "elementwise_grad", [y, *inputs])
+        for t in (y, *inputs):
+            if t.dtype.kind != "f":
+                raise TypeError(f"{_name(function)}: expected real floating point numbers, not {kind(t)}")
         for x in inputs:
             if x.shape != y.shape:
                 raise ValueError(
@@ -512,6 +507,8 @@ def per_example_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
     a network with others it computes what `jacobian` does, whose time grows with the square of the batch. Where the
     examples mix, as in batch normalisation, a loss depends on all of them, and so does its gradient.
 
+    For the weights of a model, which the function does not take as an argument, see `tinygrad_np.per_example_grad`.
+
     >>> def losses(w, x, y):
     ...     return (x @ w - y) ** 2
     >>> x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0])
@@ -525,14 +522,7 @@ def per_example_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
     ) -> Any:
         if type(result) is not Tensor:
             raise _no_tensor(function, "a Tensor with one loss for each example", result)
-        if result.ndim != 1:
-            instead = '; leave out .mean() or .sum(), or write reduction="none"' if not result.ndim else ""
-            instead = instead or ("; write losses[:, 0]" if result.shape[1:] == (1,) else "; see jacobian")
-            raise ValueError(
-                f"{_name(function)} must return one loss for each example, a Tensor of shape (batch,), not of shape"
-                f" {result.shape}{instead}"
-            )
-        _refuse_other_numbers(function, "per_example_grad", [result, *inputs])
+        check_losses(f"{_name(function)}:", result, inputs)
         record = may_record and _depend_on_more([result], inputs)
         found = [tensor._as_tensor(g) for g in backward_of_examples(result, inputs, record)]
         return arranged(_finished(found, kinds, inputs, record))
