@@ -91,7 +91,7 @@ def checkpoint(function: Function) -> Function:
     return call
 
 
-_RESULTS = (Tensor, np.ndarray, np.generic, bool, int, float, str, type(None))
+_RESULTS = (Tensor, np.ndarray, np.generic, bool, int, float, complex, str, type(None))
 
 
 def _computed(leaves: Sequence[Any], start: int) -> list[Tensor]:
