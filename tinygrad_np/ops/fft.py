@@ -84,15 +84,16 @@ def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
 
 
 def _lengths(x: Any, s: Any, axes: Any) -> list[tuple[Any, int]]:
-    """The number of elements along each axis, None for as many as there are, and the axis."""
+    """The number of elements along each axis, None for the default, and the axis."""
     if axes is None:
         if s is not None:
             raise ValueError(f"s={s} needs axes=, to say which axes these are the lengths of")
         axes = range(x.ndim)
-    lengths = [None] * len(axes) if s is None else [None if n in (None, -1) else n for n in s]
-    if len(lengths) != len(axes):
+    if s is None:
+        return [(None, axis) for axis in axes]
+    if len(s) != len(axes):
         raise ValueError(f"s={s} and axes={tuple(axes)} must have the same length")
-    return list(zip(lengths, axes, strict=True))
+    return [(x.shape[axis] if n == -1 else n, axis) for n, axis in zip(s, axes, strict=True)]
 
 
 def _register(name: str, default: Any, first: Any, others: Any, *, last: Any) -> None:

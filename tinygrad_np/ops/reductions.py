@@ -799,9 +799,8 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
         else:
             inside = -b / (a * (a + b)) * before + middle * here + a / (b * (a + b)) * after
     left, right = _end_slopes(f, h, axis, edge_order)
-    dtype = (
-        f.dtype if f.dtype.kind in "fc" else np.float64
-    )  # of booleans, which NumPy takes at uneven coordinates alone
+    # NumPy takes booleans at uneven coordinates alone.
+    dtype = f.dtype if f.dtype.kind in "fc" else np.float64
     return np.astype(np.concatenate([left, inside, right], axis=axis), dtype, copy=False)
 
 
