@@ -3,13 +3,14 @@
 from typing import Any
 
 from tinygrad_np import Tensor, grad
+from tinygrad_np.ops import linalg
 from tinygrad_np.ops.cases import Case
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
+from tinygrad_np.tensor import registry
 from tinygrad_np.testing.strategies import arguments
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from random_programs import as_used, call
 from test_complex_numbers import made_complex
@@ -19,42 +20,34 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 jax.config.update("jax_enable_x64", True)
 
-# Where JAX's namesake is another function, or has no derivative.
-OTHER = {
-    "astype", "einsum", "polyval", "linalg.multi_dot", "gradient", "nanstd", "average", "add.reduce", "add.accumulate",
-    "add.outer", "multiply.outer", "float_power", "append", "linspace", "delete", "select", "extract", "compress",
-}  # fmt: skip
+# What is more than moving elements, which finite differences prove as well.
+NAMES = [
+    "add", "subtract", "multiply", "divide", "negative", "conjugate", "real", "imag", "angle", "square", "reciprocal",
+    "absolute", "power", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "arcsin",
+    "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sum", "mean", "var", "cumsum",
+    "nansum", "nanmean", "matmul", "matvec", "vecmat", "vecdot", "vdot", "tensordot", "dot", "inner", "outer", "kron",
+    "cross", "convolve", "correlate", "trace", "linalg.vecdot", "linalg.matrix_power", "linalg.inv", "linalg.solve",
+    "linalg.det", "fft.fft", "fft.ifft", "fft.irfft", "fft.hfft", "fft.fft2", "fft.ifft2", "fft.irfft2", "fft.fftn",
+    "fft.ifftn", "fft.irfftn", "fft.fftshift",
+]  # fmt: skip
 
 
-def namesake(entry: Primitive | Composite) -> Any:
-    """JAX's function of the same name."""
-    found: Any = jax.numpy
-    for part in entry.name.split("."):
-        found = getattr(found, part, None)
-    return found
+def named(name: str, numpy: Any) -> Any:
+    """The function of a name such as fft.rfft, in NumPy or JAX's."""
+    for part in name.split("."):
+        numpy = getattr(numpy, part)
+    return numpy
 
 
-ENTRIES = [
-    entry
-    for entry in dict.fromkeys(registry.values())
-    if not isinstance(entry, Constant)
-    and not entry.real_only
-    and not entry.name.startswith("x.at")
-    and entry.name not in OTHER
-    and (entry.function.__module__ or "numpy").startswith("numpy")
-    and callable(namesake(entry))
-]
-
-
-def test_most_of_the_operations_have_a_namesake() -> None:
-    assert len(ENTRIES) > 90
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-@settings(max_examples=3)
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=1, phases=[Phase.generate])
 @given(data=st.data())
-def test_gradients_are_those_of_jax(entry: Primitive | Composite, data: st.DataObject) -> None:
-    for case in entry.cases:
+def test_gradients_are_those_of_jax(name: str, data: st.DataObject) -> None:
+    entry: Any = registry[named(name, np)]
+    cases = [  # JAX knows no lengths of -1, and its arrays are not those of np.concatenate
+        case for case in entry.cases if -1 not in case.kwargs.get("s", ()) and case.prepare is not linalg._singular
+    ]
+    for case in cases[:: max(1, len(cases) // 3)]:  # JAX compiles for every shape
         given = made_complex(drawn := data.draw(arguments(case), label=str(case)), [True] * len(drawn))
         tensors = [Tensor(a, requires_grad=True) if a.dtype.kind == "c" else a for a in given]
         sources = [t for t in tensors if type(t) is Tensor]
@@ -62,7 +55,7 @@ def test_gradients_are_those_of_jax(entry: Primitive | Composite, data: st.DataO
 
         def theirs(*sources: Any, case: Case = case, given: list[Any] = given) -> list[Any]:
             values = iter(sources)
-            return call(namesake(entry), case, [next(values) if a.dtype.kind == "c" else a for a in given])
+            return call(named(name, jax.numpy), case, [next(values) if a.dtype.kind == "c" else a for a in given])
 
         values, pull = jax.vjp(theirs, *(t.data for t in sources))
         rng = np.random.default_rng(0)
