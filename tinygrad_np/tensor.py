@@ -69,7 +69,7 @@ def apply(function: Function, /, *args: Any, **kwargs: Any) -> "Tensor":
             return apply(function, *operation.plain(args), **kwargs)
     if operation.real_only:
         for a in arrays:
-            if type(a) is complex or (type(a) is _ndarray and a.dtype.kind == "c"):
+            if (a.dtype.kind == "c") if type(a) is _ndarray else isinstance(a, complex):
                 _refuse_complex(operation.name)
     if (
         operation.wide
@@ -765,8 +765,14 @@ def constant(*functions: Function) -> None:
 def takes_complex(*functions: Function) -> None:
     """Let registered functions take complex numbers: their vjps hold for those as they stand.
 
-    A vjp is the transpose of the derivative, without conjugation: that of a holomorphic f takes g to g * f'(z). Where
-    an argument is real and the gradient complex, the backward pass takes the real part.
+    A vjp is the transpose of the derivative, without conjugation: that of a holomorphic f takes g to g * f'(z), and any
+    satisfies Re(sum(g * dy)) = Re(sum(vjp * dz)). Where an argument is real and the gradient complex, the backward pass
+    takes the real part.
+
+    >>> cube = primitive(lambda z: z * z * z, lambda g, y, z: 3 * g * z * z)
+    >>> takes_complex(cube)
+    >>> cube(Tensor([1j]))
+    Tensor([-0.-1.j], dtype=complex64)
     """
     for function in functions:
         operation = registry.get(function) or registry[function.__wrapped__]  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from ..tensor import composite, primitive, takes_complex
 from .cases import Case, each
 from .rows import along_axis
 
-SWAPPED = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+SWAPPED: dict[Any, Any] = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 NORMS = (None, "ortho", "forward")
 
 
