@@ -471,7 +471,7 @@ def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, output: An
         ):
             raise TypeError(_unfit(g, x, recorded, output, i))
         if dtype.kind == "c" and x.dtype.kind == "f":
-            if output is not None and output._node[0].real_only:
+            if output is not None and output._data.dtype.kind == "f":
                 raise TypeError(_unfit(g, x, recorded, output, i))
             g = np.real(g)  # what is real moves along the real line only
     if shape != expected:
@@ -502,8 +502,8 @@ def _unfit(g: Any, x: Array, recorded: bool, output: "Tensor", i: int) -> str:
     if type(g) is not _ndarray and not isinstance(g, Tensor | np.generic):
         use = "multiply a number by g" if isinstance(g, float | int) else "return one array"
         return f"{start} {type(g).__name__}, expected an array of shape {x.shape}; {use}"
-    if g.dtype.kind == "c" and operation.real_only:
-        return f"{start} {_kind(g)}, though it takes real numbers only; take its .real, or see takes_complex"
+    if g.dtype.kind == "c" and output._data.dtype.kind == x.dtype.kind == "f":
+        return f"{start} {_kind(g)}, though argument and result are real; take its .real"
     if g.dtype.kind not in "fc":
         return f"{start} {_kind(g)}, expected floating point; multiply it by g, or use .astype(g.dtype)"
     if _digits(g.dtype) < min(_digits(x.dtype), _digits(output._data.dtype)):

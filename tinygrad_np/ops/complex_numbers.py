@@ -17,7 +17,13 @@ from .cases import REAL, Case
 
 FAMILIES = elementwise, indexing, linalg, products, reductions, shapes  # where the operations below are registered
 
-primitive(np.imag, lambda g, y, x: g * -1j, reads=(), jvp="elementwise", cases=[Case("*")])
+primitive(
+    np.imag,
+    lambda g, y, x: g * -1j if x.dtype.kind == "c" else np.zeros_like(g),
+    reads=(),
+    jvp="elementwise",
+    cases=[Case("*")],
+)
 
 
 @composite(np.angle, cases=[Case("*, *", domains=(REAL,), prepare=lambda x, y: x + 1j * y), Case("*", (True,))])
