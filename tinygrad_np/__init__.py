@@ -38,7 +38,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
+from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive, takes_complex
 
 __version__ = "0.1.0"
 
@@ -89,6 +89,7 @@ __all__ = [
     "softplus",
     "special",
     "stats",
+    "takes_complex",
     "testing",
     "tune",
     "viz",

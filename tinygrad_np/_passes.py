@@ -167,7 +167,9 @@ def _are_rows(part: Any, count: int, x: Any, y: Tensor, record: bool) -> bool:
     """Whether these are stacked gradients of an argument x; if not, those one by one are right or raise an error."""
     if not (type(part) is np.ndarray or (record and type(part) is Tensor)) or part.shape[:1] != (count,):
         return False
-    if part.dtype.kind != "f" or part.dtype.itemsize < min(x.itemsize, y._data.itemsize):
+    if part.dtype.kind not in "fc" or tensor._digits(part.dtype) < min(map(tensor._digits, (x.dtype, y.dtype))):
+        return False
+    if part.dtype.kind == "c" and x.dtype.kind == "f":  # `tensor` takes the real part where that is right
         return False
     rest = part.shape[1:]
     extra = len(rest) - x.ndim
@@ -202,7 +204,8 @@ def forward(
                 if y._node is not None and id(y) not in along:
                     moved = [(i, along[id(a)]) for i, a in enumerate(y._node[1]) if id(a) in along]
                     if moved:
-                        along[id(y)] = np.asarray(_of_node(y, moved), y._data.dtype)
+                        part = _of_node(y, moved)
+                        along[id(y)] = np.asarray(part.real if y.dtype.kind == "f" else part, y._data.dtype)
     finally:
         tensor._pauses.reset(pauses)
         nested.reset(token)
@@ -264,6 +267,11 @@ def _seed_of(y: Tensor) -> Tensor:
 
 def jacobians(outputs: Sequence[Tensor], inputs: Sequence[Tensor], record: bool) -> list[list[Tensor]]:
     """For each output and each input their Jacobian, of shape (*output.shape, *input.shape)."""
+    if (wrong := next((y for y in outputs if y.dtype.kind == "c"), None)) is not None:
+        raise TypeError(
+            f"a Jacobian is of real numbers, and an output is {wrong.dtype}: return its .real and its .imag, or see"
+            " func.holomorphic_grad"
+        )
     found = None if record else _by_columns(outputs, inputs)
     if found is None:
         found = [backward_of_each(y, inputs, record) for y in outputs]
@@ -283,7 +291,7 @@ def _by_columns(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[lis
     zeros that one direction multiplies infinity by need not be those of the other.
     """
     count, total = sum(x.size for x in inputs), sum(y.size for y in outputs)
-    if count >= total or any(y.dtype.kind != "f" or y.dtype.itemsize < 4 for y in outputs):
+    if count >= total or any(t.dtype.kind != "f" or t.dtype.itemsize < 4 for t in (*outputs, *inputs)):
         return None
     order = tensor._ancestors(outputs, None)
     cost = 0  # of going forward, above that of going back

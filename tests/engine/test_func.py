@@ -305,7 +305,7 @@ DERIVATIVES: dict[str, Any] = {  # of a function of one argument, at x
 
 
 def test_every_derivative_is_tested_with_every_kind_of_argument() -> None:
-    others = {"flatten", "elementwise_grad", "per_example_grad", "checkpoint", "custom_vjp"}
+    others = {"flatten", "elementwise_grad", "per_example_grad", "checkpoint", "custom_vjp", "holomorphic_grad"}
     assert set(func.__all__) - others == set(DERIVATIVES)
 
 
@@ -527,6 +527,8 @@ def test_the_value_and_the_jacobian_of_trees() -> None:
     assert [part.shape for part in matrix["s"]] == [(2,), (2, 2)]
     with pytest.raises(TypeError, match="must return Tensors to be differentiated, not float"):
         func.value_and_jacobian(lambda x: 1.0)(np.ones(2))
+    with pytest.raises(TypeError, match="a Jacobian is of real numbers, and an output is complex128"):
+        func.value_and_jacobian(lambda x: x * 1j)(np.ones(2))
 
 
 SOME_ELEMENTWISE: dict[str, Any] = {
@@ -613,6 +615,9 @@ def test_what_has_no_derivative_of_each_element_is_refused() -> None:
             r"<lambda>: expected real floating .*, not int64\[3\]",
         ),
         (lambda x: x, np.ones(3, bool), TypeError, "floating point"),
+        (np.exp, np.ones(3, complex), TypeError, r"exp: expected real floating point numbers, not complex128\[3\]"),
+        (np.abs, np.ones(3, complex), TypeError, r"absolute: expected real .*, not complex128\[3\]"),
+        (lambda x: x * 1j, np.ones(3), TypeError, r"<lambda>: expected real .*, not complex128\[3\]"),
     ):
         with pytest.raises(kind, match=message):
             func.elementwise_grad(f)(x)

@@ -347,3 +347,14 @@ def test_mistakes_are_told() -> None:
             func.per_example_grad(f)(w, X)
     with pytest.raises(TypeError, match="expected a function to differentiate, not Tensor"):
         func.per_example_grad(Tensor(1.0))
+
+
+def test_complex_numbers_between_weights_and_losses() -> None:
+    w = normal(4)
+    for losses in (
+        lambda w, x: np.sum(np.abs(np.exp(1j * x * w) + w) ** 2, axis=1),
+        lambda w, x: np.sum(np.abs(np.fft.fft(x * w, axis=1)) ** 2, axis=1),
+    ):
+        np.testing.assert_allclose(func.per_example_grad(losses)(w, X), func.jacobian(losses)(w, X), rtol=1e-12)
+    with pytest.raises(TypeError, match=r"<lambda>: expected real floating point numbers, not complex128\[\]"):
+        func.per_example_grad(lambda w, x: np.abs(x @ np.ones(4) * w))(1j, X)

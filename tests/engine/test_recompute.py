@@ -366,3 +366,12 @@ def test_random_chains_have_the_gradients_of_the_functions_themselves(steps: lis
 
     for a, b in zip(slopes(func.checkpoint), slopes(lambda f: f), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_complex_numbers() -> None:
+    z = X + 1j * X[::-1]
+    for f in (lambda z: np.exp(z) * z, lambda z: np.abs(z) * np.conj(z), lambda z: np.fft.fft(z * z)):
+        for value in (lambda z: z.real.sum(), lambda z: (z.imag * np.abs(z)).sum()):
+            found = func.grad(lambda z, f=f, value=value: value(func.checkpoint(f)(z)))(z)
+            expected = func.grad(lambda z, f=f, value=value: value(f(z)))(z)
+            np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -30,16 +30,18 @@ def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
 def _tracked_leaf(leaf: Any) -> Tensor:
     if type(leaf) is Tensor:
         return +leaf if leaf.requires_grad else Tensor(leaf._data, requires_grad=True)
-    if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative:
+    if type(leaf) is np.ndarray and leaf.dtype.kind in "fc" and leaf.dtype.isnative:
         tracked = tensor._as_tensor(leaf)
         tracked._requires_grad = True
         return tracked
-    if not isinstance(leaf, int | float | np.generic | np.ndarray):
+    if not isinstance(leaf, int | float | complex | np.generic | np.ndarray):
         raise TypeError(
             "arguments to differentiate are Tensors, arrays, numbers, or tuples, named tuples, lists and dicts of them,"
             f" not {type(leaf).__name__}{instead_of(leaf)}"
         )
     is_integer = type(leaf) is int or (isinstance(leaf, np.generic | np.ndarray) and leaf.dtype.kind in "iu")
+    if type(leaf) is complex:
+        return Tensor(np.asarray(leaf), requires_grad=True)
     return Tensor(np.asarray(leaf, np.float64) if is_integer or type(leaf) is float else leaf, requires_grad=True)
 
 
@@ -355,6 +357,54 @@ def elementwise_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
         return arranged(_finished(gradients, kinds, inputs, record))
 
     return _by_arguments(function, argnums, derive)
+
+
+def holomorphic_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the complex derivative f'(z) of a holomorphic function of complex numbers.
+
+    Args:
+        function: returns a complex Tensor of one element.
+        argnums: as for `value_and_grad`. The arguments are complex.
+
+    Raises:
+        TypeError (when called): an argument or the result is real, for which there is `grad`.
+        ValueError (when called): the result has several elements; or the function is not holomorphic there, since its
+            derivatives along the real and the imaginary axis differ by more than their rounding.
+
+    >>> holomorphic_grad(lambda z: z**3)(1 + 2j)
+    np.complex128(-9+12j)
+    """
+
+    def derive(
+        value: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
+    ) -> Any:
+        if type(value) is not Tensor:
+            raise _no_tensor(function, "a complex Tensor of one element", value)
+        if value.size != 1:
+            raise ValueError(f"{_name(function)} must return a Tensor of one element, not shape {value.shape}")
+        real = next((t for t in (value, *inputs) if t.dtype.kind != "c"), None)
+        if real is not None:
+            what = "the result" if real is value else "an argument"
+            raise TypeError(f"holomorphic_grad of {_name(function)}: {what} is {real.dtype}, not complex; see grad")
+        record = may_record and _depend_on_more([value], inputs)
+        one, i = np.ones(value.shape, value.dtype), np.full(value.shape, 1j, value.dtype)
+        gradients = backward([value], inputs, [one], record)
+        for along_real, along_imaginary in zip(gradients, backward([value], inputs, [i], False), strict=True):
+            _check_holomorphic(function, along_real._data, along_imaginary._data / 1j)
+        return arranged(_finished(gradients, kinds, inputs, record))
+
+    return _by_arguments(function, argnums, derive)
+
+
+def _check_holomorphic(function: Function, along_real: Any, along_imaginary: Any) -> None:
+    error = np.abs(along_real - along_imaginary)
+    largest = np.max(np.abs(along_real), initial=0)
+    if np.any(error > 1e3 * np.finfo(along_real.dtype).eps * largest):
+        index = np.unravel_index(np.argmax(error), error.shape)
+        raise ValueError(
+            f"{_name(function)} is not holomorphic here: its derivative is {along_real[index]:.6g} along the real axis"
+            f" and {along_imaginary[index]:.6g} along the imaginary one; see grad for a real-valued function"
+        )
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:

@@ -64,6 +64,8 @@ def leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
             raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
         return [leaf for a, b in zip(tree, branches, strict=True) for leaf in leaves_like(a, b, what)]
     shape = like.shape
+    if like.dtype.kind == "f" and shape_of(tree) is not None and np.iscomplexobj(tree):
+        raise TypeError(f"{what}: expected real numbers, not complex ones, for {like.dtype}")
     if type(tree) in _ARRAYS and tree.shape == shape:
         return [tree]
     if isinstance(tree, (tuple, list)) and len(tree) == 1 and shape_of(tree[0]) == shape:

@@ -5,8 +5,10 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 
 from . import (
     attention,
+    complex_numbers,
     convolution,
     elementwise,
+    fft,
     indexing,
     linalg,
     losses,
@@ -22,8 +24,10 @@ from . import (
 
 __all__ = [
     "attention",
+    "complex_numbers",
     "convolution",
     "elementwise",
+    "fft",
     "indexing",
     "linalg",
     "losses",

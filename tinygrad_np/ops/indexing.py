@@ -141,12 +141,12 @@ def _overwrite(x: Array, value: Array, index: Any) -> Array:
     return y
 
 
-_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2}  # of the kinds of dtypes: an element holds none of a later kind
+_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}  # of the kinds of dtypes: an element holds none of a later kind
 
 
 def set_at(x: Any, index: Any, value: Any) -> Any:
     """A copy of x with the elements at the index set to the value, as in `x.at[index].set(value)`."""
-    value = value if isinstance(value, int | float) else as_array(value)
+    value = value if isinstance(value, int | float | complex) else as_array(value)
     given = np.result_type(value)
     if _ORDER.get(given.kind, 0) > _ORDER[x.dtype.kind]:
         raise TypeError(f"elements of {x.dtype} cannot be set to {given}: write x.astype(np.{given}).at[...].set(...)")
@@ -156,7 +156,7 @@ def set_at(x: Any, index: Any, value: Any) -> Any:
 def add_at(x: Any, index: Any, value: Any) -> Any:
     """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
-    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else value
+    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float | complex) else value
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 

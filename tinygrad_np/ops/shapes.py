@@ -164,8 +164,11 @@ def _astype(x: Array, dtype: Any) -> Array:
     np.astype, cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))]
 )
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
-    if np.dtype(dtype).kind == "f":
+    """`np.astype`; casts to floating point and complex have a gradient, which is cast back to the dtype of x."""
+    kind = np.dtype(dtype).kind
+    if x.dtype.kind == "c" and kind != "c":
+        raise TypeError(f"astype: {x.dtype} does not become {np.dtype(dtype)}: take the .real part, or np.abs")
+    if kind in "fc":
         return x if x.dtype == dtype and not copy else _astype(x, dtype=dtype)
     return Tensor(x._data, dtype=dtype)
 

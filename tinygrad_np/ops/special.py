@@ -123,7 +123,11 @@ def _tanh_back_into(g: Array, y: Array, x: Array, out: Array) -> None:
     out *= g
 
 
-unary(np.tanh, lambda g, y, x: in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x))
+def _tanh_back(g: Any, y: Any, x: Any) -> Any:
+    return in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x)
+
+
+unary(np.tanh, lambda g, y, x: g * (1 - y * y) if y.dtype.kind == "c" else _tanh_back(g, y, x))
 
 
 def _difference(a: Any, b: Any) -> Any:

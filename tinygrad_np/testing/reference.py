@@ -86,6 +86,8 @@ def text() -> str:
     constants = sorted((e.name for f, e in registry.items() if isinstance(e, Constant) and is_numpys(f)), key=str.lower)
     special = sorted((e for e in scipy_special.ENTRIES if not e.own and e.arguments), key=lambda entry: entry.name)
     of_special = ", ".join(map(_of_scipy, special))
+    taken = {e for f, e in registry.items() if is_numpys(f) and not (e.real_only or isinstance(e, Constant))}
+    complex_numbers = sorted({entry.name for entry in taken}, key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
     conventions = "\n".join(
         f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(*row.inputs)} | {_shown(*row.gradients)} |"
@@ -106,8 +108,7 @@ def text() -> str:
 # Operations
 
 {len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. Functions and keywords
-that are not listed raise an error that names them. `out=` and `dtype=` always raise, and so do complex numbers and with
-them `np.fft`.
+that are not listed raise an error that names them. `out=` and `dtype=` always raise.
 
 | function | arguments with a gradient | other arguments and keywords |
 | --- | --- | --- |
@@ -115,6 +116,8 @@ them `np.fft`.
 
 **Methods of a Tensor**, each like the NumPy function of that name: {listed(methods)}; also the
 operators `+ - * / ** @ abs`, indexing, `x.at[index].set(value)` and `x.at[index].add(value)`.
+
+**Complex numbers** are taken by {listed(complex_numbers)}; see [Complex numbers](docs/complex.md).
 
 **Functions of this package**: {listed(own)}.
 
