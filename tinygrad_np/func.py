@@ -84,14 +84,14 @@ def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
             raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
         return [leaf for a, b in zip(tree, branches, strict=True) for leaf in _leaves_like(a, b, what)]
     shape = like.shape
-    if like.dtype.kind == "f" and np.iscomplexobj(tree):
-        raise TypeError(f"{what}: expected real numbers, not complex ones, for {like.dtype}")
-    if type(tree) in _ARRAYS and tree.shape == shape:
+    if type(tree) in _ARRAYS and tree.shape == shape and (tree.dtype.kind != "c" or like.dtype.kind == "c"):
         return [tree]
     if isinstance(tree, (tuple, list)) and len(tree) == 1 and _shape(tree[0]) == shape:
         raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
     if _shape(tree) != shape:
         raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or repr(tree)[:60]}")
+    if like.dtype.kind != "c" and np.iscomplexobj(tree):
+        raise TypeError(f"{what}: expected real numbers, not complex ones, for {like.dtype}")
     return [tree]
 
 
