@@ -159,7 +159,8 @@ def call(function: Any, case: Case, inputs: Sequence[Any], dtype: Any = None) ->
 
 def as_used(entry: Operation) -> Any:
     """The operation as its users call it: NumPy's functions by NumPy's names, an indexing by its brackets."""
-    return entry if (entry.function.__module__ or "").startswith("tinygrad_np") else entry.function
+    home = getattr(entry.function, "__module__", None) or ""  # ufuncs of other libraries have none
+    return entry if home.startswith("tinygrad_np") else entry.function
 
 
 def on_tensors(step: Step, inputs: Sequence[Any], dtype: Any = None) -> list[Any]:

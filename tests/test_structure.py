@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tinygrad_np
 import tinygrad_np.testing
-from tinygrad_np import checkpoint, data, debug, schedules, serialization, viz
+from tinygrad_np import checkpoint, data, debug, schedules, serialization, special, stats, viz
 from tinygrad_np.tensor import Composite, registry
 from tinygrad_np.testing import reference
 
@@ -32,9 +32,12 @@ FLOORS = {
     "tensor": {"_machine", "_functions", "_messages", "_contexts"},
     "_contents": {"tensor"},
     "_settings": {"tensor", "_contents"},
-    "ops": {"tensor", "_machine", "ops", "_messages", "_validation"},
-    "func": {"tensor", "_passes", "_messages"},
+    "ops": {"tensor", "_machine", "ops", "_functions", "_messages", "_validation"},
+    "func": {"tensor", "func", "_machine", "_contents", "_functions", "_passes", "_per_example", "_messages"},
+    "_per_example": {"tensor", "_passes", "_messages"},
     "_passes": {"tensor", "_machine", "_messages"},
+    "special": {"tensor", "ops"},
+    "stats": {"tensor", "ops"},
     "schedules": {"_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},
     "serialization": {"tensor"},
@@ -42,7 +45,7 @@ FLOORS = {
     "optim": {"tensor", "_machine", "_messages", "_settings", "_validation", "schedules"},
     "checkpoint": {"tensor", "_contents", "_messages", "_settings", "_validation", "serialization"},
     "debug": {"tensor", "_messages"},
-    "testing": {"tensor", "ops", "testing", "_functions", "_messages"},
+    "testing": {"tensor", "ops", "special", "testing", "_functions", "_messages"},
     "viz": {"tensor", "nn", "_messages"},
     "__main__": {"__version__", "show_config"},
 }
@@ -98,6 +101,8 @@ MODULES = [
     data,
     serialization,
     schedules,
+    special,
+    stats,
     viz,
     debug,
 ]

@@ -3,7 +3,8 @@
 `Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
 stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers), `schedules` (learning rates), `data` (IDX
 files, batches), `serialization` and `checkpoint` (arrays and whole trainings in files), `debug` (where a NaN comes
-from), `testing` (proofs of gradients) and `viz` (pictures of graphs).
+from), `special` and `stats` (special functions and distributions, under SciPy's names), `testing` (proofs of gradients)
+and `viz` (pictures of graphs).
 """
 
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._machine.openblas import fit_threads, get_num_threads, set_num_threads  # first: before NumPy is loaded
 from ._machine.tuning import show_config, tune
 from ._messages import module_getattr, refuse_calls
+from ._per_example import per_example_grad
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
 from .ops.losses import (
@@ -36,7 +38,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
+from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive, takes_complex
 
 __version__ = "0.1.0"
 
@@ -74,6 +76,7 @@ __all__ = [
     "no_grad",
     "one_hot",
     "optim",
+    "per_example_grad",
     "primitive",
     "relu",
     "schedules",
@@ -84,16 +87,22 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "special",
+    "stats",
+    "takes_complex",
     "testing",
     "tune",
     "viz",
 ]
 
 # Loaded when they are first used, which saves the others an eighth of the import.
-_MODULES = ("checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "testing", "viz")
+_MODULES = (
+    "checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "special", "stats", "testing",
+    "viz",
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from . import checkpoint, data, debug, func, nn, optim, schedules, serialization, testing, viz
+    from . import checkpoint, data, debug, func, nn, optim, schedules, serialization, special, stats, testing, viz
     from .debug import detect_anomaly, guard
 
 

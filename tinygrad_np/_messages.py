@@ -294,7 +294,12 @@ MODULES: dict[str, dict[str, str]] = {
         "jacfwd": "write `func.jacobian`",
         "jacrev": "write `func.jacobian`",
         "vmap": _BROADCAST,
-        "elementwise_grad": "write `func.grad(lambda x: x.sum())(x)`",
+        "egrad": "write `func.elementwise_grad`",
+        "ravel_pytree": "write `func.flatten`",
+        **dict.fromkeys(("remat", "rematerialize"), "write `func.checkpoint`"),
+        **dict.fromkeys(("custom_jvp", "custom_gradient"), "write `func.custom_vjp`"),
+        **dict.fromkeys(("per_sample_grad", "per_example_gradients"), "write `func.per_example_grad`"),
+        "hessian_vector_product": "write `func.hvp`",
     },
     "data": {
         "TensorDataset": "arrays are given to the loader: `data.DataLoader(np.ones((4, 2)), np.ones(4), batch_size=2)`",
@@ -730,17 +735,18 @@ NOT_YET = "it has no gradient yet"
 # and a test holds that every function of the installed NumPy is registered or stands here.
 REFUSED: dict[str, str] = {
     NOT_YET: """
-        angle bincount histogram histogram2d histogram_bin_edges histogramdd imag nanmedian nanpercentile nanquantile
-        poly polyadd polyder polydiv polyfit polyint polymul polysub real_if_close roots sort_complex
+        bincount histogram histogram2d histogram_bin_edges histogramdd nanmedian nanpercentile nanquantile
+        poly polyadd polyder polydiv polyfit polyint polymul polysub roots
         linalg.tensorinv linalg.tensorsolve""",
     "this method of it has no gradient yet": "*.accumulate *.outer *.reduce *.reduceat",
-    "Fourier transforms have no gradient yet": "fft.*",
+    "its dtype depends on the numbers; write x.real": "real_if_close",
+    "complex numbers have no order": "sort_complex",
     "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
     _ASSIGN: "*.at fill_diagonal place put put_along_axis putmask",
     "it writes into an array; in place of np.full and np.full_like write np.broadcast_to(x, shape)": "copyto",
     "it makes an array of no array; of Tensors make it by np.full_like, np.stack or np.broadcast_to": """
         arange bartlett blackman diag_indices empty eye frombuffer fromfunction fromiter full hamming hanning identity
-        indices kaiser mask_indices ones tri tril_indices triu_indices zeros""",
+        indices kaiser mask_indices ones tri tril_indices triu_indices zeros fft.fftfreq fft.rfftfreq""",
     "it makes a bare array; with its gradient a Tensor is taken by np.stack, np.concatenate and np.block": """
         array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray asmatrix bmat c_ from_dlpack r_
         require""",
@@ -760,7 +766,12 @@ REFUSED: dict[str, str] = {
         mintypecode printoptions promote_types set_printoptions setbufsize seterr seterrcall show_config
         show_runtime test typename *.test""",
 }  # fmt: skip
-_OF_SCIPY = {"expit": "tinygrad_np.sigmoid is", "erf": "tinygrad_np.erf is"}
+_OF_SCIPY = {
+    "_lambertw": "tinygrad_np.special.lambertw is, of real numbers",
+    "_riemann_zeta": "zeta(x, q) is, in q",
+    "wofz": "it is complex; on the axes it is erfcx and dawsn, which are",
+    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e"), "it is complex; its parts, jv and yv, are"),
+}
 
 
 def reason_of(name: str) -> str:
@@ -780,6 +791,22 @@ def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
         cutoff = 0.84 if _is_numpys(function) else 1  # names of other libraries are alike by chance
         meant = "".join(f"the nearest that is: np.{near}" for near in difflib.get_close_matches(name, names, 1, cutoff))
     return f"; {meant}" if meant else ""
+
+
+def of_scipy() -> str:
+    """What to write for a function of SciPy that turns a Tensor into an array; "" if none of these has called."""
+    frame: Any = sys._getframe(1)
+    calls = []
+    while frame is not None:
+        calls.append((*frame.f_globals.get("__name__", "").split(".")[:2], frame.f_code.co_name))
+        frame = frame.f_back
+    for module in ("special", "stats"):
+        if names := [name for *home, name in calls if home == ["scipy", module]]:
+            ours = import_module(f"tinygrad_np.{module}").__all__
+            known = next((name for name in names if name in ours), "")
+            use = f"write tinygrad_np.{module}.{known}" if known else f"tinygrad_np.{module} has {', '.join(ours)}"
+            return f"this function of scipy.{module} takes arrays only: {use}, with the same arguments"
+    return ""
 
 
 def _is_numpys(function: Function) -> bool:

@@ -48,7 +48,7 @@ def test_python_numbers_become_float32(data: object) -> None:
     assert Tensor(data).dtype == np.float32
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.uint64, np.bool_])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.complex64, np.int8, np.uint64, np.bool_])
 def test_arrays_and_numpy_scalars_keep_their_dtype(dtype: type) -> None:
     assert Tensor(np.ones(2, dtype)).dtype == dtype
     assert Tensor(dtype(1)).dtype == dtype
@@ -65,9 +65,13 @@ def test_an_array_is_shared_not_copied() -> None:
     assert Tensor(a).data is a
 
 
-@pytest.mark.parametrize("data", ["text", None, 1j, np.ones(2, complex), {"a": 1}, np.array(["a"])])
+def test_python_numbers_that_are_complex_become_complex64() -> None:
+    assert Tensor(1j).dtype == Tensor([1, 2j]).dtype == np.complex64
+
+
+@pytest.mark.parametrize("data", ["text", None, {"a": 1}, np.array(["a"])])
 def test_other_kinds_of_data_are_refused(data: object) -> None:
-    with pytest.raises(TypeError, match="real numbers or booleans"):
+    with pytest.raises(TypeError, match="a Tensor holds numbers or booleans"):
         Tensor(data)
 
 
@@ -784,8 +788,6 @@ def test_unsupported_functions_are_refused_and_the_nearest_is_named() -> None:
     t = leaf([1.0, 2.0])
     with pytest.raises(TypeError, match="nanmedian of a Tensor is not supported; the nearest that is: .*me"):
         np.nanmedian(t)
-    with pytest.raises(TypeError, match="fft.fft of a Tensor is not supported"):
-        np.fft.fft(t)
 
 
 def test_a_gradient_is_never_lost_in_a_conversion() -> None:
@@ -807,8 +809,6 @@ def test_a_gradient_is_never_lost_in_a_conversion() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        1j,
-        np.complex64(1),
         Fraction(1, 2),
         "text",
         np.array(["text"]),
@@ -819,7 +819,7 @@ def test_a_gradient_is_never_lost_in_a_conversion() -> None:
 def test_operands_of_other_kinds_are_refused(other: object) -> None:
     t = leaf([[1.0]])
     for combine in (lambda: t * other, lambda: np.maximum(t, other), lambda: np.concatenate([t, other])):
-        with pytest.raises(TypeError, match="takes arrays of real numbers or booleans"):
+        with pytest.raises(TypeError, match="takes arrays of numbers or booleans"):
             combine()
 
 
@@ -830,13 +830,10 @@ def test_memory_maps_and_numpy_scalars_are_arrays(tmp_path: Path) -> None:
     assert grad(x * np.float64(2), x).data.tolist() == [2]
 
 
-def test_complex_gradients_are_refused() -> None:
-    x = leaf([1.0])
-    with pytest.raises(TypeError, match="no array of complex128"):
-        x * np.array([1j])
+def test_complex_gradients_of_a_real_result_are_refused() -> None:
     turned = primitive(lambda x: x * 2, lambda g, y, x: g * 2j)
-    with pytest.raises(TypeError, match=r"argument 0 returned complex128\[1\]; complex numbers are not supported"):
-        turned(x).backward()
+    with pytest.raises(TypeError, match=r"argument 0 returned complex128\[1\], though argument and result are real"):
+        turned(leaf([1.0])).backward()
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

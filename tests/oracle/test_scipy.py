@@ -1,23 +1,36 @@
-"""SciPy's optimisers and solvers take the derivatives of `func` as they are, and its ufuncs become primitives."""
+"""SciPy's optimisers and solvers take the derivatives of `func` as they are."""
 
-import functools
 from typing import Any
 
-from tinygrad_np import Tensor, func, logsumexp, primitive, tensor
-from tinygrad_np.testing import check_gradients
+from tinygrad_np import func, logsumexp
 
 import numpy as np
 import pytest
 
 optimize = pytest.importorskip("scipy.optimize")
 integrate = pytest.importorskip("scipy.integrate")
-special = pytest.importorskip("scipy.special")
 
 START = np.array([-1.2, 1.0, 0.7])
 
 
 def rosenbrock(x: Any) -> Any:
     return np.sum((1 - x[:-1]) ** 2 + 100 * (x[1:] - x[:-1] ** 2) ** 2)
+
+
+def test_trees_are_minimised_as_vectors() -> None:
+    x = np.linspace(-1, 1, 20)
+
+    def loss(tree: Any) -> Any:
+        return np.mean((tree["slope"] * x + np.sum(tree["parts"][0] ** 2) - (3 * x + 5)) ** 2)
+
+    start, unflatten = func.flatten({"slope": 0.0, "parts": [np.ones(2)]})
+    for method in ("L-BFGS-B", "BFGS"):
+        found = optimize.minimize(
+            func.value_and_grad(lambda v: loss(unflatten(v))), start, jac=True, method=method, tol=1e-12
+        )
+        tree = unflatten(found.x)
+        assert abs(tree["slope"] - 3) < 1e-4
+        assert abs(np.sum(tree["parts"][0] ** 2) - 5) < 1e-4
 
 
 def convex(x: Any) -> Any:
@@ -137,41 +150,3 @@ def test_a_stiff_differential_equation() -> None:
         found = integrate.solve_ivp(decay, (0, 2), np.ones(2), method=method, jac=func.jacobian(decay, 1), rtol=1e-6)
         assert found.success
         np.testing.assert_allclose(found.y[1, -1], 1 / 3, rtol=1e-4)
-
-
-# --- SciPy's ufuncs --------------------------------------------------------------------------------------------------
-
-UFUNCS = sorted({f for f in vars(special).values() if isinstance(f, np.ufunc)}, key=lambda f: f.__name__)
-METHODS = ("reduce", "accumulate", "outer", "reduceat", "at")
-
-
-def test_every_ufunc_of_a_tensor_is_refused_by_name() -> None:
-    assert len(UFUNCS) > 200
-    x = Tensor(np.ones(2), requires_grad=True)
-    for ufunc in UFUNCS:
-        with pytest.raises(TypeError, match=f"^{ufunc.__name__} of a Tensor is not supported"):
-            ufunc(*[x] * ufunc.nin)
-        for method in METHODS if ufunc.nin == 2 and ufunc.nout == 1 else ():
-            others = {"outer": (x,), "reduceat": ([0],), "at": ([0], x)}.get(method, ())
-            with pytest.raises(TypeError, match=f"^{ufunc.__name__}.{method} of a Tensor is not supported"):
-                getattr(ufunc, method)(x, *others)
-
-
-def test_ufuncs_become_primitives_of_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensor, "registry", dict(tensor.registry))
-    gammaln = primitive(special.gammaln, lambda g, y, x: g * special.digamma(x))
-    x = np.array([0.5, 1.5, 3.0])
-    np.testing.assert_allclose(func.jacobian(gammaln)(x), np.diag(special.digamma(x)))
-    with pytest.raises(TypeError, match="psi of a Tensor is not supported.*register psi, with a vjp of its own"):
-        check_gradients(gammaln, x, order=2)
-    trigamma = primitive(functools.partial(special.polygamma, 1), lambda g, y, x: g * special.polygamma(2, x))
-    primitive(special.digamma, lambda g, y, x: g * trigamma(x))
-    check_gradients(gammaln, x, order=2)
-    check_gradients(lambda x: special.gammaln(x) * special.digamma(x), x, order=2)
-    primitive(special.betaln, None, lambda g, y, a, b: g * (special.digamma(b) - special.digamma(a + b)))
-    check_gradients(lambda b: special.betaln(2.0, b), x, order=2)
-    np.testing.assert_allclose(func.hessian(lambda x: gammaln(x).sum())(x), np.diag(special.polygamma(1, x)))
-    for name, call in (("gammaln", lambda t: gammaln(t, np.zeros(3))), ("gammaln", lambda t: gammaln(t, out=x))):
-        with pytest.raises(TypeError, match=f"{name} of a Tensor"):
-            call(Tensor(x))
-    assert gammaln.__name__ == "gammaln"

@@ -6,9 +6,11 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 from . import (
     attention,
     bessel,
+    complex_numbers,
     convolution,
     creation,
     elementwise,
+    fft,
     indexing,
     linalg,
     losses,
@@ -27,9 +29,11 @@ from . import (
 __all__ = [
     "attention",
     "bessel",
+    "complex_numbers",
     "convolution",
     "creation",
     "elementwise",
+    "fft",
     "indexing",
     "linalg",
     "losses",

@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from ..tensor import Array, Tensor, as_array, composite, differentiable, primitive, registry
 from .cases import Case, each
 from .elementwise import array_of
+from .examples import GETITEM
 
 # For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
 INDICES = (
@@ -107,6 +108,7 @@ primitive(
     reads=("index",),
     jvp="linear",
     rows=(_scatter_rows, None),
+    examples=GETITEM,
     cases=[Case("4 5", (index,)) for index in INDICES],
 )
 
@@ -141,7 +143,7 @@ def _overwrite(x: Array, value: Array, index: Any) -> Array:
     return y
 
 
-_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2}  # of the kinds of dtypes: an element holds none of a later kind
+_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}  # of the kinds of dtypes: an element holds none of a later kind
 
 
 def _loses(given: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
@@ -157,7 +159,7 @@ def refuse_loss(name: str, given: np.dtype[Any], dtype: np.dtype[Any]) -> None:
 
 def set_at(x: Any, index: Any, value: Any) -> Any:
     """A copy of x with the elements at the index set to the value, as in `x.at[index].set(value)`."""
-    value = value if isinstance(value, int | float) else as_array(value)
+    value = value if isinstance(value, int | float | complex) else as_array(value)
     if _loses(given := np.result_type(value), x.dtype):
         raise TypeError(f"elements of {x.dtype} cannot be set to {given}: write x.astype(np.{given}).at[...].set(...)")
     return _overwrite(x, value, index=index)
@@ -166,7 +168,7 @@ def set_at(x: Any, index: Any, value: Any) -> Any:
 def add_at(x: Any, index: Any, value: Any) -> Any:
     """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
-    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else as_array(value)
+    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float | complex) else as_array(value)
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 

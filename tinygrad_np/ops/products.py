@@ -12,7 +12,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.fused import matmul, product
 from ..tensor import Array, Tensor, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
-from .elementwise import keep
+from .elementwise import conjugate, keep
+from .examples import LINEAR, MATMUL
 
 
 def _column(x: Any) -> Any:
@@ -76,12 +77,13 @@ primitive(
     wide=True,
     jvp="linear",
     rows=(_lefts, _rights),
+    examples=MATMUL,
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
     np.vecdot,
-    lambda g, y, a, b: _column(g) * b,
-    lambda g, y, a, b: _column(g) * a,
+    lambda g, y, a, b: conjugate(_column(g) * b),
+    lambda g, y, a, b: _column(g) * conjugate(a),
     wide=True,
     jvp="linear",
     cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
@@ -89,15 +91,15 @@ primitive(
 primitive(
     np.matvec,
     lambda g, y, a, b: _column(g) * _row(b),
-    lambda g, y, a, b: np.vecmat(g, a),
+    lambda g, y, a, b: np.vecmat(conjugate(g), a),
     wide=True,
     jvp="linear",
     cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
 )
 primitive(
     np.vecmat,
-    lambda g, y, a, b: np.matvec(b, g),
-    lambda g, y, a, b: _column(a) * _row(g),
+    lambda g, y, a, b: conjugate(np.matvec(b, g)),
+    lambda g, y, a, b: _column(conjugate(a)) * _row(g),
     wide=True,
     jvp="linear",
     cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
@@ -115,6 +117,7 @@ primitive(
         lambda g, y, x, weight, bias: _rights(g, y, x, weight),
         lambda g, y, x, weight, bias: g,
     ),
+    examples=LINEAR,
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -198,7 +201,7 @@ def dot(a: Any, b: Any) -> Any:
 @composite(np.vdot, cases=[Case("k, k"), Case("n k, n k"), Case(", ")])
 def vdot(a: Any, b: Any, /) -> Any:
     """`np.vdot`."""
-    return np.matmul(np.ravel(a), np.ravel(b))
+    return np.matmul(conjugate(np.ravel(a)), np.ravel(b))
 
 
 @composite(np.inner, cases=[Case(shapes) for shapes in ("k, k", "n k, m k", "n m k, k", ", n", "n, ")])
@@ -521,8 +524,8 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
 
 
 @differentiable(
-    lambda g, y, a, v: np.correlate(g, v, "valid"),
-    lambda g, y, a, v: np.correlate(g, a, "valid"),
+    lambda g, y, a, v: np.correlate(g, conjugate(v), "valid"),
+    lambda g, y, a, v: np.correlate(g, conjugate(a), "valid"),
     wide=True,
     cases=[Case("N, M")],
     name="convolve",
@@ -558,10 +561,11 @@ def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
     np.correlate, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
 )
 def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
-    """`np.correlate`, of two vectors: a convolution with the second reversed."""
+    """`np.correlate`, of two vectors: a convolution with the second reversed, and conjugated."""
     if np.ndim(a) != 1 or np.ndim(v) != 1:
         raise ValueError(f"correlate: expected two vectors, not shapes {np.shape(a)} and {np.shape(v)}")
     _refuse_empty("correlate", a, v)
+    v = conjugate(v)
     if np.size(a) >= np.size(v) or mode == "full":
         return np.convolve(a, np.flip(v), mode)
     return np.flip(np.convolve(v, np.flip(a), mode))

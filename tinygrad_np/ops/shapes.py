@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, floating, primitive
 from .cases import Case, each
+from .examples import BROADCAST_TO, FIRST, IN_ORDER, STACKED, SWAPAXES, TRANSPOSE, along
 from .indexing import scatter_add
 from .rows import along_axis, in_order
 
@@ -26,6 +27,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[
         *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
         Case("0 2", (), {"shape": (2, 0)}),
@@ -46,6 +48,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[lambda g, y, x, *, axes=None: np.transpose(g, (0, *(i + 1 for i in _inverse(axes, x.ndim))))],
+    examples=TRANSPOSE,
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
@@ -59,6 +62,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
 )
 primitive(
@@ -67,6 +71,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
 primitive(
@@ -75,6 +80,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=each("n m", order=("C", "F")),
 )
 primitive(
@@ -83,6 +89,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1 % y.ndim + 1, axis2 % y.ndim + 1)],
+    examples=SWAPAXES,
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
 )
 primitive(
@@ -91,9 +98,10 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=BROADCAST_TO,
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
-primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, cases=[Case("n m")])
+primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, examples=FIRST, cases=[Case("n m")])
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
@@ -107,6 +115,7 @@ def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
     joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis),
     reads=(),
     rows=along_axis,
+    examples=along(0),
     cases=[Case("n m, k m")],
     name="concatenate",
 )
@@ -158,6 +167,7 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     reads=(),
     jvp="linear",
     rows=True,
+    examples=FIRST,
     cases=each("n m", dtype=(np.float64, np.longdouble)),
     name="astype",
 )
@@ -169,8 +179,11 @@ def _astype(x: Array, dtype: Any) -> Array:
     np.astype, cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))]
 )
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
-    if np.dtype(dtype).kind == "f":
+    """`np.astype`; casts to floating point and complex have a gradient, which is cast back to the dtype of x."""
+    kind = np.dtype(dtype).kind
+    if x.dtype.kind == "c" and kind != "c":
+        raise TypeError(f"astype: {x.dtype} does not become {np.dtype(dtype)}: take the .real part, or np.abs")
+    if kind in "fc":
         return x if x.dtype == dtype and not copy else _astype(x, dtype=dtype)
     return Tensor(x._data, dtype=dtype)
 
@@ -190,6 +203,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
 )
 primitive(
@@ -198,6 +212,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
 )
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import special as scipys
 from .._functions import name_of
 from .._messages import REFUSED as REASONS
-from ..ops import convolution, pooling
+from ..ops import convolution, pooling, scipy_special
 from ..tensor import Composite, Constant, Primitive, Tensor, registry
 from . import namespace
 from .conventions import CONVENTIONS, REFUSED, TRAPS
@@ -27,7 +28,8 @@ METHODS = [
 
 
 def is_numpys(function: Any) -> bool:
-    return (getattr(function, "__module__", None) or "numpy").partition(".")[0] == "numpy"
+    owner = getattr(function, "__self__", function)  # of add.reduce, the ufunc; those of other libraries have no module
+    return (getattr(owner, "__module__", None) or "").partition(".")[0] == "numpy"
 
 
 def differentiable_functions() -> "list[Primitive | Composite]":
@@ -60,6 +62,12 @@ def _signature(entry: "Primitive | Composite") -> tuple[str, str]:
     return ", ".join(chosen), ", ".join(sorted(entry.keywords))
 
 
+def _of_scipy(entry: scipy_special.Entry) -> str:
+    """A function of SciPy, and of its arguments those that have a gradient, if it has others."""
+    named = f" ({', '.join(filter(None, entry.arguments))})" if None in entry.arguments else ""
+    return f"`{entry.name}`{named}"
+
+
 def _shown(*values: Any) -> str:
     return ", ".join(str(np.asarray(value).tolist()) for value in values)
 
@@ -77,12 +85,21 @@ def _not_supported() -> str:
 def text() -> str:
     """The contents of OPERATIONS.md."""
     functions, methods = differentiable_functions(), differentiable_methods()
+    of_scipy = {entry.own for entry in scipy_special.ENTRIES}
     home = "tinygrad_np.ops."  # excludes functions that users registered
-    entries = {e.name for f, e in registry.items() if (f.__module__ or "").startswith(home) and f.__name__[0] != "_"}
+    entries = {
+        e.name
+        for f, e in registry.items()
+        if (getattr(f, "__module__", None) or "").startswith(home) and f.__name__[0] != "_" and f not in of_scipy
+    }
     composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
     internal = {name for name in entries if name == "getitem" or name.startswith("x.at")}
     own = sorted((entries | composed) - internal)
-    constants = sorted((e.name for e in registry.values() if isinstance(e, Constant)), key=str.lower)
+    constants = sorted((e.name for f, e in registry.items() if isinstance(e, Constant) and is_numpys(f)), key=str.lower)
+    special = sorted((e for e in scipy_special.ENTRIES if not e.own and e.arguments), key=lambda entry: entry.name)
+    of_special = ", ".join(map(_of_scipy, special))
+    taken = {e for f, e in registry.items() if is_numpys(f) and not (e.real_only or isinstance(e, Constant))}
+    complex_numbers = sorted({entry.name for entry in taken}, key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
     conventions = "\n".join(
         f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(*row.inputs)} | {_shown(*row.gradients)} |"
@@ -103,7 +120,7 @@ def text() -> str:
 
 {len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. Functions and keywords
 that are not listed raise an error that names them. Each elementwise ufunc takes `dtype=` as well, for floating point.
-`out=` always raises, and so do complex numbers and with them `np.fft`.
+`out=` always raises.
 
 | function | arguments with a gradient | other arguments and keywords |
 | --- | --- | --- |
@@ -112,7 +129,14 @@ that are not listed raise an error that names them. Each elementwise ufunc takes
 **Methods of a Tensor**, each like the NumPy function of that name: {_listed(methods)}; also the
 operators `+ - * / ** @ abs`, indexing, `x.at[index].set(value)` and `x.at[index].add(value)`.
 
+**Complex numbers** are taken by {_listed(complex_numbers)}; see [Complex numbers](docs/complex.md).
+
 **Functions of this package**: {_listed(own)}.
+
+**SciPy's special functions**, where SciPy is installed, written `scipy.special.gammaln(x)` or
+`tinygrad_np.special.gammaln(x)`. If arguments are named, the others have no gradient: {of_special}.
+
+**In `tinygrad_np.special` only**, since those of `scipy.special` take arrays alone: {_listed(scipys.__all__)}.
 
 **Without a gradient** (they return plain arrays): {_listed(constants)}.
 
