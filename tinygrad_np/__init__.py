@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ._machine.openblas import fit_threads, get_num_threads, set_num_threads  # first: before NumPy is loaded
 from ._machine.tuning import show_config, tune
 from ._messages import module_getattr, refuse_calls
+from ._per_example import per_example_grad
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
 from .ops.losses import (
@@ -37,7 +38,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
+from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive, takes_complex
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ __all__ = [
     "no_grad",
     "one_hot",
     "optim",
+    "per_example_grad",
     "primitive",
     "relu",
     "schedules",
@@ -87,6 +89,7 @@ __all__ = [
     "softplus",
     "special",
     "stats",
+    "takes_complex",
     "testing",
     "tune",
     "viz",

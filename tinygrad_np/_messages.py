@@ -42,7 +42,6 @@ ATTRIBUTES: dict[str, str] = {
     "numel": "write `x.size`",
     "permute": "write `x.transpose(1, 0)`",
     "t": "write `x.T`",
-    "mT": "write `np.swapaxes(x, -1, -2)`",
     "mm": "write `x @ x`",
     "bmm": "write `x @ x`",
     "mv": "write `x @ x`",
@@ -97,7 +96,11 @@ ATTRIBUTES: dict[str, str] = {
     "sort": "write `np.sort(x)`",
     "partition": "write `np.partition(x, 1)`",
     "fill": "write `x.data = np.full_like(x.data, 1)`",
-    "resize": "write `x.reshape(-1)`",
+    "resize": "write `np.resize(x, (2, 2))`",
+    "put": "write `x.at[0].set(1.0)`",
+    "setfield": "write `x.at[0].set(1.0)`",
+    "flat": "write `x.ravel()`",
+    "to_device": "everything runs on the CPU; leave it out",
     "concatenate": "write `np.concatenate([x, x])`",
     "stack": "write `np.stack([x, x])`",
     "vstack": "write `np.vstack([x, x])`",
@@ -291,7 +294,12 @@ MODULES: dict[str, dict[str, str]] = {
         "jacfwd": "write `func.jacobian`",
         "jacrev": "write `func.jacobian`",
         "vmap": _BROADCAST,
-        "elementwise_grad": "write `func.grad(lambda x: x.sum())(x)`",
+        "egrad": "write `func.elementwise_grad`",
+        "ravel_pytree": "write `func.flatten`",
+        **dict.fromkeys(("remat", "rematerialize"), "write `func.checkpoint`"),
+        **dict.fromkeys(("custom_jvp", "custom_gradient"), "write `func.custom_vjp`"),
+        **dict.fromkeys(("per_sample_grad", "per_example_gradients"), "write `func.per_example_grad`"),
+        "hessian_vector_product": "write `func.hvp`",
     },
     "data": {
         "TensorDataset": "arrays are given to the loader: `data.DataLoader(np.ones((4, 2)), np.ones(4), batch_size=2)`",
@@ -722,23 +730,61 @@ class Hints:
 # --- functions that are not supported --------------------------------------------------------------------------------
 
 _ASSIGN = "a Tensor's elements are not assigned; see x.at[index].set(value), x.at[index].add(value) and np.where"
-_INSTEAD = {
-    "fft.*": "Fourier transforms have no gradient yet",
-    "linalg.eig*": "it is complex for a general matrix; np.linalg.eigh of a symmetric one is",
-    "apply_*": "functions of whole arrays are",
-    "piecewise": "np.where and np.select are",
+NOT_YET = "it has no gradient yet"
+# NumPy's functions that are refused, by the reason; `*` stands for any characters. OPERATIONS.md is made of this table,
+# and a test holds that every function of the installed NumPy is registered or stands here.
+REFUSED: dict[str, str] = {
+    NOT_YET: """
+        histogram histogram2d histogram_bin_edges histogramdd roots""",
+    "this method of it has no gradient yet": "*.accumulate *.outer *.reduce *.reduceat",
+    "its dtype depends on the numbers; write x.real": "real_if_close",
+    "complex numbers have no order": "sort_complex",
+    "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
+    _ASSIGN: "*.at fill_diagonal place put put_along_axis putmask",
+    "it writes into an array; in place of np.full and np.full_like write np.broadcast_to(x, shape)": "copyto",
+    "it makes an array of no array; of Tensors make it by np.full_like, np.stack or np.broadcast_to": """
+        arange bartlett blackman diag_indices empty eye frombuffer fromfunction fromiter full hamming hanning identity
+        indices kaiser mask_indices ones tri tril_indices triu_indices zeros fft.fftfreq fft.rfftfreq""",
+    "it makes a bare array; with its gradient a Tensor is taken by np.stack, np.concatenate and np.block": """
+        array asanyarray asarray asarray_chkfinite ascontiguousarray asfortranarray asmatrix bmat c_ from_dlpack r_
+        require""",
+    "its result has one element for several equal ones, so it has no derivative; np.sort has": """
+        intersect1d setdiff1d setxor1d union1d unique unique_all unique_counts unique_inverse unique_values""",
+    "it differs from its argument by rounding only": "nextafter",
+    "functions of whole arrays are": "apply_along_axis apply_over_axes frompyfunc nested_iters",
+    "it works on text or files": """
+        array2string array_repr array_str base_repr binary_repr format_float_positional format_float_scientific fromfile
+        fromregex fromstring genfromtxt load loadtxt save savetxt savez savez_compressed""",
+    "indices have no derivative; write np.ix_(i.data, j.data)": "ix_",
+    "it asks how memory is laid out; write np.isfortran(x.data)": "isfortran",
+    "it is deprecated; np.vstack is not": "row_stack",
+    "it works on dates": "busday_count busday_offset datetime_as_string datetime_data is_busday isnat",
+    "it takes no array of numbers": """
+        broadcast_shapes einsum_path get_include get_printoptions getbufsize geterr geterrcall info isdtype issubdtype
+        mintypecode printoptions promote_types set_printoptions setbufsize seterr seterrcall show_config
+        show_runtime test typename *.test""",
+}  # fmt: skip
+_OF_SCIPY = {
     "_lambertw": "tinygrad_np.special.lambertw is, of real numbers",
     "_riemann_zeta": "zeta(x, q) is, in q",
     "wofz": "it is complex; on the axes it is erfcx and dawsn, which are",
-    "hankel*": "it is complex; its parts, jv and yv, are",
-    **dict.fromkeys(("put*", "place", "copyto", "fill_diagonal", "*.at"), _ASSIGN),
+    **dict.fromkeys(("hankel1", "hankel1e", "hankel2", "hankel2e"), "it is complex; its parts, jv and yv, are"),
 }
+
+
+def reason_of(name: str) -> str:
+    """Why a function of NumPy is refused; "" if the table does not have it.
+
+    >>> reason_of("isnat"), reason_of("exp")
+    ('it works on dates', '')
+    """
+    return next((why for why, names in REFUSED.items() if any(fnmatchcase(name, each) for each in names.split())), "")
 
 
 def instead_of(function: Function, name: str, known: Iterable[Function]) -> str:
     """What to write instead of a function that is not supported, after a semicolon; "" if nothing is near."""
-    meant = next((text for pattern, text in _INSTEAD.items() if fnmatchcase(name, pattern)), "")
-    if not meant:
+    meant = reason_of(name) if _is_numpys(function) else _OF_SCIPY.get(name, "")
+    if meant in ("", NOT_YET):
         names = [name_of(near) for near in known if _is_numpys(near)]
         cutoff = 0.84 if _is_numpys(function) else 1  # names of other libraries are alike by chance
         meant = "".join(f"the nearest that is: np.{near}" for near in difflib.get_close_matches(name, names, 1, cutoff))
@@ -762,4 +808,6 @@ def of_scipy() -> str:
 
 
 def _is_numpys(function: Function) -> bool:
-    return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"
+    owner = getattr(function, "__self__", None)
+    owner = owner if isinstance(owner, np.ufunc) else function  # a ufunc's method has no module
+    return (getattr(owner, "__module__", None) or "").partition(".")[0] == "numpy"

@@ -12,6 +12,7 @@ from ._machine.arrays import summed
 from ._messages import add_note
 from .tensor import Tensor
 
+GOLDEN = 0.6180339887498949  # whose multiples are spread evenly modulo 1
 nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a function that is being differentiated
 
 
@@ -32,6 +33,33 @@ def backward(
         return tensor._gradients_of(pairs, inputs, record, True, planned)
     finally:
         nested.reset(token)
+
+
+def mixes_elements(output: Tensor, inputs: Sequence[Tensor], sums: Sequence[Tensor]) -> bool:
+    """Whether an element of the output depends on other elements than its own of inputs of the same shape.
+
+    `sums` are the gradients with respect to the inputs where that of the output is ones. Multiplied by a power of two
+    that belongs to its element, each must come out multiplied by the same, to the last bit: no product rounds.
+    """
+    if output.size < 2 or not output.requires_grad:
+        return False
+    order, _, input_ids, _ = tensor._plan([output], inputs)
+    operations = [t._node[0] for t in order if t._node is not None and id(t) not in input_ids]
+    if all(operation.jvp == "elementwise" for operation in operations):
+        return False
+    places = np.arange(1, output.size + 1).reshape(output.shape)
+    exponents = np.floor(np.remainder(places * GOLDEN, 1) * (8 if output.dtype == np.float16 else 32))
+    scales = np.exp2(exponents).astype(output.dtype)
+    scaled = backward([output], inputs, [scales], False)
+    return not all(_is_scaled(t._data, ones._data, scales) for t, ones in zip(scaled, sums, strict=True))
+
+
+def _is_scaled(scaled: Any, ones: Any, scales: Any) -> bool:
+    """Whether an array is another one times powers of two, but for rounding below the normal numbers."""
+    kind = np.finfo(ones.dtype)
+    tiny = float(np.max(scales)) * float(kind.smallest_subnormal)
+    with np.errstate(all="ignore"):
+        return np.allclose(scaled, scales * ones, 64 * kind.eps, tiny, equal_nan=True)
 
 
 # --- many gradients at once ------------------------------------------------------------------------------------------
@@ -139,7 +167,9 @@ def _are_rows(part: Any, count: int, x: Any, y: Tensor, record: bool) -> bool:
     """Whether these are stacked gradients of an argument x; if not, those one by one are right or raise an error."""
     if not (type(part) is np.ndarray or (record and type(part) is Tensor)) or part.shape[:1] != (count,):
         return False
-    if part.dtype.kind != "f" or part.dtype.itemsize < min(x.itemsize, y._data.itemsize):
+    if part.dtype.kind not in "fc" or tensor._digits(part.dtype) < min(map(tensor._digits, (x.dtype, y.dtype))):
+        return False
+    if part.dtype.kind == "c" and x.dtype.kind == "f":  # `tensor` takes the real part where that is right
         return False
     rest = part.shape[1:]
     extra = len(rest) - x.ndim
@@ -174,7 +204,8 @@ def forward(
                 if y._node is not None and id(y) not in along:
                     moved = [(i, along[id(a)]) for i, a in enumerate(y._node[1]) if id(a) in along]
                     if moved:
-                        along[id(y)] = np.asarray(_of_node(y, moved), y._data.dtype)
+                        part = _of_node(y, moved)
+                        along[id(y)] = np.asarray(part.real if y.dtype.kind == "f" else part, y._data.dtype)
     finally:
         tensor._pauses.reset(pauses)
         nested.reset(token)
@@ -227,7 +258,7 @@ def by_two_vjps(
 
 def _seed_of(y: Tensor) -> Tensor:
     """Numbers whose sums do not cancel: a gradient that is 0 by chance would count as one that is not used."""
-    numbers = 0.5 + np.remainder(np.arange(1, y.size + 1) * 0.6180339887498949, 1)
+    numbers = 0.5 + np.remainder(np.arange(1, y.size + 1) * GOLDEN, 1)
     return Tensor(numbers.reshape(y.shape).astype(y.dtype), requires_grad=True)
 
 
@@ -236,6 +267,11 @@ def _seed_of(y: Tensor) -> Tensor:
 
 def jacobians(outputs: Sequence[Tensor], inputs: Sequence[Tensor], record: bool) -> list[list[Tensor]]:
     """For each output and each input their Jacobian, of shape (*output.shape, *input.shape)."""
+    if (wrong := next((y for y in outputs if y.dtype.kind == "c"), None)) is not None:
+        raise TypeError(
+            f"a Jacobian is of real numbers, and an output is {wrong.dtype}: return its .real and its .imag, or see"
+            " func.holomorphic_grad"
+        )
     found = None if record else _by_columns(outputs, inputs)
     if found is None:
         found = [backward_of_each(y, inputs, record) for y in outputs]
@@ -255,7 +291,7 @@ def _by_columns(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[lis
     zeros that one direction multiplies infinity by need not be those of the other.
     """
     count, total = sum(x.size for x in inputs), sum(y.size for y in outputs)
-    if count >= total or any(y.dtype.kind != "f" or y.dtype.itemsize < 4 for y in outputs):
+    if count >= total or any(t.dtype.kind != "f" or t.dtype.itemsize < 4 for t in (*outputs, *inputs)):
         return None
     order = tensor._ancestors(outputs, None)
     cost = 0  # of going forward, above that of going back

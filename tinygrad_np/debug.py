@@ -189,7 +189,7 @@ def _none(test: Any, value: Any) -> bool:
         value = value._data
     if isinstance(value, list | tuple):
         return all(_none(test, part) for part in value)
-    if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+    if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.dtype.kind in "fc"):
         return not np.any(test(value))
     return True
 

@@ -63,10 +63,14 @@ def apply(function: Function, /, *args: Any, **kwargs: Any) -> "Tensor":
         if type(a) is Tensor:
             arrays.append(a._data)
             requires_grad = requires_grad or a._requires_grad
-        elif (a.dtype.kind in "fiub") if type(a) is _ndarray else type(a) in _PLAIN:
+        elif (a.dtype.kind in "fiubc") if type(a) is _ndarray else type(a) in _PLAIN:
             arrays.append(a)
         else:
             return apply(function, *operation.plain(args), **kwargs)
+    if operation.real_only:
+        for a in arrays:
+            if (a.dtype.kind == "c") if type(a) is _ndarray else isinstance(a, complex):
+                _refuse_complex(operation.name)
     if (
         operation.wide
         and (getattr(arrays[0], "dtype", None) is _float16 or getattr(arrays[-1], "dtype", None) is _float16)
@@ -179,23 +183,40 @@ def _zero_dimensional(data: Any, name: str) -> Array:
 
 
 _ndarray, _float16 = np.ndarray, np.dtype(np.float16)
-_ARRAYS = {np.ndarray, np.float16, np.float32, np.float64, np.longdouble}  # what NumPy gives from arrays
-_PLAIN = {bool, int, float, slice, tuple, type(None), type(...)}
+_ARRAYS = {  # what NumPy gives from arrays
+    np.ndarray, np.float16, np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble
+}  # fmt: skip
+_PLAIN = {bool, int, float, complex, slice, tuple, type(None), type(...)}
+
+
+def _refuse_complex(name: str) -> NoReturn:
+    raise TypeError(f"{name} of a Tensor takes real numbers, not complex ones: write it of z.real, z.imag or np.abs(z)")
+
+
+def _digits(dtype: Any) -> int:
+    """The bytes of a number, or of the real part of a complex one."""
+    return dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize  # type: ignore[no-any-return]
 
 
 def _plain(a: Any, name: str, argument: str) -> Any:
     """An argument of another type as an array, if it is numbers. What would mean something else in a vjp is refused.
 
-    A masked array loses its mask there, np.matrix multiplies differently, and complex numbers have no gradient here.
+    A masked array loses its mask there, and np.matrix multiplies differently.
     """
     if type(a) is Tensor or type(a) in _PLAIN:
         return a
+    if isinstance(a, list) and _has_tensors(a):
+        return np.stack([_plain(part, name, argument) for part in a])
     if isinstance(a, list | np.generic | np.ndarray) and not isinstance(a, np.ma.MaskedArray | np.matrix):
         array = np.asarray(a)
-        if array.dtype.kind in "fiub":
+        if array.dtype.kind in "fiubc":
             return array
     kind = f"array of {a.dtype}" if type(a) is _ndarray else foreign(a)
-    raise TypeError(f"{name} takes arrays of real numbers or booleans, and numbers, as {argument}, but no {kind}")
+    raise TypeError(f"{name} takes arrays of numbers or booleans, and numbers, as {argument}, but no {kind}")
+
+
+def _has_tensors(values: list[Any]) -> bool:
+    return any(type(v) is Tensor or (isinstance(v, list) and _has_tensors(v)) for v in values)
 
 
 def _by_float32(call: Function, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -448,12 +469,17 @@ def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, output: An
         elif type(g) is not Tensor or not recorded:
             raise TypeError(_unfit(g, x, recorded, output, i))
     dtype, shape, expected = g.dtype, g.shape, x.shape
-    if dtype is not x.dtype and (
-        dtype.kind != "f"
-        or x.dtype.kind != "f"
-        or (output is not None and dtype.itemsize < min(x.itemsize, output._data.itemsize))
-    ):
-        raise TypeError(_unfit(g, x, recorded, output, i))
+    if dtype is not x.dtype:
+        if (
+            dtype.kind not in "fc"
+            or x.dtype.kind not in "fc"
+            or (output is not None and _digits(dtype) < min(_digits(x.dtype), _digits(output._data.dtype)))
+        ):
+            raise TypeError(_unfit(g, x, recorded, output, i))
+        if dtype.kind == "c" and x.dtype.kind == "f":
+            if output is not None and output._data.dtype.kind == "f":
+                raise TypeError(_unfit(g, x, recorded, output, i))
+            g = np.real(g)  # what is real moves along the real line only
     if shape != expected:
         extra = len(shape) - len(expected)
         axes = tuple(range(extra))
@@ -470,7 +496,7 @@ def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, output: An
 def _unfit(g: Any, x: Array, recorded: bool, output: "Tensor", i: int) -> str:
     """Why what a vjp returned is no gradient of argument i of a node, and what to write instead."""
     operation, args = output._node[:2]
-    if (wrong := next((t for t in (output, args[i]) if t._data.dtype.kind != "f"), None)) is not None:
+    if (wrong := next((t for t in (output, args[i]) if t._data.dtype.kind not in "fc"), None)) is not None:
         return _no_number(wrong)
     start = f"the {'joint ' if operation.joint else ''}vjp of {operation.name} for argument {i} returned"
     if type(g) is Tensor and not recorded:
@@ -482,11 +508,11 @@ def _unfit(g: Any, x: Array, recorded: bool, output: "Tensor", i: int) -> str:
     if type(g) is not _ndarray and not isinstance(g, Tensor | np.generic):
         use = "multiply a number by g" if isinstance(g, float | int) else "return one array"
         return f"{start} {type(g).__name__}, expected an array of shape {x.shape}; {use}"
-    if g.dtype.kind == "c":
-        return f"{start} {_kind(g)}; complex numbers are not supported"
-    if g.dtype.kind != "f":
+    if g.dtype.kind == "c" and output._data.dtype.kind == x.dtype.kind == "f":
+        return f"{start} {_kind(g)}, though argument and result are real; take its .real"
+    if g.dtype.kind not in "fc":
         return f"{start} {_kind(g)}, expected floating point; multiply it by g, or use .astype(g.dtype)"
-    if g.dtype.itemsize < min(x.itemsize, output._data.itemsize):
+    if _digits(g.dtype) < min(_digits(x.dtype), _digits(output._data.dtype)):
         return f"{start} {_kind(g)}, of lower precision than its argument and its result; compute in the dtype of g"
     return f"{start} shape {g.shape}, expected {x.shape} or what it broadcasts to"
 
@@ -495,7 +521,7 @@ def _no_number(output: "Tensor | None") -> str:
     """Why a node whose result is not floating point has no gradient: the first such result is named."""
     while output is not None:
         operation, first = output._node[0], output
-        above = (a for a in output._node[1] if type(a) is Tensor and a._node and a._data.dtype.kind != "f")
+        above = (a for a in output._node[1] if type(a) is Tensor and a._node and a._data.dtype.kind not in "fc")
         output = next(above, None)
     return f"{operation.name} returned {_kind(first._data)}; a differentiable operation returns floating point"
 
@@ -527,9 +553,14 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
         raise RuntimeError(
             "no gradient: this Tensor was computed under no_grad(), or from nothing that has requires_grad=True"
         )
-    if output._data.dtype.kind != "f":
+    if (kind := output._data.dtype.kind) not in "fc":
         raise TypeError(_no_number(output))
     if gradient is None:
+        if kind == "c":
+            raise TypeError(
+                f"the output is {output.dtype}, so its own gradient must be given; only for a real number is it 1:"
+                " write loss.real or np.abs(loss), or see func.holomorphic_grad"
+            )
         if output._data.size != 1:
             raise ValueError(
                 f"the output has shape {output.shape}, so its own gradient must be given; only for a scalar is it 1:"
@@ -538,6 +569,8 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
         return np.array(1, output._data.dtype, ndmin=output._data.ndim)  # np.ones takes 1 us more
     if type(gradient) is not _ndarray or gradient.dtype.kind != "f":
         gradient = _plain(gradient, "backward", "gradient")
+    if kind == "f" and np.iscomplexobj(gradient):
+        raise TypeError("the output is real, and so is its gradient; a complex one was given")
     if np.shape(gradient) != output.shape:
         raise ValueError(f"the output has shape {output.shape}, its gradient {np.shape(gradient)}; they must be equal")
     if type(gradient) is Tensor:
@@ -641,6 +674,7 @@ def primitive(
     wide: bool = False,
     jvp: Literal["elementwise", "linear"] | None = None,
     rows: Any = None,
+    examples: Any = None,
     casts: bool = False,
     name: str | None = None,
     cases: Any = (),
@@ -671,6 +705,8 @@ def primitive(
         rows: for `func.jacobian`, which takes many gradients at once through an operation that has them: a vjp for each
             argument that takes gradients stacked along a new first axis, and returns such; or a function that makes it
             of the vjp, or of the joint one; or True if the vjps do so as they are. Elementwise ones must.
+        examples: for `func.per_example_grad`, which arguments are batches of examples along their first axis, as the
+            result is: see `tinygrad_np.ops.examples`. Elementwise operations need not say so.
         casts: the function takes dtype=, to which the argument is cast first; only floating point has a gradient.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
@@ -693,7 +729,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, casts))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, examples, casts))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -737,6 +773,23 @@ def constant(*functions: Function) -> None:
         _register(Constant(function))
 
 
+def takes_complex(*functions: Function) -> None:
+    """Let registered functions take complex numbers: their vjps hold for those as they stand.
+
+    A vjp is the transpose of the derivative, without conjugation: that of a holomorphic f takes g to g * f'(z), and any
+    satisfies Re(sum(g * dy)) = Re(sum(vjp * dz)). Where an argument is real and the gradient complex, the backward pass
+    takes the real part.
+
+    >>> cube = primitive(lambda z: z * z * z, lambda g, y, z: 3 * g * z * z)
+    >>> takes_complex(cube)
+    >>> cube(Tensor([1j]))
+    Tensor([-0.-1.j], dtype=complex64)
+    """
+    for function in functions:
+        operation = registry.get(function) or registry[function.__wrapped__]  # type: ignore[attr-defined]
+        operation.real_only = False
+
+
 def _register(operation: "Primitive | Composite | Constant") -> None:
     if not isinstance(operation.function, Hashable):
         raise TypeError(f"{operation.name} cannot be registered, since it is not hashable; register a method of it")
@@ -754,8 +807,11 @@ class Primitive:
         names: of the parameters of the vjps, from `y` on.
         reads: for each argument the positions in `names` that its gradient reads; None if that is not declared.
         keywords: the names of those that the operation supports.
+        real_only: whether complex numbers are refused; see `takes_complex`.
         saves: whether the function returns `(result, saved)`.
     """
+
+    real_only = True
 
     def __init__(
         self,
@@ -768,8 +824,10 @@ class Primitive:
         rows: Any,
         cases: Any,
         name: str | None,
+        examples: Any = None,
         casts: bool = False,
     ) -> None:
+        self.examples = examples
         self.function, self.joint, self.wide, self.jvp, self.cases = function, joint, wide, jvp, cases
         self.is_internal = name is not None  # its keywords are not those that its user gave
         self.name = name = name or name_of(function)
@@ -828,8 +886,26 @@ class Primitive:
         names = self.names[1:] if self.arity is not None else [f"argument {i}" for i in range(len(args))]
         return [_plain(a, f"{self.name} of a Tensor", name) for a, name in zip(args, names, strict=True)]
 
+    @cached_property
+    def takes_dtype(self) -> bool:
+        """Whether this is an elementwise ufunc, which takes the dtype that it computes in as a keyword."""
+        return isinstance(self.function, np.ufunc) and not self.function.signature and not self.has_fixed_arguments
+
+    def _in_dtype(self, args: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        """The arguments of an elementwise ufunc in the dtype that it is to compute in; numbers have none."""
+        types: Any = getattr(self.function, "types", ())
+        if dtype.kind == "f" and not any(loop.endswith(f"->{dtype.char}") for loop in types):
+            raise TypeError(f"{self.name} of a Tensor does not compute in dtype={dtype}, nor does NumPy's")
+        if len(args) != self.arity:
+            return args  # which will be refused
+        return tuple(a if type(a) in _PLAIN else floating(a, dtype, self.name) for a in self.plain(args))
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The same call, checked, with the arguments that have a vjp by position and all others by name."""
+        if "dtype" in kwargs and self.takes_dtype:
+            kwargs = dict(kwargs)
+            if (dtype := kwargs.pop("dtype")) is not None:
+                args = self._in_dtype(args, np.dtype(dtype))
         fits = self.arity is None or (len(args) == self.arity and kwargs.keys() <= self.keywords)
         if not fits and self.signature is not None:
             parameters = list(self.signature.parameters)
@@ -852,7 +928,7 @@ class Primitive:
             args = (floating(args[0], dtype, self.name), *args[1:])
         for name, value in kwargs.items():
             if name not in self.keywords:
-                supported = ", ".join(sorted(self.keywords)) or "none"
+                supported = ", ".join(sorted(self.keywords) or ["dtype"] * self.takes_dtype) or "none"
                 hint = of_keyword(name, self.keywords)
                 raise TypeError(
                     f"{self.name} of a Tensor does not support {name}={hint}; keywords supported: {supported}"
@@ -867,6 +943,8 @@ class Primitive:
 
 class Composite:
     """A function made of other operations: its implementation runs on Tensors as it stands and needs no vjp."""
+
+    real_only = True
 
     def __init__(
         self,
@@ -897,6 +975,8 @@ class Composite:
             name, supported = unsupported[0], ", ".join(sorted(self.keywords))
             hint = of_keyword(name, self.keywords)
             raise TypeError(f"{self.name} of a Tensor does not support {name}={hint}; supported: {supported}")
+        if self.real_only and (_are_complex(args) or _are_complex(kwargs.values())):
+            _refuse_complex(self.name)
         try:
             if self.function is not self.implementation and _are_integers(args) and _are_integers(kwargs.values()):
                 result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
@@ -942,6 +1022,8 @@ def _spellings(operation: Any) -> tuple[str, str]:
 class Constant:
     """A function with nothing to differentiate (a comparison, argmax, shape): it sees ndarrays and returns its own."""
 
+    real_only = True
+
     def __init__(self, function: Function) -> None:
         self.function = function
         self.name = name_of(function)
@@ -949,6 +1031,8 @@ class Constant:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:
             raise TypeError(f"{self.name} of a Tensor does not support out=")
+        if self.real_only and (_are_complex(args) or _are_complex(kwargs.values())):
+            _refuse_complex(self.name)
         return self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
 
 
@@ -993,7 +1077,7 @@ def _are_integers(values: Iterable[Any]) -> bool:
     """Whether all Tensors among the values hold integers or booleans, and all arrays are such as `_plain` accepts."""
     for value in values:
         if type(value) is Tensor:
-            if value._data.dtype.kind == "f":
+            if value._data.dtype.kind in "fc":
                 return False
         elif isinstance(value, (list, tuple)):
             if not _are_integers(value):
@@ -1001,6 +1085,19 @@ def _are_integers(values: Iterable[Any]) -> bool:
         elif isinstance(value, np.ndarray) and (type(value) is not _ndarray or value.dtype.kind not in "fiub"):
             return False
     return True
+
+
+def _are_complex(values: Iterable[Any]) -> bool:
+    """Whether a number, a Tensor or an array among the values, or in lists and tuples of them, is complex."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            if _are_complex(value):
+                return True
+        elif type(value) is complex or (
+            isinstance(value, (Tensor, np.ndarray, np.generic)) and value.dtype.kind == "c"
+        ):
+            return True
+    return False
 
 
 def _python_integers(value: Any) -> Any:
@@ -1012,7 +1109,8 @@ def _python_integers(value: Any) -> Any:
 
 def as_array(value: Any) -> Any:
     """A Tensor as it is, numbers and lists of them as an array."""
-    return value if type(value) is Tensor else np.asarray(_plain(value, "a function of Tensors", "an argument"))
+    plain = value if type(value) is Tensor else _plain(value, "a function of Tensors", "an argument")
+    return plain if type(plain) is Tensor else np.asarray(plain)
 
 
 def floating(x: Any, dtype: Any, name: str) -> Any:
@@ -1104,13 +1202,13 @@ class Tensor(Hints):
 
     Args:
         data: an ndarray or NumPy scalar, which keeps its dtype (and shares its memory, unless bytes are swapped), or
-            Python numbers in nested lists, which become float32 (booleans stay so; in `func` a number is float64).
-            Floating point, integer or boolean.
+            Python numbers in nested lists, which become float32 or complex64 (booleans stay so; in `func` a number is
+            float64). Floating point, complex, integer or boolean.
         requires_grad: record what is computed from it, so that `backward()` stores its gradient in `.grad`.
         dtype: overrides the dtype that the data would have.
 
     Raises:
-        TypeError: data of another kind (complex, text, objects), or integers and booleans with `requires_grad`.
+        TypeError: data of another kind (text, objects), or integers and booleans with `requires_grad`.
 
     NumPy's functions, operators and indexing work on Tensors and return Tensors; those without a gradient (comparison,
     argmax) return plain arrays. Assigning to elements is refused, since earlier results may have been computed from
@@ -1157,10 +1255,10 @@ class Tensor(Hints):
         if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
             raise TypeError(f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()")
         array = np.asarray(data, dtype)
-        if dtype is None and not isinstance(data, np.ndarray | np.generic) and array.dtype.kind in "iuf":
-            array = array.astype(np.float32)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"a Tensor holds real numbers or booleans, not {array.dtype}: {data!r:.80}")
+        if dtype is None and not isinstance(data, np.ndarray | np.generic) and array.dtype.kind in "iufc":
+            array = array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)
+        if array.dtype.kind not in "fiubc":
+            raise TypeError(f"a Tensor holds numbers or booleans, not {array.dtype}: {data!r:.80}")
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
         self._data = array
@@ -1250,7 +1348,7 @@ class Tensor(Hints):
         self._requires_grad = bool(value)
 
     def _can_require_grad(self) -> bool:
-        if self._data.dtype.kind != "f":
+        if self._data.dtype.kind not in "fc":
             raise TypeError(f"only floating point can require a gradient, not {self._data.dtype}; see astype")
         return True
 
@@ -1280,9 +1378,34 @@ class Tensor(Hints):
         return self._data.dtype
 
     @property
+    def itemsize(self) -> int:
+        """The number of bytes of an element."""
+        return self._data.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of all elements."""
+        return self._data.nbytes
+
+    @property
     def T(self) -> "Tensor":  # noqa: N802 - NumPy's name
         """The Tensor with its axes reversed."""
         return self.transpose()
+
+    @property
+    def real(self) -> "Tensor":
+        """The real parts."""
+        return apply(np.real, self)
+
+    @property
+    def imag(self) -> "Tensor":
+        """The imaginary parts."""
+        return apply(np.imag, self)
+
+    @property
+    def mT(self) -> "Tensor":  # noqa: N802 - NumPy's name
+        """The Tensor with its last two axes exchanged."""
+        return apply(np.matrix_transpose, self)
 
     def backward(self, gradient: Any = None, *, create_graph: bool = False, retain_graph: bool | None = None) -> None:
         """Add the gradient of this Tensor to the `.grad` of every leaf that it was computed from.
@@ -1355,7 +1478,7 @@ class Tensor(Hints):
     def __pow__(self, other: Any) -> "Tensor":
         if type(other) in (int, float) and other in _POWERS:
             kind = self._data.dtype.kind
-            if kind == "f" or (kind == "b" and type(other) is int and other == 2):
+            if kind in "fc" or (kind == "b" and type(other) is int and other == 2):
                 return apply(_POWERS[other], self)
         return apply(np.power, self, other)
 
@@ -1405,6 +1528,9 @@ class Tensor(Hints):
             " make a new Tensor: x = x.at[index].set(value), or np.where"
         )
 
+    def __delitem__(self, index: Any) -> NoReturn:
+        raise TypeError("a Tensor's elements cannot be deleted; make a new Tensor: x = np.delete(x, index, axis=0)")
+
     @property
     def at(self) -> "At":
         """New Tensors with other elements at an index: `x.at[index].set(value)` and `x.at[index].add(value)`.
@@ -1433,6 +1559,9 @@ class Tensor(Hints):
     def __iter__(self) -> "Iterator[Tensor]":
         return (self[i] for i in range(len(self)))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(np.equal(self, value)))
+
     def __bool__(self) -> bool:
         return bool(self._data)
 
@@ -1441,6 +1570,14 @@ class Tensor(Hints):
 
     def __int__(self) -> int:
         return int(self._number("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind == "f":
+            raise TypeError(f"an index is an integer, and no Tensor of {_kind(self._data)}; write int(x.item())")
+        return self._data.__index__()
 
     def __round__(self, digits: int | None = None) -> NoReturn:
         raise TypeError("round() makes a Python number: write round(x.item()), or np.round(x) for a Tensor")
@@ -1482,6 +1619,8 @@ class Tensor(Hints):
     astype = _method(np.astype)
     choose = _method(np.choose)
     clip = _method(np.clip)
+    conj = _method(np.conj)
+    conjugate = _method(np.conjugate)
     copy = _method(np.copy)
     cumprod = _method(np.cumprod)
     cumsum = _method(np.cumsum)
@@ -1503,6 +1642,10 @@ class Tensor(Hints):
     take = _method(np.take)
     trace = _method(np.trace)
     var = _method(np.var)
+
+    def compress(self, condition: Any, axis: int | None = None) -> "Tensor":
+        """The elements, or along an axis the parts, where a condition holds, as `np.compress`."""
+        return _dispatch(np.compress, (condition, self, axis), {})  # type: ignore[no-any-return]
 
     def flatten(self, order: str = "C", **unknown: Never) -> "Tensor":
         """All elements along one axis, as `np.ravel`."""
@@ -1557,7 +1700,11 @@ class Tensor(Hints):
     def __array__(self, dtype: "np.typing.DTypeLike | None" = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
             _refuse_to_leave("a Tensor as an array or number")
-            instead = of_scipy() or "with its gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y])"
+            instead = of_scipy() or (
+                "with its gradient, NumPy's functions take it, as in np.exp(x) and np.stack([x, y]), which"
+                " np.array([x, y]), np.r_[x, y] and np.full(2, x) do not: write np.concatenate([x, y]),"
+                " np.broadcast_to(x, 2)"
+            )
             raise TypeError(
                 f"a Tensor that requires a gradient becomes no array or number unasked: see .data, .item(); {instead}"
             )

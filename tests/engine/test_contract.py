@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a NumPy scalar of text": (lambda part, x: np.str_("1"), r"returned <U1\[\], expected floating point"),
     "integers": (lambda part, x: np.zeros(x.shape, np.int64), r"returned int64\[.*\], expected floating point"),
     "booleans": (lambda part, x: np.zeros(x.shape, bool), r"returned bool\[.*\], expected floating point"),
-    "complex numbers": (lambda part, x: part * 1j, r"returned complex\d*\[.*\]; complex numbers are not supported"),
+    "complex numbers": (lambda part, x: part * 1j, r"returned complex\d*\[.*\], though argument and result"),
     "objects": (lambda part, x: part.astype(object), r"returned object\[.*\], expected floating point"),
     "lower precision": (lambda part, x: part.astype(np.float16), r"returned float16\[.*\], of lower precision than"),
     "another shape": (lambda part, x: np.zeros(x.shape[:-1]), r"returned shape \(.*\), expected \("),
@@ -110,6 +110,9 @@ def test_what_is_no_gradient_is_refused_in_the_backward_pass_of_every_operation(
         for create_graph in (False, True):
             if kind == "a Tensor" and create_graph:
                 continue
+            is_complex = any(y.dtype.kind == "c" for y in call(entry, case, arrays)[1])
+            if is_complex and kind in ("complex numbers", "lower precision"):
+                continue  # of a complex result the backward pass takes the real part
 
             def change(part: Any, x: Any, *_: Any, make: Any = make, kind: str = kind) -> Any:
                 x, part = (np.asarray(tensor._arrays(value)) for value in (x, part))
@@ -459,17 +462,14 @@ def test_a_function_of_another_library_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("use", "says"),
     [
-        (np.fft.fft, "fft.fft of a Tensor is not supported; Fourier transforms have no gradient yet."),
-        (np.fft.fftshift, "Fourier transforms"),
-        (lambda x: np.isin(x, x), "the nearest that is: np.isinf."),
         (lambda x: np.put(x, [0], 1.0), "put of a Tensor is not supported; .*x.at"),
         (lambda x: np.put_along_axis(x, np.array([0]), 1.0, 0), "x.at"),
         (lambda x: np.add.at(x, [0], 1.0), "add.at of a Tensor is not supported; .*x.at"),
         (lambda x: np.linalg.eig(x), "complex for a general matrix; np.linalg.eigh of a symmetric one is"),
         (lambda x: np.apply_along_axis(np.sum, 0, x), "functions of whole arrays are"),
-        (lambda x: np.insert(x, 0, 1.0), r"insert of a Tensor is not supported\. For the bare array"),
-        (lambda x: np.unique(x), r"unique of a Tensor is not supported\. For the bare array"),
-        (lambda x: np.resize(x, 3), r"resize of a Tensor is not supported\. .*pass the Tensor's .data; .*primitive"),
+        (lambda x: np.histogram2d(x, x), r"histogram2d of a Tensor is not supported\. For the bare array"),
+        (lambda x: np.unique(x), r"unique of a Tensor is not supported; .*np.sort has\. For the bare array"),
+        (lambda x: np.roots(x), r"roots of a Tensor is not supported\. .*pass the Tensor's .data; .*primitive"),
     ],
 )
 def test_a_suggestion_is_near_in_name_or_in_meaning(use: Any, says: str) -> None:
@@ -481,7 +481,9 @@ def test_a_suggestion_is_near_in_name_or_in_meaning(use: Any, says: str) -> None
 def test_an_unknown_function_in_a_recorded_vjp_is_to_be_registered() -> None:
     log = primitive(lambda x: np.log(x), lambda g, y, x: g / np.nextafter(x, x))
     check_gradients(log, np.array([1.0, 2.0]))
-    message = r"nextafter of a Tensor is not supported\. A vjp is written in registered functions: register nextafter"
+    message = (
+        r"nextafter of a Tensor is not supported; .*\. A vjp is written in registered functions: register nextafter"
+    )
     with pytest.raises(TypeError, match=message):
         check_gradients(log, np.array([1.0, 2.0]), order=2)
 

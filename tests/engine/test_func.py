@@ -6,7 +6,7 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tinygrad_np import Tensor, func, grad, no_grad, relu, softmax
+from tinygrad_np import Tensor, func, grad, no_grad, relu, softmax, tensor
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arrays
 
@@ -298,14 +298,15 @@ DERIVATIVES: dict[str, Any] = {  # of a function of one argument, at x
     "vjp": lambda f, x: (lambda y, pull: (y, *pull(np.ones(np.shape(y)))))(*func.vjp(f, x)),
     "jvp": lambda f, x: func.jvp(f, [x], [x]),
     "jacobian": lambda f, x: func.jacobian(f)(x),
+    "value_and_jacobian": lambda f, x: func.value_and_jacobian(f)(x),
     "hessian": lambda f, x: func.hessian(f)(x),
     "hvp": lambda f, x: func.hvp(f, [x], [x]),
 }
 
 
 def test_every_derivative_is_tested_with_every_kind_of_argument() -> None:
-    public = {name for name, value in vars(func).items() if getattr(value, "__module__", "") == func.__name__}
-    assert {name for name in public if name[0] != "_"} == set(DERIVATIVES)
+    others = {"flatten", "elementwise_grad", "per_example_grad", "checkpoint", "custom_vjp", "holomorphic_grad"}
+    assert set(func.__all__) - others == set(DERIVATIVES)
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -363,7 +364,7 @@ def test_a_tree_comes_back_as_its_class(derivative: Any, tree: Any) -> None:
     assert {type(t) for t in seen} == {type(tree)}
     assert tree == before
     if derivative is not DERIVATIVES["jvp"]:  # whose results are like those of the function
-        for t in innermost(found):
+        for t in innermost(found[1] if derivative is DERIVATIVES["value_and_jacobian"] else found):
             assert type(t) is type(tree)
             assert list(t) == list(tree) if isinstance(tree, dict) else len(t) == 2
             assert getattr(t, "default_factory", list) is list
@@ -503,3 +504,124 @@ def test_jvp_is_finite_only_where_the_jacobian_is(function: Any, x: Any) -> None
     column = func.jacobian(function)(x).reshape(*np.shape(along), x.size)[..., -2]
     np.testing.assert_array_equal(np.isfinite(column) | ~np.isfinite(along), True)
     np.testing.assert_array_equal(along[np.isfinite(along)], column[np.isfinite(along)])
+
+
+# --- values with derivatives, derivatives of each element ------------------------------------------------------------
+
+
+@given(arrays((3,)))
+def test_the_value_comes_with_the_jacobian(x: np.ndarray) -> None:
+    y, matrix = func.value_and_jacobian(curve)(x)
+    np.testing.assert_array_equal(y, curve(x))
+    np.testing.assert_array_equal(matrix, func.jacobian(curve)(x))
+    (value, slope), (again, second) = func.value_and_jacobian(func.value_and_grad(bowl))(x)
+    np.testing.assert_allclose(value, bowl(x), rtol=1e-12)  # of a copy of x, with other strides
+    np.testing.assert_allclose(slope, func.grad(bowl)(x), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(again, slope, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(second, func.hessian(bowl)(x), rtol=1e-9, atol=1e-9)
+
+
+def test_the_value_and_the_jacobian_of_trees() -> None:
+    y, matrix = func.value_and_jacobian(lambda a, b: {"s": a * b, "t": [a.sum()]}, (1, 0))(np.ones(2), 3.0)
+    assert (y["s"].tolist(), y["t"]) == ([3, 3], [2])
+    assert [part.shape for part in matrix["s"]] == [(2,), (2, 2)]
+    with pytest.raises(TypeError, match="must return Tensors to be differentiated, not float"):
+        func.value_and_jacobian(lambda x: 1.0)(np.ones(2))
+    with pytest.raises(TypeError, match="a Jacobian is of real numbers, and an output is complex128"):
+        func.value_and_jacobian(lambda x: x * 1j)(np.ones(2))
+
+
+SOME_ELEMENTWISE: dict[str, Any] = {
+    "sin": np.sin,
+    "of elementwise operations": lambda x: x**3 * np.exp(-x) / (1 + x * x),
+    "where": lambda x: np.where(x > 0, x**2, -x),
+    "a constant of all elements": lambda x: x**2 * 3.5 + np.arange(x.size).reshape(x.shape),
+    "reshaped": lambda x: np.reshape(np.tanh(np.reshape(x, (-1, 1))), x.shape),
+    "in parts": lambda x: np.reshape(np.concatenate([x.ravel()[:2] ** 2, np.exp(x.ravel()[2:])]), x.shape),
+    "there and back": lambda x: np.flip(np.flip(x) ** 3),
+    "constant": lambda x: Tensor(np.ones(x.shape, x.dtype)),
+    "identity": lambda x: x,
+}
+
+
+@pytest.mark.parametrize("name", SOME_ELEMENTWISE)
+@given(shape=st.sampled_from([(), (1,), (4,), (2, 3), (0, 2)]), dtype=st.sampled_from([np.float32, np.float64]),
+       data=st.data())  # fmt: skip
+def test_the_derivative_of_each_element_is_the_diagonal(name: str, shape: Any, dtype: Any, data: Any) -> None:
+    f, x = SOME_ELEMENTWISE[name], data.draw(arrays(shape)).astype(dtype)
+    slope = func.elementwise_grad(f)(x)
+    assert (np.shape(slope), slope.dtype) == (shape, dtype)
+    diagonal = np.diag(func.jacobian(f)(x).reshape(x.size, x.size)).reshape(shape)
+    np.testing.assert_allclose(slope, diagonal, rtol=1e-5 if dtype is np.float32 else 1e-12)
+
+
+def test_elementwise_derivatives_have_any_order() -> None:
+    x = np.linspace(-1, 2, 7)
+    f: Any = np.sin
+    for expected in (np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x), np.sin):
+        f = func.elementwise_grad(f)
+        np.testing.assert_allclose(f(x), expected(x), rtol=1e-12, atol=1e-12)
+    check_gradients(func.elementwise_grad(lambda x: np.exp(x) * x), x, order=2)
+    tree = func.elementwise_grad(lambda p, a: p["u"] ** 2 * p["v"] * a)({"u": x, "v": x + 1}, 3.0)
+    np.testing.assert_allclose(tree["u"], 6 * x * (x + 1))
+    a, b = func.elementwise_grad(np.multiply, (1, 0))(x, x + 1)
+    assert (a.tolist(), b.tolist()) == (x.tolist(), (x + 1).tolist())
+    w = Tensor(2.0, requires_grad=True)
+    assert grad(func.elementwise_grad(lambda x: w * x**3)(x).sum(), w).item() == pytest.approx(float((3 * x**2).sum()))
+
+
+MIXING: dict[str, Any] = {
+    "softmax": softmax,
+    "cumsum": np.cumsum,
+    "flip": np.flip,
+    "less its mean": lambda x: x - x.mean(),
+    "times its sum": lambda x: x * x.sum(),
+    "exchanged": lambda x: np.concatenate([x[1:2], x[:1], x[2:]]),
+    "a product of matrices": lambda x: x @ np.tri(x.size),
+    "diff": lambda x: np.concatenate([x[:1], np.diff(x)]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [2, 3, 8, 9, 100])
+@pytest.mark.parametrize("name", MIXING)
+def test_functions_that_mix_elements_are_not_elementwise(name: str, size: int, dtype: Any) -> None:
+    x = np.linspace(0.5, 1.5, size).astype(dtype)
+    with pytest.raises(ValueError, match="is not elementwise: an element of its result depends on several"):
+        func.elementwise_grad(MIXING[name])(x)
+
+
+def test_a_function_of_elementwise_operations_takes_one_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[Any] = []
+    run = tensor._gradients
+    monkeypatch.setattr(tensor, "_gradients", lambda *args, **kwargs: passes.append(1) or run(*args, **kwargs))
+    func.elementwise_grad(lambda x: np.exp(np.where(x > 0, x**3, 2 * x)))(np.ones(3))
+    assert len(passes) == 1
+    func.elementwise_grad(lambda x: np.reshape(x, (3,)))(np.ones(3))
+    assert len(passes) == 3
+
+
+def test_what_has_no_derivative_of_each_element_is_refused() -> None:
+    for f, x, kind, message in (
+        (lambda x: x.sum(), np.ones(3), ValueError, r"returned shape \(\) for an argument of shape \(3,\)"),
+        (lambda x: np.outer(x, x), np.ones(3), ValueError, r"shape \(3, 3\) for an argument of shape \(3,\)"),
+        (lambda x: x * np.ones(3), 1.0, ValueError, r"shape \(3,\) for an argument of shape \(\)"),
+        (lambda x: 1.0, np.ones(3), TypeError, "must return a Tensor of the shape of the argument, not float"),
+        (lambda x: (x, x), np.ones(3), TypeError, "not tuple"),
+        (
+            lambda x: Tensor(np.ones(3, int)),
+            np.ones(3),
+            TypeError,
+            r"<lambda>: expected real floating .*, not int64\[3\]",
+        ),
+        (lambda x: x, np.ones(3, bool), TypeError, "floating point"),
+        (np.exp, np.ones(3, complex), TypeError, r"exp: expected real floating point numbers, not complex128\[3\]"),
+        (np.abs, np.ones(3, complex), TypeError, r"absolute: expected real .*, not complex128\[3\]"),
+        (lambda x: x * 1j, np.ones(3), TypeError, r"<lambda>: expected real .*, not complex128\[3\]"),
+    ):
+        with pytest.raises(kind, match=message):
+            func.elementwise_grad(f)(x)
+    with pytest.raises(TypeError, match="expected a function to differentiate, not Tensor"):
+        func.elementwise_grad(Tensor(1.0))
+    assert func.elementwise_grad(lambda x: x * x)(np.array([1, 2])).tolist() == [2, 4]
+    assert func.elementwise_grad.__doc__

@@ -54,6 +54,15 @@ def _zero_dimensional(call: Call, dtypes: tuple[str, ...]) -> bool:
     return any(np.ndim(a) == 0 for a in call.arguments)
 
 
+def _would_lose(call: Call, dtypes: tuple[str, ...]) -> bool:
+    """Whether floating point may be written into integers or booleans."""
+    return "f" in {np.dtype(dtype).kind for dtype in dtypes}
+
+
+def _may_decrease(call: Call, dtypes: tuple[str, ...]) -> bool:
+    return bool({"f", "u"} & {np.dtype(dtype).kind for dtype in dtypes})  # beside NaN, or absolute values
+
+
 DIFFERENCES = {
     "linalg.svd": Difference("we", _empty, "not square, and so without full matrices; also in float16"),
     "linalg.qr": Difference("we", _empty, "more rows than columns without full matrices; also in float16"),
@@ -70,6 +79,9 @@ DIFFERENCES = {
         "of weights in another number NumPy raises RuntimeError, of one number IndexError",
     ),
     "trapezoid": Difference("both", _zero_dimensional, "NumPy's IndexError comes from a list"),
+    "insert": Difference("we", _would_lose, "NumPy cuts fractions off, and a gradient would be lost"),
+    "full_like": Difference("we", _would_lose, "NumPy cuts fractions off, and a gradient would be lost"),
+    "interp": Difference("we", _may_decrease, "NumPy does not look whether xp increases"),
     "gradient": Difference("we", lambda call, dtypes: "bool" in dtypes, "booleans are no coordinates, nor have steps"),
 }
 ANY_ORDER = {"partition"}  # on either side of the elements that are asked for
@@ -249,6 +261,8 @@ REFUSE_INTEGERS = [  # as predictions or as what floats are written to; gradient
     *map(registry.get, (losses.mse_loss, losses.l1_loss, losses.huber_loss, losses.kl_div, set_at)),
     registry[losses.binary_cross_entropy_with_logits],
     np.gradient,
+    np.insert,
+    np.full_like,
 ]
 
 

@@ -24,6 +24,7 @@ NEVER_LONG |= {
     for name in ("divide", "hypot", "logaddexp", "logaddexp2", "subtract")
     for method in ("accumulate", "reduce")
 }
+OVERFLOWS = {"logspace"}  # 10**200 has no number in float32
 
 
 def module_of(entry: Operation) -> str:
@@ -146,7 +147,11 @@ def test_large_small_and_long_float16_are_right(entry: Operation) -> None:
         pytest.skip("NumPy refuses float16")
     for case in cases:
         long = [] if entry.name in NEVER_LONG or case.kwargs.get("keepdims") else letters_of(case)
-        for scale, letter in [(100.0, None), (1e-4, None), *((1.0, letter) for letter in long)]:
+        for scale, letter in [
+            (1.0 if entry.name in OVERFLOWS else 100.0, None),
+            (1e-4, None),
+            *((1.0, letter) for letter in long),
+        ]:
             if sum(map(math.prod, shapes_of(case, letter))) > 10 * LONG:
                 continue
             try:

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.slow
 # The names under which PyTorch has the same function of the same arguments, or has it with dim= for axis=.
 SAME = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "copysign", "cos",
-    "cosh", "deg2rad", "divide", "exp", "exp2", "expm1", "float_power", "fmax", "fmin", "fmod", "hypot", "log",
+    "cosh", "deg2rad", "divide", "exp", "exp2", "expm1", "float_power", "fmax", "i0", "fmin", "fmod", "hypot", "log",
     "log10", "log1p", "log2", "logaddexp", "logaddexp2", "matmul", "maximum", "minimum", "multiply", "negative",
     "positive", "power", "rad2deg", "reciprocal", "remainder", "sigmoid", "sign", "sin", "sinc", "sinh", "sqrt",
     "square", "subtract", "tan", "tanh", "erf", "relu", "flipud", "fliplr", "where",
-    "broadcast_arrays", "column_stack", "dstack", "hstack", "vstack", "kron", "linalg.inv", "linalg.det",
+    "broadcast_arrays", "column_stack", "dstack", "kron", "linalg.inv", "linalg.det",
     "linalg.slogdet", "linalg.matrix_power", "linalg.svdvals", "linalg.cross",
     "linalg.vecdot", "linalg.matmul",
 ]  # fmt: skip
@@ -199,8 +199,10 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "ravel": lambda x, order="C": x.reshape(-1) if order == "C" else x.T.reshape(-1),
     "nan_to_num": lambda x, nan=0.0, posinf=None, neginf=None: torch.nan_to_num(x, nan, posinf, neginf),
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
-    "take": lambda a, indices, axis=None: (
-        NotImplemented if axis is not None else torch.take(a, torch.tensor(np.asarray(indices) % a.numel()))
+    "take": lambda a, indices, axis=None, mode="raise": (
+        NotImplemented
+        if axis is not None or mode != "raise"
+        else torch.take(a, torch.tensor(np.asarray(indices) % a.numel()))
     ),
     "vdot": lambda a, b: torch.vdot(a.reshape(-1), b.reshape(-1)),
     "outer": lambda a, b: torch.outer(a.reshape(-1), b.reshape(-1)),
@@ -216,10 +218,12 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "moveaxis": lambda x, source, destination: torch.moveaxis(x, source, destination),
     "swapaxes": lambda x, axis1, axis2: torch.swapaxes(x, axis1, axis2),
     "squeeze": lambda x, axis=None: torch.squeeze(x) if axis is None else torch.squeeze(x, axis) if axis != () else x,
-    "concatenate": lambda arrays, axis=0: torch.cat(
+    "concatenate": lambda arrays, axis=0, dtype=None: torch.cat(  # float64 throughout
         [a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0
     ),
-    "stack": lambda arrays, axis=0: torch.stack(arrays, axis),
+    "stack": lambda arrays, axis=0, dtype=None: torch.stack(arrays, axis),
+    "hstack": lambda arrays, dtype=None: torch.hstack(arrays),
+    "vstack": lambda arrays, dtype=None: torch.vstack(arrays),
     "tile": lambda a, reps: torch.tile(a, (reps,) if isinstance(reps, int) else reps),
     "roll": lambda x, shift, axis=None: torch.roll(x, shift, axis),
     "rot90": lambda x, k=1, axes=(0, 1): torch.rot90(x, k, axes),
@@ -272,7 +276,7 @@ DIFFERENT = {
     "add.reduce", "append", "compress",
     "cumulative_sum", "delete",
     "gradient", "heaviside", "keep", "linalg.lstsq", "linalg.matrix_transpose",
-    "linalg.outer", "linalg.tensordot", "linalg.trace", "linspace", "pad", "percentile",
+    "linalg.outer", "linalg.tensordot", "linalg.trace", "linspace", "logspace", "full_like", "pad", "percentile",
     "repeat", "scatter_add", "select", "ldexp", "frexp",
     "binary_cross_entropy_with_logits", "kl_div",  # compared in test_oracle_layers.py
 }  # fmt: skip

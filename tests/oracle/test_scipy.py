@@ -17,6 +17,22 @@ def rosenbrock(x: Any) -> Any:
     return np.sum((1 - x[:-1]) ** 2 + 100 * (x[1:] - x[:-1] ** 2) ** 2)
 
 
+def test_trees_are_minimised_as_vectors() -> None:
+    x = np.linspace(-1, 1, 20)
+
+    def loss(tree: Any) -> Any:
+        return np.mean((tree["slope"] * x + np.sum(tree["parts"][0] ** 2) - (3 * x + 5)) ** 2)
+
+    start, unflatten = func.flatten({"slope": 0.0, "parts": [np.ones(2)]})
+    for method in ("L-BFGS-B", "BFGS"):
+        found = optimize.minimize(
+            func.value_and_grad(lambda v: loss(unflatten(v))), start, jac=True, method=method, tol=1e-12
+        )
+        tree = unflatten(found.x)
+        assert abs(tree["slope"] - 3) < 1e-4
+        assert abs(np.sum(tree["parts"][0] ** 2) - 5) < 1e-4
+
+
 def convex(x: Any) -> Any:
     return logsumexp(np.concatenate([x, -x])) + np.sum((x - 1) ** 2)
 

@@ -16,6 +16,7 @@ from .._machine.threads import blocks, run
 from .._messages import with_hints
 from ..tensor import Array, Tensor, differentiable, in_float32
 from .cases import CONDITION, REAL, Case, Domain, each
+from .examples import ATTENTION, STACKED
 from .recurrence import recorded
 from .special import below
 
@@ -126,6 +127,7 @@ def _attention_back(
         g, y, projected, needed, heads, mask, saved
     ),
     wide=True,
+    examples=ATTENTION,
     cases=[
         *each("n M 4, n K 4, n K 2", heads=(1, 2)),
         Case("M 4, K 4, K 3", kwargs={"heads": 1, "mask": np.array(True)}),
@@ -257,6 +259,7 @@ def angles(positions: Array, size: int, base: float) -> Any:
     lambda g, y, x, positions, *, base=10000.0: rotary(g, -np.asarray(positions, np.float64), base=base),
     None,
     wide=True,
+    examples=STACKED,
     cases=[
         Case("3 4, 3", domains=(REAL, Domain(0, 50, "i"))),
         Case("n 2 3 2, 3", kwargs={"base": 100.0}, domains=(REAL, Domain(0, 50, "i"))),

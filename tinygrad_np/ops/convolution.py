@@ -16,6 +16,7 @@ from .._machine.fused import multiply
 from .._machine.threads import blocks, run
 from ..tensor import Array, differentiable
 from .cases import Case
+from .examples import FIRST
 from .windows import Pair, Window, as_images, check_room, sliding
 
 NARROW = 32  # matrices with fewer rows are joined into one for all kernel rows
@@ -151,6 +152,7 @@ CONVOLUTIONS = [
     lambda g, y, x, weight, bias, *, window, groups: _weight_gradient(x, g, window=window, groups=groups),
     lambda g, y, x, weight, bias, *, window, groups: np.sum(g, axis=(2, 3)),  # the backward pass sums over the images
     wide=True,
+    examples=FIRST,
     cases=[Case(shapes, kwargs={"window": window, "groups": groups}) for window, groups, shapes in CONVOLUTIONS],
     name="conv2d",
 )

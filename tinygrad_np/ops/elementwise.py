@@ -22,6 +22,20 @@ by_larger = partial(
 )
 
 
+def _is_complex(x: Any) -> bool:
+    return x.dtype.kind == "c"  # type: ignore[no-any-return]
+
+
+def conjugate(x: Any) -> Any:
+    """The complex conjugate, without a copy of what is real."""
+    return np.conjugate(x) if _is_complex(x) else x
+
+
+def _direction(z: Any, size: Any) -> Any:
+    """conj(z) / |z|, the derivative of |z|; 0 at 0, and without a derivative there."""
+    return zero_at(np.conjugate(z) / or_one(size), size == 0)
+
+
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
 binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=())
@@ -32,11 +46,11 @@ by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_d
 by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.rint((a - y) / b))
 unary(np.negative, lambda g, y, x: -g, reads=())
 unary(np.positive, lambda g, y, x: g, reads=())
-unary(np.conjugate, lambda g, y, x: g, reads=())
+unary(np.conjugate, lambda g, y, x: conjugate(g), reads=())
 unary(np.real, lambda g, y, x: g, reads=())
 unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",), wide=True)
 of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",), wide=True)
-unary(np.absolute, lambda g, y, x: g * np.sign(x))
+unary(np.absolute, lambda g, y, x: g * _direction(x, y) if _is_complex(x) else g * np.sign(x))
 unary(np.fabs, lambda g, y, x: g * np.sign(x))
 unary(np.sign, lambda g, y, x: np.zeros_like(g))
 unary(np.deg2rad, lambda g, y, x: np.deg2rad(g), reads=())
@@ -261,7 +275,7 @@ def _one_minus_square(x: Array) -> Array:
 
 of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(_one_minus_square(x)))
 of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(_one_minus_square(x)))
-unary(np.arctan, lambda g, y, x: g * _arctan_slope(x), wide=True)
+unary(np.arctan, lambda g, y, x: g / (1 + x * x) if _is_complex(x) else g * _arctan_slope(x), wide=True)
 
 
 @differentiable(lambda g, y, x: -2 * g * y * (y * _finite(x, x)), cases=[Case("*")], name="arctan")
@@ -281,10 +295,18 @@ def _over_radius(y: Any, a: Any, b: Any) -> Any:
 binary(np.arctan2, lambda g, y, a, b: g * _over_radius(y, b, a), lambda g, y, a, b: -g * _over_radius(y, a, b))
 unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
-unary(np.arcsinh, lambda g, y, x: keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)))
+unary(
+    np.arcsinh,
+    lambda g, y, x: g / np.sqrt(1 + x * x) if _is_complex(x) else keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)),
+)
 unary(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
 of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x))
-primitive(np.unwrap, lambda g, y, x, *, axis=-1: g, wide=True, cases=[Case("N"), *each("N M", axis=(0, -1))])
+primitive(
+    np.unwrap,
+    lambda g, y, x, *, discont=None, axis=-1, period=2 * np.pi: g,
+    wide=True,
+    cases=[Case("N"), *each("N M", axis=(0, -1)), Case("N", kwargs={"period": 1.75, "discont": 1.0})],
+)
 
 # --- selection: gradients at ties and bounds are conventions ---------------------------------------------------------
 
@@ -390,9 +412,10 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 constant(
     np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
     np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
+    np.bitwise_count, np.packbits, np.unpackbits, np.isin, np.spacing,
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
     np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.isclose, np.allclose, np.array_equal, np.array_equiv,
     np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.signbit,
-    np.floor, np.ceil, np.trunc, np.rint, np.round, np.fix, np.floor_divide,
+    np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.floor_divide,
     np.zeros_like, np.ones_like, np.empty_like,
 )  # fmt: skip

@@ -1,15 +1,18 @@
 """Indexing with its gradient `scatter_add`, functional updates, and functions that select or sort elements."""
 
+import itertools
 import math
 from operator import getitem, iadd, setitem
 from types import EllipsisType
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from ..tensor import Array, Tensor, as_array, composite, differentiable, primitive, registry
 from .cases import Case, each
+from .elementwise import array_of
+from .examples import GETITEM
 
 # For an array of 4 x 5: basic, advanced, duplicated, boolean and mixed indices.
 INDICES = (
@@ -105,6 +108,7 @@ primitive(
     reads=("index",),
     jvp="linear",
     rows=(_scatter_rows, None),
+    examples=GETITEM,
     cases=[Case("4 5", (index,)) for index in INDICES],
 )
 
@@ -156,14 +160,24 @@ def _overwrite(x: Array, value: Array, index: Any) -> Array:
     return y
 
 
-_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2}  # of the kinds of dtypes: an element holds none of a later kind
+_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}  # of the kinds of dtypes: an element holds none of a later kind
+
+
+def _loses(given: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of one dtype would lose fractions or signs, and their gradient, in another."""
+    return _ORDER.get(given.kind, 0) > _ORDER[dtype.kind]
+
+
+def refuse_loss(name: str, given: np.dtype[Any], dtype: np.dtype[Any]) -> None:
+    """Raise if values of one dtype do not fit into an array of another, where NumPy would cut them off."""
+    if _loses(given, dtype):
+        raise TypeError(f"{name}: an array of {dtype} cannot hold {given}: write x.astype(np.{given}) for the array")
 
 
 def set_at(x: Any, index: Any, value: Any) -> Any:
     """A copy of x with the elements at the index set to the value, as in `x.at[index].set(value)`."""
-    value = value if isinstance(value, int | float) else as_array(value)
-    given = np.result_type(value)
-    if _ORDER.get(given.kind, 0) > _ORDER[x.dtype.kind]:
+    value = value if isinstance(value, int | float | complex) else as_array(value)
+    if _loses(given := np.result_type(value), x.dtype):
         raise TypeError(f"elements of {x.dtype} cannot be set to {given}: write x.astype(np.{given}).at[...].set(...)")
     return _overwrite(x, value, index=index)
 
@@ -171,7 +185,7 @@ def set_at(x: Any, index: Any, value: Any) -> Any:
 def add_at(x: Any, index: Any, value: Any) -> Any:
     """x with the value added at the index, once per selection of an element, as in `x.at[index].add(value)`."""
     shape = np.empty(np.shape(x), bool)[index].shape
-    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float) else value
+    value = np.asarray(value, np.result_type(x, value)) if isinstance(value, int | float | complex) else as_array(value)
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 
@@ -186,14 +200,24 @@ registry[setitem], registry[iadd] = registry[set_at], registry[add_at]  # the ke
 PLACES = np.array([[2, 0], [-1, 2]])
 
 
-@composite(np.take, cases=[*each("3 n 3", indices=(1, PLACES), axis=(0, -1)), Case("2 2", (PLACES,))])
-def take(a: Any, indices: Any, axis: int | None = None) -> Any:
-    """`np.take`."""
+@composite(
+    np.take,
+    cases=[
+        *each("3 n 3", indices=(1, PLACES), axis=(0, -1)),
+        Case("2 2", (PLACES,)),
+        *each("3 n", indices=([-5, 0, 7],), axis=(0,), mode=("wrap", "clip")),
+    ],
+)
+def take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
+    """`np.take`, in the modes raise, wrap and clip."""
     x, axis = (np.ravel(a), 0) if axis is None else (np.reshape(a, (1,)) if np.ndim(a) == 0 else a, axis)
+    axis = normalize_axis_index(axis, x.ndim)
     indices = np.asarray(indices)
     if indices.dtype == bool or indices.size == 0:
         indices = indices.astype(np.intp)  # np.take treats booleans as 0 and 1, not as a mask
-    return x[(slice(None),) * normalize_axis_index(axis, x.ndim) + (indices,)]
+    if mode != "raise":
+        indices = np.take(np.arange(x.shape[axis]), indices, mode=mode)  # type: ignore[call-overload]
+    return x[(slice(None),) * axis + (indices,)]
 
 
 @composite(
@@ -264,6 +288,89 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """`np.delete`."""
     x, axis = (np.ravel(arr), 0) if axis is None else (arr, normalize_axis_index(axis, arr.ndim))
     return np.take(x, np.delete(np.arange(x.shape[axis]), obj._data if type(obj) is Tensor else obj), axis)
+
+
+def _places(arrays: Any) -> list[Any]:
+    """The numbers of the elements of several arrays, counted from the first to the last, in their shapes."""
+    ends = [0, *itertools.accumulate(a.size for a in arrays)]
+    return [np.arange(start, start + a.size).reshape(a.shape) for start, a in zip(ends, arrays, strict=False)]
+
+
+def _at_places(arrays: Any, places: Any) -> Any:
+    """An array of elements of several arrays, by their numbers."""
+    return np.concatenate([np.ravel(a) for a in arrays])[places]
+
+
+@composite(
+    np.insert,
+    cases=[
+        Case("n, ", prepare=lambda a, value: (a, 0, value)),
+        *each("2 n, n", axis=(0,), prepare=lambda a, values: (a, -1, values)),
+        *each("n 3, 2", axis=(1,), prepare=lambda a, values: (a, [0, 3], values)),
+        *each("n 2, 2 n", axis=(1,), prepare=lambda a, values: (a, 1, values)),
+        Case("2 2, 3", prepare=lambda a, values: (a, [1, 1, 4], values)),
+        Case("3, 2", prepare=lambda a, values: (a, slice(0, 2), values)),
+    ],
+)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    """`np.insert`, differentiable in the array and in the values, which are cast to the dtype of the array."""
+    arr, values = as_array(arr), as_array(values)
+    refuse_loss("insert", values.dtype, arr.dtype)
+    ours, theirs = _places((arr, values))
+    places = np.insert(ours, obj._data if type(obj) is Tensor else obj, theirs, axis)
+    return _at_places((arr, np.astype(values, arr.dtype, copy=False)), places)
+
+
+@composite(
+    np.choose,
+    cases=[
+        Case("n 3, 3", prepare=lambda a, b: (np.array([0, 1, 0]), [a, b])),
+        Case("2 3", prepare=lambda choices: (np.array([1, 0, 1]), choices)),
+        *(
+            Case("3, ", kwargs={"mode": mode}, prepare=lambda a, b: (np.array([5, 1, -1]), [a, b]))
+            for mode in ("wrap", "clip")
+        ),
+    ],
+)
+def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
+    """`np.choose`, differentiable in the choices."""
+    dtype = np.result_type(*(choice if type(choice) in (int, float) else as_array(choice) for choice in choices))
+    choices = [np.astype(as_array(choice), dtype, copy=False) for choice in choices]
+    return _at_places(choices, np.choose(array_of(a), _places(choices), mode=mode))  # type: ignore[call-overload]
+
+
+@composite(np.resize, cases=[*(Case("2 N", (shape,)) for shape in ((3, 3), 2, (5,), (), (0, 2))), Case("", (3,))])
+def resize(a: Any, new_shape: Any) -> Any:
+    """`np.resize`: the elements in their order, repeated as often as they fit."""
+    if not np.size(a):
+        return np.broadcast_to(np.sum(a), new_shape)  # zeros
+    return np.ravel(a)[np.resize(np.arange(np.size(a)), new_shape)]
+
+
+def _between_zeros(x: Any) -> Any:
+    """x with zeros before and after it along its first axis; nothing if it is empty."""
+    return np.concatenate([0 * x[:1], 0 * x[:1], x, 0 * x[-1:]])
+
+
+@composite(
+    np.trim_zeros,
+    cases=[
+        *each("N", trim=("fb", "f", "b"), prepare=_between_zeros),
+        *each("N M", axis=(None, 0, (-1,), ()), prepare=lambda x: _between_zeros(_between_zeros(x).T)),
+    ],
+)
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    """`np.trim_zeros`: where an array begins and ends with zeros is piecewise constant."""
+    if (trim := trim.lower()) not in ("fb", "bf", "f", "b"):
+        raise ValueError(f"trim_zeros: trim must be 'fb', 'f' or 'b', not {trim!r}")
+    axes = range(filt.ndim) if axis is None else normalize_axis_tuple(axis, filt.ndim)
+    places = np.argwhere(filt)
+    if len(places):
+        starts = np.min(places, 0) if "f" in trim else np.zeros(filt.ndim, int)
+        stops = np.max(places, 0) + 1 if "b" in trim else filt.shape
+    else:
+        starts = stops = np.zeros(filt.ndim, int)
+    return filt[tuple(slice(starts[i], stops[i]) if i in axes else slice(None) for i in range(filt.ndim))]
 
 
 # --- sorting: the order is piecewise constant, so a sort is a selection ----------------------------------------------

@@ -16,6 +16,7 @@ from .._machine.arrays import row_sums
 from ..tensor import Array, Tensor, composite, differentiable, in_float32
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import array_of, keep, over_slope, zero_at
+from .examples import FIRST, LOSSES
 from .pieces import over_rows
 from .special import LARGE, MODERATE, centred, log_softmax, sigmoid, softmax, softplus
 
@@ -167,7 +168,9 @@ def _cases(**options: float) -> list[Case]:
     return [Case(shapes, (), kwargs, (REAL, Domain(0, 3, "i"))) for shapes, kwargs in choices]
 
 
-@differentiable(_cross_entropy_back, None, reads=("logits labels",), wide=True, cases=_cases(label_smoothing=0.2))
+@differentiable(
+    _cross_entropy_back, None, reads=("logits labels",), wide=True, examples=LOSSES, cases=_cases(label_smoothing=0.2)
+)
 def cross_entropy(
     logits: Array,
     labels: Array,
@@ -253,7 +256,7 @@ def _nll_back(
     )
 
 
-@differentiable(_nll_back, None, wide=True, cases=_cases())
+@differentiable(_nll_back, None, wide=True, examples=LOSSES, cases=_cases())
 def nll_loss(
     log_probabilities: Array,
     labels: Array,
@@ -358,7 +361,10 @@ def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
 
 
 @differentiable(
-    lambda g, y, x, *, delta: g * np.clip(x, -delta, delta), cases=each("*", delta=(0.5, 2.0)), name="huber_loss"
+    lambda g, y, x, *, delta: g * np.clip(x, -delta, delta),
+    jvp="elementwise",
+    cases=each("*", delta=(0.5, 2.0)),
+    name="huber_loss",
 )
 def _huber(x: Array, delta: float) -> Array:
     within = np.clip(x, -delta, delta)
@@ -391,6 +397,7 @@ def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta
     lambda g, y, x, positive, negative: g * (negative * sigmoid(x) - positive * sigmoid(-x)),
     lambda g, y, x, positive, negative: g * softplus(-x),
     lambda g, y, x, positive, negative: g * softplus(x),
+    jvp="elementwise",
     cases=[Case("*, *, *")],
     name="binary_cross_entropy_with_logits",
 )
@@ -453,7 +460,9 @@ def binary_cross_entropy_with_logits(
     return _reduced(name, reduction, loss, logits, targets)
 
 
-@differentiable(lambda g, y, x: over_slope(g, x, x), cases=[Case("*", domains=(POSITIVE,))], name="kl_div")
+@differentiable(
+    lambda g, y, x: over_slope(g, x, x), examples=FIRST, cases=[Case("*", domains=(POSITIVE,))], name="kl_div"
+)
 def _log(x: Array) -> Array:
     """log(x), whose derivative does not count where nothing depends on it, also at 0."""
     return np.asarray(np.log(x))
@@ -464,7 +473,9 @@ def _times_log_slope(g: Any, x: Any) -> Any:
     return zero_at(g, unused) * (_log(np.where(unused, 1, x)) + 1)
 
 
-@differentiable(lambda g, y, x: _times_log_slope(g, x), cases=[Case("*", domains=(POSITIVE,))], name="kl_div")
+@differentiable(
+    lambda g, y, x: _times_log_slope(g, x), examples=FIRST, cases=[Case("*", domains=(POSITIVE,))], name="kl_div"
+)
 def _times_log(x: Array) -> Array:
     """x * log(x), with its limit 0 at 0, where the gradient is minus infinity."""
     return np.asarray(x * np.log(np.where(x == 0, 1, x)))

@@ -16,6 +16,7 @@ from .._machine.threads import blocks, run
 from ..tensor import Array, _fit, differentiable
 from .cases import Case
 from .elementwise import array_of
+from .examples import STANDARDIZE
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Elements per block. A thread that computes less at a time often waits for the other one, which holds the interpreter's
@@ -199,6 +200,7 @@ SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # keeps variances away from 0
         g, x, weight, bias, needed, axis, eps, centre, saved
     ),
     wide=True,
+    examples=STANDARDIZE,
     cases=[
         Case("N 4, 4, 4", (), {"axis": (-1,), "eps": 0.01}, prepare=lambda x, w, b: (x + SPREAD, w, b)),
         Case("4 2 M, 2 1, 2 1", (), {"axis": (0, 2), "eps": 1e-5}, prepare=lambda x, w, b: ((x.T + SPREAD).T, w, b)),

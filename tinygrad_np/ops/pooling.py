@@ -18,6 +18,7 @@ from .._machine.threads import blocks, run
 from ..tensor import Array, differentiable
 from .cases import REAL, Case, Domain
 from .elementwise import array_of, keep
+from .examples import FIRST
 from .windows import Pair, Window, as_images, check_room, sliding
 
 BLOCK = 1 << 18  # elements of images per block: 1 MB of float32, the best of 2**16 to 2**19
@@ -70,6 +71,7 @@ COUNT = Domain(1, 5, "i")
     lambda g, y, x, counts, *, window: _mean_gradient(g, counts, window=window, sizes=x.shape[2:]),
     None,
     wide=True,
+    examples=FIRST,
     cases=[
         Case("n 2 4 4, 1 1 1 1", kwargs={"window": PLAIN}, domains=(REAL, COUNT)),
         Case("2 1 4 5, 1 1 2 5", kwargs={"window": OVERLAPPING}, domains=(REAL, COUNT)),
@@ -111,6 +113,7 @@ def _mean_gradient(x: Array, counts: Array, window: Window, sizes: Pair) -> Arra
 
 @differentiable(
     lambda g, y, x, *, window: _to_largest(g, x=array_of(x), largest=array_of(y), window=window),
+    examples=FIRST,
     cases=[
         Case("n 2 4 4", kwargs={"window": PLAIN}),
         Case("2 1 4 5", kwargs={"window": OVERLAPPING}),

@@ -2,6 +2,7 @@
 
 import math
 import operator
+import string
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.fused import matmul, product
 from ..tensor import Array, as_array, composite, differentiable, in_float32, primitive
 from .cases import Case, each
-from .elementwise import keep
+from .elementwise import conjugate, keep
+from .examples import LINEAR, MATMUL
 
 
 def _column(x: Any) -> Any:
@@ -75,12 +77,13 @@ primitive(
     wide=True,
     jvp="linear",
     rows=(_lefts, _rights),
+    examples=MATMUL,
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
 )
 primitive(
     np.vecdot,
-    lambda g, y, a, b: _column(g) * b,
-    lambda g, y, a, b: _column(g) * a,
+    lambda g, y, a, b: conjugate(_column(g) * b),
+    lambda g, y, a, b: _column(g) * conjugate(a),
     wide=True,
     jvp="linear",
     cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
@@ -88,15 +91,15 @@ primitive(
 primitive(
     np.matvec,
     lambda g, y, a, b: _column(g) * _row(b),
-    lambda g, y, a, b: np.vecmat(g, a),
+    lambda g, y, a, b: np.vecmat(conjugate(g), a),
     wide=True,
     jvp="linear",
     cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
 )
 primitive(
     np.vecmat,
-    lambda g, y, a, b: np.matvec(b, g),
-    lambda g, y, a, b: _column(a) * _row(g),
+    lambda g, y, a, b: conjugate(np.matvec(b, g)),
+    lambda g, y, a, b: _column(conjugate(a)) * _row(g),
     wide=True,
     jvp="linear",
     cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
@@ -114,6 +117,7 @@ primitive(
         lambda g, y, x, weight, bias: _rights(g, y, x, weight),
         lambda g, y, x, weight, bias: g,
     ),
+    examples=LINEAR,
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -197,7 +201,7 @@ def dot(a: Any, b: Any) -> Any:
 @composite(np.vdot, cases=[Case("k, k"), Case("n k, n k"), Case(", ")])
 def vdot(a: Any, b: Any, /) -> Any:
     """`np.vdot`."""
-    return np.matmul(np.ravel(a), np.ravel(b))
+    return np.matmul(conjugate(np.ravel(a)), np.ravel(b))
 
 
 @composite(np.inner, cases=[Case(shapes) for shapes in ("k, k", "n k, m k", "n m k, k", ", n", "n, ")])
@@ -415,18 +419,49 @@ EINSUMS = {
 }
 
 
+def _letters(labels: Any) -> str:
+    """Subscripts that are given as numbers, or an ellipsis, in letters."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase
+    labels = [label if label is ... else operator.index(label) for label in labels]
+    if not all(label is ... or 0 <= label < len(alphabet) for label in labels):
+        raise ValueError(f"einsum: subscripts must be ... or from 0 to {len(alphabet) - 1}, not {labels}")
+    return "".join("..." if label is ... else alphabet[label] for label in labels)
+
+
+def _as_string(*operands: Any) -> tuple[str, tuple[Any, ...]]:
+    """The subscripts of `einsum(a, [0, 1], b, [1, 2], [0, 2])` as a string, in the order that NumPy gives them."""
+
+    pairs, result = len(operands) // 2, operands[-1:] if len(operands) % 2 else ()
+    try:
+        terms = ",".join(map(_letters, operands[1 : 2 * pairs : 2]))
+        arrow = "".join(f"->{_letters(labels)}" for labels in result)
+    except TypeError:
+        raise TypeError(
+            "einsum of a Tensor needs subscripts, as in einsum('ij,jk->ik', a, b) or einsum(a, [0, 1], b, [1, 2])"
+        ) from None
+    return terms + arrow, operands[: 2 * pairs : 2]
+
+
 @composite(
     np.einsum,
     cases=[
         Case(shapes, prepare=lambda *arrays, subscripts=subscripts: (subscripts, *arrays))
         for subscripts, shapes in EINSUMS.items()
     ]
-    + [Case("2 3, 3 2, 2 2", kwargs={"optimize": True}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))],
+    + [Case("2 3, 3 2, 2 2", kwargs={"optimize": True}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))]
+    + [
+        Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2], [2, 30])),
+        Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2])),
+        Case("b n n", prepare=lambda a: (a, [..., 0, 0], [...])),
+    ],
 )
-def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
-    """`np.einsum` with subscripts as a string; implicit outputs, ellipses and repeated letters are supported."""
+def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
+    """`np.einsum`, with implicit outputs, ellipses and repeated letters.
+
+    Subscripts are a string, or lists of numbers from 0 to 51, one after each operand and one for the result.
+    """
     if not isinstance(subscripts, str):
-        raise TypeError("einsum of a Tensor needs the subscripts as a string, as in einsum('ij,jk->ik', a, b)")
+        subscripts, operands = _as_string(subscripts, *operands)
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
     if len(terms) != len(operands):
@@ -467,8 +502,8 @@ def einsum(subscripts: str, *operands: Any, optimize: Any = False) -> Any:
 
 
 @differentiable(
-    lambda g, y, a, v: np.correlate(g, v, "valid"),
-    lambda g, y, a, v: np.correlate(g, a, "valid"),
+    lambda g, y, a, v: np.correlate(g, conjugate(v), "valid"),
+    lambda g, y, a, v: np.correlate(g, conjugate(a), "valid"),
     wide=True,
     cases=[Case("N, M")],
     name="convolve",
@@ -504,10 +539,11 @@ def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
     np.correlate, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
 )
 def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
-    """`np.correlate`, of two vectors: a convolution with the second reversed."""
+    """`np.correlate`, of two vectors: a convolution with the second reversed, and conjugated."""
     if np.ndim(a) != 1 or np.ndim(v) != 1:
         raise ValueError(f"correlate: expected two vectors, not shapes {np.shape(a)} and {np.shape(v)}")
     _refuse_empty("correlate", a, v)
+    v = conjugate(v)
     if np.size(a) >= np.size(v) or mode == "full":
         return np.convolve(a, np.flip(v), mode)
     return np.flip(np.convolve(v, np.flip(a), mode))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive, takes_complex
 from .cases import REAL, Case, Domain, each
-from .elementwise import array_of, keep, zero_at
+from .elementwise import array_of, conjugate, keep, zero_at
+from .examples import along
 from .rows import along_axis
 
 AXES = (None, 0, -1, (0, 2), (-1, -2), ())
@@ -67,6 +68,7 @@ primitive(
     jvp="linear",
     rows=along_axis,
     casts=True,
+    examples=along(None),
     cases=[
         *each("n m k", axis=AXES, keepdims=BOTH),
         *each("", axis=(None, -1)),
@@ -86,6 +88,7 @@ primitive(
     jvp="linear",
     rows=along_axis,
     casts=True,
+    examples=along(None),
     cases=[
         *each("N M K", axis=AXES, keepdims=BOTH),
         Case(""),
@@ -164,7 +167,7 @@ def _deviation(g: Any, x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any)
     for _ in range(2):  # again, because the rounding of a large mean is not small beside small deviations from it
         mean = np.mean(centred, axis=axis, keepdims=True, where=where)
         centred = keep(centred - mean, where)  # 0 even where x is NaN but masked
-    return 2 * restore(g, x, axis, keepdims) * centred / np.maximum(_count(x, axis, where) - ddof, 0)
+    return 2 * restore(g, x, axis, keepdims) * conjugate(centred) / np.maximum(_count(x, axis, where) - ddof, 0)
 
 
 def _least_of_squares(x: Any) -> Any:
@@ -247,7 +250,9 @@ def _register_deviation(function: Any, counted: Any) -> None:
         cases=DEVIATIONS,
         name=function.__name__,
     )
-    composite(function, cases=DEVIATIONS)(gradient(deviation))
+    operation = gradient(deviation)
+    takes_complex(operation)
+    composite(function, cases=DEVIATIONS)(operation)
 
 
 _register_deviation(np.std, lambda a, where: where)
@@ -391,6 +396,7 @@ for extreme in (np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin):
             g, y, x, axis, keepdims, initial, where
         ),
         rows=along_axis,
+        examples=along(None),
         cases=EXTREMES,
     )
 
@@ -788,7 +794,8 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
         else:
             inside = -b / (a * (a + b)) * before + middle * here + a / (b * (a + b)) * after
     left, right = _end_slopes(f, h, axis, edge_order)
-    dtype = f.dtype if f.dtype.kind == "f" else np.float64  # of booleans, which NumPy takes at uneven coordinates alone
+    # NumPy takes booleans at uneven coordinates alone.
+    dtype = f.dtype if f.dtype.kind in "fc" else np.float64
     return np.astype(np.concatenate([left, inside, right], axis=axis), dtype, copy=False)
 
 

@@ -2,13 +2,15 @@
 
 import itertools
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, floating, primitive
 from .cases import Case, each
+from .examples import BROADCAST_TO, FIRST, IN_ORDER, STACKED, SWAPAXES, TRANSPOSE, along
 from .indexing import scatter_add
 from .rows import along_axis, in_order
 
@@ -25,6 +27,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[
         *each("4 6", shape=(24, (3, 8), (2, -1, 3), (-1,)), order=("C", "F")),
         Case("0 2", (), {"shape": (2, 0)}),
@@ -45,6 +48,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[lambda g, y, x, *, axes=None: np.transpose(g, (0, *(i + 1 for i in _inverse(axes, x.ndim))))],
+    examples=TRANSPOSE,
     cases=[
         *each("n m k", axes=(None, (0, 1, 2), (2, 0, 1), (-1, 0, -2))),
         Case("n"),
@@ -58,6 +62,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
 )
 primitive(
@@ -66,6 +71,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
 )
 primitive(
@@ -74,6 +80,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[in_order],
+    examples=IN_ORDER,
     cases=each("n m", order=("C", "F")),
 )
 primitive(
@@ -82,6 +89,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=[lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1 % y.ndim + 1, axis2 % y.ndim + 1)],
+    examples=SWAPAXES,
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
 )
 primitive(
@@ -90,9 +98,10 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=BROADCAST_TO,
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
 )
-primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, cases=[Case("n m")])
+primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, examples=FIRST, cases=[Case("n m")])
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
@@ -106,6 +115,7 @@ def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
     joint=lambda g, y, *arrays, needed, axis=0: _pieces(g, arrays, needed, axis),
     reads=(),
     rows=along_axis,
+    examples=along(0),
     cases=[Case("n m, k m")],
     name="concatenate",
 )
@@ -121,9 +131,15 @@ JOINED = [
 ]
 
 
-@composite(np.concatenate, cases=JOINED)
-def concatenate(arrays: Any, axis: int | None = 0) -> Any:
+def _parts(arrays: Any, dtype: Any, name: str) -> list[Any]:
+    """What is to be joined as arrays, in the dtype that was given as dtype=, if one was."""
+    return [as_array(a) if dtype is None else floating(a, dtype, name) for a in arrays]
+
+
+@composite(np.concatenate, cases=[*JOINED, Case("[n m, k m]", kwargs={"dtype": np.float64})])
+def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Any:
     """`np.concatenate` of Tensors and arrays; `axis=None` flattens them first."""
+    arrays = arrays if dtype is None else _parts(arrays, dtype, "concatenate")
     if axis is None:
         if any(type(a) in (int, float) for a in arrays):  # they take the dtype of the others, as in arithmetic
             dtype = np.result_type(*(a if type(a) in (int, float) else as_array(a) for a in arrays))
@@ -132,10 +148,18 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     return _concatenate(*arrays, axis=axis)
 
 
-@composite(np.stack, cases=[Case("[n m, n m]"), *each("[n m, n m, n m]", axis=(1, -1, -3)), Case("[, ]")])
-def stack(arrays: Any, axis: int = 0) -> Any:
+@composite(
+    np.stack,
+    cases=[
+        Case("[n m, n m]"),
+        *each("[n m, n m, n m]", axis=(1, -1, -3)),
+        Case("[, ]"),
+        Case("[n, n]", kwargs={"dtype": np.float64}),
+    ],
+)
+def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     """`np.stack` of Tensors and arrays of one shape, along a new axis."""
-    return _concatenate(*(np.expand_dims(a, axis) for a in arrays), axis=axis)
+    return _concatenate(*(np.expand_dims(a, axis) for a in _parts(arrays, dtype, "stack")), axis=axis)
 
 
 @differentiable(
@@ -143,6 +167,7 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     reads=(),
     jvp="linear",
     rows=True,
+    examples=FIRST,
     cases=each("n m", dtype=(np.float64, np.longdouble)),
     name="astype",
 )
@@ -154,8 +179,11 @@ def _astype(x: Array, dtype: Any) -> Array:
     np.astype, cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))]
 )
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
-    """`np.astype`; only casts to a floating point dtype have a gradient, which is cast back to the dtype of x."""
-    if np.dtype(dtype).kind == "f":
+    """`np.astype`; casts to floating point and complex have a gradient, which is cast back to the dtype of x."""
+    kind = np.dtype(dtype).kind
+    if x.dtype.kind == "c" and kind != "c":
+        raise TypeError(f"astype: {x.dtype} does not become {np.dtype(dtype)}: take the .real part, or np.abs")
+    if kind in "fc":
         return x if x.dtype == dtype and not copy else _astype(x, dtype=dtype)
     return Tensor(x._data, dtype=dtype)
 
@@ -175,6 +203,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
 )
 primitive(
@@ -183,6 +212,7 @@ primitive(
     reads=(),
     jvp="linear",
     rows=True,
+    examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
 )
 
@@ -223,33 +253,84 @@ def _concatenate_at_rank(arrays: Any, rank: int, axis: int) -> Any:
     return np.concatenate(raised, axis=axis)
 
 
-@composite(np.vstack, cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]")])
-def vstack(tup: Any) -> Any:
+@composite(
+    np.vstack,
+    cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]"), Case("[k, k]", kwargs={"dtype": np.float64})],
+)
+def vstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.vstack`."""
-    return _concatenate_at_rank(tup, 2, 0)
+    return _concatenate_at_rank(_parts(tup, dtype, "vstack"), 2, 0)
 
 
-@composite(np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]")])
-def hstack(tup: Any) -> Any:
+@composite(
+    np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]"), Case("[n, m]", kwargs={"dtype": np.float64})]
+)
+def hstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.hstack`."""
-    return _concatenate_at_rank(tup, 1, 0 if np.ndim(tup[0]) <= 1 else 1)
+    arrays = _parts(tup, dtype, "hstack")
+    return _concatenate_at_rank(arrays, 1, 0 if arrays[0].ndim <= 1 else 1)
 
 
 @composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")])
 def dstack(tup: Any) -> Any:
     """`np.dstack`."""
-    return _concatenate_at_rank(tup, 3, 2)
+    return _concatenate_at_rank(map(as_array, tup), 3, 2)
 
 
 @composite(np.column_stack, cases=[Case("[k, k]"), Case("[k, k m]")])
 def column_stack(tup: Any) -> Any:
     """`np.column_stack`."""
-    return np.concatenate([np.reshape(a, (-1, 1)) if np.ndim(a) < 2 else a for a in tup], axis=1)
+    return np.concatenate([np.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in map(as_array, tup)], axis=1)
+
+
+def _depth(arrays: Any) -> int:
+    """How deep lists are nested, which must be the same everywhere."""
+    if isinstance(arrays, tuple):
+        raise TypeError("block: only lists arrange blocks, not tuples")
+    if not isinstance(arrays, list):
+        return 0
+    depths = {_depth(part) for part in arrays}
+    if len(depths) != 1:
+        raise ValueError("block: lists must not be empty" if not depths else "block: lists are not nested equally deep")
+    return depths.pop() + 1
+
+
+def _leaves(arrays: Any) -> Iterator[Any]:
+    for part in arrays if isinstance(arrays, list) else ():
+        yield from _leaves(part)
+    if not isinstance(arrays, list):
+        yield arrays
+
+
+@composite(
+    np.block,
+    cases=[
+        Case("n m, n k, l m, l k", prepare=lambda a, b, c, d: ([[a, b], [c, d]],)),
+        Case("n m, n k", prepare=lambda a, b: ([a, b],)),
+        Case("k, k", prepare=lambda a, b: ([[a], [b]],)),
+        Case("1 m, k", prepare=lambda a, b: ([a, b],)),
+        Case(", ", prepare=lambda a, b: ([[a, 2.0], [b, 3.0]],)),
+        Case("2 n, 2 n", prepare=lambda a, b: ([[[a]], [[b]]],)),
+        Case("n m", prepare=lambda a: (a,)),
+    ],
+)
+def block(arrays: Any) -> Any:
+    """`np.block`: lists join along the last axis, lists of lists along the last but one, and so on."""
+    depth = _depth(arrays)
+    return _joined(arrays, depth, max(depth, *map(np.ndim, _leaves(arrays))))
+
+
+def _joined(part: Any, depth: int, rank: int) -> Any:
+    """What lists nested so deep join to, of arrays with axes of length 1 in front up to the rank."""
+    if depth == 0:
+        return np.reshape(as_array(part), (*[1] * (rank - np.ndim(part)), *np.shape(part)))
+    return np.concatenate([_joined(each, depth - 1, rank) for each in part], axis=-depth)
 
 
 @composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """`np.append`."""
+    arr, values = as_array(arr), as_array(values)
     if axis is None:
         arr, values, axis = np.ravel(arr), np.ravel(values), 0
     return np.concatenate([arr, values], axis=axis)
@@ -388,7 +469,7 @@ primitive(
     cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
 )
 
-# --- padding and triangles -------------------------------------------------------------------------------------------
+# --- padding (its modes: padding.py) and triangles ------------------------------------------------------------------
 
 
 @differentiable(
@@ -401,35 +482,6 @@ primitive(
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
     return np.pad(x, widths, constant_values=value) if widths else x.copy()
-
-
-_NO_VALUE = object()
-PADDINGS = (2, (1, 2), ((0, 1), (2, 1)))
-
-
-@composite(
-    np.pad,
-    cases=[
-        *each("3 4", pad_width=PADDINGS, mode=("constant", "edge", "reflect", "symmetric", "wrap")),
-        Case("n", (1,), {"constant_values": 2.0}),
-        Case("", ((1, 2),)),
-    ],
-)
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _NO_VALUE) -> Any:
-    """`np.pad`, in the modes constant, edge, reflect, symmetric and wrap."""
-    if mode != "constant" and constant_values is not _NO_VALUE:
-        raise TypeError(f"pad: constant_values cannot be given in mode {mode!r}")
-    if np.asarray(pad_width).dtype.kind not in "iu":
-        raise TypeError(f"pad: pad_width must be integers, not {pad_width!r}")
-    pad_width = np.asarray(pad_width, int)
-    if mode == "constant":
-        constant_values = 0 if constant_values is _NO_VALUE else constant_values
-        widths = np.broadcast_to(pad_width, (array.ndim, 2))
-        return _pad_constant(array, widths=tuple(map(tuple, widths.tolist())), value=constant_values)
-    if mode not in ("edge", "reflect", "symmetric", "wrap"):
-        raise ValueError(f"pad: mode must be constant, edge, reflect, symmetric or wrap, not {mode!r}")
-    places = np.pad(np.arange(array.size).reshape(array.shape), pad_width, mode)  # type: ignore[call-overload]
-    return np.ravel(array)[places]
 
 
 primitive(
@@ -503,24 +555,8 @@ def diag(v: Any, k: int = 0) -> Any:
 composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ravel(v), k))
 
 
-@composite(
-    np.linspace,
-    cases=[*each(", ", num=(1, 2, 5), endpoint=(True, False)), *each("n, n", num=(3,), axis=(0, -1)), Case("n, ")],
-)
-@in_float32
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
-    """`np.linspace`, differentiable in both ends."""
-    num = operator.index(num)
-    if num < 0:
-        raise ValueError(f"linspace: num must be at least 0, not {num}")
-    dtype = np.result_type(start, stop, 1.0)
-    start, stop = np.broadcast_arrays(start * 1.0, stop * 1.0)
-    steps = np.arange(num, dtype=dtype).reshape(-1, *[1] * start.ndim)
-    points = start + steps * ((stop - start) / max(1, num - 1 if endpoint else num))
-    if endpoint and num > 1:
-        points = np.concatenate([points[:-1], stop[np.newaxis]])
-    points = np.astype(points, dtype, copy=False)
-    return np.moveaxis(points, 0, axis) if axis else points
-
-
-constant(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.iterable, np.isscalar)
+constant(
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.common_type, np.iterable,
+    np.isscalar, np.shares_memory, np.may_share_memory,
+    np.diag_indices_from, np.tril_indices_from, np.triu_indices_from, np.unravel_index, np.ravel_multi_index,
+)  # fmt: skip

@@ -11,6 +11,7 @@ from .._machine.arrays import row_sums
 from ..tensor import Array, Tensor, differentiable, primitive
 from .cases import Case, each
 from .elementwise import array_of, binary, keep, unary, within
+from .examples import along
 from .pieces import in_pieces, in_rows
 from .reductions import restore
 from .rows import along_axis
@@ -122,7 +123,11 @@ def _tanh_back_into(g: Array, y: Array, x: Array, out: Array) -> None:
     out *= g
 
 
-unary(np.tanh, lambda g, y, x: in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x))
+def _tanh_back(g: Any, y: Any, x: Any) -> Any:
+    return in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x)
+
+
+unary(np.tanh, lambda g, y, x: g * (1 - y * y) if y.dtype.kind == "c" else _tanh_back(g, y, x))
 
 
 def _difference(a: Any, b: Any) -> Any:
@@ -484,7 +489,12 @@ def _softmax_into(x: Array, out: Array) -> None:
 
 
 @differentiable(
-    _softmax_vjp, reads=("y",), wide=True, rows=along_axis, cases=[*each("N M", axis=(-1, 0, 1)), Case("M")]
+    _softmax_vjp,
+    reads=("y",),
+    wide=True,
+    rows=along_axis,
+    examples=along(-1),
+    cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along an axis; the maximum is subtracted first to avoid overflow.
@@ -511,6 +521,7 @@ def _softmax(x: Array, axis: int) -> Array:
     ),
     wide=True,
     rows=along_axis,
+    examples=along(None),
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
 )
 def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -560,6 +571,7 @@ CLOSE = 6  # numbers from whose log(sum(exp)) no digits are lost that subtractin
     reads=("y",),
     wide=True,
     rows=along_axis,
+    examples=along(-1),
     cases=[*each("N M", axis=(-1, 0, 1)), Case("M")],
 )
 def log_softmax(x: Array, axis: int = -1) -> Array:

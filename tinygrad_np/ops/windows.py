@@ -1,12 +1,16 @@
-"""Sliding windows over images (n, channels, height, width), for convolution and pooling."""
+"""Sliding windows: over any axes, as NumPy's, and over images (n, channels, height, width), for their operations."""
 
+import itertools
 from operator import mod
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .._validation import LARGEST
-from ..tensor import Tensor
+from ..tensor import Array, Tensor, differentiable, primitive
+from .cases import Case, each
 
 Pair: TypeAlias = tuple[int, int]
 
@@ -127,3 +131,55 @@ def check_room(name: str, x: Any, window: Window) -> None:
             f"{name}: a kernel of {kernel} with dilation {dilation} does not fit into {what} {size} with padding"
             f" {padding}"
         )
+
+
+# --- np.lib.stride_tricks.sliding_window_view ------------------------------------------------------------------------
+
+
+def _lengths(window_shape: Any) -> tuple[int, ...]:
+    return tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
+
+
+@differentiable(
+    lambda g, y, x, *, window_shape, axis, sizes: sliding_window_view(g, window_shape, axis),
+    reads=(),
+    wide=True,
+    jvp="linear",
+    cases=[
+        Case("3 3 2", (), {"window_shape": (2,), "axis": (0,), "sizes": (4, 3)}),
+        Case("2 2 2 2", (), {"window_shape": (2, 2), "axis": (1, 1), "sizes": (2, 4)}),
+    ],
+    name="lib.stride_tricks.sliding_window_view",
+)
+def _overlap_add(x: Array, window_shape: tuple[int, ...], axis: tuple[int, ...], sizes: tuple[int, ...]) -> Array:
+    """An array of these sizes, in which each element is the sum of those that windows show of it."""
+    result = np.zeros(sizes, x.dtype)
+    if x.shape != sliding_window_view(result, window_shape, axis).shape:
+        raise ValueError(f"windows of {window_shape} along {axis} of an array of {sizes} are not of shape {x.shape}")
+    place: Any
+    for place in itertools.product(*map(range, window_shape)):
+        starts = [0] * len(sizes)
+        for i, offset in zip(axis, place, strict=True):  # an axis may have several windows, one along the other
+            starts[i] += offset
+        shown = tuple(slice(start, start + n) for start, n in zip(starts, x.shape, strict=False))
+        result[shown] += x[(..., *place)]
+    return result
+
+
+def _from_windows(g: Any, y: Any, x: Any, *, window_shape: Any, axis: Any = None) -> Any:
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim, allow_duplicate=True)
+    return _overlap_add(g, window_shape=_lengths(window_shape), axis=tuple(axes), sizes=x.shape)
+
+
+primitive(
+    sliding_window_view,
+    _from_windows,
+    reads=(),
+    jvp="linear",
+    cases=[
+        *each("4 3", window_shape=((2, 3), (1, 1), (3, 0)), axis=(None, (1, 0))),
+        *each("4 n 3", window_shape=(2,), axis=(0, -1)),
+        Case("n 4", (), {"window_shape": (2, 2), "axis": (1, 1)}),
+        Case("3", (2,)),
+    ],
+)

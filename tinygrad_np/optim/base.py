@@ -129,6 +129,11 @@ class Optimizer(Hints):
                 raise ValueError(f"{owner}: there are no parameters to optimise")
             own = defaults | self._checked(owner, own)
             for j, tensor in enumerate(tensors):
+                if type(tensor) is Tensor and tensor.dtype.kind == "c":
+                    raise TypeError(
+                        f"{owner}: parameter {j} is {tensor.dtype}; optimise its real and imaginary parts, two Tensors"
+                        " x and y, and compute with x + 1j * y"
+                    )
                 if type(tensor) is not Tensor or not tensor.requires_grad:
                     pair = isinstance(tensor, tuple) and any(isinstance(part, Tensor) for part in tensor)
                     hint = "; write model.parameters()" if pair else ""

@@ -26,7 +26,8 @@ def check_gradients(
 
     Args:
         function: a deterministic function of Tensors that returns a Tensor, or a tuple or list of Tensors.
-        *inputs: arrays, Tensors or numbers. Floating point inputs are checked, in float64; others are passed unchanged.
+        *inputs: arrays, Tensors or numbers. Floating point inputs are checked, in float64 or complex128, along a
+            direction of both parts; others are passed unchanged.
         order: the highest order of derivatives to check; 2 also checks the gradients of the gradients.
         rtol, atol: the relative and absolute tolerance. To it is added what rounding can amount to, 2e-12 times the
             sum of the magnitudes of the values, and of the products of the arguments with their gradients.
@@ -64,7 +65,7 @@ def _check(
     function: Callable[..., Any], inputs: Sequence[Any], order: int, rtol: float, atol: float, name: str
 ) -> None:
     arguments = [_as_argument(value) for value in inputs]
-    checked = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    checked = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray) and a.dtype.kind in "fc"]
     if not checked:
         raise ValueError(f"{name}: none of the {len(inputs)} inputs is floating point")
     rng = np.random.default_rng(0)
@@ -86,7 +87,7 @@ def _check(
     ]  # the rest are constants
     if not differentiable:
         raise AssertionError(f"{name}: no output depends on the inputs")
-    weights = [_read_only(_random(rng, results[k].shape)) for k in differentiable]
+    weights = [_read_only(_random(rng, results[k].shape, results[k].dtype)) for k in differentiable]
     gradients = grad([results[k] for k in differentiable], [given[i] for i in checked], weights)
 
     # A difference of values says nothing below their rounding, and that of the arguments.
@@ -98,7 +99,7 @@ def _check(
     def value(arguments: Sequence[Any]) -> float:
         _, results = run(arguments, requires_grad=False)  # takes a third of the time of recording
         arrays = (results[k].data if type(results[k]) is Tensor else results[k] for k in differentiable)
-        return float(sum(np.sum(w * array) for w, array in zip(weights, arrays, strict=True)))
+        return float(sum(np.sum(w * array).real for w, array in zip(weights, arrays, strict=True)))
 
     for i, gradient in zip(checked, gradients, strict=True):
         x = arguments[i]
@@ -110,16 +111,15 @@ def _check(
             moved = ([*arguments[:i], x + k * STEP * direction, *arguments[i + 1 :]] for k, _ in STENCIL)
             return sum(weight * value(at) for (_, weight), at in zip(STENCIL, moved, strict=True)) / STEP
 
-        direction = _random(rng, x.shape) / np.maximum(1, np.abs(gradient.data))
-        found, expected = float(np.sum(gradient.data * direction)), slope(direction)
+        direction = _random(rng, x.shape, x.dtype) / np.maximum(1, np.abs(gradient.data))
+        found, expected = float(np.sum(gradient.data * direction).real), slope(direction)
         if _close(found, expected, rtol, atol):
             continue
         where = "along a random direction"
         for index in np.ndindex(x.shape):  # find a wrong element for the message
-            unit = np.zeros(x.shape)
-            unit[index] = 1
-            if not _close(float(gradient.data[index]), slope(unit), rtol, atol):
-                where, found, expected = f"at index {index}", float(gradient.data[index]), slope(unit)
+            one, right = gradient.data[index], _element(slope, x, index)
+            if not (_close(one.real, right.real, rtol, atol) and _close(one.imag, right.imag, rtol, atol)):
+                where, found, expected = f"at index {index}", one, right
                 break
         numbers = f"is {found:.8g}, finite differences give {expected:.8g}"
         raise AssertionError(f"{name}: the gradient of argument {i} {where} {numbers}")
@@ -139,6 +139,13 @@ def _check(
         _check(gradients_of, [*arguments, *weights], order - 1, rtol, atol, f"gradient of {name}")
 
 
+def _element(slope: Callable[[Array], float], x: Array, index: tuple[int, ...]) -> Any:
+    """One element of a gradient by finite differences."""
+    unit = np.zeros(x.shape, x.dtype)
+    unit[index] = 1
+    return complex(slope(unit), -slope(unit * 1j)) if x.dtype.kind == "c" else slope(unit)
+
+
 def _read_only(array: Array) -> Array:
     """A view of an array that cannot be written to."""
     view = np.asarray(array).view()
@@ -147,11 +154,12 @@ def _read_only(array: Array) -> Array:
 
 
 def _as_argument(value: Any) -> Any:
-    """The value as an array (in float64 if floating point), or unchanged if it is not numeric."""
+    """The value as an array (in float64 or complex128 if floating point), or unchanged if it is not numeric."""
     value = value.data if isinstance(value, Tensor) else value
-    if isinstance(value, np.ndarray | np.generic | float | list):
+    if isinstance(value, np.ndarray | np.generic | float | complex | list):
         value = np.asarray(value)  # does not copy float64, so strides are tested too
-        return value.astype(np.float64, copy=False) if value.dtype.kind == "f" else value
+        dtype = {"f": np.float64, "c": np.complex128}.get(value.dtype.kind, value.dtype)
+        return value.astype(dtype, copy=False)
     return value
 
 
@@ -160,7 +168,8 @@ def _close(found: float, expected: float, rtol: float, atol: float) -> bool:
     return found == expected or abs(found - expected) <= atol + rtol * abs(expected) < math.inf
 
 
-def _random(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Random numbers of either sign with magnitudes from 0.5 to 1."""
+def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Random numbers of either sign with magnitudes from 0.5 to 1, of complex numbers in both parts."""
     x = rng.uniform(-0.5, 0.5, shape)
-    return np.asarray(x + np.copysign(0.5, x))
+    x += np.copysign(0.5, x)
+    return np.asarray(x + 1j * _random(rng, shape, x.dtype) if dtype.kind == "c" else x)

@@ -8,8 +8,10 @@ import numpy as np
 
 from .. import special as scipys
 from .._functions import name_of
+from .._messages import REFUSED as REASONS
 from ..ops import convolution, pooling, scipy_special
 from ..tensor import Composite, Constant, Primitive, Tensor, registry
+from . import namespace
 from .conventions import CONVENTIONS, REFUSED, TRAPS
 
 PATH = Path(__file__).parent.parent / "OPERATIONS.md"
@@ -70,6 +72,16 @@ def _shown(*values: Any) -> str:
     return ", ".join(str(np.asarray(value).tolist()) for value in values)
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _not_supported() -> str:
+    """The rows of the table of functions that are refused: a reason, and the functions."""
+    found = namespace.by_status()
+    return "\n".join(f"| {reason} | {_listed(found[reason])} |" for reason in REASONS if found[reason])
+
+
 def text() -> str:
     """The contents of OPERATIONS.md."""
     functions, methods = differentiable_functions(), differentiable_methods()
@@ -86,6 +98,8 @@ def text() -> str:
     constants = sorted((e.name for f, e in registry.items() if isinstance(e, Constant) and is_numpys(f)), key=str.lower)
     special = sorted((e for e in scipy_special.ENTRIES if not e.own and e.arguments), key=lambda entry: entry.name)
     of_special = ", ".join(map(_of_scipy, special))
+    taken = {e for f, e in registry.items() if is_numpys(f) and not (e.real_only or isinstance(e, Constant))}
+    complex_numbers = sorted({entry.name for entry in taken}, key=str.lower)
     rows = "\n".join(f"| `{entry.name}` | {' | '.join(_signature(entry))} |" for entry in functions)
     conventions = "\n".join(
         f"| {row.name}{' †' if row.peers_disagree else ''} | {_shown(*row.inputs)} | {_shown(*row.gradients)} |"
@@ -97,33 +111,48 @@ def text() -> str:
         f"| `{row.name}` | {_shown(row.input)} | {_shown(row.gradient)} | `{row.instead}` | {_shown(row.right)} |"
         for row in TRAPS
     )
-
-    def listed(names: list[str]) -> str:
-        return ", ".join(f"`{name}`" for name in names)
+    counts, version = namespace.counts(), np.__version__
+    total = sum(counts.values())
 
     return f"""<!-- Written by `python -m tinygrad_np.testing.reference`; a test compares it with the registry. -->
 
 # Operations
 
 {len(functions)} NumPy functions and {len(methods)} methods are differentiable, to any order. Functions and keywords
-that are not listed raise an error that names them. `out=` always raises, and so do complex numbers and with
-them `np.fft`.
+that are not listed raise an error that names them. Each elementwise ufunc takes `dtype=` as well, for floating point.
+`out=` always raises.
 
 | function | arguments with a gradient | other arguments and keywords |
 | --- | --- | --- |
 {rows}
 
-**Methods of a Tensor**, each like the NumPy function of that name: {listed(methods)}; also the
+**Methods of a Tensor**, each like the NumPy function of that name: {_listed(methods)}; also the
 operators `+ - * / ** @ abs`, indexing, `x.at[index].set(value)` and `x.at[index].add(value)`.
 
-**Functions of this package**: {listed(own)}.
+**Complex numbers** are taken by {_listed(complex_numbers)}; see [Complex numbers](docs/complex.md).
+
+**Functions of this package**: {_listed(own)}.
 
 **SciPy's special functions**, where SciPy is installed, written `scipy.special.gammaln(x)` or
 `tinygrad_np.special.gammaln(x)`. If arguments are named, the others have no gradient: {of_special}.
 
-**In `tinygrad_np.special` only**, since those of `scipy.special` take arrays alone: {listed(scipys.__all__)}.
+**In `tinygrad_np.special` only**, since those of `scipy.special` take arrays alone: {_listed(scipys.__all__)}.
 
-**Without a gradient** (they return plain arrays): {listed(constants)}.
+**Without a gradient** (they return plain arrays): {_listed(constants)}.
+
+# All functions of NumPy
+
+Of the {total} functions of NumPy {version}, `np.linalg` and `np.fft`, with the methods of those ufuncs of two arguments
+that are differentiable,
+
+- {counts["differentiable"]} are differentiable,
+- {counts["constant"]} are constant where they can be differentiated, and return plain arrays,
+- {counts["refused"]} are refused, for the reasons below,
+- {counts["unaccounted"]} are none of these.
+
+| not supported, since | functions |
+| --- | --- |
+{_not_supported()}
 
 # Gradients that are a convention or easy to get wrong
 
@@ -172,4 +201,5 @@ if __name__ == "__main__":
     counts = {"gradients": len(CONVENTIONS), "refused": len(REFUSED), "traps": len(TRAPS)}
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print(f"{len(differentiable_functions())} functions and {len(differentiable_methods())} methods: {PATH}")
+    print(", ".join(f"{count} {status}" for status, count in namespace.counts().items()), "functions of NumPy")
     print(f"{sum(counts.values())} rows in the tables of conventions: {kinds}")

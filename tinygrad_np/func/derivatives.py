@@ -1,126 +1,47 @@
-"""Differentiate functions: gradients, Jacobians, Hessians, and products with them.
-
-    slope = grad(loss)(weights, x)     # the gradient with respect to the first argument
-
-`grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
-named tuples, lists and dicts of Tensors (*trees*), and nest to any order. A derivative is a tree of the same classes.
-
-Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. Python's numbers, and
-integers of any kind, count as float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the
-arguments, and in memory of their own:
-
-- ndarrays, or NumPy scalars where they are 0-d, for ndarrays and numbers. So `w -= 0.1 * grad(f)(w)` works, and SciPy's
-  optimisers take these functions as they are.
-- Tensors for Tensors. A gradient is of the kind of its own argument. The value of the function is a Tensor if one of
-  the arguments to differentiate is.
-- Differentiable Tensors where a result depends on something else that requires a gradient, such as a parameter or the
-  argument of an outer derivative. Inside a function that is itself being differentiated, all results are Tensors.
-"""
+"""Derivatives of functions: gradients, Jacobians, Hessians, and products with them."""
 
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import is_dataclass
 from functools import wraps
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from . import tensor
-from ._messages import module_getattr
-from ._passes import backward, by_two_vjps, forward, jacobians, nested, plan
-from .tensor import Tensor
+from .. import tensor
+from .._messages import kind
+from .._passes import backward, by_two_vjps, forward, jacobians, mixes_elements, nested, plan
+from .._per_example import backward_of_examples, check_losses
+from ..tensor import Tensor
+from .trees import branches_of, instead_of, leaves_like, leaves_of, tree_like
 
 Function = Callable[..., Any]
 
-# --- trees -----------------------------------------------------------------------------------------------------------
-
-_ARRAYS = {np.ndarray, Tensor}
-
-
-def _branches(tree: Any) -> Sequence[Any] | None:
-    """The parts of a tuple, list or dict; None for a leaf."""
-    if type(tree) in _ARRAYS:  # as nearly every leaf
-        return None
-    if isinstance(tree, dict):
-        return list(tree.values())
-    is_tuple = type(tree) is tuple or (isinstance(tree, tuple) and hasattr(tree, "_make"))
-    return tree if is_tuple or isinstance(tree, list) else None
-
-
-def _leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, from left to right."""
-    branches = _branches(tree)
-    return [tree] if branches is None else [leaf for branch in branches for leaf in _leaves(branch)]
-
-
-def _like(tree: Any, leaves: Any) -> Any:
-    """A tree of the same structure and of the same classes, with leaves taken from an iterator."""
-    branches = _branches(tree)
-    if branches is None:
-        return next(leaves)
-    found = [_like(branch, leaves) for branch in branches]
-    if isinstance(tree, tuple):
-        return tuple(found) if type(tree) is tuple else type(tree)._make(found)  # type: ignore[attr-defined]
-    if type(tree) in (list, dict):
-        return dict(zip(tree, found, strict=True)) if isinstance(tree, dict) else found
-    same = copy(tree)  # an OrderedDict or defaultdict, say, with what else it holds
-    for key, branch in zip(tree if isinstance(tree, dict) else range(len(found)), found, strict=True):
-        same[key] = branch
-    return same
-
-
-def _leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
-    """The leaves of a tree in the order of those of `like`, which must have the same structure; dicts match by key."""
-    branches = _branches(like)
-    if isinstance(like, dict):
-        if not isinstance(tree, dict) or tree.keys() != like.keys():
-            raise ValueError(f"{what}: expected a dict with the keys {list(like)}, not {tree!r:.60}")
-        return [leaf for key in like for leaf in _leaves_like(tree[key], like[key], what)]
-    if branches is not None:
-        if not isinstance(tree, (tuple, list)) or len(tree) != len(branches):
-            raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
-        return [leaf for a, b in zip(tree, branches, strict=True) for leaf in _leaves_like(a, b, what)]
-    shape = like.shape
-    if type(tree) in _ARRAYS and tree.shape == shape:
-        return [tree]
-    if isinstance(tree, (tuple, list)) and len(tree) == 1 and _shape(tree[0]) == shape:
-        raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
-    if _shape(tree) != shape:
-        raise ValueError(f"{what}: expected shape {shape}, not {_shape(tree) or repr(tree)[:60]}")
-    return [tree]
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array, a number or a list of them; None for what has no shape."""
-    try:
-        return tuple(np.shape(value))
-    except ValueError:  # lists of different lengths
-        return None
+# --- arguments --------------------------------------------------------------------------------------------------------
 
 
 def _tracked(tree: Any) -> tuple[Any, list[Tensor]]:
     """The tree with a Tensor that requires a gradient at each leaf, and the list of these Tensors."""
-    leaves = [_tracked_leaf(leaf) for leaf in _leaves(tree)]
-    return _like(tree, iter(leaves)), leaves
+    leaves = [_tracked_leaf(leaf) for leaf in leaves_of(tree)]
+    return tree_like(tree, iter(leaves)), leaves
 
 
 def _tracked_leaf(leaf: Any) -> Tensor:
     if type(leaf) is Tensor:
         return +leaf if leaf.requires_grad else Tensor(leaf._data, requires_grad=True)
-    if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.dtype.isnative:
+    if type(leaf) is np.ndarray and leaf.dtype.kind in "fc" and leaf.dtype.isnative:
         tracked = tensor._as_tensor(leaf)
         tracked._requires_grad = True
         return tracked
-    if not isinstance(leaf, int | float | np.generic | np.ndarray):
-        instead = "dict(...)" if isinstance(leaf, Mapping) else "asdict(...)" if is_dataclass(leaf) else ""
+    if not isinstance(leaf, int | float | complex | np.generic | np.ndarray):
         raise TypeError(
             "arguments to differentiate are Tensors, arrays, numbers, or tuples, named tuples, lists and dicts of them,"
-            f" not {type(leaf).__name__}{instead and '; write '}{instead}"
+            f" not {type(leaf).__name__}{instead_of(leaf)}"
         )
     is_integer = type(leaf) is int or (isinstance(leaf, np.generic | np.ndarray) and leaf.dtype.kind in "iu")
+    if type(leaf) is complex:
+        return Tensor(np.asarray(leaf), requires_grad=True)
     return Tensor(np.asarray(leaf, np.float64) if is_integer or type(leaf) is float else leaf, requires_grad=True)
 
 
@@ -167,7 +88,7 @@ def _arguments(function: Function, primals: Any) -> tuple[Any, ...]:
 def _along(primals: Any, tangents: Any, trees: tuple[Any, ...]) -> list[Any]:
     """The leaves of the tangents, in the order of those of the trees that the primals have become."""
     is_list = isinstance(primals, (tuple, list))
-    return _leaves_like(tangents, trees if is_list else trees[0], "tangents")
+    return leaves_like(tangents, trees if is_list else trees[0], "tangents")
 
 
 def _name(function: Function) -> str:
@@ -282,7 +203,7 @@ def _no_tensor(function: Function, expected: str, value: Any) -> TypeError:
 
 
 def _outputs(function: Function, result: Any) -> list[Tensor]:
-    outputs = _leaves(result)
+    outputs = leaves_of(result)
     for output in outputs:
         if type(output) is not Tensor:
             raise _no_tensor(function, "Tensors to be differentiated", output)
@@ -302,11 +223,11 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
         with _Recording() as may_record:
             numbers = _numbers(argnums, args, kwargs)
             given = tuple(args[i] for i in numbers)
-            kinds = _are_tensors(_leaves(given))
+            kinds = _are_tensors(leaves_of(given))
             trees, inputs = _tracked(given)
 
             def arranged(leaves: Sequence[Any]) -> Any:
-                found = _like(trees, iter(leaves))
+                found = tree_like(trees, iter(leaves))
                 return found if isinstance(argnums, tuple | list) else found[0]
 
             result = _called(function, *_replaced(args, numbers, trees), **kwargs)
@@ -346,7 +267,7 @@ def value_and_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Fu
         value: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
     ) -> Any:
         expected = "a Tensor of one element to have a gradient"
-        if type(value) is not Tensor and _branches(value) is None:
+        if type(value) is not Tensor and branches_of(value) is None:
             raise _no_tensor(function, expected, value)
         if type(value) is not Tensor or value.size != 1:
             found = f"shape {value.shape}" if type(value) is Tensor else type(value).__name__
@@ -371,13 +292,119 @@ def grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
     >>> [float(f(2.0)) for f in (cube, grad(cube), grad(grad(cube)), grad(grad(grad(cube))))]
     [8.0, 12.0, 12.0, 6.0]
     """
-    both = value_and_grad(function, argnums)
+    return _second_of(value_and_grad(function, argnums))
 
-    @wraps(function)
+
+def _second_of(both: Function) -> Function:
+    """The function that returns the derivative of a pair of value and derivative."""
+
+    @wraps(both)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         return both(*args, **kwargs)[1]
 
     return derivative
+
+
+def elementwise_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the derivative of each element of the result by its own element of the argument.
+
+    Args:
+        function: elementwise: returns a Tensor of the shape of the argument to differentiate with respect to, each of
+            whose elements depends on the element of the argument at the same index only.
+        argnums: the position of the argument to differentiate with respect to, or a tuple of positions.
+
+    Returns:
+        A function of the same arguments. It returns an array of the shape of the argument, or a tree of them for a
+        tree, each of whose leaves has the shape of the result. It takes one backward pass, and may be nested for
+        derivatives of any order.
+
+    Raises:
+        TypeError (when called): the function did not return a Tensor.
+        ValueError (when called): the result has another shape than the argument, or an element of the result depends on
+            other elements; or argnums are invalid. A function that is made of elementwise operations alone is known to
+            be elementwise. For any other a second backward pass looks whether the elements mix: their gradients are
+            scaled by different powers of two, and have to come out scaled by the same.
+
+    >>> x = np.array([-1.0, 0.0, 1.0])
+    >>> elementwise_grad(lambda x: x**3)(x)
+    array([3., 0., 3.])
+    >>> elementwise_grad(elementwise_grad(np.sin))(x) + np.sin(x)
+    array([0., 0., 0.])
+    >>> elementwise_grad(np.cumsum)(x)
+    Traceback (most recent call last):
+    ValueError: cumsum is not elementwise: an element of its result depends on several of the argument; see jacobian
+    """
+
+    def derive(y: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool) -> Any:
+        if type(y) is not Tensor:
+            raise _no_tensor(function, "a Tensor of the shape of the argument", y)
+        for t in (y, *inputs):
+            if t.dtype.kind != "f":
+                raise TypeError(f"{_name(function)}: expected real floating point numbers, not {kind(t)}")
+        for x in inputs:
+            if x.shape != y.shape:
+                raise ValueError(
+                    f"{_name(function)} returned shape {y.shape} for an argument of shape {x.shape}: only elementwise"
+                    " functions have one derivative for each element; see jacobian"
+                )
+        record = may_record and _depend_on_more([y], inputs)
+        gradients = backward([y], inputs, [np.ones(y.shape, y.dtype)], record)
+        if mixes_elements(y, inputs, gradients):
+            raise ValueError(
+                f"{_name(function)} is not elementwise: an element of its result depends on several of the argument;"
+                " see jacobian"
+            )
+        return arranged(_finished(gradients, kinds, inputs, record))
+
+    return _by_arguments(function, argnums, derive)
+
+
+def holomorphic_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the complex derivative f'(z) of a holomorphic function of complex numbers.
+
+    Args:
+        function: returns a complex Tensor of one element.
+        argnums: as for `value_and_grad`. The arguments are complex.
+
+    Raises:
+        TypeError (when called): an argument or the result is real, for which there is `grad`.
+        ValueError (when called): the result has several elements; or the function is not holomorphic there, since its
+            derivatives along the real and the imaginary axis differ by more than their rounding.
+
+    >>> holomorphic_grad(lambda z: z**3)(1 + 2j)
+    np.complex128(-9+12j)
+    """
+
+    def derive(
+        value: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
+    ) -> Any:
+        if type(value) is not Tensor:
+            raise _no_tensor(function, "a complex Tensor of one element", value)
+        if value.size != 1:
+            raise ValueError(f"{_name(function)} must return a Tensor of one element, not shape {value.shape}")
+        real = next((t for t in (value, *inputs) if t.dtype.kind != "c"), None)
+        if real is not None:
+            what = "the result" if real is value else "an argument"
+            raise TypeError(f"holomorphic_grad of {_name(function)}: {what} is {real.dtype}, not complex; see grad")
+        record = may_record and _depend_on_more([value], inputs)
+        one, i = np.ones(value.shape, value.dtype), np.full(value.shape, 1j, value.dtype)
+        gradients = backward([value], inputs, [one], record)
+        for along_real, along_imaginary in zip(gradients, backward([value], inputs, [i], False), strict=True):
+            _check_holomorphic(function, along_real._data, along_imaginary._data / 1j)
+        return arranged(_finished(gradients, kinds, inputs, record))
+
+    return _by_arguments(function, argnums, derive)
+
+
+def _check_holomorphic(function: Function, along_real: Any, along_imaginary: Any) -> None:
+    error = np.abs(along_real - along_imaginary)
+    largest = np.max(np.abs(along_real), initial=0)
+    if np.any(error > 1e3 * np.finfo(along_real.dtype).eps * largest):
+        index = np.unravel_index(np.argmax(error), error.shape)
+        raise ValueError(
+            f"{_name(function)} is not holomorphic here: its derivative is {along_real[index]:.6g} along the real axis"
+            f" and {along_imaginary[index]:.6g} along the imaginary one; see grad for a real-valued function"
+        )
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -395,7 +422,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     [3.0, 2.0]
     """
     with _Recording() as may_record:
-        kinds = _are_tensors(_leaves(_arguments(function, primals)))
+        kinds = _are_tensors(leaves_of(_arguments(function, primals)))
         trees, inputs = _tracked(primals)
         result = _called(function, *trees)
         outputs = _outputs(function, result)
@@ -404,14 +431,14 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
         finished = _finished(outputs, [any(kinds)] * len(outputs), inputs, may_record and depends, values=len(outputs))
 
     def pull(gradients: Any) -> Any:
-        seeds = _leaves_like(gradients, result, "gradients")
+        seeds = leaves_like(gradients, result, "gradients")
         with _Recording() as may_record:
             record = may_record and (depends or _depend_on_more(seeds, ()))
             found = backward(outputs, inputs, seeds, record, planned)
             tensors = [kind or nested.get() for kind in kinds]
-            return _like(trees, iter(_finished(found, tensors, inputs, record)))
+            return tree_like(trees, iter(_finished(found, tensors, inputs, record)))
 
-    return _like(result, iter(finished)), pull
+    return tree_like(result, iter(finished)), pull
 
 
 def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
@@ -441,7 +468,7 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         args = _arguments(function, primals)
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
-        is_tensor = any(_are_tensors([*_leaves(args), *directions]))
+        is_tensor = any(_are_tensors([*leaves_of(args), *directions]))
         result = _called(function, *trees)
         outputs = _outputs(function, result)
         order = _ancestors([*outputs, *directions])
@@ -450,27 +477,40 @@ def jvp(function: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
         found = [*outputs, *along]
         leaves = iter(_finished(found, [is_tensor] * len(found), inputs, record, values=len(outputs)))
         _freeze(inputs)
-        return _like(result, leaves), _like(result, leaves)
+        return tree_like(result, leaves), tree_like(result, leaves)
 
 
 # --- matrices of derivatives -----------------------------------------------------------------------------------------
 
 
-def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
-    """A function that returns the Jacobian: the derivatives of all outputs with respect to all inputs.
+def value_and_jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the value and the Jacobian: the derivatives of all outputs with respect to all inputs.
 
     Args:
         function: returns a tree of Tensors.
         argnums: the position of the argument to differentiate with respect to, or a tuple of positions.
 
     Returns:
-        A function of the same arguments. It returns a tree like the outputs, whose leaves are trees like the arguments;
-        the leaf for an output of shape S and an input of shape T has shape (*S, *T). One backward pass takes the
-        gradients of many output elements together; where the inputs are few, forward passes take their place.
+        A function of the same arguments that returns `(value, jacobian)`, both trees like the outputs. The leaves of
+        the Jacobian are trees like the arguments; the leaf for an output of shape S and an input of shape T has shape
+        (*S, *T). One backward pass takes the gradients of many output elements together; where the inputs are few,
+        forward passes take their place.
 
-    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
-    array([[2., 0.],
-           [0., 4.]])
+    Raises:
+        TypeError (when called): the function returned something else than Tensors.
+        ValueError (when called): argnums are invalid.
+
+    >>> value_and_jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    (array([1., 4.]), array([[2., 0.],
+           [0., 4.]]))
+
+    That of `value_and_grad` gives value, gradient and Hessian by one call of the function, as Newton's method wants:
+
+    >>> newton = value_and_jacobian(value_and_grad(lambda x: (x**3).sum()))
+    >>> (value, slope), (_, curvature) = newton(np.array([1.0, 2.0]))
+    >>> float(value), slope, curvature
+    (9.0, array([ 3., 12.]), array([[ 6.,  0.],
+           [ 0., 12.]]))
     """
 
     def derive(
@@ -478,9 +518,64 @@ def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function
     ) -> Any:
         outputs = _outputs(function, result)
         record = may_record and _depend_on_more(outputs, inputs)
-
         found = jacobians(outputs, inputs, record)
-        return _like(result, iter([arranged(_finished(row, kinds, inputs, record)) for row in found]))
+        rows = [arranged(_finished(row, kinds, inputs, record)) for row in found]
+        values = _finished(outputs, [any(kinds)] * len(outputs), inputs, record, values=len(outputs))
+        return tree_like(result, iter(values)), tree_like(result, iter(rows))
+
+    return _by_arguments(function, argnums, derive)
+
+
+def jacobian(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the Jacobian; see `value_and_jacobian`.
+
+    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return _second_of(value_and_jacobian(function, argnums))
+
+
+def per_example_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> Function:
+    """A function that returns the gradient of each example's loss: `grad` for every example of a batch.
+
+    Args:
+        function: takes a batch, and returns one loss for each of its examples: a Tensor of shape (batch,).
+        argnums: the position of the argument to differentiate with respect to, such as weights, or a tuple of
+            positions.
+
+    Returns:
+        A function of the same arguments. It returns a tree like the argument, or a tuple of them, whose leaves have the
+        shape (batch, *S) for a leaf of shape S: row i is the gradient of loss i.
+
+    Raises:
+        TypeError (when called): the function did not return a Tensor.
+        ValueError (when called): the Tensor has another number of axes than one; or argnums are invalid.
+
+    These are the rows of `jacobian`. One backward pass takes them all where operations say how they treat the examples
+    of a batch: elementwise ones, matrix products, sums over other axes, convolutions, layer normalisation, losses. For
+    a network with others it computes what `jacobian` does, whose time grows with the square of the batch. Where the
+    examples mix, as in batch normalisation, a loss depends on all of them, and so does its gradient.
+
+    For the weights of a model, which the function does not take as an argument, see `tinygrad_np.per_example_grad`.
+
+    >>> def losses(w, x, y):
+    ...     return (x @ w - y) ** 2
+    >>> x, y = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0])
+    >>> per_example_grad(losses)(np.array([1.0, 1.0]), x, y)
+    array([[ 4.,  8.],
+           [36., 48.]])
+    """
+
+    def derive(
+        result: Any, inputs: Sequence[Tensor], kinds: Sequence[bool], arranged: Function, may_record: bool
+    ) -> Any:
+        if type(result) is not Tensor:
+            raise _no_tensor(function, "a Tensor with one loss for each example", result)
+        check_losses(f"{_name(function)}:", result, inputs)
+        record = may_record and _depend_on_more([result], inputs)
+        found = [tensor._as_tensor(g) for g in backward_of_examples(result, inputs, record)]
+        return arranged(_finished(found, kinds, inputs, record))
 
     return _by_arguments(function, argnums, derive)
 
@@ -516,15 +611,12 @@ def hvp(function: Function, primals: Any, tangents: Any) -> Any:
     """
     with _Recording() as may_record:
         args = _arguments(function, primals)
-        kinds = _are_tensors(_leaves(args))
+        kinds = _are_tensors(leaves_of(args))
         trees, inputs = _tracked(args)
         directions = _along(primals, tangents, trees)
-        gradients = _leaves(grad(function, tuple(range(len(trees))))(*trees))
+        gradients = leaves_of(grad(function, tuple(range(len(trees))))(*trees))
         record = may_record and _depend_on_more([*gradients, *directions], inputs)
         found = _finished(backward(gradients, inputs, directions, record), kinds, inputs, record)
         _freeze(inputs)
-        products = _like(trees, iter(found))
+        products = tree_like(trees, iter(found))
         return products if isinstance(primals, (tuple, list)) else products[0]
-
-
-__getattr__ = module_getattr(__name__)

@@ -1,0 +1,169 @@
+"""Complex numbers: every operation that takes them is proved, and every other one refuses them by name."""
+
+from typing import Any
+
+from tinygrad_np import Tensor, func, grad, optim, primitive
+from tinygrad_np.ops.cases import Case
+from tinygrad_np.tensor import Composite, Constant, Primitive, registry
+from tinygrad_np.testing import check_gradients
+from tinygrad_np.testing.strategies import arguments, arrays
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_programs import as_used, call
+
+OPERATIONS = [entry for entry in dict.fromkeys(registry.values()) if not isinstance(entry, Constant)]
+COMPLEX = [entry for entry in OPERATIONS if not entry.real_only and entry.name != "astype"]  # its cases are real
+
+
+def made_complex(arrays: list[Any], which: list[bool]) -> list[Any]:
+    """The chosen arrays with an imaginary part: their own elements in another order, of alternating sign."""
+    result = []
+    for a, chosen in zip(arrays, which, strict=True):
+        if chosen and a.dtype.kind == "f":
+            signs = (-1.0) ** np.arange(a.size)
+            a = a + 1j * (a.ravel()[::-1] * signs).reshape(a.shape)
+        result.append(a)
+    return result
+
+
+@pytest.mark.parametrize("entry", COMPLEX, ids=lambda entry: entry.name)
+@given(data=st.data())
+def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
+    entry: Primitive | Composite, data: st.DataObject
+) -> None:
+    for case in entry.cases:
+        drawn = data.draw(arguments(case), label=str(case))
+        which = data.draw(st.lists(st.booleans(), min_size=len(drawn), max_size=len(drawn)))
+        if not any(which) or entry.name == "x.at[index].set":  # real numbers are not set to complex ones
+            which = [True] * len(drawn)
+        if entry.name == "gradient":  # its cases sort the coordinates
+            which[1:] = [False] * len(which[1:])
+        given = made_complex(drawn, which)
+
+        def function(*inputs: Any, case: Case = case) -> tuple[Tensor, ...]:
+            return tuple(y for y in call(as_used(entry), case, list(inputs)) if type(y) is Tensor)
+
+        try:
+            check_gradients(function, *given, order=2, name=entry.name)
+        except Exception as error:
+            error.add_note(f"{entry.name}({case})")
+            raise
+
+
+# --- what does not take complex numbers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [entry for entry in dict.fromkeys(registry.values()) if entry.real_only])
+def test_every_other_operation_refuses_complex_numbers_by_name(entry: Primitive | Composite | Constant) -> None:
+    z = Tensor(np.array([[1j]]), requires_grad=True)
+    arity = entry.arity if isinstance(entry, Primitive) else 1
+    given = [z] * (arity or 1)
+    with pytest.raises(TypeError, match=f"{entry.name} of a Tensor takes real numbers, not complex ones"):
+        entry(given[0]) if arity == 1 else entry(*given)
+
+
+def test_a_complex_argument_beside_a_real_tensor_is_refused_too() -> None:
+    for other in (1j, np.array([1j]), Tensor([1j])):
+        for refuse in (np.maximum, np.less, np.hypot):
+            with pytest.raises(TypeError, match=f"{refuse.__name__} of a Tensor takes real numbers"):
+                refuse(Tensor([1.0]), other)
+            with pytest.raises(TypeError, match=f"{refuse.__name__} of a Tensor takes real numbers"):
+                refuse(other, Tensor([1.0]))
+
+
+def test_complex_numbers_do_not_become_real_unnoticed() -> None:
+    z = Tensor([1j], requires_grad=True)
+    for attempt, message in [
+        (lambda: z.astype(np.float32), r"astype: complex64 does not become float32: take the \.real part"),
+        (lambda: Tensor([1.0]).at[0].set(1j), "cannot be set to complex128"),
+        (lambda: func.jvp(lambda x: x, np.ones(1), np.array([1j])), "tangents: expected real numbers"),
+        (lambda: func.vjp(lambda x: x, np.ones(1))[1](np.array([1j])), "gradients: expected real numbers"),
+        (lambda: grad(np.abs(z), z, np.array([1j])), "the output is real, and so is its gradient"),
+        (lambda: optim.SGD([z], lr=0.1), "parameter 0 is complex64; optimise its real and imaginary parts"),
+        (lambda: func.jacobian(lambda x: x)(np.array([1j])), r"return its \.real and its \.imag"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            attempt()
+
+
+def test_a_primitive_that_takes_real_numbers_has_no_complex_gradient() -> None:
+    wrong = primitive(lambda x: x * 2, lambda g, y, x: g * 2j)
+    x = Tensor([1.0], requires_grad=True)
+    with pytest.raises(TypeError, match="though argument and result are real; take its .real"):
+        wrong(x).sum().backward()
+
+
+# --- gradients and derivatives ---------------------------------------------------------------------------------------
+
+
+def test_the_gradient_of_a_real_function_needs_a_real_result() -> None:
+    z = Tensor(np.array([1 + 2j, -1j]), requires_grad=True)
+    loss = np.sum(np.abs(z) ** 2)
+    np.testing.assert_allclose(grad(loss, z).data, 2 * np.conj(z.data))
+    with pytest.raises(TypeError, match=r"the output is complex128.* write loss\.real or np\.abs\(loss\)"):
+        np.sum(z).backward()
+    with pytest.raises(TypeError, match=r"func\.holomorphic_grad"):
+        func.grad(np.sum)(z)
+
+
+def test_a_real_argument_gets_the_real_part() -> None:
+    x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
+    wave = np.exp(1j * x)
+    np.testing.assert_allclose(grad(wave.real.sum(), x, retain_graph=True).data, -np.sin(x.data))
+    np.testing.assert_allclose(grad(wave.imag.sum(), x).data, np.cos(x.data))
+
+
+def test_the_derivative_of_a_holomorphic_function_is_complex() -> None:
+    z = 0.3 - 1.2j
+    for function, slope in [(np.exp, np.exp), (np.sin, np.cos), (lambda z: z**3 / (1 + z), None)]:
+        expected = slope(z) if slope else (3 * z**2 * (1 + z) - z**3) / (1 + z) ** 2
+        np.testing.assert_allclose(func.holomorphic_grad(function)(z), expected, rtol=1e-14)
+    np.testing.assert_allclose(func.holomorphic_grad(func.holomorphic_grad(np.sin))(z), -np.sin(z), rtol=1e-14)
+    for function in (np.conj, lambda z: z * np.conj(z), lambda z: np.abs(z) + 0j):
+        with pytest.raises(ValueError, match="is not holomorphic here: its derivative is"):
+            func.holomorphic_grad(function)(z)
+    for function, argument in ((np.exp, 2.0), (np.abs, z)):
+        with pytest.raises(TypeError, match="is float64, not complex; see grad"):
+            func.holomorphic_grad(function)(argument)
+
+
+@given(data=st.data())
+def test_directional_derivatives_agree_with_gradients(data: st.DataObject) -> None:
+    """Forward, backward, and the product with the Hessian, which is symmetric in the real sense."""
+    z, direction, other = (
+        x + 1j * y for x, y in data.draw(st.lists(st.tuples(arrays((3,)), arrays((3,))), min_size=3, max_size=3))
+    )
+
+    def function(z: Any) -> Any:
+        return np.sum(np.abs(np.sin(z) * np.conj(z)) ** 2) + np.sum(z.real * z.imag)
+
+    gradient = func.grad(function)(z)
+    _, along = func.jvp(function, z, direction)
+    np.testing.assert_allclose(along, np.sum(gradient * direction).real, rtol=1e-9, atol=1e-9)
+    one, two = (func.hvp(function, z, d) for d in (direction, other))
+    _, forward = func.jvp(func.grad(function), z, direction)
+    np.testing.assert_allclose(one, forward, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(np.sum(one * other).real, np.sum(two * direction).real, rtol=1e-8, atol=1e-8)
+
+
+def test_complex64_stays_and_so_does_float32() -> None:
+    z = Tensor([1 + 1j], requires_grad=True)
+    assert z.dtype == np.complex64
+    loss = np.abs(np.fft.fft(np.exp(z * 1j) / (1 + z))).sum()
+    assert loss.dtype == np.float32
+    loss.backward()
+    assert z.grad is not None
+    assert z.grad.dtype == np.complex64
+
+
+def test_transforms_of_several_axes_need_to_know_which() -> None:
+    z = Tensor(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"s=\(2, 2\) needs axes="):
+        np.fft.fftn(z, s=(2, 2))
+    with pytest.raises(ValueError, match="must have the same length"):
+        np.fft.fftn(z, s=(2,), axes=(0, 1))
+    with pytest.raises(TypeError, match="takes real numbers"):
+        np.fft.rfft(Tensor([1j]))

@@ -1,0 +1,89 @@
+"""Complex numbers against JAX, whose convention is the same, and PyTorch, whose gradients are the conjugates."""
+
+from typing import Any
+
+from tinygrad_np import Tensor, grad
+from tinygrad_np.ops import linalg
+from tinygrad_np.ops.cases import Case
+from tinygrad_np.tensor import registry
+from tinygrad_np.testing.strategies import arguments
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from random_programs import as_used, call
+from test_complex_numbers import made_complex
+
+jax = pytest.importorskip("jax")
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+jax.config.update("jax_enable_x64", True)
+
+# What is more than moving elements, which finite differences prove as well.
+NAMES = [
+    "add", "subtract", "multiply", "divide", "negative", "conjugate", "real", "imag", "angle", "square", "reciprocal",
+    "absolute", "power", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "arcsin",
+    "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sum", "mean", "var", "cumsum",
+    "nansum", "nanmean", "matmul", "matvec", "vecmat", "vecdot", "vdot", "tensordot", "dot", "inner", "outer", "kron",
+    "cross", "convolve", "correlate", "trace", "linalg.vecdot", "linalg.matrix_power", "linalg.inv", "linalg.solve",
+    "linalg.det", "fft.fft", "fft.ifft", "fft.irfft", "fft.hfft", "fft.fft2", "fft.ifft2", "fft.irfft2", "fft.fftn",
+    "fft.ifftn", "fft.irfftn", "fft.fftshift",
+]  # fmt: skip
+
+
+def named(name: str, numpy: Any) -> Any:
+    """The function of a name such as fft.rfft, in NumPy or JAX's."""
+    for part in name.split("."):
+        numpy = getattr(numpy, part)
+    return numpy
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=1, phases=[Phase.generate])
+@given(data=st.data())
+def test_gradients_are_those_of_jax(name: str, data: st.DataObject) -> None:
+    entry: Any = registry[named(name, np)]
+    cases = [  # JAX knows no lengths of -1, and its arrays are not those of np.concatenate
+        case for case in entry.cases if -1 not in case.kwargs.get("s", ()) and case.prepare is not linalg._singular
+    ]
+    for case in cases[:: max(1, len(cases) // 3)]:  # JAX compiles for every shape
+        given = made_complex(drawn := data.draw(arguments(case), label=str(case)), [True] * len(drawn))
+        tensors = [Tensor(a, requires_grad=True) if a.dtype.kind == "c" else a for a in given]
+        sources = [t for t in tensors if type(t) is Tensor]
+        outputs = [y for y in call(as_used(entry), case, tensors) if type(y) is Tensor]
+
+        def theirs(*sources: Any, case: Case = case, given: list[Any] = given) -> list[Any]:
+            values = iter(sources)
+            return call(named(name, jax.numpy), case, [next(values) if a.dtype.kind == "c" else a for a in given])
+
+        values, pull = jax.vjp(theirs, *(t.data for t in sources))
+        rng = np.random.default_rng(0)
+        seeds = [
+            rng.normal(size=y.shape) + (1j * rng.normal(size=y.shape) if y.dtype.kind == "c" else 0) for y in outputs
+        ]
+        for y, value in zip(outputs, values, strict=True):
+            np.testing.assert_allclose(y.data, value, rtol=1e-9, atol=1e-9)
+        found = grad(outputs, sources, seeds)
+        for ours, other in zip(found, pull(seeds), strict=True):
+            np.testing.assert_allclose(ours.data, other, rtol=1e-8, atol=1e-8)
+
+
+PROGRAMS = {
+    "a filter": lambda z, np: np.fft.ifft(np.fft.fft(z) * np.exp(1j * z[0])),
+    "a spectrum": lambda z, np: np.abs(np.fft.fft(np.sin(z) / (2 + z))),
+    "a rotation": lambda z, np: np.sqrt(z * z + 1) * np.conj(z) + z.real * z.imag,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_gradients_are_the_conjugates_of_those_of_pytorch(name: str) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=8) + 1j * rng.normal(size=8)
+    ours, theirs = Tensor(z, requires_grad=True), torch.tensor(z, requires_grad=True)
+    loss = np.sum(np.abs(PROGRAMS[name](ours, np)) ** 2)
+    other = torch.sum(torch.abs(PROGRAMS[name](theirs, torch)) ** 2)
+    other.backward()
+    loss.backward()
+    assert ours.grad is not None
+    np.testing.assert_allclose(ours.grad.data, np.conj(theirs.grad.numpy()), rtol=1e-12, atol=1e-12)
