@@ -14,8 +14,9 @@ from .._messages import module_getattr, refuse_calls
 from .equations import fixed_point, root
 from .implicit import ConvergenceError
 from .linear import linear_solve
+from .ode import odeint
 
-__all__ = ["ConvergenceError", "fixed_point", "linear_solve", "root"]
+__all__ = ["ConvergenceError", "fixed_point", "linear_solve", "odeint", "root"]
 
 refuse_calls(__name__)
 __getattr__ = module_getattr(__name__)
