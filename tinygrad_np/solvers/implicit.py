@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import _passes, func, tensor
+from .. import _passes, tensor
 from .._machine.arrays import Array
 from .._machine.writes import serials
+from ..func.derivatives import _called as called
+from ..func.trees import flatten, leaves_like, leaves_of, tree_like
 from ..tensor import Primitive, Tensor
 
 Function = Callable[..., Any]
@@ -41,38 +43,37 @@ class Layout:
     """
 
     def __init__(self, owner: str, name: str, tree: Any) -> None:
-        arrays = [_floating(owner, name, leaf) for leaf in func._leaves(tree)]
-        if not sum(array.size for array in arrays):
+        self.arrays = [_floating(owner, name, leaf) for leaf in leaves_of(tree)]
+        self.owner, self.like = owner, tree_like(tree, iter(self.arrays))
+        self.start, self.unflatten = flatten(self.like)
+        self.dtype, self.size = self.start.dtype, self.start.size
+        if not self.size:
             raise ValueError(f"{owner}: {name} has no elements: {tree!r:.60}")
-        self.owner = owner
-        self.like = func._like(tree, iter(arrays))
-        self.arrays = arrays
-        self.dtype = np.result_type(*arrays)
-        self.start: Array = np.concatenate([array.reshape(-1) for array in arrays], dtype=self.dtype)
-        self.size = self.start.size
 
     def vector(self, tree: Any, what: str) -> Any:
         """The leaves of a tree like this one as a Tensor or array of shape (size,)."""
         if isinstance(self.like, np.ndarray) and isinstance(tree, list | tuple):
             tree = stacked(tree)  # [y[1], -y[0]] for an array
-        return joined(func._leaves_like(tree, self.like, f"{self.owner}: {what}"), self.dtype)
+        return joined(leaves_like(tree, self.like, f"{self.owner}: {what}"), self.dtype)
 
     def tree(self, vector: Any) -> Any:
         """The tree of a vector, or of vectors along the last axis of an array or Tensor."""
         lead, leaves, end = vector.shape[:-1], [], 0
+        if len(self.arrays) > 1 and not lead:
+            return self.unflatten(vector)
         for array in self.arrays:
             begin, end = end, end + array.size
-            part = vector if array.size == self.size else vector[..., begin:end]
+            part = vector if len(self.arrays) == 1 else vector[..., begin:end]
             part = part if array.ndim == 1 else np.reshape(part, lead + array.shape)
             leaves.append(part if part.dtype == array.dtype else part.astype(array.dtype))
-        return func._like(self.like, iter(leaves))
+        return tree_like(self.like, iter(leaves))
 
     def finished(self, vector: Tensor, is_tensor: bool) -> Any:
         """The tree of a result: of Tensors, or of arrays and NumPy's scalars."""
         if is_tensor or vector.requires_grad:
             return self.tree(vector)
         tree = self.tree(vector._data)
-        return func._like(tree, iter([a.copy() if a.ndim else a[()] for a in func._leaves(tree)]))
+        return tree_like(tree, iter([a.copy() if a.ndim else a[()] for a in leaves_of(tree)]))
 
 
 def _floating(owner: str, name: str, leaf: Any) -> Array:
@@ -109,7 +110,7 @@ def joined(leaves: Sequence[Any], dtype: Any) -> Any:
 
 def any_tensors(*trees: Any) -> bool:
     """Whether results are Tensors even without a gradient: where an argument is one, or in a derivative."""
-    return _passes.nested.get() or any(type(leaf) is Tensor for tree in trees for leaf in func._leaves(tree))
+    return _passes.nested.get() or any(type(leaf) is Tensor for tree in trees for leaf in leaves_of(tree))
 
 
 # --- one call, with its graph ----------------------------------------------------------------------------------------
@@ -127,7 +128,7 @@ class Recorded:
         before = next(serials)
         pauses, recorded = tensor._pauses.set(0), tensor._recorded.set(None)
         try:
-            output = func._called(function, *args)
+            output = called(function, *args)
         finally:
             tensor._pauses.reset(pauses)
             tensor._recorded.reset(recorded)
@@ -210,7 +211,7 @@ def values(function: Function) -> Callable[[Array], Array]:
     def call(*args: Array) -> Array:
         pauses = tensor._pauses.set(1)
         try:
-            result = func._called(function, *map(tensor._as_tensor, args))
+            result = called(function, *map(tensor._as_tensor, args))
         finally:
             tensor._pauses.reset(pauses)
         return result._data if type(result) is Tensor else np.asarray(result)

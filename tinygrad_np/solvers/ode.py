@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import _validation as check
-from .. import func, tensor
+from .. import tensor
 from .._machine.arrays import Array
 from ..tensor import Tensor
-from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, solution, values, variable
+from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, called, solution, values, variable
 
 Field = Callable[..., Any]
 ODEINT = Solver("odeint")
@@ -116,6 +116,7 @@ def odeint(
     the choice of steps; R. T. Q. Chen et al. (2018), "Neural ordinary differential equations", appendices B and C, for
     the adjoint method.
 
+    >>> from tinygrad_np import func
     >>> def decay(y, t, rate):
     ...     return -rate * y
     >>> odeint(decay, 1.0, np.array([0.0, 1.0, 2.0]), 0.5).round(6)
@@ -374,7 +375,7 @@ def _adjoint(
     of_times: list[Tensor] = []
     totals: list[Any] = [np.zeros_like(s._data) for s in reached]
     for i in range(len(t) - 1, 0, -1):
-        of_times.append((g[i] * _at(field, y[i], times[i])).sum())
+        of_times.append((g[i] * called(field, y[i], times[i])).sum())
         back = _solution(
             _adjoint_field(field, state, reached),
             state.vector((y[i], a, [np.zeros_like(s._data) for s in reached]), "y"),
@@ -386,13 +387,9 @@ def _adjoint(
         _check_drift(came_to._data, y._data[i - 1], t._data, i, options)
         a = a + g[i - 1]
         totals = [total + part for total, part in zip(totals, parts, strict=True)]
-    of_times.append(-((a - g[0]) * _at(field, y[0], times[0])).sum())
+    of_times.append(-((a - g[0]) * called(field, y[0], times[0])).sum())
     of_t = np.stack(of_times[::-1])
     return a, of_t.astype(t.dtype), [tensor._as_tensor(total) for total in totals]  # type: ignore[attr-defined]
-
-
-def _at(field: Field, y: Tensor, t: Tensor) -> Any:
-    return func._called(field, y, t)
 
 
 def _adjoint_field(field: Field, state: Layout, reached: list[Tensor]) -> Field:
