@@ -121,7 +121,8 @@ def fixed_point(
     Raises:
         ConvergenceError: no fixed point was found.
         ValueError: f returns a tree of another structure, or an option is out of its range.
-        numpy.linalg.LinAlgError (in the backward pass): 1 is an eigenvalue of the Jacobian of f: there is no derivative.
+        numpy.linalg.LinAlgError (in the backward pass): 1 is an eigenvalue of the Jacobian of f, so that there is no
+            derivative.
 
     Source: D. G. Anderson (1965), as in H. F. Walker and P. Ni (2011), "Anderson acceleration for fixed-point
     iterations", algorithm AA.
@@ -166,7 +167,7 @@ def _implicit(solver: Solver, residual: Residual, x: Array) -> Tensor:
         call = Recorded(residual, x)
         return call.pull(-_by_transposed_jacobian(solver.name, call, x, g), sources)
 
-    return solution(solver, x, sources, rule)
+    return solution(solver, x, rule, sources)
 
 
 def _by_transposed_jacobian(owner: str, call: Recorded, x: Tensor, g: Tensor) -> Tensor:
@@ -229,11 +230,11 @@ def _shortened(value: Callable[[Array], Array], x: Array, change: Array, y: Arra
         moved = x + x.dtype.type(length) * change
         with np.errstate(all="ignore"):
             if float(np.linalg.norm(value(moved))) <= (1 - 1e-4 * length) * size:
-                return moved
+                return np.asarray(moved)
         length /= 2
     raise ConvergenceError(
-        f"root: the residual stays at {_largest(y):.3g} in step {step}, also for the shortest step; there may be no root"
-        " near: start elsewhere"
+        f"root: the residual stays at {_largest(y):.3g} in step {step}, also for the shortest step; there may be no"
+        " root near: start elsewhere"
     )
 
 

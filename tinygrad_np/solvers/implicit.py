@@ -6,14 +6,14 @@ found in the graph of one call, so that none is lost.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _passes, tensor
 from .._machine.arrays import Array
 from .._machine.writes import serials
-from ..func.derivatives import _called as called
+from ..func import derivatives
 from ..func.trees import flatten, leaves_like, leaves_of, tree_like
 from ..tensor import Primitive, Tensor
 
@@ -89,8 +89,8 @@ def _floating(owner: str, name: str, leaf: Any) -> Array:
     else:
         kind = type(leaf).__name__
     raise TypeError(
-        f"{owner}: {name} must be float32 or float64 (arrays, Tensors, numbers, or tuples, lists and dicts of them), not"
-        f" {kind}"
+        f"{owner}: {name} must be float32 or float64 (arrays, Tensors, numbers, or tuples, lists and dicts of them),"
+        f" not {kind}"
     )
 
 
@@ -128,7 +128,7 @@ class Recorded:
         before = next(serials)
         pauses, recorded = tensor._pauses.set(0), tensor._recorded.set(None)
         try:
-            output = called(function, *args)
+            output = derivatives._called(function, *args)
         finally:
             tensor._pauses.reset(pauses)
             tensor._recorded.reset(recorded)
@@ -205,13 +205,13 @@ def variable(array: Array) -> Tensor:
     return x
 
 
-def values(function: Function) -> Callable[[Array], Array]:
+def values(function: Function) -> Callable[..., Array]:
     """A function of a Tensor as one of arrays, which records nothing."""
 
     def call(*args: Array) -> Array:
         pauses = tensor._pauses.set(1)
         try:
-            result = called(function, *map(tensor._as_tensor, args))
+            result = derivatives._called(function, *map(tensor._as_tensor, args))
         finally:
             tensor._pauses.reset(pauses)
         return result._data if type(result) is Tensor else np.asarray(result)
@@ -224,41 +224,45 @@ def values(function: Function) -> Callable[[Array], Array]:
 Rule = Callable[[Tensor, Tensor], Sequence[Tensor]]
 
 
+class Solved(NamedTuple):
+    """What a node keeps: its value, and what takes its gradient, and itself, to the gradients of its sources."""
+
+    value: Array
+    rule: Rule
+
+
 class Solver(Primitive):
     """The operation of the nodes that `solution` makes. It is not registered, since each node has a rule of its own."""
 
     def __init__(self, name: str) -> None:
         super().__init__(_value, (), _gradients, None, False, None, None, (), name)
 
-    def __call__(self, *sources: Any, rule: Any, value: Array) -> Tensor:
+    def __call__(self, *sources: Any, solved: Solved) -> Tensor:
         """The same node of other sources, as forward derivatives need it."""
-        return solution(self, value, sources, rule)
+        return solution(self, *solved, sources)
 
 
-def _value(*sources: Any, rule: Any, value: Array) -> Array:
-    return value
+def _value(*sources: Any, solved: Solved) -> Array:
+    return solved.value
 
 
-def _gradients(
-    g: Any, y: Any, *sources: Any, needed: Sequence[bool], rule: Rule, value: Array
-) -> Sequence[Any]:
+def _gradients(g: Any, y: Any, *sources: Any, needed: Sequence[bool], solved: Solved) -> Sequence[Any]:
     recorded = type(y) is Tensor
-    parts = rule(tensor._as_tensor(g), y if recorded else variable(y))
+    parts = solved.rule(tensor._as_tensor(g), y if recorded else variable(y))
     return parts if recorded else [part._data for part in parts]
 
 
-def solution(solver: Solver, value: Array, sources: Iterable[Any], rule: Rule) -> Tensor:
+def solution(solver: Solver, value: Array, rule: Rule, sources: Iterable[Any]) -> Tensor:
     """A Tensor of a value that was computed without a graph.
 
     Args:
         solver: the operation, which names the node.
         value: an array.
-        sources: the Tensors that it depends on.
         rule: takes the gradient of the solution, and the solution, to the gradients of the sources. It is written in
             operations on Tensors, which are recorded where derivatives of higher order are wanted.
+        sources: the Tensors that it depends on.
     """
-    y, args = tensor._as_tensor(value), tuple(sources)
-    keywords = {"rule": rule, "value": value}
+    y, args, keywords = tensor._as_tensor(value), tuple(sources), {"solved": Solved(value, rule)}
     if not tensor._pauses.get() and any(type(a) is Tensor and a._requires_grad for a in args):
         y._requires_grad = True
         y._node = (solver, args, [tensor._arrays(a) for a in args], keywords, None)

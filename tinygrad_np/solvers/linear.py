@@ -86,7 +86,7 @@ def _by_matrix(A: Any, b: Any, args: Any) -> Any:
 def _tolerance(owner: str, tolerance: Any, dtype: Any) -> float:
     if tolerance is None:
         return float(np.finfo(dtype).eps) ** (2 / 3)
-    return check.real(owner, "tolerance", tolerance, above=0)
+    return float(check.real(owner, "tolerance", tolerance, above=0))
 
 
 class Linear:
@@ -102,13 +102,15 @@ class Linear:
             x = (cg if self.method == "cg" else gmres)(product, b._data, self.tolerance, self.steps)
         except ConvergenceError as error:
             if product(np.zeros_like(b._data)).any():
-                raise ConvergenceError("linear_solve: A is not linear: A(0) is not 0; move what is constant to b")
+                raise ConvergenceError(
+                    "linear_solve: A is not linear: A(0) is not 0; move what is constant to b"
+                ) from None
             raise ConvergenceError(f"linear_solve: {error}") from None
         if tensor._pauses.get():
             return tensor._as_tensor(x)
         at = variable(x)
         sources = [b, *Recorded(self.product, at).others(at)]
-        return solution(LINEAR_SOLVE, x, sources, lambda g, y: self._gradients(g, y, sources[1:]))
+        return solution(LINEAR_SOLVE, x, lambda g, y: self._gradients(g, y, sources[1:]), sources)
 
     def _gradients(self, g: Tensor, x: Tensor, sources: list[Tensor]) -> list[Tensor]:
         """With A(x) = b and the gradient g of x: w with A^T w = g for b, and that of -w A(x) for what A depends on."""
@@ -146,7 +148,7 @@ def cg(product: Callable[[Array], Array], b: Array, tolerance: float, steps: int
         r -= b.dtype.type(rr / curvature) * q
         before, rr = rr, float(r @ r)
         p = r + b.dtype.type(rr / before) * p
-    _check_residual(product, x, b, tolerance, steps, "a symmetric A; for any other write method=\"gmres\"")
+    _check_residual(product, x, b, tolerance, steps, 'a symmetric A; for any other write method="gmres"')
     return x
 
 

@@ -1,4 +1,4 @@
-"""Ordinary differential equations: Runge-Kutta methods, with derivatives through their steps or by the adjoint method."""
+"""Differential equations: Runge-Kutta methods, with derivatives through their steps or by the adjoint method."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,8 +11,9 @@ import numpy as np
 from .. import _validation as check
 from .. import tensor
 from .._machine.arrays import Array
+from ..func import derivatives
 from ..tensor import Tensor
-from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, called, solution, values, variable
+from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, solution, values, variable
 
 Field = Callable[..., Any]
 ODEINT = Solver("odeint")
@@ -127,8 +128,8 @@ def odeint(
     """
     layout = Layout("odeint", "y0", y0)
     options = _options(layout, method, rtol, atol, steps, max_steps)
-    times = _times(t)
-    start = tensor._as_tensor(layout.vector(y0, "y0"))
+    # Copies, so that f reaches neither: what it depends on besides has a gradient of its own.
+    times, start = +_times(t), +tensor._as_tensor(layout.vector(y0, "y0"))
 
     def field(y: Tensor, t: Tensor) -> Any:
         return layout.vector(f(layout.tree(y), t, *args), "f returned")
@@ -159,7 +160,7 @@ def _times(t: Any) -> Tensor:
         raise ValueError(f"odeint: t must have shape (n,), at least one time, not {t.shape}")
     if not (np.all(moves > 0) or np.all(moves < 0)) or not np.isfinite(t._data).all():
         raise ValueError("odeint: t must be finite, and increase or decrease from each time to the next")
-    return t
+    return tensor._as_tensor(t)
 
 
 def _solution(field: Field, y0: Tensor, t: Tensor, options: Options, adjoint: bool) -> Tensor:
@@ -204,6 +205,7 @@ def _integrate(field: Field, y: Array, t: Array, options: Options) -> tuple[Arra
 
 
 def _slope(field: Field, dtype: Any) -> Callable[[Array, float], Array]:
+    """The field as a function of an array and a number."""
     call = values(field)
 
     def slope(y: Array, t: float) -> Array:
@@ -267,8 +269,9 @@ def _chosen_steps(
         else:  # NaN as well
             step = h * max(0.2, min(factor, 0.9))
     raise ConvergenceError(
-        f"odeint: {options.max_steps} steps have come to t = {t:.6g} of {end:.6g}; the last length was {step:.3g}. For"
-        ' a stiff equation write method="Radau" and adjoint=True, which needs SciPy; or raise max_steps=, rtol= or atol='
+        f"odeint: {options.max_steps} steps have come to t = {t:.6g} of {end:.6g}; the last length was {step:.3g}."
+        ' For a stiff equation write method="Radau" and adjoint=True, which needs SciPy; or raise max_steps=, rtol= or'
+        " atol="
     )
 
 
@@ -322,7 +325,7 @@ def _recorded_steps(field: Field, y: Tensor, t: Tensor, parts: Sequence[Sequence
         for part, next_part in pairwise(ends):
             y = _recorded_step(field, y, begin + length * part, length * (next_part - part), tableau)
         found.append(y)
-    return np.stack(found)  # type: ignore[arg-type,return-value]
+    return tensor._as_tensor(np.stack(found))
 
 
 def _recorded_step(field: Field, y: Tensor, t: Any, h: Any, tableau: Tableau) -> Tensor:
@@ -331,7 +334,7 @@ def _recorded_step(field: Field, y: Tensor, t: Any, h: Any, tableau: Tableau) ->
         at = t + h * time
         at = at if type(at) is Tensor else tensor._as_tensor(at)
         slopes.append(field(y + h * _combined(weights, slopes) if slopes else y, at))
-    return y + h * _combined(tableau.weights, slopes)
+    return tensor._as_tensor(y + h * _combined(tableau.weights, slopes))
 
 
 def _combined(weights: Sequence[float], slopes: Sequence[Any]) -> Any:
@@ -346,9 +349,7 @@ def _combined(weights: Sequence[float], slopes: Sequence[Any]) -> Any:
 # --- derivatives by the adjoint method -------------------------------------------------------------------------------
 
 
-def _with_adjoint(
-    field: Field, found: Array, y0: Tensor, t: Tensor, sources: list[Tensor], options: Options
-) -> Tensor:
+def _with_adjoint(field: Field, found: Array, y0: Tensor, t: Tensor, sources: list[Tensor], options: Options) -> Tensor:
     """The solution as one node of the graph, whose gradients are a solution of another equation."""
     reached = [s for s in sources if s is not y0 and s is not t]
 
@@ -358,7 +359,7 @@ def _with_adjoint(
         by_id |= {id(y0): of_start, id(t): of_times}
         return [by_id[id(s)] for s in sources]
 
-    return solution(ODEINT, found, sources, rule)
+    return solution(ODEINT, found, rule, sources)
 
 
 def _adjoint(
@@ -375,7 +376,7 @@ def _adjoint(
     of_times: list[Tensor] = []
     totals: list[Any] = [np.zeros_like(s._data) for s in reached]
     for i in range(len(t) - 1, 0, -1):
-        of_times.append((g[i] * called(field, y[i], times[i])).sum())
+        of_times.append((g[i] * derivatives._called(field, y[i], times[i])).sum())
         back = _solution(
             _adjoint_field(field, state, reached),
             state.vector((y[i], a, [np.zeros_like(s._data) for s in reached]), "y"),
@@ -387,9 +388,9 @@ def _adjoint(
         _check_drift(came_to._data, y._data[i - 1], t._data, i, options)
         a = a + g[i - 1]
         totals = [total + part for total, part in zip(totals, parts, strict=True)]
-    of_times.append(-((a - g[0]) * called(field, y[0], times[0])).sum())
-    of_t = np.stack(of_times[::-1])
-    return a, of_t.astype(t.dtype), [tensor._as_tensor(total) for total in totals]  # type: ignore[attr-defined]
+    of_times.append(-((a - g[0]) * derivatives._called(field, y[0], times[0])).sum())
+    of_t: Any = np.stack(of_times[::-1])
+    return a, of_t.astype(t.dtype), [tensor._as_tensor(total) for total in totals]
 
 
 def _adjoint_field(field: Field, state: Layout, reached: list[Tensor]) -> Field:
@@ -401,9 +402,9 @@ def _adjoint_field(field: Field, state: Layout, reached: list[Tensor]) -> Field:
         call = Recorded(field, y, t)
         if lost := [s for s in call.others(y, t) if id(s) not in known]:
             raise ValueError(
-                f"odeint: at t = {t.item():.6g} f depends on a Tensor of shape {lost[0].shape} that it did not depend on"
-                f" at the first time, and whose gradient would be lost; give it to odeint as an argument and use it at"
-                " all times, or write adjoint=False"
+                f"odeint: at t = {t.item():.6g} f depends on a Tensor of shape {lost[0].shape}, but at the first time it"
+                " did not, so that its gradient would be lost; let f depend on it at all times, if only by adding 0"
+                " times it, or write adjoint=False"
             )
         of_y, *of_reached = call.pull(-a, [y, *reached])
         return state.vector((call.output, of_y, of_reached), "f returned")
@@ -418,7 +419,7 @@ def _check_drift(found: Array, expected: Array, t: Array, i: int, options: Optio
     missed = _relative(found - expected, np.abs(expected), options)
     if not missed <= DRIFT:
         raise ConvergenceError(
-            f"odeint: the adjoint method, backward from t = {t[i]:.6g} to {t[i - 1]:.6g}, missed y by {missed:.2g} times"
-            " the tolerance, since the equation is not stable in this direction: write adjoint=False, or give more times"
-            " between"
+            f"odeint: the adjoint method, backward from t = {t[i]:.6g} to {t[i - 1]:.6g}, missed y by {missed:.2g}"
+            " times the tolerance, since the equation is not stable in this direction: write adjoint=False, or give"
+            " more times between"
         )
