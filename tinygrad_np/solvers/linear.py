@@ -85,7 +85,7 @@ def _by_matrix(A: Any, b: Any, args: Any) -> Any:
 
 def _tolerance(owner: str, tolerance: Any, dtype: Any) -> float:
     if tolerance is None:
-        return float(np.finfo(dtype).eps) ** (2 / 3)
+        return float(np.finfo(dtype).eps ** (2 / 3))
     return float(check.real(owner, "tolerance", tolerance, above=0))
 
 

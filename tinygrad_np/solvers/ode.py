@@ -402,8 +402,8 @@ def _adjoint_field(field: Field, state: Layout, reached: list[Tensor]) -> Field:
         call = Recorded(field, y, t)
         if lost := [s for s in call.others(y, t) if id(s) not in known]:
             raise ValueError(
-                f"odeint: at t = {t.item():.6g} f depends on a Tensor of shape {lost[0].shape}, but at the first time it"
-                " did not, so that its gradient would be lost; let f depend on it at all times, if only by adding 0"
+                f"odeint: at t = {t.item():.6g} f depends on a Tensor of shape {lost[0].shape}, but at the first time"
+                " it did not, so that its gradient would be lost; let f depend on it at all times, if only by adding 0"
                 " times it, or write adjoint=False"
             )
         of_y, *of_reached = call.pull(-a, [y, *reached])
