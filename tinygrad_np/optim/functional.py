@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -226,10 +225,13 @@ def _by_scipy(
     def value(x: Array) -> float:
         return float(of_vector(Tensor(x)).item())
 
-    steps_taken = count(1)
+    latest: list[Minimum] = []
 
     def relay(intermediate_result: Any) -> None:
-        callback(Minimum(as_given(intermediate_result.x), float(intermediate_result.fun), next(steps_taken)))
+        x, fun = intermediate_result.x, float(intermediate_result.fun)
+        nit = latest.pop().nit + 1 if latest else 1
+        latest.append(Minimum(as_given(x), fun, nit, message="the callback raised StopIteration"))
+        callback(latest[0])
 
     def relay_x(x: Array) -> None:
         relay(optimize.OptimizeResult(x=x, fun=value(x)))
@@ -246,8 +248,11 @@ def _by_scipy(
     if bounds is not None:
         given["bounds"] = optimize.Bounds(*(_bound(limit, start, vector.size) for limit in _pair(bounds)))
     x0 = np.asarray(tensor._arrays(vector), np.float64)
-    with no_grad():
-        found = optimize.minimize(x0=x0, method=method, tol=tolerance, options=more, **given)
+    try:
+        with no_grad():
+            found = optimize.minimize(x0=x0, method=method, tol=tolerance, options=more, **given)
+    except StopIteration:  # "TNC" lets it through
+        return optimize.OptimizeResult(vars(latest[0]))
     found.x = as_given(found.x)
     if "jac" in found and np.shape(found.jac) == x0.shape:
         found.jac = as_given(found.jac)

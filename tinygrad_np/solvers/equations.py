@@ -136,7 +136,8 @@ def fixed_point(
     layout = Layout("fixed_point", "x0", x0)
     tolerance = _tolerance("fixed_point", tolerance, layout.dtype)
     steps = check.positive_integer("fixed_point", "steps", steps)
-    memory = check.integer("fixed_point", "memory", memory)
+    if check.integer("fixed_point", "memory", memory) < 0:
+        raise ValueError(f"fixed_point: memory must be at least 0, not {memory}")
 
     def residual(x: Tensor) -> Any:
         return layout.vector(f(layout.tree(x), *args), "f returned") - x

@@ -101,7 +101,8 @@ class Linear:
         try:
             x = (cg if self.method == "cg" else gmres)(product, b._data, self.tolerance, self.steps)
         except ConvergenceError as error:
-            if product(np.zeros_like(b._data)).any():
+            at_zero = product(np.zeros_like(b._data))
+            if np.isfinite(at_zero).all() and at_zero.any():
                 raise ConvergenceError(
                     "linear_solve: A is not linear: A(0) is not 0; move what is constant to b"
                 ) from None

@@ -132,7 +132,11 @@ def odeint(
     times, start = +_times(t), +tensor._as_tensor(layout.vector(y0, "y0"))
 
     def field(y: Tensor, t: Tensor) -> Any:
-        return layout.vector(f(layout.tree(y), t, *args), "f returned")
+        slope = f(layout.tree(y), t, *args)
+        try:
+            return layout.vector(slope, "f returned")
+        except ValueError as error:
+            raise ValueError(f"{error}; f is called as f(y, t, *args), and returns dy/dt like y0") from None
 
     found = _solution(field, start, times, options, check.boolean("odeint", "adjoint", adjoint))
     return layout.finished(found, any_tensors(y0, t, args))
@@ -155,9 +159,9 @@ def _times(t: Any) -> Tensor:
         if t.dtype.kind in "iu":
             t = t.astype(np.float64)
         t = tensor._as_tensor(check.floating("odeint", "t", t))
-    moves = np.diff(t._data)
     if t.ndim != 1 or not t.size:
         raise ValueError(f"odeint: t must have shape (n,), at least one time, not {t.shape}")
+    moves = np.diff(t._data)
     if not (np.all(moves > 0) or np.all(moves < 0)) or not np.isfinite(t._data).all():
         raise ValueError("odeint: t must be finite, and increase or decrease from each time to the next")
     return tensor._as_tensor(t)
