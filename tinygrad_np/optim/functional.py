@@ -230,7 +230,7 @@ def _by_scipy(
     def relay(intermediate_result: Any) -> None:
         x, fun = intermediate_result.x, float(intermediate_result.fun)
         nit = latest.pop().nit + 1 if latest else 1
-        latest.append(Minimum(as_given(x), fun, nit, message="the callback raised StopIteration"))
+        latest.append(Minimum(as_given(x), fun, nit))
         callback(latest[0])
 
     def relay_x(x: Array) -> None:
@@ -252,7 +252,9 @@ def _by_scipy(
         with no_grad():
             found = optimize.minimize(x0=x0, method=method, tol=tolerance, options=more, **given)
     except StopIteration:  # "TNC" lets it through
-        return optimize.OptimizeResult(vars(latest[0]))
+        if not latest:  # it was not raised by the callback
+            raise
+        return optimize.OptimizeResult(vars(latest[0]) | {"message": "the callback raised StopIteration"})
     found.x = as_given(found.x)
     if "jac" in found and np.shape(found.jac) == x0.shape:
         found.jac = as_given(found.jac)

@@ -53,10 +53,9 @@ def root(
         x0: where to start: a tree of floating point arrays, Tensors or numbers.
         *args: more arguments of f.
         method: "newton", which halves steps that do not reduce the residual; or a method of `scipy.optimize.root`, as
-            "hybr" or "krylov", which needs SciPy.
+            "hybr" or "krylov", which needs SciPy, and from whose result Newton's method goes on.
         tolerance: Newton's method ends with a step of at most this in every element, relative to the largest of x where
-            that is more than 1; by default eps**(2/3) for the dtype of x0: 4e-11 in float64, 2e-5 in float32. It is
-            passed to SciPy's methods as `tol`.
+            that is more than 1; by default eps**(2/3) for the dtype of x0: 4e-11 in float64, 2e-5 in float32.
         steps: how many steps Newton's method may take.
 
     Returns:
@@ -85,10 +84,10 @@ def root(
     def residual(x: Tensor) -> Any:
         return _equations(f(layout.tree(x), *args), layout)
 
-    if method == "newton":
-        x = _newton(residual, layout.start, _tolerance("root", tolerance, layout.dtype), steps)
-    else:
-        x = _by_scipy(residual, layout.start, method, tolerance)
+    tolerance, start = _tolerance("root", tolerance, layout.dtype), layout.start
+    if method != "newton":
+        start = _by_scipy(residual, start, method)
+    x = _newton(residual, start, tolerance, steps)
     return layout.finished(_implicit(ROOT, residual, x), any_tensors(x0, args))
 
 
@@ -239,7 +238,7 @@ def _shortened(value: Callable[[Array], Array], x: Array, change: Array, y: Arra
     )
 
 
-def _by_scipy(residual: Residual, x: Array, method: str, tolerance: float | None) -> Array:
+def _by_scipy(residual: Residual, x: Array, method: str) -> Array:
     try:
         optimize = import_module("scipy.optimize")
     except ImportError:
@@ -255,10 +254,8 @@ def _by_scipy(residual: Residual, x: Array, method: str, tolerance: float | None
             tensor._pauses.reset(pauses)
 
     dtype = x.dtype
-    found = optimize.root(
-        lambda x: value(np.asarray(x, dtype)), x, jac=jacobian if method in ("hybr", "lm") else None, method=method,
-        tol=tolerance,
-    )  # fmt: skip
+    jac = jacobian if method in ("hybr", "lm") else None
+    found = optimize.root(lambda x: value(np.asarray(x, dtype)), x, jac=jac, method=method)
     at = np.asarray(found.x, dtype)
     if not found.success:
         raise ConvergenceError(f"root: {method}: {found.message} The residual is {_largest(value(at)):.3g}")

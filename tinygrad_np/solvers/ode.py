@@ -16,6 +16,7 @@ from ..tensor import Tensor
 from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, solution, values, variable
 
 Field = Callable[..., Any]
+Path = Callable[[float], Array]  # the values between the times
 ODEINT = Solver("odeint")
 SCIPY = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
 DRIFT = 1e4  # how many times the tolerance the adjoint method may miss what it should come back to
@@ -94,7 +95,9 @@ def odeint(
             `adjoint=True`.
         adjoint: how derivatives are computed. False records the steps: gradients are those of the numbers returned, to
             rounding, and memory grows with the number of steps. True records nothing, and integrates a second equation
-            backward: memory does not grow, and gradients are as accurate as the tolerance.
+            backward, together with y: memory does not grow, gradients are as accurate as the tolerance, and equations
+            that are not stable backward are refused. First derivatives by SciPy's methods do not mind: they take y
+            from SciPy's interpolation, which needs memory for each step.
         rtol, atol: the error of one step may be atol + rtol * |y|, in the root mean square; by default both are
             eps**(1/2) for the dtype of y0: 1.5e-8 in float64, 3.5e-4 in float32. "rk4" has none.
         steps: for "rk4", the number of steps from one time to the next.
@@ -170,14 +173,13 @@ def _times(t: Any) -> Tensor:
 def _solution(field: Field, y0: Tensor, t: Tensor, options: Options, adjoint: bool) -> Tensor:
     """The values at all times, of shape (len(t), y0.size), with their derivatives if anything requires a gradient."""
     sources = [] if tensor._pauses.get() else _sources(field, y0, t)
-    if not sources:
-        return tensor._as_tensor(_integrate(field, y0._data, t._data, options)[0])
-    if adjoint:
-        found = _integrate(field, y0._data, t._data, options)[0]
-        return _with_adjoint(field, found, y0, t, sources, options)
-    if options.method in SCIPY:
+    if sources and not adjoint and options.method in SCIPY:
         raise TypeError(f"odeint: the steps of {options.method!r} are not recorded; for derivatives write adjoint=True")
-    _, parts = _integrate(field, y0._data, t._data, options)
+    found, parts, path = _integrate(field, y0._data, t._data, options)
+    if not sources:
+        return tensor._as_tensor(found)
+    if adjoint:
+        return _with_adjoint(field, found, path, y0, t, sources, options)
     return _recorded_steps(field, y0, t, parts, RK4 if options.method == "rk4" else DOPRI5)
 
 
@@ -191,11 +193,14 @@ def _sources(field: Field, y0: Tensor, t: Tensor) -> list[Tensor]:
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def _integrate(field: Field, y: Array, t: Array, options: Options) -> tuple[Array, list[list[float]]]:
-    """The values at all times, and for each interval the ends of its steps, as fractions from 0 to 1."""
+def _integrate(field: Field, y: Array, t: Array, options: Options) -> tuple[Array, list[list[float]], Path | None]:
+    """The values at all times, and for each interval the ends of its steps, as fractions from 0 to 1.
+
+    From SciPy there are no steps, but the function that has the values between them.
+    """
     slope = _slope(field, y.dtype)
     if options.method in SCIPY:
-        return _by_scipy(field, slope, y, t, options), []
+        return _by_scipy(field, slope, y, t, options)
     found, parts = [y], []
     step = math.nan  # the length of the last one that was not cut short
     for begin, end in pairwise(t.tolist()):
@@ -205,7 +210,7 @@ def _integrate(field: Field, y: Array, t: Array, options: Options) -> tuple[Arra
             y, ends, step = _chosen_steps(slope, y, begin, end, step, options)
         found.append(y)
         parts.append(ends)
-    return np.stack(found), parts
+    return np.stack(found), parts, None
 
 
 def _slope(field: Field, dtype: Any) -> Callable[[Array, float], Array]:
@@ -290,13 +295,15 @@ def _first_step(slope: Callable[..., Array], y: Array, t: float, first: Array, o
     return 1e-6 if size < 1e-5 or speed < 1e-5 or not math.isfinite(speed) else 0.01 * size / speed
 
 
-def _by_scipy(field: Field, slope: Callable[..., Array], y: Array, t: Array, options: Options) -> Array:
+def _by_scipy(
+    field: Field, slope: Callable[..., Array], y: Array, t: Array, options: Options
+) -> tuple[Array, list[list[float]], Path | None]:
     try:
         integrate = import_module("scipy.integrate")
     except ImportError:
         raise ImportError(f"odeint: method={options.method!r} needs SciPy: python -m pip install scipy") from None
     if len(t) == 1:
-        return y[None]
+        return y[None], [], None
     dtype, implicit = y.dtype, options.method in ("Radau", "BDF", "LSODA")
 
     def jacobian(at: float, y: Array) -> Array:
@@ -309,11 +316,11 @@ def _by_scipy(field: Field, slope: Callable[..., Array], y: Array, t: Array, opt
 
     found = integrate.solve_ivp(
         lambda at, y: slope(np.asarray(y, dtype), at), (t[0], t[-1]), y, t_eval=t, method=options.method,
-        rtol=options.rtol, atol=options.atol, **({"jac": jacobian} if implicit else {}),
+        rtol=options.rtol, atol=options.atol, dense_output=True, **({"jac": jacobian} if implicit else {}),
     )  # fmt: skip
     if not found.success:
         raise ConvergenceError(f"odeint: {options.method}: {found.message}")
-    return np.asarray(found.y.T, dtype)
+    return np.asarray(found.y.T, dtype), [], found.sol
 
 
 # --- derivatives through the steps -----------------------------------------------------------------------------------
@@ -353,12 +360,16 @@ def _combined(weights: Sequence[float], slopes: Sequence[Any]) -> Any:
 # --- derivatives by the adjoint method -------------------------------------------------------------------------------
 
 
-def _with_adjoint(field: Field, found: Array, y0: Tensor, t: Tensor, sources: list[Tensor], options: Options) -> Tensor:
+def _with_adjoint(
+    field: Field, found: Array, path: Path | None, y0: Tensor, t: Tensor, sources: list[Tensor], options: Options
+) -> Tensor:
     """The solution as one node of the graph, whose gradients are a solution of another equation."""
     reached = [s for s in sources if s is not y0 and s is not t]
 
     def rule(g: Tensor, y: Tensor) -> list[Tensor]:
-        of_start, of_times, of_reached = _adjoint(field, g, y, t, reached, options)
+        # Numbers on a path have no derivatives: those of higher order integrate y backward.
+        known = path if tensor._pauses.get() else None
+        of_start, of_times, of_reached = _adjoint(field, g, y, known, t, reached, options)
         by_id = {id(s): part for s, part in zip(reached, of_reached, strict=True)}
         by_id |= {id(y0): of_start, id(t): of_times}
         return [by_id[id(s)] for s in sources]
@@ -367,29 +378,32 @@ def _with_adjoint(field: Field, found: Array, y0: Tensor, t: Tensor, sources: li
 
 
 def _adjoint(
-    field: Field, g: Tensor, y: Tensor, t: Tensor, reached: list[Tensor], options: Options
+    field: Field, g: Tensor, y: Tensor, path: Path | None, t: Tensor, reached: list[Tensor], options: Options
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The gradients of y[0], of t, and of all that the field reaches, from those of the solution y.
 
     The gradient a of y(t) fulfils da/dt = -a df/dy, and that of a Tensor p changes by -a df/dp. Both are integrated
-    from each time back to the one before, together with y itself, which is not kept between the times.
+    from each time back to the one before, together with y itself, which is not kept between the times; or without it,
+    where its path is known.
     """
     times = t if t.dtype == y.dtype else t.astype(y.dtype)
-    state = Layout("odeint", "y", (y._data[0], y._data[0], [s._data for s in reached]))
+    own = [y._data[0]] if path is None else []
+    state = Layout("odeint", "y", (own, y._data[0], [s._data for s in reached]))
     a = g[-1]
     of_times: list[Tensor] = []
     totals: list[Any] = [np.zeros_like(s._data) for s in reached]
     for i in range(len(t) - 1, 0, -1):
         of_times.append((g[i] * derivatives._called(field, y[i], times[i])).sum())
         back = _solution(
-            _adjoint_field(field, state, reached),
-            state.vector((y[i], a, [np.zeros_like(s._data) for s in reached]), "y"),
+            _adjoint_field(field, state, path, reached),
+            state.vector(([y[i]] if own else [], a, [np.zeros_like(s._data) for s in reached]), "y"),
             times[[i, i - 1]],
             options,
             adjoint=True,
         )
         came_to, a, parts = state.tree(back[1])
-        _check_drift(came_to._data, y._data[i - 1], t._data, i, options)
+        for found in came_to:
+            _check_drift(found._data, y._data[i - 1], t._data, i, options)
         a = a + g[i - 1]
         totals = [total + part for total, part in zip(totals, parts, strict=True)]
     of_times.append(-((a - g[0]) * derivatives._called(field, y[0], times[0])).sum())
@@ -397,11 +411,12 @@ def _adjoint(
     return a, of_t.astype(t.dtype), [tensor._as_tensor(total) for total in totals]
 
 
-def _adjoint_field(field: Field, state: Layout, reached: list[Tensor]) -> Field:
+def _adjoint_field(field: Field, state: Layout, path: Path | None, reached: list[Tensor]) -> Field:
     known = {id(s) for s in reached}
 
     def backward(vector: Tensor, t: Tensor) -> Any:
-        y, a, _ = state.tree(vector)
+        own, a, _ = state.tree(vector)
+        y = own[0] if path is None else variable(path(t.item()).astype(a.dtype))
         y = y if y.requires_grad else variable(y._data)
         call = Recorded(field, y, t)
         if lost := [s for s in call.others(y, t) if id(s) not in known]:
@@ -411,7 +426,7 @@ def _adjoint_field(field: Field, state: Layout, reached: list[Tensor]) -> Field:
                 " times it, or write adjoint=False"
             )
         of_y, *of_reached = call.pull(-a, [y, *reached])
-        return state.vector((call.output, of_y, of_reached), "f returned")
+        return state.vector(([call.output] if path is None else [], of_y, of_reached), "f returned")
 
     return backward
 
