@@ -364,6 +364,15 @@ def test_solve_ivp_with_gradients_by_the_adjoint_method(method: str) -> None:
         func.grad(lambda k: solvers.odeint(field, y0, t, k, method=method).sum())(2.0)
 
 
+def test_derivatives_of_second_order_of_scipys_methods() -> None:
+    def solved(k: Any) -> Any:
+        return solvers.odeint(
+            lambda y, t: -k * y * np.sin(t), np.ones(1), np.array([0.0, 1.0]), method="DOP853", adjoint=True
+        )
+
+    check_gradients(solved, np.array([0.7]), order=2, rtol=1e-4)
+
+
 def test_a_stiff_equation_has_gradients_by_an_implicit_method() -> None:
     """Robertson's reaction, whose rates differ by nine powers of ten."""
 

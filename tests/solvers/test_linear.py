@@ -3,7 +3,7 @@
 from typing import Any
 
 from tinygrad_np import Tensor, func, grad
-from tinygrad_np.solvers import ConvergenceError, linear_solve
+from tinygrad_np.solvers import ConvergenceError, linear, linear_solve
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arrays
 
@@ -61,7 +61,9 @@ def test_random_matrices_of_any_size(seed: int, n: int, dtype: Any) -> None:
     assert np.linalg.norm(square @ y - b) <= (1e-3 if dtype is np.float32 else 1e-9) * np.linalg.norm(b)
 
 
-def test_gmres_goes_on_after_its_memory_is_full() -> None:
+@pytest.mark.parametrize("restart", [2, 7, 50])
+def test_gmres_goes_on_after_its_memory_is_full(restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "RESTART", restart)
     n = 200
     matrix = np.diag(np.linspace(1, 30, n)) + np.diag(np.ones(n - 1), 1)
     x = linear_solve(lambda x: matrix @ x, np.ones(n))

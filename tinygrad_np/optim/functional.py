@@ -109,7 +109,7 @@ def _by_optimizer(
 ) -> Minimum:
     vector, unflatten = flatten(start)
     numbers = unflatten(tensor._arrays(vector))
-    parameters = [Tensor(np.array(leaf), requires_grad=True) for leaf in leaves_of(numbers)]
+    parameters = [Tensor(np.asarray(leaf), requires_grad=True) for leaf in leaves_of(numbers)]
     tree = tree_like(start, iter(parameters))
     optimizer = _optimizer(method, parameters, options)
     if steps is None:
