@@ -10,13 +10,13 @@ import numpy as np
 from .. import _validation as check
 from .. import tensor
 from .._machine.arrays import Array
+from ..func.custom import Operation
 from ..tensor import Tensor
 from .implicit import (
     DENSE,
     ConvergenceError,
     Layout,
     Recorded,
-    Solver,
     any_tensors,
     joined,
     solution,
@@ -27,7 +27,7 @@ from .implicit import (
 from .linear import Linear, _tolerance, _transposed, gmres
 
 Residual = Callable[[Tensor], Any]
-ROOT, FIXED_POINT = Solver("root"), Solver("fixed_point")
+ROOT, FIXED_POINT = Operation("root"), Operation("fixed_point")
 SCIPY = (
     *("hybr", "lm", "broyden1", "broyden2", "anderson", "linearmixing", "diagbroyden", "excitingmixing", "krylov"),
     "df-sane",
@@ -156,7 +156,7 @@ def _equations(result: Any, layout: Layout) -> Any:
     return found
 
 
-def _implicit(solver: Solver, residual: Residual, x: Array) -> Tensor:
+def _implicit(operation: Operation, residual: Residual, x: Array) -> Tensor:
     """A solution as a node of the graph: residual(x) = 0 also where what it depends on moves."""
     if tensor._pauses.get():
         return tensor._as_tensor(x)
@@ -165,9 +165,9 @@ def _implicit(solver: Solver, residual: Residual, x: Array) -> Tensor:
 
     def rule(g: Tensor, x: Tensor) -> list[Tensor]:
         call = Recorded(residual, x)
-        return call.pull(-_by_transposed_jacobian(solver.name, call, x, g), sources)
+        return call.pull(-_by_transposed_jacobian(operation.name, call, x, g), sources)
 
-    return solution(solver, x, rule, sources)
+    return solution(operation, x, rule, sources)
 
 
 def _by_transposed_jacobian(owner: str, call: Recorded, x: Tensor, g: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ depends on: those that it was given, and those that it reached by itself, such a
 found in the graph of one call, so that none is lost.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,9 @@ from .. import _passes, tensor
 from .._machine.arrays import Array
 from .._machine.writes import serials
 from ..func import derivatives
+from ..func.custom import Operation
 from ..func.trees import flatten, leaves_like, leaves_of, tree_like
-from ..tensor import Primitive, Tensor
+from ..tensor import Tensor
 
 Function = Callable[..., Any]
 DENSE = 1000  # up to this size, linear systems of derivatives are solved by their matrix
@@ -224,48 +225,30 @@ def values(function: Function) -> Callable[..., Array]:
 Rule = Callable[[Tensor, Tensor], Sequence[Tensor]]
 
 
-class Solved(NamedTuple):
-    """What a node keeps: its value, and what takes its gradient, and itself, to the gradients of its sources."""
+class _Solved(NamedTuple):
+    """The call of a node: what takes its gradient, and its value, to the gradients of its sources."""
 
+    operation: Operation
     value: Array
     rule: Rule
 
+    def gradients(self, g: Any, y: Any, inputs: Sequence[Any], needed: Sequence[bool]) -> Sequence[Any]:
+        recorded = type(y) is Tensor
+        parts = self.rule(tensor._as_tensor(g), y if recorded else variable(y))
+        return parts if recorded else [part._data for part in parts]
 
-class Solver(Primitive):
-    """The operation of the nodes that `solution` makes. It is not registered, since each node has a rule of its own."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(_value, (), _gradients, None, False, None, None, (), name)
-
-    def __call__(self, *sources: Any, solved: Solved) -> Tensor:
-        """The same node of other sources, as forward derivatives need it."""
-        return solution(self, *solved, sources)
+    def again(self, inputs: Sequence[Any]) -> Tensor:
+        return self.operation.node(inputs, self.value, self)
 
 
-def _value(*sources: Any, solved: Solved) -> Array:
-    return solved.value
-
-
-def _gradients(g: Any, y: Any, *sources: Any, needed: Sequence[bool], solved: Solved) -> Sequence[Any]:
-    recorded = type(y) is Tensor
-    parts = solved.rule(tensor._as_tensor(g), y if recorded else variable(y))
-    return parts if recorded else [part._data for part in parts]
-
-
-def solution(solver: Solver, value: Array, rule: Rule, sources: Iterable[Any]) -> Tensor:
+def solution(operation: Operation, value: Array, rule: Rule, sources: Sequence[Tensor]) -> Tensor:
     """A Tensor of a value that was computed without a graph.
 
     Args:
-        solver: the operation, which names the node.
+        operation: names the node.
         value: an array.
         rule: takes the gradient of the solution, and the solution, to the gradients of the sources. It is written in
             operations on Tensors, which are recorded where derivatives of higher order are wanted.
         sources: the Tensors that it depends on.
     """
-    y, args, keywords = tensor._as_tensor(value), tuple(sources), {"solved": Solved(value, rule)}
-    if not tensor._pauses.get() and any(type(a) is Tensor and a._requires_grad for a in args):
-        y._requires_grad = True
-        y._node = (solver, args, [tensor._arrays(a) for a in args], keywords, None)
-    if tensor._observer is not None:
-        tensor._observer.ran(solver, args, keywords, y)
-    return y
+    return operation.node(sources, value, _Solved(operation, value, rule))

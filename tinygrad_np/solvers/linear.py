@@ -9,11 +9,12 @@ import numpy as np
 from .. import _validation as check
 from .. import tensor
 from .._machine.arrays import Array
+from ..func.custom import Operation
 from ..tensor import Tensor
-from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, solution, values, variable
+from .implicit import ConvergenceError, Layout, Recorded, any_tensors, solution, values, variable
 
 Product = Callable[[Tensor], Any]
-LINEAR_SOLVE = Solver("linear_solve")
+LINEAR_SOLVE = Operation("linear_solve")
 RESTART = 50  # vectors that GMRES keeps
 
 

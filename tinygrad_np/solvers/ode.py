@@ -12,12 +12,13 @@ from .. import _validation as check
 from .. import tensor
 from .._machine.arrays import Array
 from ..func import derivatives
+from ..func.custom import Operation
 from ..tensor import Tensor
-from .implicit import ConvergenceError, Layout, Recorded, Solver, any_tensors, solution, values, variable
+from .implicit import ConvergenceError, Layout, Recorded, any_tensors, solution, values, variable
 
 Field = Callable[..., Any]
 Path = Callable[[float], Array]  # the values between the times
-ODEINT = Solver("odeint")
+ODEINT = Operation("odeint")
 SCIPY = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
 DRIFT = 1e4  # how many times the tolerance the adjoint method may miss what it should come back to
 
