@@ -3,7 +3,7 @@
 from typing import Any
 
 from tinygrad_np import Tensor, detect_anomaly, grad, guard, viz
-from tinygrad_np.solvers import root
+from tinygrad_np.solvers import odeint, root
 from tinygrad_np.solvers.implicit import Layout, Recorded, variable
 
 import numpy as np
@@ -22,6 +22,21 @@ def test_a_layout_goes_there_and_back() -> None:
     np.testing.assert_array_equal(layout.vector(tree, "x"), layout.start)
     with pytest.raises(ValueError, match="solver: it: expected a dict with the keys"):
         layout.vector({"a": tree["a"]}, "it")
+
+
+@pytest.mark.parametrize(
+    "leaf", [np.ma.array([1.0], mask=[True]), np.ones(1, complex), np.ones(1, bool), True, None, "a"]
+)
+def test_what_is_no_floating_point_number_is_refused(leaf: Any) -> None:
+    with pytest.raises(TypeError, match="solver: x must be float32 or float64"):
+        Layout("solver", "x", {"a": 1.0, "b": [leaf]})
+
+
+def test_swapped_bytes_read_only_and_strided_arrays() -> None:
+    start = np.array([1.0, 9.0, 2.0, 9.0])[::2]
+    for x0 in (start.astype(">f8"), np.broadcast_to(1.0, (2,)), start):
+        np.testing.assert_allclose(root(lambda x: x**2 - [1.0, 4.0], x0), [1, 2])
+        np.testing.assert_allclose(odeint(lambda y, t: -y, x0, np.array([0.0, 1.0]))[1], x0 / np.e, rtol=1e-6)
 
 
 def test_gradients_of_a_call_end_at_its_sources() -> None:

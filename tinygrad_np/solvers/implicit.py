@@ -80,12 +80,14 @@ class Layout:
 def _floating(owner: str, name: str, leaf: Any) -> Array:
     if isinstance(leaf, Tensor):
         leaf = leaf._data
-    if isinstance(leaf, int | float | np.generic | np.ndarray) and not isinstance(leaf, bool):
+    if isinstance(leaf, int | float | np.generic | np.ndarray) and not isinstance(
+        leaf, bool | np.ma.MaskedArray | np.matrix
+    ):
         array = np.asarray(leaf)
         if array.dtype.kind in "iu":
             return array.astype(np.float64)
         if array.dtype.kind == "f" and array.itemsize >= 4:
-            return array
+            return array.astype(array.dtype.newbyteorder("="), copy=False)
         kind = f"{array.dtype}; see astype"
     else:
         kind = type(leaf).__name__
