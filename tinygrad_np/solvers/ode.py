@@ -272,8 +272,8 @@ def _chosen_steps(
         if size <= 1:
             t, y, first = (end if is_last else t + h), moved, last
             ends.append(1.0 if is_last else (t - begin) / length)
-            if not is_last or factor < 1 or abs(h) > abs(step) / 2:
-                step = h * min(10, factor)
+            longer = h * min(10, factor)
+            step = max(step, longer, key=abs) if is_last and factor >= 1 else longer
             if is_last:
                 return y, ends, step
         else:  # NaN as well
