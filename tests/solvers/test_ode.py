@@ -123,7 +123,7 @@ def test_derivatives_to_second_order(method: str, options: dict[str, Any], adjoi
 @given(arrays((2,)), arrays((4,)), st.booleans())
 def test_derivatives_with_respect_to_all_arguments(adjoint: bool, y0: np.ndarray, p: np.ndarray, back: bool) -> None:
     y0, p = np.clip(y0, -1, 1), np.clip(p, -1, 1)
-    t = np.array([1.0, 0.3, -0.2]) if back else TIMES / 2
+    t = np.array([0.3, 0.1, -0.2]) if back else np.array([0.0, 0.2, 0.5])
 
     def solved(y0: Any, t: Any, p: Any) -> Any:
         return odeint(bounded, y0, t, p, adjoint=adjoint, **TIGHT)
