@@ -104,8 +104,20 @@ _MODULES = (
 
 if TYPE_CHECKING:
     from . import (
-        checkpoint, data, debug, func, nn, optim, schedules, serialization, solvers, special, stats, testing, viz,
-    )  # fmt: skip
+        checkpoint,
+        data,
+        debug,
+        func,
+        nn,
+        optim,
+        schedules,
+        serialization,
+        solvers,
+        special,
+        stats,
+        testing,
+        viz,
+    )
     from .debug import detect_anomaly, guard
 
 

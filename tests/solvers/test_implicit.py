@@ -32,6 +32,16 @@ def test_what_is_no_floating_point_number_is_refused(leaf: Any) -> None:
         Layout("solver", "x", {"a": 1.0, "b": [leaf]})
 
 
+def test_complex_results_are_refused() -> None:
+    for solve in (
+        lambda: root(lambda x: x + 1j, 1.0),
+        lambda: odeint(lambda y, t: 1j * y, 1.0, np.array([0.0, 1.0])),
+        lambda: odeint(lambda y, t: np.array([1j]), np.ones(1), np.array([0.0, 1.0])),
+    ):
+        with pytest.raises(TypeError, match="solvers: a function must return real numbers, not complex128"):
+            solve()
+
+
 def test_swapped_bytes_read_only_and_strided_arrays() -> None:
     start = np.array([1.0, 9.0, 2.0, 9.0])[::2]
     for x0 in (start.astype(">f8"), np.broadcast_to(1.0, (2,)), start):

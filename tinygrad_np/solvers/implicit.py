@@ -106,6 +106,10 @@ def stacked(parts: Sequence[Any]) -> Any:
 def joined(leaves: Sequence[Any], dtype: Any) -> Any:
     """All elements of the leaves as one vector of a dtype."""
     parts = [leaf if isinstance(leaf, Tensor) else np.asarray(leaf) for leaf in leaves]
+    if unfit := [part.dtype for part in parts if part.dtype.kind not in "fiub"]:
+        raise TypeError(
+            f"solvers: a function must return real numbers, not {unfit[0]}; see np.real, or use two unknowns"
+        )
     parts = [part if part.ndim == 1 else np.reshape(part, -1) for part in parts]
     parts = [part if part.dtype == dtype else part.astype(dtype) for part in parts]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
