@@ -8,6 +8,7 @@ BENCHMARKS = [
     "optimizers",
     "operations",
     "functions",
+    "odeint",
     "overhead",
     "scaling",
     "memory",

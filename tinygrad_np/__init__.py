@@ -1,10 +1,10 @@
 """tinygrad_np: reverse-mode automatic differentiation on NumPy.
 
 `Tensor` wraps an ndarray; NumPy's own functions take it; `backward()` and `grad()` differentiate, to any order. On it
-stand `func` (derivatives of functions), `nn` (layers), `optim` (optimisers), `schedules` (learning rates), `data` (IDX
-files, batches), `serialization` and `checkpoint` (arrays and whole trainings in files), `debug` (where a NaN comes
-from), `special` and `stats` (special functions and distributions, under SciPy's names), `testing` (proofs of gradients)
-and `viz` (pictures of graphs).
+stand `func` (derivatives of functions), `solvers` (roots, differential equations), `nn` (layers), `optim` (optimisers),
+`schedules` (learning rates), `data` (IDX files, batches), `serialization` and `checkpoint` (arrays and whole trainings
+in files), `debug` (where a NaN comes from), `special` and `stats` (special functions and distributions, under SciPy's
+names), `testing` (proofs of gradients) and `viz` (pictures of graphs).
 """
 
 from importlib import import_module
@@ -87,6 +87,7 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "solvers",
     "special",
     "stats",
     "takes_complex",
@@ -97,12 +98,26 @@ __all__ = [
 
 # Loaded when they are first used, which saves the others an eighth of the import.
 _MODULES = (
-    "checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "special", "stats", "testing",
-    "viz",
+    "checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "solvers", "special", "stats",
+    "testing", "viz",
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from . import checkpoint, data, debug, func, nn, optim, schedules, serialization, special, stats, testing, viz
+    from . import (
+        checkpoint,
+        data,
+        debug,
+        func,
+        nn,
+        optim,
+        schedules,
+        serialization,
+        solvers,
+        special,
+        stats,
+        testing,
+        viz,
+    )
     from .debug import detect_anomaly, guard
 
 

@@ -275,6 +275,7 @@ MODULES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("constant", "constant_"), "write `model.weight.data = np.full_like(model.weight.data, 0.5)`"),
     },
     "optim": {
+        **dict.fromkeys(("LBFGS", "BFGS", "OptimizeResult"), "write `optim.minimize`"),
         "lr_scheduler": "write `schedules.CosineScheduler`",
         **dict.fromkeys(("swa_utils", "AveragedModel"), "write `optim.EMA`"),
     },
@@ -300,6 +301,15 @@ MODULES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("custom_jvp", "custom_gradient"), "write `func.custom_vjp`"),
         **dict.fromkeys(("per_sample_grad", "per_example_gradients"), "write `func.per_example_grad`"),
         "hessian_vector_product": "write `func.hvp`",
+    },
+    "solvers": {
+        **dict.fromkeys(("solve_ivp", "odeint_event"), "write `solvers.odeint`"),
+        "odeint_adjoint": "write `solvers.odeint(lambda y, t: -y, 1.0, np.array([0.0, 1.0]), adjoint=True)`",
+        **dict.fromkeys(("newton", "fsolve", "brentq", "custom_root", "find_root"), "write `solvers.root`"),
+        **dict.fromkeys(("custom_linear_solve", "gmres", "bicgstab"), "write `solvers.linear_solve`"),
+        "cg": 'write `solvers.linear_solve(lambda x: 2 * x, np.ones(3), method="cg")`',
+        **dict.fromkeys(("anderson", "anderson_acceleration"), "write `solvers.fixed_point`"),
+        **dict.fromkeys(("least_squares", "bfgs", "lbfgs"), "write `optim.minimize`"),
     },
     "data": {
         "TensorDataset": "arrays are given to the loader: `data.DataLoader(np.ones((4, 2)), np.ones(4), batch_size=2)`",

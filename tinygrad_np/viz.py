@@ -154,7 +154,7 @@ def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     if name == "getitem":
         return f"[{_shown(args[1]).removeprefix('(').removesuffix(')')}]"
     given = ["·" if _is_node(a) else _shown(a) for a in args]
-    given += [f"{key}={_shown(value)}" for key, value in kwargs.items() if key != "saved"]
+    given += [f"{key}={_shown(value)}" for key, value in kwargs.items() if key not in ("saved", "call")]
     name = name.removeprefix("_")
     return name if set(given) <= {"·"} else f"{name}({', '.join(given)})"
 

@@ -305,7 +305,8 @@ DERIVATIVES: dict[str, Any] = {  # of a function of one argument, at x
 
 
 def test_every_derivative_is_tested_with_every_kind_of_argument() -> None:
-    others = {"flatten", "elementwise_grad", "per_example_grad", "checkpoint", "custom_vjp", "holomorphic_grad"}
+    others = {"flatten", "elementwise_grad", "per_example_grad", "checkpoint", "custom_vjp"}
+    others |= {"holomorphic_grad", "value"}
     assert set(func.__all__) - others == set(DERIVATIVES)
 
 
@@ -625,3 +626,29 @@ def test_what_has_no_derivative_of_each_element_is_refused() -> None:
         func.elementwise_grad(Tensor(1.0))
     assert func.elementwise_grad(lambda x: x * x)(np.array([1, 2])).tolist() == [2, 4]
     assert func.elementwise_grad.__doc__
+
+
+def test_value_calls_with_tensors_and_answers_as_derivatives_do() -> None:
+    held, parameter = Tensor([1.0, 2.0]), Tensor([3.0, 4.0], requires_grad=True)
+    seen = []
+
+    def f(tree: Any, n: int, *, scale: float) -> Any:
+        seen.append([tree["a"], n, scale])
+        return {"y": tree["a"] * held * scale, "n": n, "z": [tree["a"].sum()]}
+
+    found = func.value(f)({"a": np.array([1.0, 2.0])}, 3, scale=2.0)
+    assert [type(x) for x in seen[0]] == [Tensor, int, Tensor]
+    assert type(found["y"]) is np.ndarray
+    assert type(found["z"][0]) is np.float64
+    assert found["n"] == 3
+    np.testing.assert_array_equal(found["y"], [2, 8])
+    assert type(func.value(f)({"a": Tensor([1.0, 2.0])}, 3, scale=2.0)["y"]) is Tensor
+    np.testing.assert_array_equal(grad(func.value(lambda x: (x * parameter).sum())(np.ones(2)), parameter).data, [1, 1])
+    with no_grad():
+        assert type(func.value(lambda x: x * parameter)(np.ones(2))) is np.ndarray
+    x = np.ones(2)
+    func.value(lambda x: x)(x)[:] = 7  # memory of its own
+    np.testing.assert_array_equal(x, 1)
+    check_gradients(lambda x: func.grad(lambda x: (func.value(np.sin)(x) ** 2).sum())(x), x)
+    with pytest.raises(TypeError, match="expected a function"):
+        func.value(x)

@@ -140,6 +140,7 @@ HINTED = [
     for thing in CALLABLES
     if thing.__module__.startswith(("tinygrad_np.nn", "tinygrad_np.optim", "tinygrad_np.schedules"))
     and thing not in (nn.Module, optim.Optimizer, nn.transpose_weights, nn.init.fans, nn.init.zeros)
+    and thing not in (optim.minimize, optim.Minimum)  # hands keywords over to an optimiser, which answers; is a result
 ] + [nn.scaled_dot_product_attention, Tensor]
 LAYERS = [t for t in HINTED if inspect.isclass(t) and issubclass(t, nn.Module)]
 

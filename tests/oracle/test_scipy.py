@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tinygrad_np import func, logsumexp
+from tinygrad_np import Tensor, func, logsumexp, no_grad, optim, softplus, solvers
+from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
@@ -150,3 +151,240 @@ def test_a_stiff_differential_equation() -> None:
         found = integrate.solve_ivp(decay, (0, 2), np.ones(2), method=method, jac=func.jacobian(decay, 1), rtol=1e-6)
         assert found.success
         np.testing.assert_allclose(found.y[1, -1], 1 / 3, rtol=1e-4)
+
+
+# --- every method, with what a function may hold and return ----------------------------------------------------------
+
+HELD = Tensor(np.array([1.0, 2.0, 3.0]))
+PARAMETER = Tensor(np.array([1.0, 2.0, 3.0]), requires_grad=True)
+START_KINDS = [np.array([0.5, 1.0, 0.7]), [0.5, 1.0, 0.7], np.array([1, 1, 0])]
+BY_GRADIENT = ("CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP")
+BY_HESSIAN = ("Newton-CG", "trust-constr", "dogleg", "trust-ncg", "trust-exact", "trust-krylov")
+BY_VALUE = ("Nelder-Mead", "Powell", "COBYLA", "COBYQA")
+
+
+def distance(x: Any) -> Any:
+    return np.sum(softplus((x - HELD) ** 2), keepdims=True)
+
+
+def distance_from_a_parameter(x: Any) -> Any:
+    return np.sum((x - PARAMETER) ** 2)
+
+
+@pytest.mark.parametrize("start", START_KINDS, ids=["float64", "list", "int64"])
+@pytest.mark.parametrize("method", [*BY_GRADIENT, *BY_HESSIAN, *BY_VALUE])
+def test_minimize_functions_that_hold_tensors(method: str, start: Any) -> None:
+    options = {"hess": func.hessian(distance)} if method in BY_HESSIAN else {}
+    if method in BY_VALUE:
+        results = [optimize.minimize(f, start, method=method) for f in (distance, func.value(distance))]
+    else:
+        results = [
+            optimize.minimize(func.value_and_grad(distance), start, jac=True, method=method, **options),
+            optimize.minimize(distance, start, jac=func.grad(distance), method=method, **options),
+            optimize.minimize(func.value(distance), start, jac=func.grad(distance), method=method, **options),
+        ]
+    for found in results:
+        np.testing.assert_allclose(found.x, HELD.data, atol=0.2 if method == "COBYLA" else 2e-2)
+
+
+@pytest.mark.parametrize("method", ["BFGS", "trust-exact", "Nelder-Mead"])
+def test_functions_that_hold_parameters_are_minimised_under_no_grad(method: str) -> None:
+    given = {"jac": func.grad(distance_from_a_parameter)} if method != "Nelder-Mead" else {}
+    given |= {"hess": func.hessian(distance_from_a_parameter)} if method == "trust-exact" else {}
+    with no_grad():
+        found = optimize.minimize(distance_from_a_parameter, np.zeros(3), method=method, **given)
+    np.testing.assert_allclose(found.x, PARAMETER.data, atol=1e-3)
+    with pytest.raises(ValueError, match="must return a scalar value"):
+        optimize.minimize(distance_from_a_parameter, np.zeros(3), jac=func.grad(distance_from_a_parameter))
+
+
+def test_a_constraint_that_holds_a_tensor() -> None:
+    def weighted(x: Any) -> Any:
+        return HELD * x**2
+
+    def second(x: Any, v: Any) -> Any:
+        return func.hessian(lambda x: np.sum(weighted(x) * v))(x)
+
+    constraint = optimize.NonlinearConstraint(func.value(weighted), -1, 1, jac=func.jacobian(weighted), hess=second)
+    given = {"jac": func.grad(distance), "hess": func.hessian(distance)}
+    found = optimize.minimize(distance, np.full(3, 0.1), method="trust-constr", constraints=constraint, **given)
+    np.testing.assert_allclose(found.x, HELD.data**-0.5, atol=1e-2)
+
+
+def as_list(x: Any) -> Any:
+    return [x[0] ** 2 + x[1] ** 2 - 1, x[0] - x[1]]
+
+
+def by_methods(x: Any) -> Any:
+    """A function that only Tensors can be given."""
+    return x.at[0].set(x[0] ** 2 + x[1] ** 2 - 1).at[1].set(x[0] - x[1])
+
+
+EQUATIONS = [as_list, circle_and_line, func.value(by_methods)]
+
+
+@pytest.mark.parametrize("f", EQUATIONS)
+@pytest.mark.parametrize(
+    "method",
+    [*("hybr", "lm", "broyden1", "broyden2", "anderson", "diagbroyden", "krylov", "df-sane")],
+)
+def test_every_method_of_root(method: str, f: Any) -> None:
+    given = {"jac": func.jacobian(by_methods if f is EQUATIONS[2] else f)} if method in ("hybr", "lm") else {}
+    found = optimize.root(f, np.array([0.8, 0.6]), method=method, **given)
+    np.testing.assert_allclose(found.x, 0.5**0.5, atol=1e-4)
+    if given:
+        np.testing.assert_allclose(optimize.fsolve(f, [0.8, 0.6], fprime=given["jac"]), 0.5**0.5, rtol=1e-8)
+
+
+@pytest.mark.parametrize("f", EQUATIONS)
+@pytest.mark.parametrize("loss", ["linear", "soft_l1", "cauchy"])
+@pytest.mark.parametrize("method", ["trf", "dogbox", "lm"])
+def test_every_method_of_least_squares(method: str, loss: str, f: Any) -> None:
+    if method == "lm" and loss != "linear":
+        return
+    jacobian = func.jacobian(by_methods if f is EQUATIONS[2] else f)
+    bounds = {} if method == "lm" else {"bounds": (0, 2)}
+    found = optimize.least_squares(f, np.array([0.8, 0.6]), jac=jacobian, method=method, loss=loss, **bounds)
+    np.testing.assert_allclose(found.x, 0.5**0.5, rtol=1e-6)
+
+
+def spiral(t: Any, y: Any) -> Any:
+    return [y[1] - 0.1 * y[0], -y[0] - 0.1 * y[1]]
+
+
+SPIN = Tensor(np.array([[-0.1, 1.0], [-1.0, -0.1]]))
+
+
+def spiral_of_a_tensor(t: Any, y: Any) -> Any:
+    return SPIN @ y
+
+
+@pytest.mark.parametrize("f", [spiral, spiral_of_a_tensor, func.value(spiral_of_a_tensor)])
+@pytest.mark.parametrize("method", ["RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA"])
+def test_every_method_of_solve_ivp(method: str, f: Any) -> None:
+    given = {"jac": func.jacobian(spiral_of_a_tensor, 1)} if method in ("Radau", "BDF", "LSODA") else {}
+    found = integrate.solve_ivp(
+        f, (0, 1), np.array([1.0, 0.0]), method=method, t_eval=[0.5, 1], rtol=1e-8, atol=1e-8, dense_output=True,
+        events=lambda t, y: y[0] - 0.5, **given,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.y[:, -1], np.exp(-0.1) * np.array([np.cos(1), -np.sin(1)]), rtol=1e-5)
+    assert len(found.t_events[0]) == 1
+
+
+# --- functions of this package that hand over to SciPy ---------------------------------------------------------------
+
+
+def valley(tree: Any) -> Any:
+    x, y = tree["x"], tree["y"]
+    return (1 - x[0]) ** 2 + 100 * (y - x[0] ** 2) ** 2 + np.sum(x[1:] ** 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", [*BY_GRADIENT, *BY_HESSIAN, *BY_VALUE])
+def test_minimize_over_a_tree(method: str, dtype: Any) -> None:
+    seen: list[Any] = []
+    start = {"x": np.array([-1.2, 0.5], dtype), "y": 1.0}
+    found = optim.minimize(valley, start, method=method, steps=3000, callback=seen.append)
+    assert found.x["x"].dtype == dtype
+    np.testing.assert_allclose(found.x["x"], [1, 0], atol=0.2 if method == "COBYLA" else 1e-2)
+    np.testing.assert_allclose(found.fun, valley(found.x), rtol=1e-3, atol=1e-5)
+    assert [result.nit for result in seen] == list(range(1, len(seen) + 1))
+    assert all(type(result.fun) is float and result.x["y"].ndim == 0 for result in seen)
+    if method in BY_GRADIENT:
+        assert found.jac["x"].dtype == dtype
+    np.testing.assert_array_equal(start["x"], np.array([-1.2, 0.5], dtype))
+
+
+@pytest.mark.parametrize("method", [*BY_GRADIENT, *BY_HESSIAN, *BY_VALUE])
+def test_a_callback_stops_every_method(method: str) -> None:
+    calls = []
+
+    def stop(found: Any) -> None:
+        calls.append(found)
+        raise StopIteration
+
+    found = optim.minimize(valley, {"x": np.array([-1.2, 0.5]), "y": 1.0}, method=method, callback=stop)
+    assert len(calls) == 1
+    assert found.x["x"].shape == (2,)
+
+
+def test_bounds_options_tolerance_and_parameters_of_minimize() -> None:
+    start = {"x": np.array([-1.2, 0.5]), "y": 1.0}
+    found = optim.minimize(valley, start, method="L-BFGS-B", bounds=(None, {"x": [0.5, 0.1], "y": np.inf}))
+    np.testing.assert_allclose(found.x["x"], [0.5, 0.0], atol=1e-4)
+    low = optim.minimize(valley, start, method="L-BFGS-B", bounds=({"x": [-np.inf, 0.2], "y": -1.0}, 2))
+    np.testing.assert_allclose(low.x["x"], [1.0, 0.2], atol=1e-3)
+    assert optim.minimize(valley, start, method="BFGS", steps=2).nit == 2
+    assert optim.minimize(valley, start, method="BFGS", options={"maxiter": 3}).nit == 3
+    assert optim.minimize(valley, start, method="BFGS", tolerance=10.0).nit < 30
+    found = optim.minimize(distance_from_a_parameter, Tensor(np.zeros(3)), method="bfgs")
+    assert type(found.x) is type(found.jac) is Tensor
+    np.testing.assert_allclose(found.x.data, PARAMETER.data, atol=1e-5)
+    for wrong, says in (({"lr": 0.1}, "takes bounds= and options=, not lr="), ({"bounds": 3}, "bounds must be .low")):
+        with pytest.raises(TypeError, match=says):
+            optim.minimize(valley, start, method="BFGS", **wrong)
+    with pytest.raises(ValueError, match="bounds: expected shape"):
+        optim.minimize(valley, start, method="L-BFGS-B", bounds=(None, {"x": [0.5], "y": 1.0}))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("method", ["hybr", "lm", "krylov", "broyden1"])
+def test_roots_by_scipy_have_derivatives(method: str, dtype: Any) -> None:
+    def circle(x: Any, r: Any) -> Any:
+        return [x[0] ** 2 + x[1] ** 2 - r, x[0] - x[1]]
+
+    start = np.array([0.8, 0.6], dtype)
+    found = solvers.root(circle, start, 1.0, method=method)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, 0.5**0.5, rtol=1e-6)
+    slope = func.jacobian(lambda r: solvers.root(circle, start, r, method=method))(1.0)
+    np.testing.assert_allclose(slope, 0.5**0.5 / 2, rtol=1e-6)
+    with pytest.raises(solvers.ConvergenceError, match="root: "):
+        solvers.root(lambda x: x * x + 1, start, method=method)
+
+
+@pytest.mark.parametrize("method", ["RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA"])
+def test_solve_ivp_with_gradients_by_the_adjoint_method(method: str) -> None:
+    def field(y: Any, t: Any, k: Any) -> Any:
+        return [y[1], -k * np.sin(y[0]) + 0.1 * np.cos(t)]
+
+    y0, t = np.array([1.0, 0.2]), np.array([0.0, 0.5, 1.3])
+    tight = {"rtol": 1e-9, "atol": 1e-9}
+
+    def solved(y0: Any, t: Any, k: Any) -> Any:
+        return solvers.odeint(field, y0, t, k, method=method, adjoint=True, **tight)
+
+    np.testing.assert_allclose(solved(y0, t, 2.0), solvers.odeint(field, y0, t, 2.0, **tight), rtol=1e-5)
+    check_gradients(solved, y0, t, np.array(2.0), rtol=1e-3)
+    exact = func.grad(lambda k: solvers.odeint(field, y0, t, k, **tight).sum())(2.0)
+    np.testing.assert_allclose(func.grad(lambda k: solved(y0, t, k).sum())(2.0), exact, rtol=1e-5)
+    with pytest.raises(
+        TypeError, match=f"the steps of '{method}' are not recorded; for derivatives write adjoint=True"
+    ):
+        func.grad(lambda k: solvers.odeint(field, y0, t, k, method=method).sum())(2.0)
+
+
+def test_derivatives_of_second_order_of_scipys_methods() -> None:
+    def solved(k: Any) -> Any:
+        return solvers.odeint(
+            lambda y, t: -k * y * np.sin(t), np.ones(1), np.array([0.0, 1.0]), method="DOP853", adjoint=True
+        )
+
+    check_gradients(solved, np.array([0.7]), order=2, rtol=1e-4)
+
+
+def test_a_stiff_equation_has_gradients_by_an_implicit_method() -> None:
+    """Robertson's reaction, whose rates differ by nine powers of ten."""
+
+    def robertson(y: Any, t: Any, k: Any) -> Any:
+        slow, fast, back = k[0] * y[0], k[1] * y[1] ** 2, k[2] * y[1] * y[2]
+        return [-slow + back, slow - back - fast, fast]
+
+    k, times = np.array([0.04, 3e7, 1e4]), np.array([0.0, 1e-3, 1e-2, 0.1])
+
+    def end(k: Any, **options: Any) -> Any:
+        return solvers.odeint(robertson, np.array([1.0, 0.0, 0.0]), times, k, rtol=1e-8, atol=1e-12, **options)[-1, 2]
+
+    exact = func.grad(end)(k)
+    found = func.grad(lambda k: end(k, method="Radau", adjoint=True))(k)
+    np.testing.assert_allclose(found * k, exact * k, rtol=1e-3, atol=1e-9)

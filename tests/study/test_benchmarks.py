@@ -23,6 +23,7 @@ SMALL = {
     "networks": ["--rounds", "1", "--steps", "1", "--names", "tinygrad_np", "limit"],
     "layers": ["--rounds", "1", "--workloads", "softmax", "embedding", "attention", "--names", "tinygrad_np", "limit"],
     "optimizers": ["--rounds", "1", "--workloads", "adamw, small", "--names", "tinygrad_np", "limit"],
+    "odeint": ["--rounds", "1", "--names", "tinygrad_np"],
     "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8"],
     "functions": ["--rounds", "1", "--workloads", "jvp", "residuals", "fixed_point", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],

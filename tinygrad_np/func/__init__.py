@@ -4,7 +4,7 @@
 
 `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian` and `hvp` take functions of Tensors, or of nested tuples,
 named tuples, lists and dicts of Tensors (*trees*), and nest to any order. A derivative is a tree of the same classes.
-`value_and_jacobian`, `elementwise_grad` and `per_example_grad` are their relatives.
+`value_and_jacobian`, `elementwise_grad` and `per_example_grad` are their relatives. `value` is the function itself.
 
 `flatten` makes one vector of a tree, and back. `checkpoint` computes again what the backward pass needs, in place of
 keeping it, and `custom_vjp` gives a function a rule for its derivative.
@@ -32,6 +32,7 @@ from .derivatives import (
     jacobian,
     jvp,
     per_example_grad,
+    value,
     value_and_grad,
     value_and_jacobian,
     vjp,
@@ -51,6 +52,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "per_example_grad",
+    "value",
     "value_and_grad",
     "value_and_jacobian",
     "vjp",

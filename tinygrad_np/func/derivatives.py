@@ -238,6 +238,51 @@ def _by_arguments(function: Function, argnums: int | tuple[int, ...], derive: Fu
     return derivative
 
 
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def value(function: Function) -> Function:
+    """The function itself, called and answering as its derivatives do.
+
+    It is for SciPy, where the function itself, called with arrays, would fail or return Tensors: since it calls methods
+    of Tensors, or computes with a Tensor that it holds.
+
+    Args:
+        function: returns a tree of Tensors, or of anything else, which is left as it is.
+
+    Returns:
+        A function of the same arguments. Floating point arrays and numbers among them, also in trees, are given to the
+        function as Tensors; its results are arrays and NumPy scalars if no argument was a Tensor.
+
+    >>> scale = Tensor([1.0, 10.0])
+    >>> value(lambda x: x.at[0].add(1.0) * scale)(np.array([1.0, 2.0]))
+    array([ 2., 20.])
+    """
+
+    @wraps(_checked(function))
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _Recording() as may_record:
+            leaves = leaves_of([args, list(kwargs.values())])
+            is_tensor = any(_are_tensors(leaves))
+            given = tree_like(args, map(_constant, leaves_of(args)))
+            named = {name: tree_like(kwargs[name], map(_constant, leaves_of(kwargs[name]))) for name in kwargs}
+            result = _called(function, *given, **named)
+            found = leaves_of(result)
+            return tree_like(
+                result,
+                iter([_finished([y], [is_tensor], [], may_record, 1)[0] if type(y) is Tensor else y for y in found]),
+            )
+
+    return call
+
+
+def _constant(leaf: Any) -> Any:
+    """A floating point array or number as a Tensor without a gradient."""
+    if isinstance(leaf, float | np.floating | np.ndarray) and np.asarray(leaf).dtype.kind == "f":
+        return Tensor(np.asarray(leaf))
+    return leaf
+
+
 # --- first derivatives -----------------------------------------------------------------------------------------------
 
 
