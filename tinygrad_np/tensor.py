@@ -982,7 +982,7 @@ class Composite:
                 result = self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
                 return self._as_results(result)
             return self.implementation(*(np.asarray(a) if _is_nested_numbers(a) else a for a in args), **kwargs)
-        except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError) as error:
+        except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError, RuntimeError) as error:
             self._raise_named(error, args, kwargs)
 
     def _raise_named(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:

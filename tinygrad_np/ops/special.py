@@ -230,7 +230,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
 
 # --- the error function ----------------------------------------------------------------------------------------------
 
-# erf(x) = tanh(x * p(x**2)) for |x| < LIMIT, with a relative error of at most 1e-7; beyond, it is 1 or -1 in float32.
+# erf(x) = tanh(x * p(x**2)) for |x| < LIMIT, with a relative error of at most 1e-7; from 4.23 on it is 1 in float32.
 # The coefficients of p start at the lowest power. They were fitted to erf by least squares, reweighted to minimise the
 # largest relative error. As a quotient of polynomials, erf would take ten more passes over an array.
 LIMIT = 4.0
