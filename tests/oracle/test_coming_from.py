@@ -14,15 +14,21 @@ import pytest
 
 autograd = pytest.importorskip("autograd")
 anp = pytest.importorskip("autograd.numpy")
+pytest.importorskip("autograd.misc")
 pytest.importorskip("autograd.scipy.special")
+pytest.importorskip("autograd.scipy.stats")
 pytest.importorskip("autograd.test_util")
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
+pytest.importorskip("jax.flatten_util")
+scipy = pytest.importorskip("scipy")
+pytest.importorskip("scipy.special")
 torch = pytest.importorskip("torch")
 mg = pytest.importorskip("mygrad")
 pytestmark = pytest.mark.slow
 
 PAGE = Path(tinygrad_np.__file__).parent / "docs/coming_from.md"
+TREE = {"b": [np.array([1.0, 2.0]), 3.0], "w": (np.array([[4.0, 5.0]]),)}
 X, V, Z = np.array([0.5, 1.5, 0.7]), np.array([1.0, -2.0, 0.5]), 1 + 2j
 M = np.array([[0.5, 1.5, 0.7], [2.0, -1.0, 0.2]])
 A = np.array([[2.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.0, 4.0, 1.0]])
@@ -64,7 +70,15 @@ def functions(np: Any, A: Any = A) -> dict[str, Callable[..., Any]]:
 
 def ours(**given: Any) -> dict[str, Any]:
     names = {name: getattr(tinygrad_np, name) for name in tinygrad_np.__all__ if not name.startswith("_")}
-    return {**names, **functions(np), "np": np, "check_gradients": check_gradients, **given}
+    return {
+        **names,
+        **functions(np),
+        "np": np,
+        "scipy": scipy,
+        "tree": TREE,
+        "check_gradients": check_gradients,
+        **given,
+    }
 
 
 def arrays(result: Any) -> list[np.ndarray]:
@@ -88,12 +102,12 @@ def compare(theirs: str, names: dict[str, Any], here: str, our_names: dict[str, 
 @pytest.mark.parametrize(("theirs", "here"), rows("HIPS autograd"))
 def test_hips_autograd(theirs: str, here: str) -> None:
     names = {name: getattr(autograd, name) for name in dir(autograd)} | {"autograd": autograd, "np": anp}
-    compare(theirs, names | functions(anp) | {"x": X, "v": V, "z": Z}, here, ours(x=X, v=V, z=Z))
+    compare(theirs, names | functions(anp) | {"x": X, "v": V, "z": Z, "tree": TREE}, here, ours(x=X, v=V, z=Z))
 
 
 @pytest.mark.parametrize(("theirs", "here"), rows("JAX"))
 def test_jax(theirs: str, here: str) -> None:
-    names = {"jax": jax, **functions(jnp), "x": jnp.asarray(X), "v": jnp.asarray(V), "z": Z}
+    names = {"jax": jax, **functions(jnp), "x": jnp.asarray(X), "v": jnp.asarray(V), "z": Z, "tree": TREE}
     compare(theirs, names, here, ours(x=X, v=V, z=Z))
 
 

@@ -56,9 +56,8 @@ def test_gradients_of_a_linear_equation_are_those_of_its_solution() -> None:
 
 
 def network(weights: Any) -> Callable[[Any], Any]:
-    """The acceleration of states (..., 2) by a network with 12 hidden units, of which this vector has all weights."""
-    W, b, V = weights[:24].reshape(2, 12), weights[24:36], weights[36:].reshape(12, 1)
-    return lambda state: np.tanh(state @ W + b) @ V
+    """The acceleration of states (..., 2) by a network with one hidden layer."""
+    return lambda state: np.tanh(state @ weights["W"] + weights["b"]) @ weights["V"]
 
 
 def test_a_network_learns_a_pendulum() -> None:
@@ -66,15 +65,16 @@ def test_a_network_learns_a_pendulum() -> None:
     rng = np.random.default_rng(0)
     starts = rng.uniform(-2, 2, (64, 2))
     motions = runge_kutta(moving(acceleration), starts, 3)
+    start, unflatten = func.flatten(
+        {"W": rng.normal(size=(2, 12)) / 2, "b": rng.normal(size=12) / 2, "V": rng.normal(size=(12, 1)) / 2}
+    )
 
     def loss(weights: Any) -> Any:
-        return np.mean((runge_kutta(moving(network(weights)), starts, 3) - motions) ** 2)
+        return np.mean((runge_kutta(moving(network(unflatten(weights))), starts, 3) - motions) ** 2)
 
-    found = optimize.minimize(
-        func.value_and_grad(loss), rng.normal(size=48) / 2, jac=True, method="L-BFGS-B", options={"maxiter": 120}
-    )
+    found = optimize.minimize(func.value_and_grad(loss), start, jac=True, method="L-BFGS-B", options={"maxiter": 120})
     unseen = np.array([1.5, 0.0])
     expected = runge_kutta(moving(acceleration), unseen, 50)  # 10 units of time, from 3 * 0.2 in the training
-    learned = network(found.x)
+    learned = network(unflatten(found.x))
     np.testing.assert_allclose(learned(expected), acceleration(expected), atol=0.05)
     np.testing.assert_allclose(runge_kutta(moving(learned), unseen, 50), expected, atol=0.05)
