@@ -15,11 +15,13 @@ import pytest
 autograd = pytest.importorskip("autograd")
 anp = pytest.importorskip("autograd.numpy")
 pytest.importorskip("autograd.misc")
+pytest.importorskip("autograd.scipy.integrate")
 pytest.importorskip("autograd.scipy.special")
 pytest.importorskip("autograd.scipy.stats")
 pytest.importorskip("autograd.test_util")
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
+pytest.importorskip("jax.experimental.ode")
 pytest.importorskip("jax.flatten_util")
 scipy = pytest.importorskip("scipy")
 pytest.importorskip("scipy.special")
@@ -28,10 +30,13 @@ mg = pytest.importorskip("mygrad")
 pytestmark = pytest.mark.slow
 
 PAGE = Path(tinygrad_np.__file__).parent / "docs/coming_from.md"
-TREE = {"b": [np.array([1.0, 2.0]), 3.0], "w": (np.array([[4.0, 5.0]]),)}
 X, V, Z = np.array([0.5, 1.5, 0.7]), np.array([1.0, -2.0, 0.5]), 1 + 2j
 M = np.array([[0.5, 1.5, 0.7], [2.0, -1.0, 0.2]])
 A = np.array([[2.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.0, 4.0, 1.0]])
+
+TIMES = np.array([0.0, 0.5, 2.0])
+TREE = {"b": [np.array([1.0, 2.0]), 3.0], "w": (np.array([[4.0, 5.0]]),)}
+GIVEN = {"x": X, "v": V, "z": Z, "tree": TREE, "times": TIMES}
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +80,6 @@ def ours(**given: Any) -> dict[str, Any]:
         **functions(np),
         "np": np,
         "scipy": scipy,
-        "tree": TREE,
         "check_gradients": check_gradients,
         **given,
     }
@@ -102,13 +106,13 @@ def compare(theirs: str, names: dict[str, Any], here: str, our_names: dict[str, 
 @pytest.mark.parametrize(("theirs", "here"), rows("HIPS autograd"))
 def test_hips_autograd(theirs: str, here: str) -> None:
     names = {name: getattr(autograd, name) for name in dir(autograd)} | {"autograd": autograd, "np": anp}
-    compare(theirs, names | functions(anp) | {"x": X, "v": V, "z": Z, "tree": TREE}, here, ours(x=X, v=V, z=Z))
+    compare(theirs, names | functions(anp) | GIVEN, here, ours(**GIVEN))
 
 
 @pytest.mark.parametrize(("theirs", "here"), rows("JAX"))
 def test_jax(theirs: str, here: str) -> None:
-    names = {"jax": jax, **functions(jnp), "x": jnp.asarray(X), "v": jnp.asarray(V), "z": Z, "tree": TREE}
-    compare(theirs, names, here, ours(x=X, v=V, z=Z))
+    names = {"jax": jax, **functions(jnp), **GIVEN, "x": jnp.asarray(X), "times": jnp.asarray(TIMES)}
+    compare(theirs, names, here, ours(**GIVEN))
 
 
 @pytest.mark.parametrize(("theirs", "here"), rows("PyTorch"))
