@@ -9,6 +9,7 @@ BENCHMARKS = [
     "operations",
     "functions",
     "odeint",
+    "programs",
     "overhead",
     "scaling",
     "memory",

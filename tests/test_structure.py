@@ -230,7 +230,8 @@ def test_composites_name_their_arguments_as_numpy_does() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
+    text = re.sub(r"`[^`\n]+`", "``", page.read_text())  # vjp(h, x)[1](v) is no link
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert links
     for link in links:
         file, _, anchor = link.partition("#")
