@@ -18,13 +18,18 @@ OPERATIONS = [entry for entry in dict.fromkeys(registry.values()) if not isinsta
 COMPLEX = [entry for entry in OPERATIONS if not entry.real_only and entry.name != "astype"]  # its cases are real
 
 
-def made_complex(arrays: list[Any], which: list[bool]) -> list[Any]:
-    """The chosen arrays with an imaginary part: their own elements in another order, of alternating sign."""
+def made_complex(entry: Any, arrays: list[Any], which: list[bool]) -> list[Any]:
+    """The chosen arrays with an imaginary part: their own elements in another order, of alternating sign.
+
+    For norms the absolute values are those of the real numbers and a half, which are far apart, as the largest one must
+    be, and far from 0, where the derivatives of higher order are huge.
+    """
     result = []
     for a, chosen in zip(arrays, which, strict=True):
         if chosen and a.dtype.kind == "f":
             signs = (-1.0) ** np.arange(a.size)
-            a = a + 1j * (a.ravel()[::-1] * signs).reshape(a.shape)
+            z = a + 1j * (a.ravel()[::-1] * signs).reshape(a.shape)
+            a = z / np.abs(z) * (np.abs(a) + 0.5) if entry.name.endswith("norm") else z
         result.append(a)
     return result
 
@@ -41,7 +46,7 @@ def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
             which = [True] * len(drawn)
         if entry.name == "gradient":  # its cases sort the coordinates
             which[1:] = [False] * len(which[1:])
-        given = made_complex(drawn, which)
+        given = made_complex(entry, drawn, which)
 
         def function(*inputs: Any, case: Case = case) -> tuple[Tensor, ...]:
             return tuple(y for y in call(as_used(entry), case, list(inputs)) if type(y) is Tensor)

@@ -48,7 +48,7 @@ def test_gradients_are_those_of_jax(name: str, data: st.DataObject) -> None:
         case for case in entry.cases if -1 not in case.kwargs.get("s", ()) and case.prepare is not linalg._singular
     ]
     for case in cases[:: max(1, len(cases) // 3)]:  # JAX compiles for every shape
-        given = made_complex(drawn := data.draw(arguments(case), label=str(case)), [True] * len(drawn))
+        given = made_complex(entry, drawn := data.draw(arguments(case), label=str(case)), [True] * len(drawn))
         tensors = [Tensor(a, requires_grad=True) if a.dtype.kind == "c" else a for a in given]
         sources = [t for t in tensors if type(t) is Tensor]
         outputs = [y for y in call(as_used(entry), case, tensors) if type(y) is Tensor]
