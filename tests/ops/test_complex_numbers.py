@@ -4,6 +4,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, func, grad, optim, primitive
 from tinygrad_np.ops.cases import Case
+from tinygrad_np.ops.special import logsumexp
 from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arguments, arrays
@@ -58,6 +59,44 @@ def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
             raise
 
 
+PHASES = {"linalg.eigh", "linalg.svd"}  # forward, the phase of a vector has a derivative, which is arbitrary
+
+
+@pytest.mark.parametrize("entry", [e for e in COMPLEX if e.name not in PHASES], ids=lambda entry: entry.name)
+@given(data=st.data())
+def test_forward_derivatives_are_the_transpose_of_the_gradients(
+    entry: Primitive | Composite, data: st.DataObject
+) -> None:
+    """Re(sum(g * dy)) is Re(sum(vjp(g) * dz)), also of functions that are not holomorphic."""
+    case = data.draw(st.sampled_from(list(entry.cases)))
+    drawn = data.draw(arguments(case))
+    given = made_complex(entry, drawn, [i == 0 or entry.name != "gradient" for i in range(len(drawn))])
+    rng = np.random.default_rng(0)
+
+    def random(like: Any) -> Any:
+        x = rng.normal(size=np.shape(like))
+        return x + 1j * rng.normal(size=x.shape) if like.dtype.kind == "c" else x
+
+    moving = [i for i, a in enumerate(given) if a.dtype.kind in "fc"]
+
+    def function(*inputs: Any) -> tuple[Tensor, ...]:
+        arrays = [*given]
+        for i, x in zip(moving, inputs, strict=True):
+            arrays[i] = x
+        return tuple(y for y in call(as_used(entry), case, arrays) if type(y) is Tensor)
+
+    inputs = tuple(given[i] for i in moving)
+    directions = tuple(map(random, inputs))
+    values, along = func.jvp(function, inputs, directions)
+    _, pull = func.vjp(function, *inputs)
+    seeds = tuple(map(random, values))
+    back = pull(seeds)
+    back = back if isinstance(back, tuple) else (back,)
+    found = sum(np.sum(s * dy).real for s, dy in zip(seeds, along, strict=True))
+    expected = sum(np.sum(g * dz).real for g, dz in zip(back, directions, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
+
+
 # --- what does not take complex numbers ------------------------------------------------------------------------------
 
 
@@ -99,6 +138,60 @@ def test_a_primitive_that_takes_real_numbers_has_no_complex_gradient() -> None:
     x = Tensor([1.0], requires_grad=True)
     with pytest.raises(TypeError, match="though argument and result are real; take its .real"):
         wrong(x).sum().backward()
+
+
+@pytest.mark.parametrize("function", [np.sinc, np.sign, np.nan_to_num, np.prod, np.cumprod, np.cov, np.linalg.norm])
+def test_single_precision_stays(function: Any) -> None:
+    z = Tensor(np.array([[1 + 1j, 2j], [3, 1 - 1j]], np.complex64), requires_grad=True)
+    y = function(z)
+    assert y.dtype in ((np.complex128,) if function is np.cov else (np.complex64, np.float32))
+    assert grad(y, z, np.ones(y.shape, y.dtype)).dtype == np.complex64
+
+
+def test_what_of_complex_numbers_stays_refused() -> None:
+    z = Tensor([1j, 2], requires_grad=True)
+    with pytest.raises(TypeError, match="real_if_close"):
+        np.real_if_close(z)
+    with pytest.raises(TypeError, match="takes real numbers"):
+        logsumexp(z)
+
+
+# --- gradients at singular points ------------------------------------------------------------------------------------
+
+
+def test_the_sign_of_complex_zero_has_a_gradient_of_zero() -> None:
+    z = Tensor(np.array([0j, 3 + 4j]), requires_grad=True)
+    np.testing.assert_array_equal(np.sign(z).data, [0, 0.6 + 0.8j])
+    found = grad(np.sum(np.sign(z).real), z).data
+    # the real part x / |z| moves by y**2 / |z|**3 along x and by -x * y / |z|**3 along y
+    np.testing.assert_allclose(found, [0, (16 + 12j) / 125], rtol=1e-14)
+
+
+def test_each_part_of_a_complex_number_is_replaced_by_itself() -> None:
+    z = Tensor(np.array([complex(np.nan, 1), complex(1, np.inf), 2 + 3j]), requires_grad=True)
+    y = np.nan_to_num(z, nan=5.0)
+    np.testing.assert_array_equal(y.data, np.nan_to_num(z.data, nan=5.0))
+    np.testing.assert_array_equal(grad(np.sum(y.real + y.imag * 0.5), z).data, [-0.5j, 1, 1 - 0.5j])
+
+
+@pytest.mark.parametrize("zeros", [[], [1], [0, 2], [0, 1, 2, 3]])
+def test_products_of_complex_numbers_with_zeros(zeros: list[int]) -> None:
+    z = np.array([1 + 2j, -1j, 3 - 1j, 0.5 + 0.5j])
+    z[zeros] = 0
+    tensor = Tensor(z, requires_grad=True)
+    others = [np.prod(np.delete(z, i)) for i in range(4)]
+    np.testing.assert_allclose(func.holomorphic_grad(np.prod)(z), others, rtol=1e-15)
+    for function in (np.prod, np.cumprod, np.multiply.accumulate, np.multiply.reduce, np.cumulative_prod):
+        check_gradients(function, z, order=3, name=function.__name__)
+    assert np.isfinite(grad(np.abs(np.prod(tensor)), tensor).data).all()
+
+
+def test_products_of_complex_numbers_that_overflow_before_the_result_does() -> None:
+    """The product of all but one is representable in a different order only: inf or NaN, and never a wrong number."""
+    z = Tensor(np.array([1e200, 1e200j, 1e-200, 1e-200, 2]), requires_grad=True)
+    with np.errstate(all="ignore"):
+        found = grad(np.abs(np.prod(z)), z).data
+    assert not np.isfinite(found).all()
 
 
 # --- gradients and derivatives ---------------------------------------------------------------------------------------
