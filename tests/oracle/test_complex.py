@@ -28,7 +28,7 @@ NAMES = [
     "nansum", "nanmean", "matmul", "matvec", "vecmat", "vecdot", "vdot", "tensordot", "dot", "inner", "outer", "kron",
     "cross", "convolve", "correlate", "trace", "linalg.vecdot", "linalg.matrix_power", "linalg.inv", "linalg.solve",
     "linalg.det", "fft.fft", "fft.ifft", "fft.irfft", "fft.hfft", "fft.fft2", "fft.ifft2", "fft.irfft2", "fft.fftn",
-    "fft.ifftn", "fft.irfftn", "fft.fftshift", "prod", "cumprod", "cumulative_prod", "nanprod", "sign", "sinc",
+    "fft.ifftn", "fft.irfftn", "fft.fftshift", "prod", "cumprod", "cumulative_prod", "nanprod", "sinc",
     "nan_to_num", "cov", "corrcoef", "linalg.norm", "linalg.vector_norm", "linalg.matrix_norm", "linalg.slogdet",
     "linalg.pinv", "linalg.svdvals", "linalg.qr", "linalg.cond",
 ]  # fmt: skip
@@ -80,6 +80,11 @@ def _projection(v: Any, np: Any) -> Any:
     return v @ np.conj(v).T
 
 
+def _rotation(z: Any, np: Any) -> Any:
+    u, _, vh = np.linalg.svd(z, full_matrices=False)
+    return u[:, :2] @ vh[:2]
+
+
 DECOMPOSITIONS = {
     "cholesky": lambda z, np: np.linalg.cholesky(_hermitian(z, np)),
     "eigvalsh": lambda z, np: np.linalg.eigvalsh(_hermitian(z, np)),
@@ -88,9 +93,7 @@ DECOMPOSITIONS = {
         * np.linalg.eigh(_hermitian(z, np)).eigenvalues[0]
     ),
     "sizes of eigenvectors": lambda z, np: np.abs(np.linalg.eigh(_hermitian(z, np)).eigenvectors),
-    "svd": lambda z, np: (
-        np.linalg.svd(z, full_matrices=False).U[:, :2] @ np.linalg.svd(z, full_matrices=False).Vh[:2]
-    ),
+    "svd": _rotation,
     "sizes of singular vectors": lambda z, np: (
         np.abs(np.linalg.svd(z, full_matrices=False).U).sum(0) * np.abs(np.linalg.svd(z, full_matrices=False).Vh).sum(1)
     ),
@@ -121,6 +124,7 @@ def test_gradients_of_decompositions_are_those_of_jax(name: str) -> None:
 PROGRAMS = {
     "a filter": lambda z, np: np.fft.ifft(np.fft.fft(z) * np.exp(1j * z[0])),
     "a spectrum": lambda z, np: np.abs(np.fft.fft(np.sin(z) / (2 + z))),
+    "signs": lambda z, np: np.real(getattr(np, "sgn", np.sign)(z) * z[0]) + z.imag,  # in JAX they are constant
     "a rotation": lambda z, np: np.sqrt(z * z + 1) * np.conj(z) + z.real * z.imag,
 }
 

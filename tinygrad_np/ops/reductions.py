@@ -244,7 +244,7 @@ def cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = N
         raise ValueError(f"cov: expected at most 2 dimensions, not shape {m.shape}")
     x = np.atleast_2d(m) if rowvar or m.ndim < 2 else m.T
     if not len(x):  # of no variables there is no mean either, of which NumPy would warn
-        return x @ conjugate(x).T
+        return real_part(x @ x.T)
     ddof = (0 if bias else 1) if ddof is None else ddof
     centred = x - np.mean(x, axis=1, keepdims=True)
     return np.squeeze(centred @ conjugate(centred).T / max(x.shape[1] - ddof, 0))
