@@ -59,6 +59,19 @@ def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
             raise
 
 
+@pytest.mark.parametrize("entry", [e for e in COMPLEX if as_used(e) is e.function], ids=lambda entry: entry.name)
+@given(data=st.data())
+def test_values_for_complex_arguments_are_numpys(entry: Primitive | Composite, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(list(entry.cases)))
+    drawn = data.draw(arguments(case))
+    given = made_complex(entry, drawn, [entry.name != "gradient" or i == 0 for i in range(len(drawn))])
+    found = call(entry.function, case, [Tensor(a) if a.dtype.kind in "fc" else a for a in given])
+    for ours, theirs in zip(found, call(entry.function, case, given), strict=True):
+        ours = ours.data if type(ours) is Tensor else np.asarray(ours)
+        assert (ours.shape, ours.dtype) == (np.shape(theirs), np.asarray(theirs).dtype)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
 PHASES = {"linalg.eigh", "linalg.svd"}  # forward, the phase of a vector has a derivative, which is arbitrary
 
 
@@ -165,6 +178,8 @@ def test_the_sign_of_complex_zero_has_a_gradient_of_zero() -> None:
     found = grad(np.sum(np.sign(z).real), z).data
     # the real part x / |z| moves by y**2 / |z|**3 along x and by -x * y / |z|**3 along y
     np.testing.assert_allclose(found, [0, (16 + 12j) / 125], rtol=1e-14)
+    slope = grad(np.sum(np.sign(z).real), z, create_graph=True)
+    np.testing.assert_array_equal(np.isnan(grad(np.sum(slope.imag), z).data), [True, False])
 
 
 def test_each_part_of_a_complex_number_is_replaced_by_itself() -> None:

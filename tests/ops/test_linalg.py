@@ -286,7 +286,9 @@ def test_the_diagonal_of_r_is_real() -> None:
 
 def test_least_squares_of_complex_and_real_numbers() -> None:
     a, b = complex_matrix(4, 2), complex_matrix(4, seed=1)
-    for left, right in ((a, b.real), (a.real, b), (a, np.arange(4)), (a.astype(np.complex64), b.real)):
+    single = a.astype(np.complex64)
+    pairs = [(a, b.real), (a.real, b), (a, np.arange(4)), (single, b.real), (single, b.real.astype(np.float32))]
+    for left, right in pairs:
         found, expected = np.linalg.lstsq(Tensor(left), right), np.linalg.lstsq(left, right)
         for ours, theirs in zip(found, expected, strict=True):
             ours = ours.data if type(ours) is Tensor else ours
