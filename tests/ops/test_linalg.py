@@ -9,8 +9,8 @@ from tinygrad_np.testing import check_gradients
 import numpy as np
 import pytest
 
-eigh, eigvalsh, qr, slogdet, svd, svdvals = (
-    getattr(np.linalg, name) for name in ("eigh", "eigvalsh", "qr", "slogdet", "svd", "svdvals")
+eig, eigh, eigvalsh, qr, slogdet, svd, svdvals = (
+    getattr(np.linalg, name) for name in ("eig", "eigh", "eigvalsh", "qr", "slogdet", "svd", "svdvals")
 )
 
 
@@ -170,10 +170,14 @@ def complex_matrix(*shape: int, seed: int = 0) -> Any:
     return rng.normal(size=shape) + 1j * rng.normal(size=shape)
 
 
+TURN = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 2]])
+
 PHASES: dict[str, Callable[[Any], Any]] = {  # functions of a vector that change as its phase does
     "eigh": lambda x: np.sum(eigh(x).eigenvectors.real),
     "eigh, one vector": lambda x: eigh(x).eigenvectors[1, 1].imag,
     "eigh, values too": lambda x: np.sum(eigh(x).eigenvectors[:, 0].real * eigh(x).eigenvalues),
+    "eig": lambda x: np.sum(eig(x).eigenvectors.real),
+    "eig of a real matrix": lambda x: np.sum(eig(x.real + 9 * TURN).eigenvectors.real),
     "U": lambda x: np.sum(svd(x, full_matrices=False).U.real),
     "V": lambda x: svd(x, full_matrices=False).Vh[0, 1].imag,
     "U and V by different phases": lambda x: np.sum(np.real(svd(x).U[:, 0] * svd(x).Vh[0])),
@@ -189,7 +193,7 @@ def test_functions_of_the_phase_of_a_vector_have_no_gradient(name: str) -> None:
 
 def test_forward_derivatives_of_complex_vectors_are_not_known_but_those_of_values_are() -> None:
     x, direction = complex_matrix(3, 3), complex_matrix(3, 3, seed=1)
-    for decompose in (eigh, svd):
+    for decompose in (eigh, svd, eig):
         _, along = func.jvp(lambda x, decompose=decompose: tuple(decompose(x)), x, direction)
         assert [bool(np.isnan(part).any()) for part in along] == [part.ndim == 2 for part in along]
 
@@ -294,3 +298,41 @@ def test_least_squares_of_complex_and_real_numbers() -> None:
             ours = ours.data if type(ours) is Tensor else ours
             np.testing.assert_allclose(ours, theirs, rtol=1e-5 if left.dtype == np.complex64 else 1e-12)
         assert (found[0].dtype, found[1].dtype) == (expected[0].dtype, expected[1].dtype)
+
+
+# --- eigenvalues of any matrix ---------------------------------------------------------------------------------------
+
+
+def test_eigenvalues_of_a_real_matrix_may_be_complex_and_its_gradient_is_real() -> None:
+    """A rotation by t, grown by r, has the eigenvalues r * exp(1j * t) and r * exp(-1j * t)."""
+    t = Tensor(np.array(0.3), requires_grad=True)
+    rotation = 2 * np.stack([np.stack([np.cos(t), -np.sin(t)]), np.stack([np.sin(t), np.cos(t)])])
+    for values in (np.linalg.eigvals(rotation), eig(rotation).eigenvalues):
+        assert values.dtype == np.complex128
+        upper = values[int(np.argmax(values.data.imag))]
+        np.testing.assert_allclose(grad(upper.real, t, retain_graph=True).data, -2 * np.sin(0.3), rtol=1e-14)
+        np.testing.assert_allclose(grad(upper.imag, t, retain_graph=True).data, 2 * np.cos(0.3), rtol=1e-14)
+
+
+@pytest.mark.parametrize("matrix", [np.eye(3), [[1.0, 1.0], [0.0, 1.0]], np.zeros((2, 2)), np.diag([1.0, 2.0, 2.0])])
+def test_equal_eigenvalues_of_any_matrix_have_no_gradient(matrix: Any) -> None:
+    for dtype in (np.float64, np.complex128):
+        x = Tensor(np.array([matrix, np.diag(np.arange(len(matrix)))], dtype), requires_grad=True)
+        for values in (np.linalg.eigvals(x), eig(x).eigenvalues):
+            found = grad(np.sum(values * 2).real, x).data
+            assert np.isnan(found[0]).all()
+            np.testing.assert_allclose(found[1], 2 * np.eye(len(matrix)), atol=1e-15)
+
+
+def test_a_batch_of_eigenvalues_in_another_order() -> None:
+    """LAPACK may order them otherwise where it computes the vectors, too: the gradient goes by their size."""
+    x = np.random.default_rng(0).normal(size=(20, 8, 8))
+    tensor, weights = Tensor(x, requires_grad=True), np.random.default_rng(1).normal(size=(20, 8))
+    check = grad(np.sum(weights * np.linalg.eigvals(tensor)).real, tensor).data
+    direction = np.random.default_rng(2).normal(size=x.shape)
+    step = 1e-6
+
+    def moved(sign: float) -> Any:
+        return np.sum(weights * np.linalg.eigvals(x + sign * step * direction)).real
+
+    np.testing.assert_allclose(np.sum(check * direction), (moved(1) - moved(-1)) / (2 * step), rtol=1e-5)

@@ -22,6 +22,7 @@ its gradient is that along matrices of the same rank.
 """
 
 import math
+from dataclasses import replace
 from functools import cache, wraps
 from typing import Any
 
@@ -274,7 +275,7 @@ primitive(
 
 
 def _slogdet_vjp(g: Any, y: Any, x: Any) -> Any:
-    """The logarithm of det(x) moves by d = sum(inv(x).T * dx), its absolute value by Re(d), its sign by i * sign * Im(d)."""
+    """The logarithm of det(x) moves by d = sum(inv(x).T * dx), that of its size by Re(d), its sign by i sign Im(d)."""
     slope = np.real(g[1]) + 1j * np.imag(g[0] * y[0]) if is_complex(x) else g[1]
     return slope[..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x))
 
@@ -461,6 +462,76 @@ primitive(
 )
 
 
+def _turning(x: Any) -> Any:
+    """A matrix whose first two eigenvalues are complex and far from the others."""
+    turn = np.diag(np.arange(1.0, 1 + x.shape[-1]) ** 2)
+    turn[:2, :2] = [[0, -2], [2, 0]]
+    return x + 12 * turn
+
+
+@_of_conjugates
+def _eig_vjp(g: Any, y: Any, x: Any) -> Any:
+    """Of matrices whose eigenvalues differ; C. Boeddeker et al., "On the computation of complex-valued gradients" (2017).
+
+    Each vector has the length 1. Where two values are equal the gradient is NaN: they may have one vector together.
+    """
+    w, v, gw, gv = y[..., :1, :], y[..., 1:, :], g[..., :1, :], g[..., 1:, :]
+    n, values = w.shape[-1], array_of(w)
+    diagonal = np.eye(n, dtype=bool)
+    close = (np.abs(values - _t(values)) <= _tolerance(values, 10 * math.sqrt(n))) & ~diagonal
+    equal = np.any(close, axis=(-2, -1), keepdims=True)
+    if np.any(equal):
+        w, v = np.where(equal, np.arange(n, dtype=y.dtype), w), np.where(equal, diagonal.astype(y.dtype), v)
+    inner = _h(v) @ gv
+    lengths = real_part(np.diagonal(inner, axis1=-2, axis2=-1))[..., np.newaxis, :]
+    rotation = inner - _h(v) @ v * lengths
+    rotation = _without_phase(rotation, [gv]) if is_complex(y) else rotation * ~diagonal
+    gx = np.linalg.inv(_h(v)) @ (gw * diagonal + rotation / conjugate(w - _t(w) + diagonal)) @ _h(v)
+    undefined = equal & np.any(array_of(g) != 0, axis=(-2, -1), keepdims=True)
+    return gx * np.where(undefined, np.nan, 1).astype(array_of(gx).real.dtype)
+
+
+def _of_lengths(parts: Any) -> Any:
+    """What does not depend on the signs, or complex phases, of the eigenvectors, but on their length."""
+    w, v = parts
+    return w, _squares(v), v * w[..., np.newaxis, :] @ np.linalg.inv(v)
+
+
+@differentiable(_eig_vjp, cases=[Case("3 3", prepare=f, finish=_squares) for f in (_spaced, _turning)], name="linalg.eig")
+def _eig(x: Array) -> Array:
+    """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
+    w, v = np.linalg.eig(x)
+    return np.concatenate([w[..., np.newaxis, :], v], axis=-2)
+
+
+EIG = [Case("3 3", prepare=_spaced), Case("2 2", prepare=_turning), Case("b 3 3", prepare=_turning), Case("0 0")]
+
+
+@composite(np.linalg.eig, cases=[replace(case, finish=_of_lengths) for case in EIG])
+def eig(a: Any) -> Any:
+    """`np.linalg.eig`: eigenvalues and eigenvectors of length 1, whose sign, or complex phase, is not determined.
+
+    They may be complex for a real matrix. The gradient is NaN where two eigenvalues are equal.
+    """
+    _require_matrices("eig", a)
+    packed = _eig(a)
+    return _result_type(np.linalg.eig)(packed[..., 0, :], packed[..., 1:, :])
+
+
+def _eigvals_vjp(g: Any, y: Any, x: Any) -> Any:
+    if not x.size:
+        return np.reshape(g, x.shape)
+    packed = _eig(x)
+    values, numbers = array_of(packed)[..., 0, :], array_of(y)
+    order = np.argmin(np.abs(values[..., :, np.newaxis] - numbers[..., np.newaxis, :]), axis=-1)  # which may be another
+    known = np.all(np.sort(order, axis=-1) == np.arange(order.shape[-1]), axis=-1)[..., np.newaxis, np.newaxis]
+    g = np.take_along_axis(g, order, axis=-1)[..., np.newaxis, :] * np.where(known, 1, np.nan).astype(numbers.real.dtype)
+    return _eig_vjp(np.concatenate([g, np.zeros_like(x, g.dtype)], axis=-2), packed, x)
+
+
+primitive(np.linalg.eigvals, _eigvals_vjp, cases=EIG)
+
+
 def _svd_parts(packed: Any, m: int, values: Any = BOTH, vectors: Any = BOTH) -> tuple[Any, Any, Any]:
     """U (..., m, k), S (..., 1, k) and V (..., n, k), or their gradients."""
     return (
@@ -618,7 +689,9 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if order == 0:
-        return np.sum(np.where(x == 0, 0, np.abs(np.copysign(1, real_part(x)))), axis=axis, keepdims=keepdims)  # NaN counts, too
+        return np.sum(
+            np.where(x == 0, 0, np.abs(np.copysign(1, real_part(x)))), axis=axis, keepdims=keepdims
+        )  # NaN counts, too
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
     return _p_norm(np.abs(x) if is_complex(x) else x, order=float(order), axis=axis, keepdims=keepdims)

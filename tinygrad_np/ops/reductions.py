@@ -342,8 +342,8 @@ def _times_products_of_others(g: Any, x: Any) -> Any:
 def _one_by_one(weights: Any, x: Any) -> Any:
     """The gradient of sum(weights * cumprod(x)) by complex x, along the last axis; weights of length 1 are of the last.
 
-    It is exact where factors are 0, and can be differentiated any number of times. Products of some factors may overflow
-    or underflow where that of all others does not: what prevents that for real numbers takes powers of 2 apart.
+    It is exact where factors are 0, and can be differentiated any number of times. Products of some factors may
+    overflow or underflow where that of all others does not: the exponents of real numbers only are taken apart.
     """
     n = x.shape[-1]
     factors = [x[..., i] for i in range(n)]
