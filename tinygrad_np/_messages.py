@@ -723,7 +723,6 @@ class Hints:
 
 _ASSIGN = "a Tensor's elements are not assigned; see x.at[index].set(value), x.at[index].add(value) and np.where"
 _INSTEAD = {
-    "linalg.eig*": "it is complex for a general matrix; np.linalg.eigh of a symmetric one is",
     "apply_*": "functions of whole arrays are",
     "piecewise": "np.where and np.select are",
     "polyfit": "np.linalg.lstsq is",

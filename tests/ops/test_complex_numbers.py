@@ -72,7 +72,11 @@ def test_values_for_complex_arguments_are_numpys(entry: Primitive | Composite, d
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
-PHASES = {"linalg.eig", "linalg.eigh", "linalg.svd"}  # forward, the phase of a vector has a derivative, which is arbitrary
+PHASES = {
+    "linalg.eig",
+    "linalg.eigh",
+    "linalg.svd",
+}  # forward, the phase of a vector has a derivative, which is arbitrary
 
 
 @pytest.mark.parametrize("entry", [e for e in COMPLEX if e.name not in PHASES], ids=lambda entry: entry.name)

@@ -93,6 +93,7 @@ DECOMPOSITIONS = {
         * np.linalg.eigh(_hermitian(z, np)).eigenvalues[0]
     ),
     "sizes of eigenvectors": lambda z, np: np.abs(np.linalg.eigh(_hermitian(z, np)).eigenvectors),
+    "eigvals": lambda z, np: np.prod(1 + np.linalg.eigvals(z[:3]) ** 2),
     "svd": _rotation,
     "sizes of singular vectors": lambda z, np: (
         np.abs(np.linalg.svd(z, full_matrices=False).U).sum(0) * np.abs(np.linalg.svd(z, full_matrices=False).Vh).sum(1)
@@ -119,6 +120,22 @@ def test_gradients_of_decompositions_are_those_of_jax(name: str) -> None:
     np.testing.assert_allclose(y.data, value, rtol=1e-11, atol=1e-11)
     seed = rng.normal(size=y.shape) + (1j * rng.normal(size=y.shape) if y.dtype.kind == "c" else 0)
     np.testing.assert_allclose(grad(y, ours, seed).data, pull(seed)[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_gradients_of_eigenvectors_are_the_conjugates_of_those_of_pytorch(real: bool) -> None:
+    """Of functions that do not depend on their order: PyTorch's LAPACK may have another."""
+    rng = np.random.default_rng(0)
+    a, weights = rng.normal(size=(5, 5)), rng.normal(size=(5, 5)) + 1j * rng.normal(size=(5, 5))
+    a = a if real else a + 1j * rng.normal(size=(5, 5))
+    ours, theirs = Tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)
+    w, v = np.linalg.eig(ours)
+    loss = np.sum(np.abs(weights @ v) ** 2 * np.abs(w - 1))
+    w, v = torch.linalg.eig(theirs)
+    other = torch.sum(torch.abs(torch.tensor(weights) @ v) ** 2 * torch.abs(w - 1))
+    other.backward()
+    np.testing.assert_allclose(loss.item(), other.item(), rtol=1e-12)
+    np.testing.assert_allclose(grad(loss, ours).data, np.conj(theirs.grad.numpy()), rtol=1e-9, atol=1e-9)
 
 
 PROGRAMS = {

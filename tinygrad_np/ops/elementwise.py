@@ -42,7 +42,7 @@ def _direction(z: Any, size: Any) -> Any:
 
 
 def _sign_vjp(g: Any, y: Any, x: Any) -> Any:
-    """Of z / |z|, which moves by i * y * Im(dz / z); 0 at 0, and without a derivative there. Real signs are constant."""
+    """Of z / |z|, which moves by i * y * Im(dz / z); 0 at 0, and without a derivative there; of real signs 0."""
     return zero_at(1j * np.imag(g * y) / or_one(x), x == 0) if is_complex(x) else np.zeros_like(g)
 
 

@@ -471,7 +471,7 @@ def _turning(x: Any) -> Any:
 
 @_of_conjugates
 def _eig_vjp(g: Any, y: Any, x: Any) -> Any:
-    """Of matrices whose eigenvalues differ; C. Boeddeker et al., "On the computation of complex-valued gradients" (2017).
+    """C. Boeddeker et al., "On the computation of complex-valued gradients" (2017), for eigenvalues that differ.
 
     Each vector has the length 1. Where two values are equal the gradient is NaN: they may have one vector together.
     """
@@ -497,7 +497,9 @@ def _of_lengths(parts: Any) -> Any:
     return w, _squares(v), v * w[..., np.newaxis, :] @ np.linalg.inv(v)
 
 
-@differentiable(_eig_vjp, cases=[Case("3 3", prepare=f, finish=_squares) for f in (_spaced, _turning)], name="linalg.eig")
+@differentiable(
+    _eig_vjp, cases=[Case("3 3", prepare=f, finish=_squares) for f in (_spaced, _turning)], name="linalg.eig"
+)
 def _eig(x: Array) -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
     w, v = np.linalg.eig(x)
@@ -525,7 +527,9 @@ def _eigvals_vjp(g: Any, y: Any, x: Any) -> Any:
     values, numbers = array_of(packed)[..., 0, :], array_of(y)
     order = np.argmin(np.abs(values[..., :, np.newaxis] - numbers[..., np.newaxis, :]), axis=-1)  # which may be another
     known = np.all(np.sort(order, axis=-1) == np.arange(order.shape[-1]), axis=-1)[..., np.newaxis, np.newaxis]
-    g = np.take_along_axis(g, order, axis=-1)[..., np.newaxis, :] * np.where(known, 1, np.nan).astype(numbers.real.dtype)
+    g = np.take_along_axis(g, order, axis=-1)[..., np.newaxis, :] * np.where(known, 1, np.nan).astype(
+        numbers.real.dtype
+    )
     return _eig_vjp(np.concatenate([g, np.zeros_like(x, g.dtype)], axis=-2), packed, x)
 
 
