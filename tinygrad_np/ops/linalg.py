@@ -19,6 +19,12 @@ other element is wrong. The gradient is
 The same holds for singular values of 0 of a matrix that is not square. QR is differentiable where the columns are
 independent; elsewhere its gradient is NaN. A pseudo-inverse jumps where the rank changes: where the rank is not full,
 its gradient is that along matrices of the same rank.
+
+A Hermitian matrix is read from one triangle, too, and from the real part of its diagonal. The phase of a complex
+eigenvector or singular vector is arbitrary: functions that depend on it have the gradient NaN, and so have derivatives
+along a direction of the vectors themselves, of which nobody knows what they are for. Singular vectors of a pair have
+one phase together. The eigenvalues of a matrix that is not Hermitian move infinitely fast where two become equal:
+there the gradient of eig and eigvals is NaN.
 """
 
 import math
@@ -497,9 +503,7 @@ def _of_lengths(parts: Any) -> Any:
     return w, _squares(v), v * w[..., np.newaxis, :] @ np.linalg.inv(v)
 
 
-@differentiable(
-    _eig_vjp, cases=[Case("3 3", prepare=f, finish=_squares) for f in (_spaced, _turning)], name="linalg.eig"
-)
+@differentiable(_eig_vjp, cases=_spaced_cases("3 3", finish=_squares), name="linalg.eig")
 def _eig(x: Array) -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
     w, v = np.linalg.eig(x)
