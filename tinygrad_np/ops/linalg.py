@@ -490,8 +490,7 @@ def _eig_vjp(g: Any, y: Any, x: Any) -> Any:
         w, v = np.where(equal, np.arange(n, dtype=y.dtype), w), np.where(equal, diagonal.astype(y.dtype), v)
     inner = _h(v) @ gv
     lengths = real_part(np.diagonal(inner, axis1=-2, axis2=-1))[..., np.newaxis, :]
-    rotation = inner - _h(v) @ v * lengths
-    rotation = _without_phase(rotation, [gv]) if is_complex(y) else rotation * ~diagonal
+    rotation = _without_phase(inner - _h(v) @ v * lengths, [gv])
     gx = np.linalg.inv(_h(v)) @ (gw * diagonal + rotation / conjugate(w - _t(w) + diagonal)) @ _h(v)
     undefined = equal & np.any(array_of(g) != 0, axis=(-2, -1), keepdims=True)
     return gx * np.where(undefined, np.nan, 1).astype(array_of(gx).real.dtype)
