@@ -343,3 +343,41 @@ def test_a_batch_of_eigenvalues_in_another_order(monkeypatch: pytest.MonkeyPatch
         return np.sum(weights * np.linalg.eigvals(x + sign * step * direction)).real
 
     np.testing.assert_allclose(np.sum(check * direction), (moved(1) - moved(-1)) / (2 * step), rtol=1e-5)
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
+    "matrix of its singular values": (lambda x: (lambda u, s, vh: u * s @ vh)(*svd(x)), [(4, 4)]),
+    "nearest isometry": (lambda x: (lambda u, _, vh: u @ vh)(*svd(x, full_matrices=False)), [(4, 3)]),
+    "nearest isometry, wide": (lambda x: (lambda u, _, vh: u @ vh)(*svd(x, full_matrices=False)), [(3, 5)]),
+    "qr, square": (lambda x: tuple(qr(x)), [(4, 4)]),
+    "pseudo-inverses of tall matrices": (np.linalg.pinv, [(2, 4, 3)]),
+    "pseudo-inverse of rank 2": (lambda u, v: np.linalg.pinv(u @ v), [(4, 2), (2, 3)]),
+    "norms by singular values": (lambda x: np.linalg.norm(x, 2) + np.linalg.norm(x, "nuc"), [(4, 3)]),
+    "condition number": (np.linalg.cond, [(3, 3)]),
+    "projections": (lambda x: (lambda w, v: v[:, :2] @ np.conj(v[:, :2]).T * w[2])(*eigh(x)), [(4, 4)]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_complex_decompositions_to_second_order(name: str) -> None:
+    function, shapes = FUNCTIONS[name]
+    matrices = [complex_matrix(*shape, seed=i) for i, shape in enumerate(shapes)]
+    check_gradients(function, *matrices, order=1 if "rank" in name else 2, name=name)
+
+
+def test_the_third_derivative_of_a_complex_determinant() -> None:
+    check_gradients(np.linalg.det, complex_matrix(5, 5) / 2 + np.eye(5), order=3, name="det")
+
+
+def test_second_derivatives_of_other_complex_norms_beside_a_zero() -> None:
+    """In the element that is 0 they do not exist for orders below 2, and are 0 above."""
+    z = Tensor(np.array([0, 1 + 2j, 3]), requires_grad=True)
+    for order in (0.5, 1, 1.5, 3):
+        slope = grad(np.linalg.norm(z, order), z, create_graph=True)
+        assert slope.data[0] == 0
+        second = grad(np.sum(np.array([1, 2, 3]) * slope.real), z).data
+        assert second[0] == 0 if order > 2 else np.isnan(second[0])
+        rest = Tensor(z.data[1:], requires_grad=True)
+        slope = grad(np.linalg.norm(rest, order), rest, create_graph=True)
+        expected = grad(np.sum(np.array([2, 3]) * slope.real), rest).data
+        np.testing.assert_allclose(second[1:], expected, rtol=1e-12)

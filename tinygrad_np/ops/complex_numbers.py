@@ -69,7 +69,7 @@ takes_complex(
     np.linalg.cholesky, np.linalg.eigh, np.linalg.eigvalsh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr,
     np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm, np.linalg.cond, np.linalg.matrix_rank,
     linalg._adjugate, linalg._adjugate_slope, linalg._slogdet, linalg._part, linalg._eigh, linalg._svd, linalg._qr,
-    linalg._euclidean, np.linalg.eig, np.linalg.eigvals, linalg._eig,
+    linalg._euclidean, linalg._p_norm, np.linalg.eig, np.linalg.eigvals, linalg._eig,
     # nothing to differentiate
     np.equal, np.not_equal, np.isnan, np.isinf, np.isfinite, np.isclose, np.allclose, np.array_equal, np.array_equiv,
     np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.zeros_like, np.ones_like, np.empty_like,

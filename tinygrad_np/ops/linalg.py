@@ -701,13 +701,15 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
         )  # NaN counts, too
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
-    return _p_norm(np.abs(x) if is_complex(x) else x, order=float(order), axis=axis, keepdims=keepdims)
+    if is_complex(x) and order > 2:  # smooth where an element is 0, though neither its sign nor its size is
+        x = np.abs(x)
+    return _p_norm(x, order=float(order), axis=axis, keepdims=keepdims)
 
 
 def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
     zero = array_of(x) == 0
-    slope = np.sign(x) * np.power(direction(np.abs(x), y, axis, order) + (zero | (y == 0)), order - 1)
+    slope = conjugate(np.sign(x)) * np.power(direction(np.abs(x), y, axis, order) + (zero | (y == 0)), order - 1)
     if order < 2 and np.any(zero):  # there the second derivative in this element alone does not exist
         slope = slope + zero_at(keep(x, zero), zero)
     return g * zero_at(slope, y == 0)
@@ -771,7 +773,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """`np.linalg.norm`, of vectors and matrices, all orders.
 
     The gradient is 0 where the norm is 0, and in an element that is 0: for an order below 1 the norm has a cusp there.
-    The second derivative in such an element is NaN for orders below 1 and between 1 and 2, where it does not exist.
+    The second derivative in such an element is NaN for orders below 1 and between 1 and 2, where it does not exist, and
+    of complex numbers for the order 1, too.
     """
     x = _floating(x)
     if axis is None and (ord is None or x.ndim not in (1, 2)):
