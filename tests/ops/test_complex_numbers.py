@@ -23,13 +23,15 @@ def made_complex(entry: Any, arrays: list[Any], which: list[bool]) -> list[Any]:
     """The chosen arrays with an imaginary part: their own elements in another order, of alternating sign.
 
     For norms the absolute values are those of the real numbers and a half, which are far apart, as the largest one must
-    be, and far from 0, where the derivatives of higher order are huge.
+    be, and far from 0, where the derivatives of higher order are huge. So they are of standard deviations where all
+    numbers are close together, and these are not.
     """
     result = []
     for a, chosen in zip(arrays, which, strict=True):
         if chosen and a.dtype.kind == "f":
             signs = (-1.0) ** np.arange(a.size)
-            z = a + 1j * (a.ravel()[::-1] * signs).reshape(a.shape)
+            apart = entry.name in ("std", "nanstd")
+            z = a + 1j * (np.arange(a.size) if apart else a.ravel()[::-1] * signs).reshape(a.shape)
             a = z / np.abs(z) * (np.abs(a) + 0.5) if entry.name.endswith("norm") else z
         result.append(a)
     return result
