@@ -70,7 +70,10 @@ FUNCTIONS = [
     ]
 ]  # fmt: skip
 # The remainder of polydiv has a length that depends on rounding errors; NumPy's poly of no roots is no array.
-LEFT_OUT = ("polydiv", "poly")
+COMPLEX = [
+    f"fft.{kind}{axes}" for kind in ("fft", "ifft", "rfft") for axes in ("", "2", "n")
+]  # a graph is of real numbers
+LEFT_OUT = ("polydiv", "poly", "linalg.eig", "linalg.eigvals", "fft.ihfft", *COMPLEX)
 OPERATIONS: list[Operation] = [
     entry
     for entry in dict.fromkeys(registry.values())

@@ -749,7 +749,6 @@ REFUSED: dict[str, str] = {
     "this method of it has no gradient yet": "*.accumulate *.outer *.reduce *.reduceat",
     "its dtype depends on the numbers; write x.real": "real_if_close",
     "complex numbers have no order": "sort_complex",
-    "it is complex for a general matrix; np.linalg.eigh of a symmetric one is": "linalg.eig linalg.eigvals",
     _ASSIGN: "*.at fill_diagonal place put put_along_axis putmask",
     "it writes into an array; in place of np.full and np.full_like write np.broadcast_to(x, shape)": "copyto",
     "it makes an array of no array; of Tensors make it by np.full_like, np.stack or np.broadcast_to": """

@@ -224,13 +224,28 @@ def _of_node(y: Tensor, moved: Sequence[tuple[int, Any]]) -> Any:
     for i, t in moved:
         if kind == "elementwise":
             t = t if t.shape == data.shape else np.broadcast_to(t, data.shape)
-            part = operation.vjps[i](t, data, *arrays, **kwargs)
+            vjp = operation.vjps[i]
+            if data.dtype.kind == "c" or t.dtype.kind == "c":
+                part = _of_complex_element(vjp, t, data, arrays, kwargs)
+            else:
+                part = vjp(t, data, *arrays, **kwargs)
         elif kind == "linear":
             part = operation.function(*arrays[:i], t, *arrays[i + 1 :], **kwargs)
         else:
             return _of_operation(operation, moved, arrays, kwargs)
         total = part if total is None else total + part
     return total
+
+
+def _of_complex_element(vjp: Any, t: Any, data: Any, arrays: Any, kwargs: Any) -> Any:
+    """The derivative along t of a function of each element, with complex numbers.
+
+    A vjp is its transpose: the real part of vjp(g) * t is that of g times the derivative, whose parts g = 1 and g = 1j
+    give. Only of a holomorphic function is it that of t, too.
+    """
+    one = np.ones(data.shape, data.dtype)
+    along = np.real(vjp(one, data, *arrays, **kwargs) * t)
+    return along - 1j * np.real(vjp(one * 1j, data, *arrays, **kwargs) * t) if data.dtype.kind == "c" else along
 
 
 def _of_operation(operation: Any, moved: Sequence[tuple[int, Any]], arrays: Sequence[Any], kwargs: Any) -> Any:

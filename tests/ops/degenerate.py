@@ -149,11 +149,12 @@ def difference(found: Any, expected: Any, rtol: float) -> str:
         x, y = (np.asarray(value.data if type(value) is Tensor else value) for value in (one, other))
         if (x.dtype, x.shape) != (y.dtype, y.shape):
             return f"{x.dtype}{list(x.shape)} instead of {y.dtype}{list(y.shape)}"
-        if y.dtype.kind != "f":
+        if y.dtype.kind not in "fc":
             same = bool(np.array_equal(x, y))
         else:
             scale = float(np.max(np.abs(y[np.isfinite(y)]), initial=1))
-            same = np.allclose(x.astype(np.longdouble), y.astype(np.longdouble), rtol, rtol * scale, equal_nan=True)
+            wide = np.result_type(y, np.longdouble)
+            same = np.allclose(x.astype(wide), y.astype(wide), rtol, rtol * scale, equal_nan=True)
         if not same:
             return f"{x!r:.100} instead of {y!r:.100}"
     return ""

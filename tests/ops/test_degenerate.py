@@ -376,11 +376,10 @@ MASKED = np.ma.masked_array([1.0, 1.0, 1.0], [False, True, False])
         lambda x: np.kron(Tensor(np.ones(3, int)), MASKED),
         lambda x: x.at[:].set(MASKED),
         lambda x: (x * 2).backward(np.ones(3, complex)),
-        lambda x: np.outer(Tensor(np.ones(3, int)), np.ones(3, complex)),
     ],
 )
 def test_masks_and_complex_numbers_are_not_dropped(call: Callable[[Tensor], Any]) -> None:
-    with pytest.raises(TypeError, match="MaskedArray|complex128"):
+    with pytest.raises(TypeError, match="MaskedArray|a complex one was given"):
         call(Tensor(np.ones(3), requires_grad=True))
 
 

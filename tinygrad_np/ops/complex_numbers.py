@@ -12,11 +12,25 @@ from typing import Any
 import numpy as np
 
 from ..tensor import composite, primitive, takes_complex
-from . import creation, elementwise, indexing, linalg, padding, polynomials, products, reductions, shapes, ufunc_methods
+from . import (
+    creation,
+    elementwise,
+    indexing,
+    linalg,
+    padding,
+    polynomials,
+    products,
+    reductions,
+    shapes,
+    special,
+    ufunc_methods,
+)
 from .cases import REAL, Case
 
 # Where the operations below are registered.
-FAMILIES = creation, elementwise, indexing, linalg, padding, polynomials, products, reductions, shapes, ufunc_methods
+FAMILIES = (
+    creation, elementwise, indexing, linalg, padding, polynomials, products, reductions, shapes, special, ufunc_methods
+)  # fmt: skip
 
 primitive(
     np.imag,
@@ -41,6 +55,7 @@ takes_complex(
     np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.sqrt,
     np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan,
     np.sinh, np.cosh, np.tanh, np.arcsinh, np.arccosh, np.arctanh, np.where,
+    np.sign, np.sinc, special._sinc, np.nan_to_num,
     elementwise.zero_at, elementwise.keep, elementwise._one_minus_square,
     # shapes
     np.reshape, np.transpose, np.expand_dims, np.squeeze, np.ravel, np.swapaxes, np.broadcast_to, np.copy, np.moveaxis,
@@ -56,17 +71,22 @@ takes_complex(
     np.sum, np.add.reduce, np.mean, np.average, np.var, np.std, np.cumsum, np.cumulative_sum, np.diff, np.ediff1d,
     np.trapezoid, np.gradient, np.add.accumulate, np.add.outer, np.multiply.outer, np.linspace, np.nansum, np.nanmean,
     np.nanvar, np.nanstd, np.cross, np.linalg.cross, np.vander, np.convolve, np.correlate, products._convolve,
-    np.select, np.delete,
+    np.select, np.delete, np.prod, np.nanprod, np.multiply.reduce, np.cumprod, np.nancumprod, np.cumulative_prod,
+    np.multiply.accumulate, np.nancumsum,
     np.matmul, np.matvec, np.vecmat, np.vecdot, np.vdot, np.tensordot, np.dot, np.inner, np.outer,
     np.kron, np.einsum, np.polyval,
     np.linalg.matmul, np.linalg.outer, np.linalg.tensordot, np.linalg.multi_dot, np.linalg.vecdot,
     np.linalg.matrix_power,
     products.linear, products._einsum,
     # linear algebra
-    np.linalg.inv, np.linalg.solve, np.linalg.det,
+    np.linalg.inv, np.linalg.solve, np.linalg.det, np.linalg.slogdet, np.linalg.pinv, np.linalg.lstsq,
+    np.linalg.cholesky, np.linalg.eigh, np.linalg.eigvalsh, np.linalg.svd, np.linalg.svdvals, np.linalg.qr,
+    np.linalg.norm, np.linalg.vector_norm, np.linalg.matrix_norm, np.linalg.cond, np.linalg.matrix_rank,
+    linalg._adjugate, linalg._adjugate_slope, linalg._slogdet, linalg._part, linalg._eigh, linalg._svd, linalg._qr,
+    linalg._euclidean, linalg._p_norm, np.linalg.eig, np.linalg.eigvals, linalg._eig,
     # nothing to differentiate
     np.equal, np.not_equal, np.isnan, np.isinf, np.isfinite, np.isclose, np.allclose, np.array_equal, np.array_equiv,
     np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.zeros_like, np.ones_like, np.empty_like,
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iterable, np.isscalar, np.logical_not,
-    np.logical_and, np.logical_or, np.any, np.all, np.count_nonzero, np.nonzero,
+    np.round, np.rint, np.logical_and, np.logical_or, np.any, np.all, np.count_nonzero, np.nonzero,
 )  # fmt: skip

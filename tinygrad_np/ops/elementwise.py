@@ -22,18 +22,35 @@ by_larger = partial(
 )
 
 
-def _is_complex(x: Any) -> bool:
+def is_complex(x: Any) -> bool:
     return x.dtype.kind == "c"  # type: ignore[no-any-return]
 
 
 def conjugate(x: Any) -> Any:
     """The complex conjugate, without a copy of what is real."""
-    return np.conjugate(x) if _is_complex(x) else x
+    return np.conjugate(x) if is_complex(x) else x
+
+
+def real_part(x: Any) -> Any:
+    """The real part, without an operation on what is real."""
+    return np.real(x) if is_complex(x) else x
 
 
 def _direction(z: Any, size: Any) -> Any:
     """conj(z) / |z|, the derivative of |z|; 0 at 0, and without a derivative there."""
     return zero_at(np.conjugate(z) / or_one(size), size == 0)
+
+
+def _sign_vjp(g: Any, y: Any, x: Any) -> Any:
+    """Of z / |z|, which moves by i * y * Im(dz / z); 0 at 0, and without a derivative there; of real signs 0."""
+    return zero_at(1j * np.imag(g * y) / or_one(x), x == 0) if is_complex(x) else np.zeros_like(g)
+
+
+def _finite_part(g: Any, x: Any) -> Any:
+    """g where x is finite, which of complex numbers counts for each part, and 0 elsewhere."""
+    if is_complex(x):
+        return _finite_part(np.real(g), np.real(x)) + 1j * _finite_part(np.imag(g), np.imag(x))
+    return keep(g, np.isfinite(x))
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
@@ -50,9 +67,9 @@ unary(np.conjugate, lambda g, y, x: conjugate(g), reads=())
 unary(np.real, lambda g, y, x: g, reads=())
 unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",), wide=True)
 of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",), wide=True)
-unary(np.absolute, lambda g, y, x: g * _direction(x, y) if _is_complex(x) else g * np.sign(x))
+unary(np.absolute, lambda g, y, x: g * _direction(x, y) if is_complex(x) else g * np.sign(x))
 unary(np.fabs, lambda g, y, x: g * np.sign(x))
-unary(np.sign, lambda g, y, x: np.zeros_like(g))
+unary(np.sign, _sign_vjp)
 unary(np.deg2rad, lambda g, y, x: np.deg2rad(g), reads=())
 unary(np.radians, lambda g, y, x: np.radians(g), reads=())
 unary(np.rad2deg, lambda g, y, x: np.rad2deg(g), reads=())
@@ -275,7 +292,7 @@ def _one_minus_square(x: Array) -> Array:
 
 of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(_one_minus_square(x)))
 of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(_one_minus_square(x)))
-unary(np.arctan, lambda g, y, x: g / (1 + x * x) if _is_complex(x) else g * _arctan_slope(x), wide=True)
+unary(np.arctan, lambda g, y, x: g / (1 + x * x) if is_complex(x) else g * _arctan_slope(x), wide=True)
 
 
 @differentiable(lambda g, y, x: -2 * g * y * (y * _finite(x, x)), cases=[Case("*")], name="arctan")
@@ -297,7 +314,7 @@ unary(np.sinh, lambda g, y, x: g * np.cosh(x))
 unary(np.cosh, lambda g, y, x: g * np.sinh(x))
 unary(
     np.arcsinh,
-    lambda g, y, x: g / np.sqrt(1 + x * x) if _is_complex(x) else keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)),
+    lambda g, y, x: g / np.sqrt(1 + x * x) if is_complex(x) else keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)),
 )
 unary(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
 of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x))
@@ -371,7 +388,7 @@ binary(
 binary(np.heaviside, lambda g, y, a, b: np.zeros_like(g), lambda g, y, a, b: keep(g, a == 0))
 primitive(
     np.nan_to_num,
-    lambda g, y, x, *, nan=0.0, posinf=None, neginf=None: keep(g, np.isfinite(x)),
+    lambda g, y, x, *, nan=0.0, posinf=None, neginf=None: _finite_part(g, x),
     cases=[Case("*"), Case("*", kwargs={"nan": 1.0, "posinf": 2.0, "neginf": 3.0})],
 )
 

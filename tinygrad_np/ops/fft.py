@@ -100,7 +100,10 @@ def _register(name: str, default: Any, first: Any, others: Any, *, last: Any) ->
     """Register np.fft.<name>: `first` along the last of the axes before, or `last` after, `others` along the rest."""
 
     def transform(a: Any, s: Any = None, axes: Any = default, norm: Any = None) -> Any:
-        *rest, (n, axis) = _lengths(a, s, axes)
+        pairs = _lengths(a, s, axes)
+        if not pairs and first is others:  # of no axes
+            return np.positive(a)
+        rest, (n, axis) = pairs[:-1], pairs[-1]
         if first is not None:
             a = first(a, n, axis, norm)
         for length, other in reversed(rest) if last is None else rest:

@@ -19,10 +19,17 @@ other element is wrong. The gradient is
 The same holds for singular values of 0 of a matrix that is not square. QR is differentiable where the columns are
 independent; elsewhere its gradient is NaN. A pseudo-inverse jumps where the rank changes: where the rank is not full,
 its gradient is that along matrices of the same rank.
+
+A Hermitian matrix is read from one triangle, too, and from the real part of its diagonal. The phase of a complex
+eigenvector or singular vector is arbitrary: functions that depend on it have the gradient NaN, and so have derivatives
+along a direction of the vectors themselves, of which nobody knows what they are for. Singular vectors of a pair have
+one phase together. The eigenvalues of a matrix that is not Hermitian move infinitely fast where two become equal:
+there the gradient of eig and eigvals is NaN.
 """
 
 import math
-from functools import cache
+from dataclasses import replace
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -31,7 +38,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from ..tensor import Array, as_array, composite, constant, differentiable, primitive
 from .cases import NONZERO, Case, each
-from .elementwise import array_of, direction, keep, zero_at
+from .elementwise import array_of, conjugate, direction, is_complex, keep, real_part, zero_at
 from .reductions import is_normal, products_around, restore
 
 
@@ -45,6 +52,26 @@ def _t(x: Any) -> Any:
     return np.swapaxes(x, -1, -2)
 
 
+def _h(x: Any) -> Any:
+    """The conjugate transpose."""
+    return conjugate(_t(x))
+
+
+def _of_conjugates(formula: Any) -> Any:
+    """The vjp by a formula of the literature, whose gradients g stand for the change Re(sum(conj(g) * dy))."""
+
+    @wraps(formula)
+    def vjp(g: Any, y: Any, *inputs: Any, **keywords: Any) -> Any:
+        return conjugate(formula(conjugate(g), y, *inputs, **keywords))
+
+    return vjp
+
+
+def _squares(x: Any) -> Any:
+    """The squares of the absolute values, which are smooth at 0, too."""
+    return np.square(np.real(x)) + np.square(np.imag(x)) if is_complex(x) else np.square(x)
+
+
 def _require_matrices(name: str, x: Any) -> None:
     if x.ndim < 2:
         raise np.linalg.LinAlgError(f"{name}: expected a matrix or several, not shape {x.shape}")
@@ -56,7 +83,7 @@ def _regular(x: Any) -> Any:
 
 
 def _positive_definite(x: Any) -> Any:
-    return x @ _t(x) + np.eye(x.shape[-2])
+    return x @ _h(x) + np.eye(x.shape[-2])
 
 
 def _spaced(x: Any) -> Any:
@@ -106,17 +133,24 @@ primitive(
 )
 
 
+@_of_conjugates
 def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
     """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12), for constant rank."""
-    across = _t(g)
+    across = _h(g)
     # The order of the products matters: y @ y.T could overflow where the gradient does not.
-    return (across - x @ (y @ across)) @ y @ _t(y) + _t(y) @ (y @ (across - across @ y @ x)) - _t(y) @ g @ _t(y)
+    return (across - x @ (y @ across)) @ y @ _h(y) + _h(y) @ (y @ (across - across @ y @ x)) - _h(y) @ g @ _h(y)
+
+
+def _rank(y: Any, x: Any) -> Array:
+    """How many singular values of x its pseudo-inverse y has not taken for 0, (..., 1)."""
+    trace = np.sum(array_of(x) * _t(array_of(y)), axis=(-2, -1), keepdims=True)
+    return np.rint(trace.real)[..., 0].astype(np.intp)
 
 
 def _gap(y: Any, x: Any) -> float:
     """The largest singular value that was taken for 0, in units of the smallest that was not."""
     s = np.linalg.svdvals(array_of(x))
-    rank = np.rint(np.sum(array_of(x) * _t(array_of(y)), axis=(-2, -1), keepdims=True))[..., 0].astype(np.intp)
+    rank = _rank(y, x)
     padded = np.concatenate([np.full((*s.shape[:-1], 1), np.inf, s.dtype), s, np.zeros_like(s[..., :1])], axis=-1)
     kept, dropped = (np.take_along_axis(padded, rank + i, -1) for i in (0, 1))
     return float(np.max(dropped / kept, initial=0))
@@ -151,7 +185,11 @@ def _pinv_vjp_of_options(
 ) -> Any:
     hermitian = hermitian and x.size > 0  # of no elements a matrix need not be square
     read = np.tril(x) + _t(np.tril(x, -1)) if hermitian else x
-    is_truncated = (rcond is not None or rtol is not np._NoValue) and x.size > 0
+    is_truncated = (
+        (rcond is not None or rtol is not np._NoValue) and x.size > 0 and bool(np.any(_rank(y, x) < min(x.shape[-2:])))
+    )
+    if x.dtype.kind == "c" and (hermitian or is_truncated):
+        raise TypeError("pinv of complex numbers has no gradient with hermitian=, nor where it drops singular values")
     gradient = (_truncated_pinv_vjp if is_truncated else _pinv_vjp)(g, y, read)
     return _of_triangle(gradient, lower=True) if hermitian else gradient
 
@@ -184,13 +222,14 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     """
     a, b = as_array(a), as_array(b)
     rank = np.linalg.lstsq(array_of(a), array_of(b), rcond)[2]
-    dtype = np.result_type(a, b) if a.dtype.kind == b.dtype.kind else np.float64  # integers are solved in float64
+    same = a.dtype.kind == b.dtype.kind or {a.dtype.kind, b.dtype.kind} == {"f", "c"}
+    dtype = np.result_type(a, b, *([] if same else [np.float64]))  # integers are solved in float64
     a, b = np.astype(a, dtype, copy=False), np.astype(b, dtype, copy=False)
     if rcond is None or rcond < 0:
         rcond = float(np.finfo(dtype).eps) * (max(a.shape) if rcond is None else 1)
     x = np.linalg.pinv(a, rcond) @ b
     over = a.shape[0] > a.shape[1] and rank == a.shape[1]
-    residuals = np.atleast_1d(np.sum(np.square(b - a @ x), axis=0)) if over else np.empty(0, x.dtype)
+    residuals = np.atleast_1d(np.sum(_squares(b - a @ x), axis=0)) if over else np.empty(0, array_of(x).real.dtype)
     return x, residuals, rank, np.linalg.svdvals(a)
 
 
@@ -265,7 +304,7 @@ def _cofactors(y: Any, x: Any) -> Any:
 
 
 def _decomposed(x: Array) -> tuple[Array, Array, Array]:
-    """U, S and V with x = U @ diag(S) @ V.T and det(U) * det(V) = 1.
+    """U, S and V with x = U @ diag(S) @ V.T and det(U) * det(V) = 1; of a complex x, S[0] is complex.
 
     The singular values are large and small in turn, so that their products do not overflow before the determinant does.
     """
@@ -273,8 +312,9 @@ def _decomposed(x: Array) -> tuple[Array, Array, Array]:
     n = s.shape[-1]
     order = np.stack([np.arange(n), np.arange(n)[::-1]], axis=-1).ravel()[:n]
     u, s, v = u[..., order], s[..., order], _t(vh)[..., order]
-    sign = np.rint(np.linalg.det(u) * np.linalg.det(v))[..., np.newaxis]
-    return u * np.where(np.arange(n) == 0, sign, 1)[..., np.newaxis, :], s * np.where(np.arange(n) == 0, sign, 1), v
+    sign = np.linalg.det(u) * np.linalg.det(v)
+    sign = np.where(np.arange(n) == 0, (np.sign(sign) if is_complex(x) else np.rint(sign))[..., np.newaxis], 1)
+    return u * conjugate(sign)[..., np.newaxis, :], s * sign, v
 
 
 def _third_derivative(g: Any, h: Any, x: Any) -> Any:
@@ -300,7 +340,7 @@ def _adjugate_slope(h: Array, x: Array) -> Array:
     """The derivative of the cofactors of x along h, in cubic time and quadratic memory.
 
     With U.T @ h @ V = k and the products p[i, j] of all singular values but two, it is U @ m @ V.T, where m[i, i] is
-    the sum of p[i, j] * k[j, j], and m[i, j] is -p[i, j] * k[j, i].
+    the sum of p[i, j] * k[j, j], and m[i, j] is -p[i, j] * k[j, i]; of a complex x, with conj(U) and conj(V).
     """
     u, s, v = _decomposed(x)
     n = s.shape[-1]
@@ -310,6 +350,7 @@ def _adjugate_slope(h: Array, x: Array) -> Array:
     between = np.concatenate([np.ones_like(between[..., :1]), between[..., :-1]], axis=-1)  # of i and j, exclusive
     p = np.triu(before[..., :, np.newaxis] * between * after[..., np.newaxis, :], 1)
     p = p + _t(p)
+    u, v = conjugate(u), conjugate(v)
     k = _t(u) @ h @ v
     diagonal = p @ np.diagonal(k, axis1=-2, axis2=-1)[..., np.newaxis]
     return np.asarray(u @ (diagonal * np.eye(n, dtype=x.dtype) - p * _t(k)) @ _t(v))
@@ -324,7 +365,7 @@ def _adjugate(x: Array) -> Array:
     """The cofactors of a matrix that may be singular, from its singular values."""
     u, s, v = _decomposed(x)
     before, after = products_around(s)
-    return np.asarray(u * (before * after)[..., np.newaxis, :] @ _t(v))
+    return np.asarray(conjugate(u) * (before * after)[..., np.newaxis, :] @ _h(v))
 
 
 def _singular(x: Any) -> Any:
@@ -346,8 +387,14 @@ primitive(
 )
 
 
+def _slogdet_vjp(g: Any, y: Any, x: Any) -> Any:
+    """The logarithm of det(x) moves by d = sum(inv(x).T * dx), that of its size by Re(d), its sign by i sign Im(d)."""
+    slope = np.real(g[1]) + 1j * np.imag(g[0] * y[0]) if is_complex(x) else g[1]
+    return slope[..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x))
+
+
 @differentiable(
-    lambda g, y, x: g[1, ..., np.newaxis, np.newaxis] * _t(np.linalg.inv(x)),
+    _slogdet_vjp,
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
     name="linalg.slogdet",
 )
@@ -358,9 +405,13 @@ def _slogdet(x: Array) -> Array:
 
 @composite(np.linalg.slogdet, cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)], constants=(0,))
 def slogdet(a: Any) -> Any:
-    """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a)))."""
+    """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a))).
+
+    The sign of a complex determinant, det(a) / abs(det(a)), is a Tensor.
+    """
     packed = _slogdet(a)
-    return _result_type(np.linalg.slogdet)(packed._data[0], packed[1])
+    sign = packed[0] if is_complex(packed) else packed._data[0]
+    return _result_type(np.linalg.slogdet)(sign, real_part(packed[1]))
 
 
 # --- decompositions --------------------------------------------------------------------------------------------------
@@ -370,17 +421,18 @@ def slogdet(a: Any) -> Any:
 
 def _of_triangle(symmetric: Any, lower: bool) -> Any:
     """The gradient with respect to one triangle: that of the other is the same number's, so it is added."""
-    triangle = np.tril(symmetric + _t(symmetric)) if lower else np.triu(symmetric + _t(symmetric))
+    triangle = np.tril(symmetric + _h(symmetric)) if lower else np.triu(symmetric + _h(symmetric))
     return triangle * (1 - np.eye(symmetric.shape[-1], dtype=symmetric.dtype) / 2)
 
 
+@_of_conjugates
 def _cholesky_vjp(g: Any, y: Any, x: Any, *, upper: bool = False) -> Any:
     """I. Murray, "Differentiation of the Cholesky decomposition" (2016), equation 10."""
-    factor, g = (_t(y), _t(g)) if upper else (y, g)
-    half = np.tril(_t(factor) @ g) * (1 - np.eye(y.shape[-1], dtype=y.dtype) / 2)
+    factor, g = (_h(y), _h(g)) if upper else (y, g)
+    half = np.tril(_h(factor) @ g) * (1 - np.eye(y.shape[-1], dtype=y.dtype) / 2)
     inverse = np.linalg.inv(factor)
-    symmetric = _t(inverse) @ half @ inverse
-    return _of_triangle((symmetric + _t(symmetric)) / 2, lower=not upper)
+    symmetric = _h(inverse) @ half @ inverse
+    return _of_triangle((symmetric + _h(symmetric)) / 2, lower=not upper)
 
 
 primitive(
@@ -434,7 +486,20 @@ def _tolerance(x: Any, digits: float) -> Any:
     return digits * np.finfo(x.dtype).eps * np.max(np.abs(x), axis=(-2, -1), keepdims=True, initial=0)
 
 
-def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pairs: bool = True) -> Any:
+def _without_phase(x: Any, gradients: list[Any]) -> Any:
+    """The gradient x of rotations without that of the phase of each complex vector, on the diagonal.
+
+    The phase is arbitrary. Functions of vectors that do not depend on it have 0 there, to rounding; others get NaN.
+    """
+    if not is_complex(x):
+        return x
+    is_small = np.abs(array_of(x)) <= np.max([_tolerance(array_of(g), 100 * x.shape[-1]) for g in gradients], axis=0)
+    return x * np.where(np.eye(x.shape[-1], dtype=bool), np.where(is_small, 0, np.nan), 1).astype(x.dtype)
+
+
+def _divided(
+    x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pairs: bool = True, phases: bool = False
+) -> Any:
     """x / by; where `by` is 0 to rounding, it is 0 or NaN, as the head of this file says.
 
     Args:
@@ -444,11 +509,12 @@ def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pair
         g: the gradient of the packed decomposition.
         gradients: those of the values and of the vectors, which stand in columns.
         of_pairs: whether an element belongs to two vectors, that of its row and that of its column.
+        phases: whether one of a single vector counts: that of a difference of complex phases.
     """
     n = by.shape[-1]
     by_, values_, g_, *parts = map(array_of, (by, values, g, *gradients))
     equal = np.abs(by_) <= _tolerance(values_, 10 * math.sqrt(n))
-    if of_pairs:
+    if of_pairs and not phases:
         equal &= ~np.eye(n, dtype=bool)
         by = by + np.eye(n, dtype=by.dtype)  # a vector does not rotate into itself: there x is 0
     if not np.any(equal):
@@ -459,21 +525,22 @@ def _divided(x: Any, by: Any, values: Any, g: Any, gradients: list[Any], of_pair
     return np.where(equal, np.where(is_zero, 0, np.nan).astype(x.dtype) * x, x / np.where(equal, 1, by))
 
 
+@_of_conjugates
 def _eigh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
-    """M. Giles, "An extended collection of matrix derivative results" (2008), for an orthogonal V."""
+    """M. Giles, "An extended collection of matrix derivative results" (2008), for a unitary V."""
     (w, v), (gw, gv) = _eigh_parts(y, BOTH), _eigh_parts(g, BOTH)
-    inner = _t(v) @ gv
-    rotation = _divided(inner - _t(inner), w - _t(w), w, g, [gw, gv]) / 2
-    return _of_triangle((v * gw + v @ rotation) @ _t(v), UPLO.upper() == "L")
+    inner = _h(v) @ gv
+    rotation = _divided(_without_phase(inner - _h(inner), [gv]), w - _t(w), w, g, [gw, gv]) / 2
+    return _of_triangle((v * gw + v @ rotation) @ _h(v), UPLO.upper() == "L")
 
 
 def _eigh_parts(packed: Any, *uses: Any) -> tuple[Any, Any]:
     """The eigenvalues (..., 1, n), and the eigenvectors (..., n, n)."""
-    return _part(packed, start=0, stop=1, uses=uses[0]), _part(packed, start=1, stop=-2, uses=uses[-1])
+    return real_part(_part(packed, start=0, stop=1, uses=uses[0])), _part(packed, start=1, stop=-2, uses=uses[-1])
 
 
 @differentiable(
-    _eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=np.square, UPLO=("L", "u")), Case("0 0")], name="linalg.eigh"
+    _eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=_squares, UPLO=("L", "u")), Case("0 0")], name="linalg.eigh"
 )
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n + 2, n)."""
@@ -484,20 +551,21 @@ def _eigh(x: Array, UPLO: Any = "L") -> Array:
 @composite(
     np.linalg.eigh,
     cases=[
-        *each("3 3", prepare=_spaced, finish=lambda r: (r[0], r[1] ** 2), UPLO=("L", "U", "l")),
-        *_spaced_cases("b 2 2", finish=lambda r: (r.eigenvalues, r.eigenvectors**2)),
-        *_spaced_cases("b 3 3", finish=lambda r: r[1] * r[0][..., np.newaxis, :] @ _t(r[1])),
+        *each("3 3", prepare=_spaced, finish=lambda r: (r[0], _squares(r[1])), UPLO=("L", "U", "l")),
+        *_spaced_cases("b 2 2", finish=lambda r: (r.eigenvalues, _squares(r.eigenvectors))),
+        *_spaced_cases("b 3 3", finish=lambda r: r[1] * r[0][..., np.newaxis, :] @ _h(r[1])),
     ],
 )
 def eigh(a: Any, UPLO: Any = "L") -> Any:
-    """`np.linalg.eigh`: eigenvalues, rising, and eigenvectors, whose sign is not determined."""
+    """`np.linalg.eigh`: eigenvalues, rising, and eigenvectors, whose sign, or complex phase, is not determined."""
     w, v = _eigh_parts(_eigh(a, UPLO=UPLO), VALUES, VECTORS)
     return _result_type(np.linalg.eigh)(w[..., 0, :], v)
 
 
+@_of_conjugates
 def _eigvalsh_vjp(g: Any, y: Any, x: Any, *, UPLO: Any = "L") -> Any:
     _, v = _eigh_parts(_eigh(x, UPLO=UPLO), BOTH)
-    return _of_triangle(v * g[..., np.newaxis, :] @ _t(v), UPLO.upper() == "L")
+    return _of_triangle(v * g[..., np.newaxis, :] @ _h(v), UPLO.upper() == "L")
 
 
 primitive(
@@ -507,15 +575,87 @@ primitive(
 )
 
 
+def _turning(x: Any) -> Any:
+    """A matrix whose first two eigenvalues are complex and far from the others."""
+    turn = np.diag(np.arange(1.0, 1 + x.shape[-1]) ** 2)
+    turn[:2, :2] = [[0, -2], [2, 0]]
+    return x + 12 * turn
+
+
+@_of_conjugates
+def _eig_vjp(g: Any, y: Any, x: Any) -> Any:
+    """C. Boeddeker et al., "On the computation of complex-valued gradients" (2017), for eigenvalues that differ.
+
+    Each vector has the length 1. Where two values are equal the gradient is NaN: they may have one vector together.
+    """
+    w, v, gw, gv = y[..., :1, :], y[..., 1:, :], g[..., :1, :], g[..., 1:, :]
+    n, values = w.shape[-1], array_of(w)
+    diagonal = np.eye(n, dtype=bool)
+    close = (np.abs(values - _t(values)) <= _tolerance(values, 10 * math.sqrt(n))) & ~diagonal
+    equal = np.any(close, axis=(-2, -1), keepdims=True)
+    if np.any(equal):
+        w, v = np.where(equal, np.arange(n, dtype=y.dtype), w), np.where(equal, diagonal.astype(y.dtype), v)
+    inner = _h(v) @ gv
+    lengths = real_part(np.diagonal(inner, axis1=-2, axis2=-1))[..., np.newaxis, :]
+    rotation = _without_phase(inner - _h(v) @ v * lengths, [gv])
+    gx = np.linalg.inv(_h(v)) @ (gw * diagonal + rotation / conjugate(w - _t(w) + diagonal)) @ _h(v)
+    undefined = equal & np.any(array_of(g) != 0, axis=(-2, -1), keepdims=True)
+    return gx * np.where(undefined, np.nan, 1).astype(array_of(gx).real.dtype)
+
+
+def _of_lengths(parts: Any) -> Any:
+    """What does not depend on the signs, or complex phases, of the eigenvectors, but on their length."""
+    w, v = parts
+    return w, _squares(v), v * w[..., np.newaxis, :] @ np.linalg.inv(v)
+
+
+@differentiable(_eig_vjp, cases=_spaced_cases("3 3", finish=_squares), name="linalg.eig")
+def _eig(x: Array) -> Array:
+    """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
+    w, v = np.linalg.eig(x)
+    return np.concatenate([w[..., np.newaxis, :], v], axis=-2)
+
+
+EIG = [Case("3 3", prepare=_spaced), Case("2 2", prepare=_turning), Case("b 3 3", prepare=_turning), Case("0 0")]
+
+
+@composite(np.linalg.eig, cases=[replace(case, finish=_of_lengths) for case in EIG])
+def eig(a: Any) -> Any:
+    """`np.linalg.eig`: eigenvalues and eigenvectors of length 1, whose sign, or complex phase, is not determined.
+
+    They may be complex for a real matrix. The gradient is NaN where two eigenvalues are equal.
+    """
+    _require_matrices("eig", a)
+    packed = _eig(a)
+    return _result_type(np.linalg.eig)(packed[..., 0, :], packed[..., 1:, :])
+
+
+def _eigvals_vjp(g: Any, y: Any, x: Any) -> Any:
+    if not x.size:
+        return np.reshape(g, x.shape)
+    packed = _eig(x)
+    values, numbers = array_of(packed)[..., 0, :], array_of(y)
+    order = np.argmin(np.abs(values[..., :, np.newaxis] - numbers[..., np.newaxis, :]), axis=-1)  # which may be another
+    known = np.all(np.sort(order, axis=-1) == np.arange(order.shape[-1]), axis=-1)[..., np.newaxis, np.newaxis]
+    g = np.take_along_axis(g, order, axis=-1)[..., np.newaxis, :] * np.where(known, 1, np.nan).astype(
+        numbers.real.dtype
+    )
+    return _eig_vjp(np.concatenate([g, np.zeros_like(x, g.dtype)], axis=-2), packed, x)
+
+
+primitive(np.linalg.eigvals, _eigvals_vjp, cases=EIG)
+
+
 def _svd_parts(packed: Any, m: int, values: Any = BOTH, vectors: Any = BOTH) -> tuple[Any, Any, Any]:
     """U (..., m, k), S (..., 1, k) and V (..., n, k), or their gradients."""
     return (
         _part(packed, start=0, stop=m, uses=vectors),
-        _part(packed, start=m, stop=m + 1, uses=values),
+        real_part(_part(packed, start=m, stop=m + 1, uses=values)),
         _part(packed, start=m + 1, stop=-2, uses=vectors),
     )
 
 
+@_of_conjugates
 def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     """J. Townsend, "Differentiating the singular value decomposition" (2016).
 
@@ -524,27 +664,28 @@ def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     """
     m, n = x.shape[-2:]
     (u, s, v), (gu, gs, gv) = _svd_parts(y, m), _svd_parts(g, m)
-    left, right = _t(u) @ gu, _t(v) @ gv
-    of_u, of_v = left - _t(left), right - _t(right)
-    inner = _divided(of_u + of_v, s - _t(s), s, g, [gs, gu, gv]) + _divided(of_u - of_v, s + _t(s), s, g, [gs, gu, gv])
-    gx = (u * gs + u @ (inner / 2)) @ _t(v)
+    left, right = _h(u) @ gu, _h(v) @ gv
+    of_u, of_v, gradients = left - _h(left), right - _h(right), [gs, gu, gv]
+    inner = _divided(_without_phase(of_u + of_v, [gu, gv]), s - _t(s), s, g, gradients)
+    inner = inner + _divided(of_u - of_v, s + _t(s), s, g, gradients, phases=is_complex(x))
+    gx = (u * gs + u @ (inner / 2)) @ _h(v)
     if m > n:  # what of gu is outside the span of u
-        gx = gx + _divided(gu - u @ left, s, s, g, [gs, gu, gv], of_pairs=False) @ _t(v)
+        gx = gx + _divided(gu - u @ left, s, s, g, [gs, gu, gv], of_pairs=False) @ _h(v)
     if m < n:
-        gx = gx + u @ _t(_divided(gv - v @ right, s, s, g, [gs, gu, gv], of_pairs=False))
+        gx = gx + u @ _h(_divided(gv - v @ right, s, s, g, [gs, gu, gv], of_pairs=False))
     return gx
 
 
-@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=np.square), name="linalg.svd")
+@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=_squares), name="linalg.svd")
 def _svd(x: Array) -> Array:
     """U, S and V, one above the other, (..., m + 1 + n + 2, k), where k is the smaller of m and n."""
     u, s, vh = np.linalg.svd(x, full_matrices=False)
-    return _packed(u, s[..., np.newaxis, :], _t(vh))
+    return _packed(u, s[..., np.newaxis, :], _h(vh))
 
 
 def _signless(parts: Any) -> Any:
-    """What does not depend on the signs of the singular vectors."""
-    return parts.U**2, parts.S, parts.Vh**2, parts.U * np.expand_dims(parts.S, -2) @ parts.Vh
+    """What does not depend on the signs, or complex phases, of the singular vectors."""
+    return _squares(parts.U), parts.S, _squares(parts.Vh), parts.U * np.expand_dims(parts.S, -2) @ parts.Vh
 
 
 @composite(
@@ -560,6 +701,8 @@ def _signless(parts: Any) -> Any:
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
     _require_matrices("svd", a)
+    if hermitian and a.dtype.kind == "c":
+        raise TypeError("svd of complex numbers has no gradient with hermitian=True: write np.linalg.eigh")
     if hermitian:
         return _svd_of_symmetric(a) if compute_uv else np.flip(np.sort(np.abs(np.linalg.eigvalsh(a)), axis=-1), -1)
     if not compute_uv:
@@ -567,7 +710,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise ValueError(f"svd of a Tensor of shape {a.shape} needs full_matrices=False")
     u, s, v = _svd_parts(_svd(a), a.shape[-2], VALUES, VECTORS)
-    return _result_type(np.linalg.svd)(u, s[..., 0, :], _t(v))
+    return _result_type(np.linalg.svd)(u, s[..., 0, :], _h(v))
 
 
 def _svd_of_symmetric(a: Any) -> Any:
@@ -578,36 +721,48 @@ def _svd_of_symmetric(a: Any) -> Any:
     return _result_type(np.linalg.svd)(u, np.abs(w), _t(u * np.copysign(1, array_of(w))[..., np.newaxis, :]))
 
 
+@_of_conjugates
 def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
     u, _, v = _svd_parts(_svd(x), x.shape[-2])
-    return u * g[..., np.newaxis, :] @ _t(v)
+    return u * g[..., np.newaxis, :] @ _h(v)
 
 
 primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"))
 
 
+@_of_conjugates
 def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
-    """For at least as many rows as columns; M. Seeger et al., "Auto-differentiating linear algebra" (2017), 3.3."""
+    """For at least as many rows as columns; M. Seeger et al., "Auto-differentiating linear algebra" (2017), 3.3.
+
+    The diagonal of R is real, also of complex matrices.
+    """
     m = x.shape[-2]
     q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
-    inner = r @ _t(gr) - _t(gq) @ q
-    symmetric = np.tril(inner) + _t(np.tril(inner, -1))
+    inner = r @ _h(gr) - _h(gq) @ q
+    if is_complex(x):
+        inner = inner * (1 - np.eye(x.shape[-1], dtype=x.dtype) / 2)
+        symmetric = np.tril(inner) + _h(np.tril(inner))
+    else:
+        symmetric = np.tril(inner) + _t(np.tril(inner, -1))
     numbers = array_of(r)
     numbers = numbers / power_of_two(np.max(np.abs(numbers), axis=(-2, -1), keepdims=True, initial=0))
-    size = np.sqrt(np.sum(np.square(numbers), axis=-2))  # of each column
+    size = np.sqrt(np.sum(_squares(numbers), axis=-2))  # of each column
     distance = np.abs(np.diagonal(numbers, axis1=-2, axis2=-1))  # from the span of those before
     limit = 10 * math.sqrt(m) * np.finfo(x.dtype).eps
     singular = np.any(distance <= limit * size, axis=-1)[..., np.newaxis, np.newaxis]
     if np.any(singular):
         r = np.where(singular, np.eye(r.shape[-1], dtype=r.dtype), r)
     undefined = singular & np.any(array_of(g) != 0, axis=(-2, -1), keepdims=True)
-    return _t(np.linalg.solve(r, _t(gq + q @ symmetric))) * np.where(undefined, np.nan, 1).astype(x.dtype)
+    return _h(np.linalg.solve(r, _h(gq + q @ symmetric))) * np.where(undefined, np.nan, 1).astype(x.dtype)
 
 
 @differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"), name="linalg.qr")
 def _qr(x: Array) -> Array:
     """Q above R, (..., m + n, n)."""
-    return np.concatenate(np.linalg.qr(x), axis=-2)
+    q, r = np.linalg.qr(x)
+    if is_complex(x) and np.any(np.diagonal(r, axis1=-2, axis2=-1).imag):
+        raise ValueError("the diagonal of R is not real, as LAPACK's is: qr of a complex Tensor needs LAPACK's phases")
+    return np.concatenate([q, r], axis=-2)
 
 
 @composite(
@@ -630,7 +785,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     packed = _qr(a[..., :m])
     q, r = packed[..., :m, :], packed[..., m:, :]
     if m < n:
-        r = np.concatenate([r, _t(q) @ a[..., m:]], axis=-1)
+        r = np.concatenate([r, _h(q) @ a[..., m:]], axis=-1)
     return r if mode == "r" else _result_type(np.linalg.qr)(q, r)
 
 
@@ -639,7 +794,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 @differentiable(
     lambda g, y, x, *, axis=None, keepdims=False: (
-        restore(g, x, axis, keepdims) * direction(x, restore(y, x, axis, keepdims), axis)
+        restore(g, x, axis, keepdims) * direction(conjugate(x), restore(y, x, axis, keepdims), axis)
     ),
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
@@ -648,18 +803,18 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The root of the sum of squares, also where squares overflow or underflow."""
     with np.errstate(over="ignore"):
-        total = np.sum(np.square(x), axis=axis, keepdims=keepdims)
+        total = np.sum(_squares(x), axis=axis, keepdims=keepdims)
     limits = np.finfo(total.dtype)
     if np.all((total > limits.tiny / limits.eps**2) & (total < np.inf)):
         return np.asarray(np.sqrt(total))
     unit = power_of_two(np.max(np.abs(x), axis=axis, keepdims=True, initial=0))
-    norm = np.sqrt(np.sum(np.square(x / unit), axis=axis, keepdims=True)) * unit
+    norm = np.sqrt(np.sum(_squares(x / unit), axis=axis, keepdims=True)) * unit
     return np.asarray(norm if keepdims else np.squeeze(norm, axis))
 
 
 def _floating(x: Any) -> Any:
     """Integers as float64, as in NumPy."""
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
 
 
 def _largest(x: Any, **options: Any) -> Any:
@@ -676,16 +831,20 @@ def _vector_norm(x: Any, order: Any, axis: Any, keepdims: bool) -> Any:
     if order == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if order == 0:
-        return np.sum(np.where(x == 0, 0, np.abs(np.copysign(1, x))), axis=axis, keepdims=keepdims)  # NaN counts, too
+        return np.sum(
+            np.where(x == 0, 0, np.abs(np.copysign(1, real_part(x)))), axis=axis, keepdims=keepdims
+        )  # NaN counts, too
     if order == 1:
         return np.sum(np.abs(x), axis=axis, keepdims=keepdims)
+    if is_complex(x) and order > 2:  # smooth where an element is 0, though neither its sign nor its size is
+        x = np.abs(x)
     return _p_norm(x, order=float(order), axis=axis, keepdims=keepdims)
 
 
 def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepdims: bool = False) -> Any:
     g, y = restore(g, x, axis, keepdims), restore(y, x, axis, keepdims)
     zero = array_of(x) == 0
-    slope = np.sign(x) * np.power(direction(np.abs(x), y, axis, order) + (zero | (y == 0)), order - 1)
+    slope = conjugate(np.sign(x)) * np.power(direction(np.abs(x), y, axis, order) + (zero | (y == 0)), order - 1)
     if order < 2 and np.any(zero):  # there the second derivative in this element alone does not exist
         slope = slope + zero_at(keep(x, zero), zero)
     return g * zero_at(slope, y == 0)
@@ -749,7 +908,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """`np.linalg.norm`, of vectors and matrices, all orders.
 
     The gradient is 0 where the norm is 0, and in an element that is 0: for an order below 1 the norm has a cusp there.
-    The second derivative in such an element is NaN for orders below 1 and between 1 and 2, where it does not exist.
+    The second derivative in such an element is NaN for orders below 1 and between 1 and 2, where it does not exist, and
+    of complex numbers for the order 1, too.
     """
     x = _floating(x)
     if axis is None and (ord is None or x.ndim not in (1, 2)):
@@ -800,7 +960,7 @@ def cond(x: Any, p: Any = None) -> Any:
         regular = np.where(singular[..., np.newaxis, np.newaxis], np.eye(x.shape[-1], dtype=x.dtype), x)
         inverse = np.linalg.norm(np.linalg.inv(regular), p, axis=(-2, -1))
         with np.errstate(invalid="ignore"):  # of zeros
-            number = np.linalg.norm(x, p, axis=(-2, -1)) * inverse * np.where(singular, np.inf, 1).astype(x.dtype)
+            number = np.linalg.norm(x, p, axis=(-2, -1)) * inverse * np.where(singular, np.inf, 1).astype(inverse.dtype)
     undefined = np.isnan(number) & ~np.any(np.isnan(x), axis=(-2, -1))
     return np.where(undefined, np.inf, number) if np.any(undefined) else number
 

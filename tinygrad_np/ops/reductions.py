@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive, takes_complex
 from .cases import REAL, Case, Domain, each
-from .elementwise import array_of, conjugate, keep, zero_at
+from .elementwise import array_of, conjugate, is_complex, keep, zero_at
 from .examples import along
 from .rows import along_axis
 
@@ -307,6 +307,8 @@ def _times_products_of_others(g: Any, x: Any) -> Any:
             before, after = products_around(x)
         if np.all(is_normal(before) & is_normal(after)):
             return g * (before * after)
+        if is_complex(x):
+            return _one_by_one(g, x)
         mantissa, exponent = _apart(x, -1)  # the product of some leaves the range where that of all others may not
         before, after = products_around(mantissa)
         others = _times_power(before * after, np.sum(exponent, axis=-1, keepdims=True) - exponent)
@@ -314,9 +316,27 @@ def _times_products_of_others(g: Any, x: Any) -> Any:
     if _cannot_underflow(array_of(x), x.shape[-1]):  # nor can any product of a derivative
         before, after = products_around(x)
         return g * (before * after)
+    if is_complex(x):
+        return _one_by_one(g, x)
     rows, last = np.moveaxis(x, -1, 0), np.moveaxis(g, -1, 0)
     weights = np.concatenate([np.zeros((len(rows) - 1, *last.shape[1:]), x.dtype), last], axis=0)
     return np.moveaxis(_derivative_by_factors(rows, weights), 0, -1)
+
+
+def _one_by_one(weights: Any, x: Any) -> Any:
+    """The gradient of sum(weights * cumprod(x)) by complex x, along the last axis; weights of length 1 are of the last.
+
+    It is exact where factors are 0, and can be differentiated any number of times. Products of some factors may
+    overflow or underflow where that of all others does not: the exponents of real numbers only are taken apart.
+    """
+    n = x.shape[-1]
+    factors = [x[..., i] for i in range(n)]
+    before, after = [np.ones_like(factors[0])], [weights[..., -1]]
+    for i in range(n - 1):
+        before.append(before[i] * factors[i])
+        rest = factors[n - 1 - i] * after[i]
+        after.append(rest if weights.shape[-1] == 1 else weights[..., n - 2 - i] + rest)
+    return np.stack([b * a for b, a in zip(before, reversed(after), strict=True)], axis=-1)
 
 
 def _apart(x: Any, axis: int) -> tuple[Any, Array]:
@@ -582,7 +602,10 @@ def _cumprod_gradient(g: Any, y: Any, x: Any, axis: Any) -> Any:
         g, rows = np.ravel(g), np.ravel(x)
     else:
         g, rows = np.moveaxis(g, axis, 0), np.moveaxis(x, axis, 0)
-    back = _derivative_by_factors(rows, g)
+    if is_complex(x):
+        back = np.moveaxis(_one_by_one(np.moveaxis(g, 0, -1), np.moveaxis(rows, 0, -1)), -1, 0)
+    else:
+        back = _derivative_by_factors(rows, g)
     return np.reshape(back, x.shape) if axis is None or x.ndim == 0 else np.moveaxis(back, 0, axis)
 
 

@@ -625,7 +625,7 @@ def _sinc(x: Array, order: int) -> Array:
     The recursion u S_n + n S_(n-1) = sin(u + n pi / 2) comes from differentiating u S_0 = sin(u) n times. It is stable
     where |u| > n.
     """
-    u = np.pi * np.asarray(x, np.float64)
+    u = np.pi * np.asarray(x, np.result_type(x.dtype, np.float64))
     near = np.abs(u) < order + 1
     far = np.where(near, order + 1, u)
     derivative = np.sin(far) / far
