@@ -144,7 +144,7 @@ def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
 def _rank(y: Any, x: Any) -> Array:
     """How many singular values of x its pseudo-inverse y has not taken for 0, (..., 1)."""
     trace = np.sum(array_of(x) * _t(array_of(y)), axis=(-2, -1), keepdims=True)
-    return np.rint(trace.real)[..., 0].astype(np.intp)
+    return np.asarray(np.rint(trace.real)[..., 0], np.intp)
 
 
 def _gap(y: Any, x: Any) -> float:
