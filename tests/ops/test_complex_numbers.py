@@ -34,9 +34,9 @@ def complex_cases(entry: Primitive | Composite) -> list[Case]:
 def made_complex(entry: Any, arrays: list[Any], which: list[bool]) -> list[Any]:
     """The chosen arrays with an imaginary part: their own elements in another order, of alternating sign.
 
-    For norms the absolute values are those of the real numbers and a half, which are far apart, as the largest one must
-    be, and far from 0, where the derivatives of higher order are huge. So they are of standard deviations where all
-    numbers are close together, and these are not.
+    For norms and angles the absolute values are those of the real numbers and a half, which are far apart, as the
+    largest one must be, and far from 0, where the derivatives of higher order are huge. So they are of standard
+    deviations where all numbers are close together, and these are not.
     """
     result = []
     for a, chosen in zip(arrays, which, strict=True):
@@ -44,7 +44,8 @@ def made_complex(entry: Any, arrays: list[Any], which: list[bool]) -> list[Any]:
             signs = (-1.0) ** np.arange(a.size)
             apart = entry.name in ("std", "nanstd")
             z = a + 1j * (np.arange(a.size) if apart else a.ravel()[::-1] * signs).reshape(a.shape)
-            a = z / np.abs(z) * (np.abs(a) + 0.5) if entry.name.endswith("norm") else z
+            away = entry.name.endswith("norm") or entry.name in ("absolute", "angle")
+            a = z / np.abs(z) * (np.abs(a) + 0.5) if away else z
         result.append(a)
     return result
 

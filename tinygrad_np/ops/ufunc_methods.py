@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,8 +174,12 @@ REDUCTIONS: dict[Any, Any] = {
 }
 # np.power.reduce is left out: in NumPy 2.4 its value depends on how the array lies in memory.
 STEPWISE: dict[Any, Domain] = {np.subtract: REAL, np.divide: NONZERO}
+DOMAINS = {**STEPWISE, np.hypot: NONZERO}  # away from a pole or a kink
 for ufunc, reduce in REDUCTIONS.items():
-    composite(ufunc.reduce, cases=[*ALL_AXES, MASKED, IN_FLOAT64])(reduce)
+    domain = DOMAINS.get(ufunc, REAL)
+    composite(ufunc.reduce, cases=[replace(case, domains=(domain,)) for case in (*ALL_AXES, MASKED, IN_FLOAT64)])(
+        reduce
+    )
 for ufunc, domain in STEPWISE.items():
     options: dict[str, Any] = {"domains": (domain,)}
     composite(
@@ -247,7 +252,7 @@ ACCUMULATIONS: dict[Any, Any] = {np.add: np.cumsum, np.multiply: np.cumprod}
 ACCUMULATIONS |= {ufunc: _running(ufunc) for ufunc in (np.maximum, np.minimum, np.fmax, np.fmin)}
 ACCUMULATIONS |= {ufunc: _each_step(ufunc) for ufunc in (np.logaddexp, np.logaddexp2, np.hypot, *STEPWISE)}
 for ufunc, function in ACCUMULATIONS.items():
-    options = {"domains": (STEPWISE.get(ufunc, REAL),)}
+    options = {"domains": (DOMAINS.get(ufunc, REAL),)}
     composite(
         ufunc.accumulate,
         cases=[*each("n m", axis=(0, 1, -1), **options), *each("3", dtype=(np.float64,), **options)],
@@ -322,7 +327,7 @@ def _checked(ufunc: Any, function: Any) -> Any:
 
 PARTS = np.array([0, 3, 1, 4])  # of three elements, one, three and two
 for ufunc, reduction in (REDUCTIONS | {ufunc: _stepwise(ufunc) for ufunc in STEPWISE}).items():
-    options = {"domains": (STEPWISE.get(ufunc, REAL),)}
+    options = {"domains": (DOMAINS.get(ufunc, REAL),)}
     composite(
         ufunc.reduceat,
         cases=[
