@@ -134,7 +134,10 @@ def test_a_solver_is_differentiated_by_a_rule_to_second_order() -> None:
 
 def test_what_a_function_closes_over_is_refused() -> None:
     w = leaf(X)
-    closed = lambda theta, x: np.cos(theta * x) / 2 + w  # noqa: E731
+
+    def closed(theta: Any, x: Any) -> Any:
+        return np.cos(theta * x) / 2 + w
+
     message = "_fixed_point uses a Tensor that requires a gradient and is not in its arguments, .* be lost: give it as"
     with pytest.raises(TypeError, match=message):
         fixed_point(closed, leaf(X), np.zeros(3))

@@ -64,14 +64,14 @@ def leaves_like(tree: Any, like: Any, what: str) -> list[Any]:
             raise ValueError(f"{what}: expected a tuple or list of {len(branches)} elements, not {tree!r:.60}")
         return [leaf for a, b in zip(tree, branches, strict=True) for leaf in leaves_like(a, b, what)]
     shape = like.shape
-    if like.dtype.kind == "f" and shape_of(tree) is not None and np.iscomplexobj(tree):
-        raise TypeError(f"{what}: expected real numbers, not complex ones, for {like.dtype}")
-    if type(tree) in _ARRAYS and tree.shape == shape:
-        return [tree]
+    if type(tree) in _ARRAYS and tree.shape == shape and (tree.dtype.kind != "c" or like.dtype.kind == "c"):
+        return [tree]  # as nearly every leaf
     if isinstance(tree, (tuple, list)) and len(tree) == 1 and shape_of(tree[0]) == shape:
         raise ValueError(f"{what}: expected shape {shape}, not a {type(tree).__name__} of it; leave out the brackets")
     if shape_of(tree) != shape:
         raise ValueError(f"{what}: expected shape {shape}, not {shape_of(tree) or repr(tree)[:60]}")
+    if like.dtype.kind != "c" and np.iscomplexobj(tree):
+        raise TypeError(f"{what}: expected real numbers, not complex ones, for {like.dtype}")
     return [tree]
 
 

@@ -34,7 +34,7 @@ FAMILIES = (
 
 primitive(
     np.imag,
-    lambda g, y, x: g * -1j if x.dtype.kind == "c" else np.zeros_like(g),
+    lambda g, y, x: g * -1j if elementwise.is_complex(x) else np.zeros_like(g),
     reads=(),
     jvp="elementwise",
     cases=[Case("*")],

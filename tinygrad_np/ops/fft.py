@@ -10,6 +10,7 @@ import numpy as np
 
 from ..tensor import composite, primitive, takes_complex
 from .cases import Case, each
+from .elementwise import is_complex
 from .rows import along_axis
 
 SWAPPED: dict[Any, Any] = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
@@ -42,7 +43,7 @@ def _rfft_vjp(g: Any, y: Any, x: Any, *, n: Any = None, axis: int = -1, norm: An
 
 def _irfft_vjp(g: Any, y: Any, x: Any, *, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     back = np.conjugate(np.fft.rfft(g, None, axis, SWAPPED[norm])) * _counts(g.shape[axis], g, axis)
-    return _resized(back if x.dtype.kind == "c" else np.real(back), x.shape[axis], axis)
+    return _resized(back if is_complex(x) else np.real(back), x.shape[axis], axis)
 
 
 def _fft_vjp(function: Any) -> Any:

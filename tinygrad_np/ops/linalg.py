@@ -188,7 +188,7 @@ def _pinv_vjp_of_options(
     is_truncated = (
         (rcond is not None or rtol is not np._NoValue) and x.size > 0 and bool(np.any(_rank(y, x) < min(x.shape[-2:])))
     )
-    if x.dtype.kind == "c" and (hermitian or is_truncated):
+    if is_complex(x) and (hermitian or is_truncated):
         raise TypeError("pinv of complex numbers has no gradient with hermitian=, nor where it drops singular values")
     gradient = (_truncated_pinv_vjp if is_truncated else _pinv_vjp)(g, y, read)
     return _of_triangle(gradient, lower=True) if hermitian else gradient
@@ -701,7 +701,7 @@ def _signless(parts: Any) -> Any:
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
     _require_matrices("svd", a)
-    if hermitian and a.dtype.kind == "c":
+    if hermitian and is_complex(a):
         raise TypeError("svd of complex numbers has no gradient with hermitian=True: write np.linalg.eigh")
     if hermitian:
         return _svd_of_symmetric(a) if compute_uv else np.flip(np.sort(np.abs(np.linalg.eigvalsh(a)), axis=-1), -1)

@@ -69,9 +69,11 @@ def _of_numbers(ufunc: Any) -> Any:
     def reduce(x: Array, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True) -> Array:
         return np.asarray(ufunc.reduce(x, axis=axis, keepdims=keepdims, where=where, **_given(initial=initial)))
 
-    vjp = lambda g, y, x, *, axis=None, keepdims=False, initial=None, where=True: to_extremes(  # noqa: E731
-        g, y, x, axis, keepdims, initial, where
-    )
+    def vjp(
+        g: Any, y: Any, x: Any, *, axis: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    ) -> Any:
+        return to_extremes(g, y, x, axis, keepdims, initial, where)
+
     return differentiable(vjp, name=_name(ufunc, "reduce"), cases=[Case("N M"), Case("N M", kwargs={"axis": 1})])(
         reduce
     )
