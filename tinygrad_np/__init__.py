@@ -38,7 +38,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive, takes_complex
+from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
 
 __version__ = "0.1.0"
 
@@ -90,7 +90,6 @@ __all__ = [
     "solvers",
     "special",
     "stats",
-    "takes_complex",
     "testing",
     "tune",
     "viz",

@@ -676,6 +676,7 @@ def primitive(
     rows: Any = None,
     examples: Any = None,
     casts: bool = False,
+    complex: bool = False,
     name: str | None = None,
     cases: Any = (),
 ) -> Function:
@@ -708,6 +709,9 @@ def primitive(
         examples: for `func.per_example_grad`, which arguments are batches of examples along their first axis, as the
             result is: see `tinygrad_np.ops.examples`. Elementwise operations need not say so.
         casts: the function takes dtype=, to which the argument is cast first; only floating point has a gradient.
+        complex: the operation takes complex numbers, for which the vjps hold as they stand: they are the transpose of
+            the derivative, without conjugation. That of a holomorphic f takes g to g * f'(z); any other satisfies
+            Re(sum(g * dy)) = Re(sum(vjp * dz)). Of the gradient of a real argument the real part is taken.
         name: what messages and pictures call the operation; by default the name of the function.
         cases: what the generated tests draw its arguments from; see `tinygrad_np.ops.cases`.
 
@@ -729,7 +733,7 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, examples, casts))
+    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, examples, casts, complex))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -752,42 +756,30 @@ def differentiable(*vjps: Function | None, **options: Any) -> Callable[[Function
 
 
 def composite(
-    function: Function, cases: Any = (), constants: Sequence[int] = (), name: str | None = None
+    function: Function,
+    cases: Any = (),
+    constants: Sequence[int] = (),
+    name: str | None = None,
+    complex: bool = False,
 ) -> Callable[[Function], Function]:
     """A decorator: the NumPy `function`, given Tensors, is what the decorated function of Tensors computes.
 
     Where all Tensors hold integers or booleans, nothing is differentiable, and NumPy's function itself is called. Those
-    of its results that are numbered in `constants` stay arrays, as they do in the decorated function.
+    of its results that are numbered in `constants` stay arrays, as they do in the decorated function. Complex numbers
+    are refused unless `complex`.
     """
 
     def register(implementation: Function) -> Function:
-        _register(Composite(function, implementation, cases, constants, name))
+        _register(Composite(function, implementation, cases, constants, name, complex))
         return implementation
 
     return register
 
 
-def constant(*functions: Function) -> None:
+def constant(*functions: Function, complex: bool = False) -> None:
     """Register NumPy functions without a gradient: given Tensors, they see ndarrays and return what NumPy returns."""
     for function in functions:
-        _register(Constant(function))
-
-
-def takes_complex(*functions: Function) -> None:
-    """Let registered functions take complex numbers: their vjps hold for those as they stand.
-
-    A vjp is the transpose of the derivative, without conjugation: that of a holomorphic f takes g to g * f'(z), and any
-    satisfies Re(sum(g * dy)) = Re(sum(vjp * dz)). Where an argument is real and the gradient complex, the backward pass
-    takes the real part.
-
-    >>> cube = primitive(lambda z: z * z * z, lambda g, y, z: 3 * g * z * z)
-    >>> takes_complex(cube)
-    >>> cube(Tensor([1j]))
-    Tensor([-0.-1.j], dtype=complex64)
-    """
-    for function in functions:
-        operation = registry.get(function) or registry[function.__wrapped__]  # type: ignore[attr-defined]
-        operation.real_only = False
+        _register(Constant(function, complex))
 
 
 def _register(operation: "Primitive | Composite | Constant") -> None:
@@ -807,11 +799,9 @@ class Primitive:
         names: of the parameters of the vjps, from `y` on.
         reads: for each argument the positions in `names` that its gradient reads; None if that is not declared.
         keywords: the names of those that the operation supports.
-        real_only: whether complex numbers are refused; see `takes_complex`.
+        real_only: whether complex numbers are refused.
         saves: whether the function returns `(result, saved)`.
     """
-
-    real_only = True
 
     def __init__(
         self,
@@ -826,8 +816,9 @@ class Primitive:
         name: str | None,
         examples: Any = None,
         casts: bool = False,
+        complex: bool = False,
     ) -> None:
-        self.examples = examples
+        self.examples, self.real_only = examples, not complex
         self.function, self.joint, self.wide, self.jvp, self.cases = function, joint, wide, jvp, cases
         self.is_internal = name is not None  # its keywords are not those that its user gave
         self.name = name = name or name_of(function)
@@ -944,8 +935,6 @@ class Primitive:
 class Composite:
     """A function made of other operations: its implementation runs on Tensors as it stands and needs no vjp."""
 
-    real_only = True
-
     def __init__(
         self,
         function: Function,
@@ -953,8 +942,10 @@ class Composite:
         cases: Any,
         constants: Sequence[int] = (),
         name: str | None = None,
+        complex: bool = False,
     ) -> None:
         self.function, self.implementation, self.cases, self.constants = function, implementation, cases, constants
+        self.real_only = not complex
         self.name = name or name_of(function)
 
     @cached_property
@@ -1022,10 +1013,8 @@ def _spellings(operation: Any) -> tuple[str, str]:
 class Constant:
     """A function with nothing to differentiate (a comparison, argmax, shape): it sees ndarrays and returns its own."""
 
-    real_only = True
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
+    def __init__(self, function: Function, complex: bool = False) -> None:
+        self.function, self.real_only = function, not complex
         self.name = name_of(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

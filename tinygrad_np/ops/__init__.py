@@ -6,7 +6,6 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 from . import (
     attention,
     bessel,
-    complex_numbers,
     convolution,
     covariance,
     creation,
@@ -33,7 +32,6 @@ from . import (
 __all__ = [
     "attention",
     "bessel",
-    "complex_numbers",
     "convolution",
     "covariance",
     "creation",

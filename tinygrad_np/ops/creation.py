@@ -60,6 +60,7 @@ def _linear(start: Any, stop: Any, num: int, endpoint: bool) -> Any:
         Case(", ", kwargs={"num": 3, "retstep": True}),
         Case(", ", kwargs={"num": 3, "dtype": np.float64}),
     ],
+    complex=True,
 )
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0

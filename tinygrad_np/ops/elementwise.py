@@ -55,21 +55,22 @@ def _finite_part(g: Any, x: Any) -> Any:
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
 
-binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=())
-binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, reads=())
-binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("b", "a"))
-by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, wide=True)
+binary(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, reads=(), complex=True)
+binary(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, reads=(), complex=True)
+binary(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, reads=("b", "a"), complex=True)
+by_nonzero(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, wide=True, complex=True)
 by_larger(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
 by_larger(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.rint((a - y) / b))
-unary(np.negative, lambda g, y, x: -g, reads=())
-unary(np.positive, lambda g, y, x: g, reads=())
-unary(np.conjugate, lambda g, y, x: conjugate(g), reads=())
-unary(np.real, lambda g, y, x: g, reads=())
-unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",), wide=True)
-of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",), wide=True)
-unary(np.absolute, lambda g, y, x: g * _direction(x, y) if is_complex(x) else g * np.sign(x))
+unary(np.negative, lambda g, y, x: -g, reads=(), complex=True)
+unary(np.positive, lambda g, y, x: g, reads=(), complex=True)
+unary(np.conjugate, lambda g, y, x: conjugate(g), reads=(), complex=True)
+unary(np.real, lambda g, y, x: g, reads=(), complex=True)
+unary(np.imag, lambda g, y, x: g * -1j if is_complex(x) else np.zeros_like(g), reads=(), complex=True)
+unary(np.square, lambda g, y, x: 2 * g * x, reads=("x",), wide=True, complex=True)
+of_nonzero(np.reciprocal, lambda g, y, x: -g * y * y, reads=("y",), wide=True, complex=True)
+unary(np.absolute, lambda g, y, x: g * _direction(x, y) if is_complex(x) else g * np.sign(x), complex=True)
 unary(np.fabs, lambda g, y, x: g * np.sign(x))
-unary(np.sign, _sign_vjp)
+unary(np.sign, _sign_vjp, complex=True)
 unary(np.deg2rad, lambda g, y, x: np.deg2rad(g), reads=())
 unary(np.radians, lambda g, y, x: np.radians(g), reads=())
 unary(np.rad2deg, lambda g, y, x: np.rad2deg(g), reads=())
@@ -86,6 +87,17 @@ primitive(
     jvp="elementwise",
     cases=[Case("*, *", domains=(REAL, Domain(-3, 4, "i")))],
 )
+
+
+@composite(
+    np.angle,
+    cases=[Case("*, *", domains=(REAL,), prepare=lambda x, y: x + 1j * y), Case("*", (True,))],
+    complex=True,
+)
+def angle(z: Any, deg: bool = False) -> Any:
+    """`np.angle`."""
+    radians = np.arctan2(np.imag(z), np.real(z))
+    return np.rad2deg(radians) if deg else radians
 
 
 @composite(np.divmod, cases=[Case("*, *", domains=(REAL, Domain(4, 6)))], constants=(0,))
@@ -175,6 +187,7 @@ for power in (np.power, np.float_power):
             Case("*", args=(0,)),
             Case("*", args=(2.5,), domains=(POSITIVE,)),
         ],
+        complex=True,
     )
 
 # --- exponentials, logarithms, roots ---------------------------------------------------------------------------------
@@ -185,14 +198,14 @@ def over_slope(g: Any, root: Any, slope: Any) -> Any:
     return g / np.where((g == 0) & (root == 0), 1, slope)
 
 
-unary(np.exp, lambda g, y, x: g * y, reads=("y",))
-unary(np.exp2, lambda g, y, x: g * y * math.log(2), reads=("y",))
-unary(np.expm1, lambda g, y, x: g * np.exp(x), reads=("x",))  # y + 1 is 0 far below 0
-of_positive(np.log, lambda g, y, x: g / x)
-of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)), wide=True)
-of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)), wide=True)
-of_positive(np.log1p, lambda g, y, x: g / (1 + x))
-of_positive(np.sqrt, lambda g, y, x: over_slope(g, y, 2 * y), reads=("y",))
+unary(np.exp, lambda g, y, x: g * y, reads=("y",), complex=True)
+unary(np.exp2, lambda g, y, x: g * y * math.log(2), reads=("y",), complex=True)
+unary(np.expm1, lambda g, y, x: g * np.exp(x), reads=("x",), complex=True)  # y + 1 is 0 far below 0
+of_positive(np.log, lambda g, y, x: g / x, complex=True)
+of_positive(np.log2, lambda g, y, x: g / (x * math.log(2)), wide=True, complex=True)
+of_positive(np.log10, lambda g, y, x: g / (x * math.log(10)), wide=True, complex=True)
+of_positive(np.log1p, lambda g, y, x: g / (1 + x), complex=True)
+of_positive(np.sqrt, lambda g, y, x: over_slope(g, y, 2 * y), reads=("y",), complex=True)
 of_nonzero(np.cbrt, lambda g, y, x: over_slope(over_slope(g / 3, y, y), y, y), reads=("y",), wide=True)
 
 
@@ -201,6 +214,7 @@ of_nonzero(np.cbrt, lambda g, y, x: over_slope(over_slope(g / 3, y, y), y, y), r
     None,
     jvp="elementwise",
     cases=[Case("*", (False,)), Case("N M, M", domains=(REAL, CONDITION), prepare=lambda x, c: (x, c & False))],
+    complex=True,
 )
 def zero_at(x: Array, singular: Array) -> Array:
     """x, but 0 where singular, and its derivative is NaN there.
@@ -279,20 +293,20 @@ def _finite(x: Any, like: Any) -> Any:
 
 # --- trigonometry ----------------------------------------------------------------------------------------------------
 
-unary(np.sin, lambda g, y, x: g * np.cos(x))
-unary(np.cos, lambda g, y, x: -g * np.sin(x))
-of_unit(np.tan, lambda g, y, x: g * (1 + y * y), reads=("y",))
+unary(np.sin, lambda g, y, x: g * np.cos(x), complex=True)
+unary(np.cos, lambda g, y, x: -g * np.sin(x), complex=True)
+of_unit(np.tan, lambda g, y, x: g * (1 + y * y), reads=("y",), complex=True)
 
 
-@differentiable(lambda g, y, x: -2 * g * x, cases=[Case("*")], name="arcsin")
+@differentiable(lambda g, y, x: -2 * g * x, cases=[Case("*")], name="arcsin", complex=True)
 def _one_minus_square(x: Array) -> Array:
     """1 - x * x, without the cancellation near 1 and -1."""
     return np.asarray((1 - x) * (1 + x))
 
 
-of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(_one_minus_square(x)))
-of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(_one_minus_square(x)))
-unary(np.arctan, lambda g, y, x: g / (1 + x * x) if is_complex(x) else g * _arctan_slope(x), wide=True)
+of_unit(np.arcsin, lambda g, y, x: g / np.sqrt(_one_minus_square(x)), complex=True)
+of_unit(np.arccos, lambda g, y, x: -g / np.sqrt(_one_minus_square(x)), complex=True)
+unary(np.arctan, lambda g, y, x: g / (1 + x * x) if is_complex(x) else g * _arctan_slope(x), wide=True, complex=True)
 
 
 @differentiable(lambda g, y, x: -2 * g * y * (y * _finite(x, x)), cases=[Case("*")], name="arctan")
@@ -310,14 +324,20 @@ def _over_radius(y: Any, a: Any, b: Any) -> Any:
 
 
 binary(np.arctan2, lambda g, y, a, b: g * _over_radius(y, b, a), lambda g, y, a, b: -g * _over_radius(y, a, b))
-unary(np.sinh, lambda g, y, x: g * np.cosh(x))
-unary(np.cosh, lambda g, y, x: g * np.sinh(x))
+unary(np.sinh, lambda g, y, x: g * np.cosh(x), complex=True)
+unary(np.cosh, lambda g, y, x: g * np.sinh(x), complex=True)
 unary(
     np.arcsinh,
     lambda g, y, x: g / np.sqrt(1 + x * x) if is_complex(x) else keep(g / np.hypot(_finite(x, y), 1), np.isfinite(x)),
+    complex=True,
 )
-unary(np.arccosh, lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1), cases=[Case("*", domains=(Domain(1.2, 4),))])
-of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x))
+unary(
+    np.arccosh,
+    lambda g, y, x: g / np.sqrt(x - 1) / np.sqrt(x + 1),
+    cases=[Case("*", domains=(Domain(1.2, 4),))],
+    complex=True,
+)
+of_unit(np.arctanh, lambda g, y, x: g / _one_minus_square(x), complex=True)
 primitive(
     np.unwrap,
     lambda g, y, x, *, discont=None, axis=-1, period=2 * np.pi: g,
@@ -335,6 +355,7 @@ _BITS = {2: np.int16, 4: np.int32, 8: np.int64}
     None,
     jvp="elementwise",
     cases=[Case("*, *", domains=(REAL, CONDITION)), Case("*", (True,)), Case("*", (False,))],
+    complex=True,
 )
 def keep(x: Array, condition: Array) -> Array:
     """x where the condition is true, and exactly 0 elsewhere, even where x is infinite or NaN (x * 0 would be NaN).
@@ -390,6 +411,7 @@ primitive(
     np.nan_to_num,
     lambda g, y, x, *, nan=0.0, posinf=None, neginf=None: _finite_part(g, x),
     cases=[Case("*"), Case("*", kwargs={"nan": 1.0, "posinf": 2.0, "neginf": 3.0})],
+    complex=True,
 )
 
 primitive(
@@ -399,6 +421,7 @@ primitive(
     lambda g, y, condition, a, b: np.where(condition, 0, g),
     jvp="elementwise",
     cases=[Case("*, *, *", domains=(CONDITION, REAL))],
+    complex=True,
 )
 
 
@@ -427,12 +450,15 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
 # --- no gradient: piecewise constant or not numeric ------------------------------------------------------------------
 
 constant(
-    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
-    np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
-    np.bitwise_count, np.packbits, np.unpackbits, np.isin, np.spacing,
-    np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
-    np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.isclose, np.allclose, np.array_equal, np.array_equiv,
-    np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.signbit,
-    np.floor, np.ceil, np.trunc, np.rint, np.round, np.around, np.fix, np.floor_divide,
+    np.equal, np.not_equal, np.logical_and, np.logical_or, np.logical_not,
+    np.isnan, np.isinf, np.isfinite, np.isclose, np.allclose, np.array_equal, np.array_equiv,
+    np.iscomplex, np.isreal, np.iscomplexobj, np.isrealobj, np.rint, np.round,
     np.zeros_like, np.ones_like, np.empty_like,
+    complex=True,
+)  # fmt: skip
+constant(
+    np.less, np.less_equal, np.greater, np.greater_equal, np.logical_xor,
+    np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.gcd, np.lcm,
+    np.bitwise_count, np.packbits, np.unpackbits, np.isin, np.spacing, np.isneginf, np.isposinf, np.signbit,
+    np.floor, np.ceil, np.trunc, np.around, np.fix, np.floor_divide,
 )  # fmt: skip

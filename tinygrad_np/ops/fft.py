@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import composite, primitive, takes_complex
+from ..tensor import composite, primitive
 from .cases import Case, each
 from .elementwise import is_complex
 from .rows import along_axis
@@ -64,12 +64,12 @@ OF_SPECTRA = [
     *each("3", n=(1, 2)),
 ]
 for transform in (np.fft.fft, np.fft.ifft):
-    primitive(transform, _fft_vjp(transform), reads=(), jvp="linear", rows=along_axis, cases=OF_ONE)
+    primitive(transform, _fft_vjp(transform), reads=(), jvp="linear", rows=along_axis, cases=OF_ONE, complex=True)
 primitive(np.fft.rfft, _rfft_vjp, reads=(), jvp="linear", rows=along_axis, cases=OF_ONE)
-primitive(np.fft.irfft, _irfft_vjp, reads=(), jvp="linear", rows=along_axis, cases=OF_SPECTRA)
+primitive(np.fft.irfft, _irfft_vjp, reads=(), jvp="linear", rows=along_axis, cases=OF_SPECTRA, complex=True)
 
 
-@composite(np.fft.hfft, cases=OF_SPECTRA)
+@composite(np.fft.hfft, cases=OF_SPECTRA, complex=True)
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     """`np.fft.hfft`, of half of a Hermitian signal."""
     return np.fft.irfft(np.conjugate(a), n, axis, SWAPPED[norm])
@@ -117,7 +117,7 @@ def _register(name: str, default: Any, first: Any, others: Any, *, last: Any) ->
         Case("3 4"),
     ]
     transform.__doc__ = f"`np.fft.{name}`."
-    composite(getattr(np.fft, name), cases=cases)(transform)
+    composite(getattr(np.fft, name), cases=cases, complex=not name.startswith("r"))(transform)
 
 
 for dimensions, axes in (("2", (-2, -1)), ("n", None)):
@@ -134,19 +134,13 @@ def _shift(x: Any, axes: Any, by: Any) -> Any:
     return np.roll(x, [by(x.shape[axis]) for axis in axes], list(axes))
 
 
-@composite(np.fft.fftshift, cases=SHIFTS)
+@composite(np.fft.fftshift, cases=SHIFTS, complex=True)
 def fftshift(x: Any, axes: Any = None) -> Any:
     """`np.fft.fftshift`."""
     return _shift(x, axes, lambda n: n // 2)
 
 
-@composite(np.fft.ifftshift, cases=SHIFTS)
+@composite(np.fft.ifftshift, cases=SHIFTS, complex=True)
 def ifftshift(x: Any, axes: Any = None) -> Any:
     """`np.fft.ifftshift`."""
     return _shift(x, axes, lambda n: -(n // 2))
-
-
-takes_complex(
-    np.fft.fft, np.fft.ifft, np.fft.irfft, np.fft.hfft, np.fft.fft2, np.fft.ifft2, np.fft.irfft2,
-    np.fft.fftn, np.fft.ifftn, np.fft.irfftn, np.fft.fftshift, np.fft.ifftshift,
-)  # fmt: skip

@@ -55,6 +55,7 @@ def _selects_once(index: Any) -> bool:
     reads=("index",),
     wide=True,
     cases=[Case("3 2", ((np.array([0, 0, 1]),),), {"shape": (4, 2)}), Case("2 5", (slice(1, 3),), {"shape": (4, 5)})],
+    complex=True,
 )
 def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of the given shape with x added at `index`; where an index is repeated, the values add up.
@@ -110,6 +111,7 @@ primitive(
     rows=(_scatter_rows, None),
     examples=GETITEM,
     cases=[Case("4 5", (index,)) for index in INDICES],
+    complex=True,
 )
 
 
@@ -149,6 +151,7 @@ def _with_rank(x: Any, rank: int) -> Any:
         Case("4 5, ", kwargs={"index": np.arange(20).reshape(4, 5) % 3 == 0}),
     ],
     name="x.at[index].set",
+    complex=True,
 )
 def _overwrite(x: Array, value: Array, index: Any) -> Array:
     if not _selects_once(index):
@@ -189,9 +192,14 @@ def add_at(x: Any, index: Any, value: Any) -> Any:
     return x + scatter_add(np.broadcast_to(value, shape), index, shape=np.shape(x))
 
 
-composite(set_at, name="x.at[index].set", cases=[Case("4 5, 5", prepare=lambda x, value: (x, 1, value))])(set_at)
+composite(set_at, name="x.at[index].set", cases=[Case("4 5, 5", prepare=lambda x, value: (x, 1, value))], complex=True)(
+    set_at
+)
 composite(
-    add_at, name="x.at[index].add", cases=[Case("4 5, 3 5", prepare=lambda x, value: (x, np.array([0, 2, 2]), value))]
+    add_at,
+    name="x.at[index].add",
+    cases=[Case("4 5, 3 5", prepare=lambda x, value: (x, np.array([0, 2, 2]), value))],
+    complex=True,
 )(add_at)
 registry[setitem], registry[iadd] = registry[set_at], registry[add_at]  # the keys that Tensor.at looks up
 
@@ -207,6 +215,7 @@ PLACES = np.array([[2, 0], [-1, 2]])
         Case("2 2", (PLACES,)),
         *each("3 n", indices=([-5, 0, 7],), axis=(0,), mode=("wrap", "clip")),
     ],
+    complex=True,
 )
 def take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
     """`np.take`, in the modes raise, wrap and clip."""
@@ -227,6 +236,7 @@ def take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") 
         Case("2 3", (PLACES, -1)),
         Case("N 2", (np.array([1, 1]), None)),
     ],
+    complex=True,
 )
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """`np.take_along_axis`."""
@@ -249,6 +259,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
         *each("2 3", axis=(1, -1), prepare=lambda a: (np.array([True, False, True]), a)),
         Case("2 2", prepare=lambda a: ([False, True, True], a)),
     ],
+    complex=True,
 )
 def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
     """`np.compress`."""
@@ -257,7 +268,7 @@ def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
     return np.take(a, np.flatnonzero(condition), axis)
 
 
-@composite(np.extract, cases=[Case("2 3", prepare=lambda a: (np.array([[True, False, True]] * 2), a))])
+@composite(np.extract, cases=[Case("2 3", prepare=lambda a: (np.array([[True, False, True]] * 2), a))], complex=True)
 def extract(condition: Any, arr: Any) -> Any:
     """`np.extract`."""
     return np.ravel(arr)[np.flatnonzero(condition)]
@@ -269,6 +280,7 @@ def extract(condition: Any, arr: Any) -> Any:
         Case("3, 3", prepare=lambda a, b: ([np.array([True, False, False]), np.array([True, True, False])], [a, b])),
         Case("3", kwargs={"default": 2.0}, prepare=lambda a: ([np.array([True, False, True])], [a])),
     ],
+    complex=True,
 )
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """`np.select`."""
@@ -283,7 +295,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return result
 
 
-@composite(np.delete, cases=[*each("4 n", obj=(1, -1, slice(0, 2), [0, 3]), axis=(0,)), Case("2 2", (1,))])
+@composite(
+    np.delete, cases=[*each("4 n", obj=(1, -1, slice(0, 2), [0, 3]), axis=(0,)), Case("2 2", (1,))], complex=True
+)
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     """`np.delete`."""
     x, axis = (np.ravel(arr), 0) if axis is None else (arr, normalize_axis_index(axis, arr.ndim))

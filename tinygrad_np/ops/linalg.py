@@ -111,6 +111,7 @@ primitive(
     np.linalg.inv,
     lambda g, y, x: -(_t(y) @ g @ _t(y)),
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
+    complex=True,
 )
 
 
@@ -130,6 +131,7 @@ primitive(
         Case(shapes, prepare=lambda a, b: (_regular(a), b))
         for shapes in ("3 3, 3 m", "3 3, 3", "b 2 2, 2 m", "2 2, b 2 m", "b 2 2, 2")
     ],
+    complex=True,
 )
 
 
@@ -204,6 +206,7 @@ primitive(
         *each("b 3 2", prepare=_of_two_sizes, rcond=(0.3,)),
         *each("3 3", prepare=_of_two_sizes, rtol=(0.3,), hermitian=(False, True)),
     ],
+    complex=True,
 )
 
 
@@ -214,6 +217,7 @@ primitive(
         *each("3 2, 3", prepare=lambda a, b: (_regular(a), b), rcond=(1e-9, -1)),
     ],
     constants=(2,),
+    complex=True,
 )
 def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     """`np.linalg.lstsq`: solution, squared residuals, rank and singular values.
@@ -335,6 +339,7 @@ def _third_derivative(g: Any, h: Any, x: Any) -> Any:
     lambda g, y, h, x: _third_derivative(g, h, x),
     cases=[Case(shapes, prepare=lambda h, x: (h, _regular(x))) for shapes in ("3 3, 3 3", "b 2 2, b 2 2")],
     name="linalg.det",
+    complex=True,
 )
 def _adjugate_slope(h: Array, x: Array) -> Array:
     """The derivative of the cofactors of x along h, in cubic time and quadratic memory.
@@ -360,6 +365,7 @@ def _adjugate_slope(h: Array, x: Array) -> Array:
     lambda g, y, x: _adjugate_slope(g, x),
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
     name="linalg.det",
+    complex=True,
 )
 def _adjugate(x: Array) -> Array:
     """The cofactors of a matrix that may be singular, from its singular values."""
@@ -384,6 +390,7 @@ primitive(
         Case("2 3", prepare=_singular),
         Case("1 2", prepare=_singular),
     ],
+    complex=True,
 )
 
 
@@ -397,13 +404,19 @@ def _slogdet_vjp(g: Any, y: Any, x: Any) -> Any:
     _slogdet_vjp,
     cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
     name="linalg.slogdet",
+    complex=True,
 )
 def _slogdet(x: Array) -> Array:
     """The sign and log(abs(det(x))), (2, ...)."""
     return np.array(np.linalg.slogdet(x))
 
 
-@composite(np.linalg.slogdet, cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)], constants=(0,))
+@composite(
+    np.linalg.slogdet,
+    cases=[Case("3 3", prepare=_regular), Case("b 2 2", prepare=_regular)],
+    constants=(0,),
+    complex=True,
+)
 def slogdet(a: Any) -> Any:
     """`np.linalg.slogdet`: the sign, which is piecewise constant, so a plain array, and log(abs(det(a))).
 
@@ -443,6 +456,7 @@ primitive(
         Case("b 2 2", prepare=_positive_definite),
         Case("2 2", prepare=lambda x: x + 9 * np.eye(2)),
     ],  # not symmetric: one triangle is read
+    complex=True,
 )
 
 
@@ -461,6 +475,7 @@ VALUES, VECTORS, BOTH = (1, 0), (0, 1), (1, 1)
     ),
     cases=[Case("b 4 2", kwargs={"start": 1, "stop": 2, "uses": (0, 0)})],  # which makes it a gradient like any other
     name="getitem",
+    complex=True,
 )
 def _part(x: Array, start: int, stop: int, uses: tuple[int, int]) -> Array:
     """Rows of a packed decomposition. The gradient of its last two rows says whether values, and vectors, are used."""
@@ -540,7 +555,10 @@ def _eigh_parts(packed: Any, *uses: Any) -> tuple[Any, Any]:
 
 
 @differentiable(
-    _eigh_vjp, cases=[*each("3 3", prepare=_spaced, finish=_squares, UPLO=("L", "u")), Case("0 0")], name="linalg.eigh"
+    _eigh_vjp,
+    cases=[*each("3 3", prepare=_spaced, finish=_squares, UPLO=("L", "u")), Case("0 0")],
+    name="linalg.eigh",
+    complex=True,
 )
 def _eigh(x: Array, UPLO: Any = "L") -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n + 2, n)."""
@@ -555,6 +573,7 @@ def _eigh(x: Array, UPLO: Any = "L") -> Array:
         *_spaced_cases("b 2 2", finish=lambda r: (r.eigenvalues, _squares(r.eigenvectors))),
         *_spaced_cases("b 3 3", finish=lambda r: r[1] * r[0][..., np.newaxis, :] @ _h(r[1])),
     ],
+    complex=True,
 )
 def eigh(a: Any, UPLO: Any = "L") -> Any:
     """`np.linalg.eigh`: eigenvalues, rising, and eigenvectors, whose sign, or complex phase, is not determined."""
@@ -572,6 +591,7 @@ primitive(
     np.linalg.eigvalsh,
     _eigvalsh_vjp,
     cases=[*each("3 3", prepare=_spaced, UPLO=("L", "U", "u")), *_spaced_cases("b 2 2")],
+    complex=True,
 )
 
 
@@ -609,7 +629,7 @@ def _of_lengths(parts: Any) -> Any:
     return w, _squares(v), v * w[..., np.newaxis, :] @ np.linalg.inv(v)
 
 
-@differentiable(_eig_vjp, cases=_spaced_cases("3 3", finish=_squares), name="linalg.eig")
+@differentiable(_eig_vjp, cases=_spaced_cases("3 3", finish=_squares), name="linalg.eig", complex=True)
 def _eig(x: Array) -> Array:
     """The eigenvalues above the eigenvectors, (..., 1 + n, n)."""
     w, v = np.linalg.eig(x)
@@ -619,7 +639,7 @@ def _eig(x: Array) -> Array:
 EIG = [Case("3 3", prepare=_spaced), Case("2 2", prepare=_turning), Case("b 3 3", prepare=_turning), Case("0 0")]
 
 
-@composite(np.linalg.eig, cases=[replace(case, finish=_of_lengths) for case in EIG])
+@composite(np.linalg.eig, cases=[replace(case, finish=_of_lengths) for case in EIG], complex=True)
 def eig(a: Any) -> Any:
     """`np.linalg.eig`: eigenvalues and eigenvectors of length 1, whose sign, or complex phase, is not determined.
 
@@ -643,7 +663,7 @@ def _eigvals_vjp(g: Any, y: Any, x: Any) -> Any:
     return _eig_vjp(np.concatenate([g, np.zeros_like(x, g.dtype)], axis=-2), packed, x)
 
 
-primitive(np.linalg.eigvals, _eigvals_vjp, cases=EIG)
+primitive(np.linalg.eigvals, _eigvals_vjp, cases=EIG, complex=True)
 
 
 def _svd_parts(packed: Any, m: int, values: Any = BOTH, vectors: Any = BOTH) -> tuple[Any, Any, Any]:
@@ -676,7 +696,9 @@ def _svd_vjp(g: Any, y: Any, x: Any) -> Any:
     return gx
 
 
-@differentiable(_svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=_squares), name="linalg.svd")
+@differentiable(
+    _svd_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2", "2 0", finish=_squares), name="linalg.svd", complex=True
+)
 def _svd(x: Array) -> Array:
     """U, S and V, one above the other, (..., m + 1 + n + 2, k), where k is the smaller of m and n."""
     u, s, vh = np.linalg.svd(x, full_matrices=False)
@@ -697,6 +719,7 @@ def _signless(parts: Any) -> Any:
         *_spaced_cases("b 2 2", kwargs={"hermitian": True}, finish=_signless),
         Case("3 3", kwargs={"hermitian": True, "compute_uv": False}, prepare=lambda x: _spaced(x) - 18 * np.eye(3)),
     ],
+    complex=True,
 )
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     """`np.linalg.svd`, with `full_matrices=False` unless the matrix is square: the other vectors are arbitrary."""
@@ -727,7 +750,7 @@ def _svdvals_vjp(g: Any, y: Any, x: Any) -> Any:
     return u * g[..., np.newaxis, :] @ _h(v)
 
 
-primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"))
+primitive(np.linalg.svdvals, _svdvals_vjp, cases=_spaced_cases("3 2", "2 3", "b 2 2", "0 2"), complex=True)
 
 
 @_of_conjugates
@@ -756,7 +779,7 @@ def _qr_vjp(g: Any, y: Any, x: Any) -> Any:
     return _h(np.linalg.solve(r, _h(gq + q @ symmetric))) * np.where(undefined, np.nan, 1).astype(x.dtype)
 
 
-@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"), name="linalg.qr")
+@differentiable(_qr_vjp, cases=_spaced_cases("3 2", "2 0"), name="linalg.qr", complex=True)
 def _qr(x: Array) -> Array:
     """Q above R, (..., m + n, n)."""
     q, r = np.linalg.qr(x)
@@ -772,6 +795,7 @@ def _qr(x: Array) -> Array:
         *_spaced_cases("3 2", "2 3", kwargs={"mode": "r"}),
         *_spaced_cases("2 2", "2 3", kwargs={"mode": "complete"}),
     ],
+    complex=True,
 )
 def qr(a: Any, mode: str = "reduced") -> Any:
     """`np.linalg.qr`, in the modes "reduced" and "r", and "complete" where this adds no columns, which are arbitrary.
@@ -799,6 +823,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     wide=True,
     cases=[*each("N M", axis=(None, 0, -1, (0, 1)), keepdims=(False, True)), Case("")],
     name="linalg.norm",
+    complex=True,
 )
 def _euclidean(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The root of the sum of squares, also where squares overflow or underflow."""
@@ -851,7 +876,11 @@ def _p_norm_vjp(g: Any, y: Any, x: Any, *, order: float, axis: Any = None, keepd
 
 
 @differentiable(
-    _p_norm_vjp, wide=True, cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)), name="linalg.norm"
+    _p_norm_vjp,
+    wide=True,
+    cases=each("3 2", domains=(NONZERO,), order=(3.0, 0.5), axis=(0, None)),
+    name="linalg.norm",
+    complex=True,
 )
 def _p_norm(x: Array, order: float, axis: Any = None, keepdims: bool = False) -> Array:
     # In units of the element that counts most, since powers overflow and underflow early.
@@ -903,6 +932,7 @@ def _matrix_norm(x: Any, order: Any, axes: Any, keepdims: bool) -> Any:
         ),
         *each("3 2", prepare=_spaced, ord=("fro", "nuc", 2, -2, 1), keepdims=(False, True)),
     ],
+    complex=True,
 )
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """`np.linalg.norm`, of vectors and matrices, all orders.
@@ -931,6 +961,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
         Case("0 3", (), {"ord": np.inf}),
     ],
+    complex=True,
 )
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """`np.linalg.vector_norm`."""
@@ -940,13 +971,14 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
 @composite(
     np.linalg.matrix_norm,
     cases=[*each("b 3 2", prepare=_spaced, ord=("fro", "nuc", 2, 1, np.inf), keepdims=(False, True))],
+    complex=True,
 )
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """`np.linalg.matrix_norm`, of the last two axes."""
     return _matrix_norm(_floating(x), ord, (-2, -1), keepdims)
 
 
-@composite(np.linalg.cond, cases=each("2 2", prepare=_spaced, p=(None, 2, -2, "fro", 1)))
+@composite(np.linalg.cond, cases=each("2 2", prepare=_spaced, p=(None, 2, -2, "fro", 1)), complex=True)
 def cond(x: Any, p: Any = None) -> Any:
     """`np.linalg.cond`: the norm of a matrix times that of its inverse."""
     if x.ndim < 2 or 0 in x.shape[-2:]:
@@ -965,4 +997,4 @@ def cond(x: Any, p: Any = None) -> Any:
     return np.where(undefined, np.inf, number) if np.any(undefined) else number
 
 
-constant(np.linalg.matrix_rank)
+constant(np.linalg.matrix_rank, complex=True)

@@ -95,6 +95,7 @@ def _values(name: str, values: Any, array: Any) -> Any:
         # Medians of an odd number along the first axis, so that those along the second do not compare averages.
         *each("3 4", pad_width=(1,), mode=STATISTICS, stat_length=((3, 9),)),
     ],
+    complex=True,
 )
 def pad(
     array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = _LEFT_OUT,

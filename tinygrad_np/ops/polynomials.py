@@ -14,7 +14,7 @@ from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, keep
 
 
-@composite(np.polyval, cases=[Case("3, n m"), Case("1, n"), Case("4, ")])
+@composite(np.polyval, cases=[Case("3, n m"), Case("1, n"), Case("4, ")], complex=True)
 @in_float32
 def polyval(p: Any, x: Any) -> Any:
     """`np.polyval`, by Horner's rule; differentiable in the coefficients and in x."""
@@ -27,7 +27,7 @@ def polyval(p: Any, x: Any) -> Any:
     return value
 
 
-@composite(np.vander, cases=[Case("3"), Case("2", (4,)), Case("3", kwargs={"N": 2, "increasing": True})])
+@composite(np.vander, cases=[Case("3"), Case("2", (4,)), Case("3", kwargs={"N": 2, "increasing": True})], complex=True)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """`np.vander`."""
     if x.ndim != 1:

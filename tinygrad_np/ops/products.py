@@ -79,6 +79,7 @@ primitive(
     rows=(_lefts, _rights),
     examples=MATMUL,
     cases=[Case(shapes) for shapes in (*MATMULS, "b 1 n k, c k m")],
+    complex=True,
 )
 primitive(
     np.vecdot,
@@ -87,6 +88,7 @@ primitive(
     wide=True,
     jvp="linear",
     cases=[Case("k, k"), Case("n k, k"), Case("n k, m 1 k")],
+    complex=True,
 )
 primitive(
     np.matvec,
@@ -95,6 +97,7 @@ primitive(
     wide=True,
     jvp="linear",
     cases=[Case("n k, k"), Case("b n k, b k"), Case("n k, b k")],
+    complex=True,
 )
 primitive(
     np.vecmat,
@@ -103,6 +106,7 @@ primitive(
     wide=True,
     jvp="linear",
     cases=[Case("k, k m"), Case("b k, b k m"), Case("b k, k m")],
+    complex=True,
 )
 
 
@@ -119,6 +123,7 @@ primitive(
     ),
     examples=LINEAR,
     cases=[*map(Case, ("N K, K M, M", "K, K M, M", "B N K, K M, M")), Case("B N K, K M", (None,))],
+    complex=True,
 )
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """`x @ weight + bias` as one operation; the bias is added in place.
@@ -161,6 +166,7 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
         Case("n, m", (0,)),
         Case("n k, k", ((1, 0),)),
     ],
+    complex=True,
 )
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """`np.tensordot`."""
@@ -187,7 +193,11 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return np.reshape(matrix, rows + columns)
 
 
-@composite(np.dot, cases=[Case(shapes) for shapes in ("k, k", "n k, k m", "n k, k", "n m k, l k j", ", n", "n, ")])
+@composite(
+    np.dot,
+    cases=[Case(shapes) for shapes in ("k, k", "n k, k m", "n k, k", "n m k, l k j", ", n", "n, ")],
+    complex=True,
+)
 def dot(a: Any, b: Any) -> Any:
     """`np.dot`, over the last axis of a and the second to last of b."""
     a, b = as_array(a), as_array(b)
@@ -198,13 +208,13 @@ def dot(a: Any, b: Any) -> Any:
     return np.tensordot(a, b, ((-1,), (-2,)))
 
 
-@composite(np.vdot, cases=[Case("k, k"), Case("n k, n k"), Case(", ")])
+@composite(np.vdot, cases=[Case("k, k"), Case("n k, n k"), Case(", ")], complex=True)
 def vdot(a: Any, b: Any, /) -> Any:
     """`np.vdot`."""
     return np.matmul(conjugate(np.ravel(a)), np.ravel(b))
 
 
-@composite(np.inner, cases=[Case(shapes) for shapes in ("k, k", "n k, m k", "n m k, k", ", n", "n, ")])
+@composite(np.inner, cases=[Case(shapes) for shapes in ("k, k", "n k, m k", "n m k, k", ", n", "n, ")], complex=True)
 def inner(a: Any, b: Any, /) -> Any:
     """`np.inner`, over the last axes."""
     a, b = as_array(a), as_array(b)
@@ -213,14 +223,16 @@ def inner(a: Any, b: Any, /) -> Any:
     return np.tensordot(a, b, ((-1,), (-1,)))
 
 
-@composite(np.outer, cases=[Case("n, m"), Case("n k, m"), Case(", m")])
+@composite(np.outer, cases=[Case("n, m"), Case("n k, m"), Case(", m")], complex=True)
 @in_float32
 def outer(a: Any, b: Any) -> Any:
     """`np.outer`."""
     return np.multiply(_column(np.ravel(a)), np.ravel(b))
 
 
-@composite(np.kron, cases=[Case(shapes) for shapes in ("n, m", "n k, m l", "n, m l", "n k l, m l", ", n m")])
+@composite(
+    np.kron, cases=[Case(shapes) for shapes in ("n, m", "n k, m l", "n, m l", "n k l, m l", ", n m")], complex=True
+)
 @in_float32
 def kron(a: Any, b: Any) -> Any:
     """`np.kron`."""
@@ -249,22 +261,23 @@ def _cross(a: Any, b: Any, axisa: int, axisb: int, axisc: int) -> Any:
         Case("3 n, n 3", kwargs={"axisa": 0, "axisb": 1, "axisc": 0}),
         Case("3 n, 3 n", kwargs={"axis": 0}),
     ],
+    complex=True,
 )
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     """`np.cross`, of vectors of three elements."""
     return _cross(a, b, axisa, axisb, axisc) if axis is None else _cross(a, b, axis, axis, axis)
 
 
-@composite(np.linalg.cross, cases=[Case("3, 3"), Case("3 n, 3 n", kwargs={"axis": 0})])
+@composite(np.linalg.cross, cases=[Case("3, 3"), Case("3 n, 3 n", kwargs={"axis": 0})], complex=True)
 def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     """`np.linalg.cross`."""
     return _cross(x1, x2, axis, axis, axis)
 
 
-composite(np.linalg.matmul, cases=[Case("n k, k m")])(lambda x1, x2, /: np.matmul(x1, x2))
+composite(np.linalg.matmul, cases=[Case("n k, k m")], complex=True)(lambda x1, x2, /: np.matmul(x1, x2))
 
 
-@composite(np.linalg.outer, cases=[Case("n, m")])
+@composite(np.linalg.outer, cases=[Case("n, m")], complex=True)
 def linalg_outer(x1: Any, x2: Any, /) -> Any:
     """`np.linalg.outer`, of vectors."""
     if np.ndim(x1) != 1 or np.ndim(x2) != 1:
@@ -272,10 +285,10 @@ def linalg_outer(x1: Any, x2: Any, /) -> Any:
     return np.outer(x1, x2)
 
 
-composite(np.linalg.tensordot, cases=[Case("n k, k m", kwargs={"axes": 1})])(
+composite(np.linalg.tensordot, cases=[Case("n k, k m", kwargs={"axes": 1})], complex=True)(
     lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes)
 )
-composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axis": 0})])(
+composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axis": 0})], complex=True)(
     lambda x1, x2, /, *, axis=-1: np.vecdot(np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1))
 )
 
@@ -295,6 +308,7 @@ composite(np.linalg.vecdot, cases=[Case("n k, k"), Case("k n, k n", kwargs={"axi
             ),
         )
     ],
+    complex=True,
 )
 def multi_dot(arrays: Any) -> Any:
     """`np.linalg.multi_dot`, in the order that needs the fewest multiplications."""
@@ -337,6 +351,7 @@ def _cheapest(sizes: tuple[int, ...]) -> tuple[int, int]:
         *each("2 2", n=(-1, -2), prepare=lambda a: a + 7 * np.eye(2)),
         Case("b 2 2", (3,)),
     ],
+    complex=True,
 )
 def matrix_power(a: Any, n: int) -> Any:
     """`np.linalg.matrix_power`, by repeated squaring."""
@@ -388,6 +403,7 @@ def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output
     wide=True,
     cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
     name="einsum",
+    complex=True,
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
     return np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays, optimize=optimize))
@@ -454,6 +470,7 @@ def _as_string(*operands: Any) -> tuple[str, tuple[Any, ...]]:
         Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2])),
         Case("b n n", prepare=lambda a: (a, [..., 0, 0], [...])),
     ],
+    complex=True,
 )
 def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """`np.einsum`, with implicit outputs, ellipses and repeated letters.
@@ -507,6 +524,7 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     wide=True,
     cases=[Case("N, M")],
     name="convolve",
+    complex=True,
 )
 def _convolve(a: Array, v: Array) -> Array:
     return np.convolve(a, v)
@@ -518,7 +536,9 @@ def _refuse_empty(name: str, a: Any, v: Any) -> None:
 
 
 @composite(
-    np.convolve, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
+    np.convolve,
+    cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))],
+    complex=True,
 )
 def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
     """`np.convolve`, of two vectors."""
@@ -536,7 +556,9 @@ def convolve(a: Any, v: Any, mode: Any = "full") -> Any:
 
 
 @composite(
-    np.correlate, cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))]
+    np.correlate,
+    cases=[*each("4, 2", mode=("full", "same", "valid")), *each("2, 5", mode=("full", "same", "valid"))],
+    complex=True,
 )
 def correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     """`np.correlate`, of two vectors: a convolution with the second reversed, and conjugated."""

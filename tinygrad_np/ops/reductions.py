@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive, takes_complex
+from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, conjugate, is_complex, keep, zero_at
 from .examples import along
@@ -77,6 +77,7 @@ primitive(
         Case("2 m", kwargs={"where": MASK}),
         IN_FLOAT64,
     ],
+    complex=True,
 )
 primitive(
     np.mean,
@@ -97,6 +98,7 @@ primitive(
         Case("2 M", kwargs={"where": MASK}),
         IN_FLOAT64,
     ],
+    complex=True,
 )
 primitive(
     np.nansum,
@@ -106,6 +108,7 @@ primitive(
     wide=True,
     casts=True,
     cases=[*each("n m k", axis=AXES, keepdims=BOTH), Case("2 m", kwargs={**ALL_KEYWORDS, "initial": 3.0}), IN_FLOAT64],
+    complex=True,
 )
 primitive(
     np.nanmean,
@@ -115,6 +118,7 @@ primitive(
     wide=True,
     casts=True,
     cases=[*each("N M K", axis=AXES, keepdims=BOTH), Case("2 m", kwargs=ALL_KEYWORDS), IN_FLOAT64],
+    complex=True,
 )
 
 
@@ -129,6 +133,7 @@ primitive(
         Case("2 M 3, 3", domains=(REAL, Domain(0.2, 2)), prepare=lambda a, w: (a, 2, w, True)),
         *each("N M", axis=(None, 0), returned=(True,), finish=lambda results: results[0]),  # the other is a number
     ],
+    complex=True,
 )
 @in_float32
 def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
@@ -210,6 +215,7 @@ primitive(
     wide=True,
     casts=True,
     cases=VARIANCES,
+    complex=True,
 )
 primitive(
     np.nanvar,
@@ -219,6 +225,7 @@ primitive(
     wide=True,
     casts=True,
     cases=VARIANCES,
+    complex=True,
 )
 
 
@@ -249,10 +256,9 @@ def _register_deviation(function: Any, counted: Any) -> None:
         casts=True,
         cases=DEVIATIONS,
         name=function.__name__,
+        complex=True,
     )
-    operation = gradient(deviation)
-    takes_complex(operation)
-    composite(function, cases=DEVIATIONS)(operation)
+    composite(function, cases=DEVIATIONS, complex=True)(gradient(deviation))
 
 
 _register_deviation(np.std, lambda a, where: where)
@@ -389,6 +395,7 @@ primitive(
     wide=True,
     casts=True,
     cases=PRODUCTS + WITH_ZEROS,
+    complex=True,
 )
 primitive(
     np.nanprod,
@@ -398,6 +405,7 @@ primitive(
     wide=True,
     casts=True,
     cases=PRODUCTS,
+    complex=True,
 )
 
 # --- extremes and medians -----------------------------------------------------------------------------------
@@ -619,6 +627,7 @@ primitive(
     wide=True,
     casts=True,
     cases=CUMULATIVE,
+    complex=True,
 )
 primitive(
     np.nancumsum,
@@ -626,6 +635,7 @@ primitive(
     wide=True,
     casts=True,
     cases=CUMULATIVE,
+    complex=True,
 )
 primitive(
     np.cumprod,
@@ -633,6 +643,7 @@ primitive(
     wide=True,
     casts=True,
     cases=PRODUCTS + WITH_ZEROS,
+    complex=True,
 )
 primitive(
     np.nancumprod,
@@ -640,6 +651,7 @@ primitive(
     wide=True,
     casts=True,
     cases=PRODUCTS,
+    complex=True,
 )
 
 
@@ -663,6 +675,7 @@ def _cumulative(function: Any, start: int, x: Any, axis: int | None, include_ini
         Case(""),
         Case("n", kwargs={"dtype": np.float64, "include_initial": True}),
     ],
+    complex=True,
 )
 def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """`np.cumulative_sum`."""
@@ -677,6 +690,7 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None, dtype: Any = None, inc
         Case(""),
         Case("n", kwargs={"dtype": np.float64, "include_initial": True}),
     ],
+    complex=True,
 )
 def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
     """`np.cumulative_prod`."""
@@ -695,6 +709,7 @@ def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
         Case("2 M, 2 1", prepare=lambda a, b: (a, 1, -1, b)),
         Case("N", kwargs={"append": 1.5, "prepend": 0.5}),
     ],
+    complex=True,
 )
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """`np.diff`, differentiable in `prepend` and `append` too."""
@@ -716,6 +731,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 @composite(
     np.ediff1d,
     cases=[Case("3"), Case("2 2"), Case("3, 2", prepare=lambda ary, end: (ary, end, [1.5])), Case("3, n, ")],
+    complex=True,
 )
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """`np.ediff1d`, differentiable in what is put at either end too."""
@@ -738,6 +754,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
         Case("2 3, 3"),
         Case("3 M, 3", prepare=lambda y, x: (y, x, 1.0, 0)),
     ],
+    complex=True,
 )
 @in_float32
 def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
@@ -770,6 +787,7 @@ def _with_coordinates(f: Any, x: Any) -> tuple[Any, Any]:
             for e in (1, 2)
         ),
     ],
+    complex=True,
 )
 @in_float32
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
@@ -847,6 +865,6 @@ def _end_slopes(f: Any, h: Any, axis: int, edge_order: int) -> tuple[Any, Any]:
 
 constant(
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition, np.lexsort,
-    np.all, np.any, np.count_nonzero, np.nonzero, np.flatnonzero, np.argwhere,
-    np.searchsorted, np.digitize,
+    np.flatnonzero, np.argwhere, np.searchsorted, np.digitize,
 )  # fmt: skip
+constant(np.all, np.any, np.count_nonzero, np.nonzero, complex=True)

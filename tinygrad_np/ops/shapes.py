@@ -33,6 +33,7 @@ primitive(
         Case("0 2", (), {"shape": (2, 0)}),
         Case("", (), {"shape": (1, 1)}),
     ],
+    complex=True,
 )
 
 
@@ -55,6 +56,7 @@ primitive(
         Case("n", kwargs={"axes": -1}),
         Case(""),
     ],
+    complex=True,
 )
 primitive(
     np.expand_dims,
@@ -64,6 +66,7 @@ primitive(
     rows=[in_order],
     examples=IN_ORDER,
     cases=[*each("n m", axis=(0, -1, (0, -1), (1, 2), ()))],
+    complex=True,
 )
 primitive(
     np.squeeze,
@@ -73,6 +76,7 @@ primitive(
     rows=[in_order],
     examples=IN_ORDER,
     cases=[*each("1 n 1", axis=(None, 0, -1, (0, 2), ()))],
+    complex=True,
 )
 primitive(
     np.ravel,
@@ -82,6 +86,7 @@ primitive(
     rows=[in_order],
     examples=IN_ORDER,
     cases=each("n m", order=("C", "F")),
+    complex=True,
 )
 primitive(
     np.swapaxes,
@@ -91,6 +96,7 @@ primitive(
     rows=[lambda g, y, x, *, axis1, axis2: np.swapaxes(g, axis1 % y.ndim + 1, axis2 % y.ndim + 1)],
     examples=SWAPAXES,
     cases=each("n m k", axis1=(0, -1), axis2=(1, -3)),
+    complex=True,
 )
 primitive(
     np.broadcast_to,
@@ -100,8 +106,11 @@ primitive(
     rows=True,
     examples=BROADCAST_TO,
     cases=[*each("3 1", shape=((3, 1), (3, 2), (2, 3, 4), (3, 0))), Case("", (), {"shape": (2, 2)})],
+    complex=True,
 )
-primitive(np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, examples=FIRST, cases=[Case("n m")])
+primitive(
+    np.copy, lambda g, y, x: g, reads=(), jvp="linear", rows=True, examples=FIRST, cases=[Case("n m")], complex=True
+)
 
 
 def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
@@ -118,6 +127,7 @@ def _pieces(g: Any, arrays: Any, needed: Any, axis: int) -> list[Any]:
     examples=along(0),
     cases=[Case("n m, k m")],
     name="concatenate",
+    complex=True,
 )
 def _concatenate(*arrays: Array, axis: int = 0) -> Array:
     return np.concatenate(arrays, axis=axis)
@@ -136,7 +146,7 @@ def _parts(arrays: Any, dtype: Any, name: str) -> list[Any]:
     return [as_array(a) if dtype is None else floating(a, dtype, name) for a in arrays]
 
 
-@composite(np.concatenate, cases=[*JOINED, Case("[n m, k m]", kwargs={"dtype": np.float64})])
+@composite(np.concatenate, cases=[*JOINED, Case("[n m, k m]", kwargs={"dtype": np.float64})], complex=True)
 def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Any:
     """`np.concatenate` of Tensors and arrays; `axis=None` flattens them first."""
     arrays = arrays if dtype is None else _parts(arrays, dtype, "concatenate")
@@ -156,6 +166,7 @@ def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Any:
         Case("[, ]"),
         Case("[n, n]", kwargs={"dtype": np.float64}),
     ],
+    complex=True,
 )
 def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     """`np.stack` of Tensors and arrays of one shape, along a new axis."""
@@ -170,13 +181,16 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
     examples=FIRST,
     cases=each("n m", dtype=(np.float64, np.longdouble)),
     name="astype",
+    complex=True,
 )
 def _astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
 @composite(
-    np.astype, cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))]
+    np.astype,
+    cases=[Case("n m", (np.float64,)), *(Case("n m", (np.float64,), {"copy": c}) for c in (True, False))],
+    complex=True,
 )
 def astype(x: Any, dtype: Any, *, copy: bool = True) -> Any:
     """`np.astype`; casts to floating point and complex have a gradient, which is cast back to the dtype of x."""
@@ -196,6 +210,7 @@ primitive(
     reads=(),
     jvp="linear",
     cases=[*each("n m k", source=(0, -1), destination=(1, -1)), Case("n m k", ((0, 1), (-1, 0)))],
+    complex=True,
 )
 primitive(
     np.matrix_transpose,
@@ -205,6 +220,7 @@ primitive(
     rows=True,
     examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
+    complex=True,
 )
 primitive(
     np.linalg.matrix_transpose,
@@ -214,10 +230,11 @@ primitive(
     rows=True,
     examples=STACKED,
     cases=[Case("n m"), Case("b n m")],
+    complex=True,
 )
 
 
-@composite(np.rollaxis, cases=each("n m k", axis=(0, 2, -2), start=(0, 1, 3)))
+@composite(np.rollaxis, cases=each("n m k", axis=(0, 2, -2), start=(0, 1, 3)), complex=True)
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """`np.rollaxis`: move the axis to just before position `start`."""
     order = list(range(a.ndim))
@@ -241,9 +258,11 @@ def _at_least(dimensions: int, new_axes: Any) -> Any:
 
 
 RANKS = [Case(""), Case("n"), Case("n m"), Case("n m k"), Case("n, , k m")]
-composite(np.atleast_1d, cases=RANKS)(_at_least(1, lambda shape: (1,)))
-composite(np.atleast_2d, cases=RANKS)(_at_least(2, lambda shape: (*[1] * (2 - len(shape)), *shape)))
-composite(np.atleast_3d, cases=RANKS)(_at_least(3, lambda shape: ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)]))
+composite(np.atleast_1d, cases=RANKS, complex=True)(_at_least(1, lambda shape: (1,)))
+composite(np.atleast_2d, cases=RANKS, complex=True)(_at_least(2, lambda shape: (*[1] * (2 - len(shape)), *shape)))
+composite(np.atleast_3d, cases=RANKS, complex=True)(
+    _at_least(3, lambda shape: ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)])
+)
 
 # --- joining and splitting -------------------------------------------------------------------------------------------
 
@@ -256,6 +275,7 @@ def _concatenate_at_rank(arrays: Any, rank: int, axis: int) -> Any:
 @composite(
     np.vstack,
     cases=[Case("[k, k]"), Case("[n k, m k]"), Case("[k, m k]"), Case("[k, k]", kwargs={"dtype": np.float64})],
+    complex=True,
 )
 def vstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.vstack`."""
@@ -263,7 +283,9 @@ def vstack(tup: Any, *, dtype: Any = None) -> Any:
 
 
 @composite(
-    np.hstack, cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]"), Case("[n, m]", kwargs={"dtype": np.float64})]
+    np.hstack,
+    cases=[Case("[n, m]"), Case("[k n, k m]"), Case("[, ]"), Case("[n, m]", kwargs={"dtype": np.float64})],
+    complex=True,
 )
 def hstack(tup: Any, *, dtype: Any = None) -> Any:
     """`np.hstack`."""
@@ -271,13 +293,13 @@ def hstack(tup: Any, *, dtype: Any = None) -> Any:
     return _concatenate_at_rank(arrays, 1, 0 if arrays[0].ndim <= 1 else 1)
 
 
-@composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")])
+@composite(np.dstack, cases=[Case("[k, k]"), Case("[n k, n k]"), Case("[n k m, n k l]")], complex=True)
 def dstack(tup: Any) -> Any:
     """`np.dstack`."""
     return _concatenate_at_rank(map(as_array, tup), 3, 2)
 
 
-@composite(np.column_stack, cases=[Case("[k, k]"), Case("[k, k m]")])
+@composite(np.column_stack, cases=[Case("[k, k]"), Case("[k, k m]")], complex=True)
 def column_stack(tup: Any) -> Any:
     """`np.column_stack`."""
     return np.concatenate([np.reshape(a, (-1, 1)) if a.ndim < 2 else a for a in map(as_array, tup)], axis=1)
@@ -327,7 +349,7 @@ def _joined(part: Any, depth: int, rank: int) -> Any:
     return np.concatenate([_joined(each, depth - 1, rank) for each in part], axis=-depth)
 
 
-@composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))])
+@composite(np.append, cases=[Case("n m, k"), Case("n m, k m", (0,)), Case("n m, n k", (-1,))], complex=True)
 def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     """`np.append`."""
     arr, values = as_array(arr), as_array(values)
@@ -337,7 +359,9 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
 
 
 @composite(
-    np.array_split, cases=[Case("4 n", (3,)), Case("4 n", ([1, 3],)), Case("n 5", (2, -1)), Case("2 n", ([1, 9],))]
+    np.array_split,
+    cases=[Case("4 n", (3,)), Case("4 n", ([1, 3],)), Case("n 5", (2, -1)), Case("2 n", ([1, 9],))],
+    complex=True,
 )
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """`np.array_split`: parts at the given indices, or a number of parts, the first ones longer by one if necessary."""
@@ -354,7 +378,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return [ary[(*before, slice(*pair))] for pair in itertools.pairwise(ends)]
 
 
-@composite(np.split, cases=[Case("4 n", (2,)), Case("4 n", ([1, 3],)), Case("n 6", (3, -1))])
+@composite(np.split, cases=[Case("4 n", (2,)), Case("4 n", ([1, 3],)), Case("n 6", (3, -1))], complex=True)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """`np.split`: as `np.array_split`, but only into equal parts."""
     if np.ndim(indices_or_sections) == 0 and ary.shape[axis] % indices_or_sections:
@@ -373,12 +397,12 @@ def _splitter(name: str, axis: int, least: int) -> Any:
     return splitter
 
 
-composite(np.vsplit, cases=[Case("4 n", (2,))])(_splitter("vsplit", 0, 2))
-composite(np.hsplit, cases=[Case("n 4", (2,)), Case("4", ([1],))])(_splitter("hsplit", 1, 1))
-composite(np.dsplit, cases=[Case("n m 4", (2,))])(_splitter("dsplit", 2, 3))
+composite(np.vsplit, cases=[Case("4 n", (2,))], complex=True)(_splitter("vsplit", 0, 2))
+composite(np.hsplit, cases=[Case("n 4", (2,)), Case("4", ([1],))], complex=True)(_splitter("hsplit", 1, 1))
+composite(np.dsplit, cases=[Case("n m 4", (2,))], complex=True)(_splitter("dsplit", 2, 3))
 
 
-@composite(np.unstack, cases=[Case("3 n"), Case("n 2", kwargs={"axis": -1})])
+@composite(np.unstack, cases=[Case("3 n"), Case("n 2", kwargs={"axis": -1})], complex=True)
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """`np.unstack`."""
     before = (slice(None),) * normalize_axis_index(axis, x.ndim)
@@ -388,7 +412,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 # --- repeating -------------------------------------------------------------------------------------------------------
 
 
-@composite(np.broadcast_arrays, cases=[Case("*, *"), Case("*, *, *")])
+@composite(np.broadcast_arrays, cases=[Case("*, *"), Case("*, *, *")], complex=True)
 def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
     """`np.broadcast_arrays`."""
     shape = np.broadcast_shapes(*(np.shape(a) for a in args))
@@ -398,6 +422,7 @@ def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
 @composite(
     np.meshgrid,
     cases=[*each("n, m, k", indexing=("xy", "ij"), sparse=(False, True)), Case("n, m"), Case("n"), Case(", m")],
+    complex=True,
 )
 def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any, ...]:
     """`np.meshgrid`."""
@@ -417,6 +442,7 @@ def meshgrid(*xi: Any, indexing: str = "xy", sparse: bool = False) -> tuple[Any,
         Case("2 2", ([1, 2, 0, 3],)),
         Case("", (2,)),
     ],
+    complex=True,
 )
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """`np.repeat`."""
@@ -430,7 +456,11 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     return x[(slice(None),) * axis + (np.repeat(np.arange(x.shape[axis]), repeats),)]
 
 
-@composite(np.tile, cases=[*each("2 n 3", reps=(2, (2, 1), (2, 1, 3), (2, 1, 1, 2), (0, 1, 1), ())), Case("", (3,))])
+@composite(
+    np.tile,
+    cases=[*each("2 n 3", reps=(2, (2, 1), (2, 1, 3), (2, 1, 1, 2), (0, 1, 1), ())), Case("", (3,))],
+    complex=True,
+)
 def tile(A: Any, reps: Any) -> Any:
     """`np.tile`."""
     reps = tuple(operator.index(times) for times in np.atleast_1d(reps).astype(object))  # refuses fractions
@@ -451,15 +481,17 @@ primitive(
     reads=(),
     jvp="linear",
     cases=each("n m k", axis=(None, 0, -1, (0, 2))),
+    complex=True,
 )
-primitive(np.flipud, lambda g, y, x: np.flipud(g), reads=(), jvp="linear", cases=[Case("n m"), Case("n")])
-primitive(np.fliplr, lambda g, y, x: np.fliplr(g), reads=(), jvp="linear", cases=[Case("n m")])
+primitive(np.flipud, lambda g, y, x: np.flipud(g), reads=(), jvp="linear", cases=[Case("n m"), Case("n")], complex=True)
+primitive(np.fliplr, lambda g, y, x: np.fliplr(g), reads=(), jvp="linear", cases=[Case("n m")], complex=True)
 primitive(
     np.rot90,
     lambda g, y, x, *, k=1, axes=(0, 1): np.rot90(g, -k, axes),
     reads=(),
     jvp="linear",
     cases=each("n m l", k=(1, 2, -1, 3), axes=((0, 1), (2, 0))),
+    complex=True,
 )
 primitive(
     np.roll,
@@ -467,6 +499,7 @@ primitive(
     reads=(),
     jvp="linear",
     cases=[*each("n m 3", shift=(1, -2, 5), axis=(None, 0, -1)), Case("n m", ((1, 2), (0, 1)))],
+    complex=True,
 )
 
 # --- padding (its modes: padding.py) and triangles ------------------------------------------------------------------
@@ -479,6 +512,7 @@ primitive(
     reads=(),
     cases=[Case("n 2", kwargs={"widths": ((1, 0), (2, 3)), "value": 1.5})],
     name="pad",
+    complex=True,
 )
 def _pad_constant(x: Array, widths: Any, value: Any) -> Array:
     return np.pad(x, widths, constant_values=value) if widths else x.copy()
@@ -491,6 +525,7 @@ primitive(
     jvp="linear",
     rows=True,
     cases=[*each("n m", k=(0, 1, -1)), Case("b n n")],
+    complex=True,
 )
 primitive(
     np.tril,
@@ -499,10 +534,11 @@ primitive(
     jvp="linear",
     rows=True,
     cases=[*each("n m", k=(0, 1, -1)), Case("b n n")],
+    complex=True,
 )
 
 
-@composite(np.diagonal, cases=[*each("3 2 k", offset=(0, 1, -1), axis1=(0,), axis2=(1, -1)), Case("n n")])
+@composite(np.diagonal, cases=[*each("3 2 k", offset=(0, 1, -1), axis1=(0,), axis2=(1, -1)), Case("n n")], complex=True)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """`np.diagonal`."""
     if a.ndim < 2:
@@ -515,7 +551,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return x[..., i - min(offset, 0), i + max(offset, 0)]
 
 
-@composite(np.linalg.diagonal, cases=each("k 3 2", offset=(0, 1, -1)))
+@composite(np.linalg.diagonal, cases=each("k 3 2", offset=(0, 1, -1)), complex=True)
 def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """`np.linalg.diagonal`, of the last two axes."""
     return np.diagonal(x, offset, -2, -1)
@@ -528,19 +564,22 @@ def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
         Case("n n"),
         Case("2 3", kwargs={"dtype": np.float64}),
     ],
+    complex=True,
 )
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
     """`np.trace`."""
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-@composite(np.linalg.trace, cases=[*each("k 3 2", offset=(0, 1, -1)), Case("2 3", kwargs={"dtype": np.float64})])
+@composite(
+    np.linalg.trace, cases=[*each("k 3 2", offset=(0, 1, -1)), Case("2 3", kwargs={"dtype": np.float64})], complex=True
+)
 def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """`np.linalg.trace`, of the last two axes."""
     return np.trace(x, offset, -2, -1, dtype)
 
 
-@composite(np.diag, cases=[*each("n", k=(0, 1, -2)), *each("2 3", k=(0, 1, -1))])
+@composite(np.diag, cases=[*each("n", k=(0, 1, -2)), *each("2 3", k=(0, 1, -1))], complex=True)
 def diag(v: Any, k: int = 0) -> Any:
     """`np.diag`: the diagonal of a matrix, or the matrix with a given diagonal."""
     if v.ndim == 2:
@@ -552,11 +591,11 @@ def diag(v: Any, k: int = 0) -> Any:
     return scatter_add(v, (i - min(k, 0), i + max(k, 0)), shape=(n, n))
 
 
-composite(np.diagflat, cases=each("2 n", k=(0, 1)))(lambda v, k=0: np.diag(np.ravel(v), k))
+composite(np.diagflat, cases=each("2 n", k=(0, 1)), complex=True)(lambda v, k=0: np.diag(np.ravel(v), k))
 
 
+constant(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iterable, np.isscalar, complex=True)
 constant(
-    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.common_type, np.iterable,
-    np.isscalar, np.shares_memory, np.may_share_memory,
+    np.min_scalar_type, np.common_type, np.shares_memory, np.may_share_memory,
     np.diag_indices_from, np.tril_indices_from, np.triu_indices_from, np.unravel_index, np.ravel_multi_index,
 )  # fmt: skip

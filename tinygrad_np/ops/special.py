@@ -127,7 +127,7 @@ def _tanh_back(g: Any, y: Any, x: Any) -> Any:
     return in_pieces(lambda g, y, x: g * _tanh_slope(y, x), _tanh_back_into, g, y, x)
 
 
-unary(np.tanh, lambda g, y, x: g * (1 - y * y) if is_complex(y) else _tanh_back(g, y, x))
+unary(np.tanh, lambda g, y, x: g * (1 - y * y) if is_complex(y) else _tanh_back(g, y, x), complex=True)
 
 
 def _difference(a: Any, b: Any) -> Any:
@@ -617,7 +617,11 @@ def one_hot(labels: Any, classes: int, dtype: Any = np.float32) -> Array:
 
 
 @differentiable(
-    lambda g, y, x, *, order: g * _sinc(x, order=order + 1), wide=True, cases=each("*", order=(0, 1, 4)), name="sinc"
+    lambda g, y, x, *, order: g * _sinc(x, order=order + 1),
+    wide=True,
+    cases=each("*", order=(0, 1, 4)),
+    name="sinc",
+    complex=True,
 )
 def _sinc(x: Array, order: int) -> Array:
     """The derivative of the given order of sinc(x) = sin(u) / u, u = pi * x: a power series near 0, else a recursion.
@@ -639,4 +643,4 @@ def _sinc(x: Array, order: int) -> Array:
     return np.asarray(np.pi**order * np.where(near, series, derivative), x.dtype)
 
 
-primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), wide=True, jvp="elementwise", cases=[Case("*")])
+primitive(np.sinc, lambda g, y, x: g * _sinc(x, order=1), wide=True, jvp="elementwise", cases=[Case("*")], complex=True)

@@ -35,10 +35,8 @@ def _takes_two_numbers(function: Any) -> bool:
 operations: list[tuple[Any, Any]] = [(f, entry) for f, entry in registry.items() if _takes_two_numbers(f)]
 for ufunc, entry in operations:
     if (cases := getattr(entry, "cases", None)) and not getattr(entry, "has_fixed_arguments", False):
-        domains = cases[0].domains
-        composite(ufunc.outer, cases=[Case(shapes, domains=domains) for shapes in ("n m, k", ", k")])(
-            in_float32(_outer(ufunc))
-        )
+        pairs = [Case(shapes, domains=cases[0].domains) for shapes in ("n m, k", ", k")]
+        composite(ufunc.outer, cases=pairs, complex=not entry.real_only)(in_float32(_outer(ufunc)))
 
 # --- reduce ----------------------------------------------------------------------------------------------------------
 
@@ -178,10 +176,12 @@ REDUCTIONS: dict[Any, Any] = {
 STEPWISE: dict[Any, Domain] = {np.subtract: REAL, np.divide: NONZERO}
 DOMAINS = {**STEPWISE, np.hypot: NONZERO}  # away from a pole or a kink
 for ufunc, reduce in REDUCTIONS.items():
-    domain = DOMAINS.get(ufunc, REAL)
-    composite(ufunc.reduce, cases=[replace(case, domains=(domain,)) for case in (*ALL_AXES, MASKED, IN_FLOAT64)])(
-        reduce
-    )
+    domains = (DOMAINS.get(ufunc, REAL),)
+    composite(
+        ufunc.reduce,
+        cases=[replace(case, domains=domains) for case in (*ALL_AXES, MASKED, IN_FLOAT64)],
+        complex=not registry[ufunc].real_only,
+    )(reduce)
 for ufunc, domain in STEPWISE.items():
     options: dict[str, Any] = {"domains": (domain,)}
     composite(
@@ -191,6 +191,7 @@ for ufunc, domain in STEPWISE.items():
             *each("m 2", axis=(1, ()), **options),
             *each("3", axis=(None,), dtype=(np.float64,), **options),
         ],
+        complex=not registry[ufunc].real_only,
     )(_stepwise(ufunc))
 
 # --- accumulate ------------------------------------------------------------------------------------------------------
@@ -258,6 +259,7 @@ for ufunc, function in ACCUMULATIONS.items():
     composite(
         ufunc.accumulate,
         cases=[*each("n m", axis=(0, 1, -1), **options), *each("3", dtype=(np.float64,), **options)],
+        complex=not registry[ufunc].real_only,
     )(_accumulation(ufunc, function))
 
 # --- reduceat --------------------------------------------------------------------------------------------------------
