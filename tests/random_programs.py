@@ -44,12 +44,12 @@ from typing import Any
 import tinygrad_np
 from tinygrad_np import Tensor, func, grad, optim
 from tinygrad_np._functions import name_of
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops.attention import scaled_dot_product_attention
 from tinygrad_np.ops.cases import REAL, Case, Domain, each
 from tinygrad_np.ops.convolution import conv1d, conv2d
 from tinygrad_np.ops.pooling import avg_pool2d, max_pool2d
 from tinygrad_np.ops.windows import Window  # noqa: F401 - printed programs import it from here
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 
 import numpy as np
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import tinygrad_np
 import tinygrad_np.testing
 from tinygrad_np import checkpoint, data, debug, schedules, serialization, special, stats, viz
-from tinygrad_np.tensor import Composite, registry
+from tinygrad_np._registry import Composite, registry
 from tinygrad_np.testing import reference
 
 import numpy as np
@@ -30,10 +30,21 @@ FLOORS = {
     "_contexts": set(),
     "_validation": {"_machine", "_messages"},
     "tensor": {"_machine", "_functions", "_messages", "_contexts"},
+    "_registry": {"tensor", "_functions", "_messages"},
     "_contents": {"tensor"},
     "_settings": {"tensor", "_contents"},
-    "ops": {"tensor", "_machine", "ops", "_functions", "_messages", "_validation"},
-    "func": {"tensor", "func", "_machine", "_contents", "_functions", "_passes", "_per_example", "_messages"},
+    "ops": {"tensor", "_registry", "_machine", "ops", "_functions", "_messages", "_validation"},
+    "func": {
+        "tensor",
+        "_registry",
+        "func",
+        "_machine",
+        "_contents",
+        "_functions",
+        "_passes",
+        "_per_example",
+        "_messages",
+    },
     "_per_example": {"tensor", "_passes", "_messages"},
     "_passes": {"tensor", "_machine", "_messages"},
     "special": {"tensor", "ops"},
@@ -41,12 +52,12 @@ FLOORS = {
     "schedules": {"_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},
     "serialization": {"tensor"},
-    "nn": {"tensor", "_machine", "ops", "nn", "_messages", "_contents", "_validation"},
+    "nn": {"tensor", "_registry", "_machine", "ops", "nn", "_messages", "_contents", "_validation"},
     "optim": {"tensor", "func", "optim", "_machine", "_messages", "_settings", "_validation", "schedules"},
     "solvers": {"tensor", "func", "solvers", "_machine", "_messages", "_passes", "_validation"},
     "checkpoint": {"tensor", "_contents", "_messages", "_settings", "_validation", "serialization"},
     "debug": {"tensor", "_messages"},
-    "testing": {"tensor", "ops", "special", "testing", "_functions", "_messages"},
+    "testing": {"tensor", "_registry", "ops", "special", "testing", "_functions", "_messages"},
     "viz": {"tensor", "nn", "_messages"},
     "__main__": {"__version__", "show_config"},
 }

@@ -14,6 +14,7 @@ from ._machine.openblas import fit_threads, get_num_threads, set_num_threads  # 
 from ._machine.tuning import show_config, tune
 from ._messages import module_getattr, refuse_calls
 from ._per_example import per_example_grad
+from ._registry import composite, constant, differentiable, primitive
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
 from .ops.losses import (
@@ -38,7 +39,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, composite, constant, differentiable, grad, no_grad, primitive
+from .tensor import Tensor, grad, no_grad
 
 __version__ = "0.1.0"
 

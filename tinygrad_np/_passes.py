@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,27 @@ nested: ContextVar[bool] = ContextVar("nested", default=False)  # inside a funct
 def plan(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Any:
     """What `backward` goes over, for several passes."""
     return tensor._plan([y for y in outputs if y.requires_grad], inputs)
+
+
+def computed_since(outputs: Sequence[Tensor], start: int) -> tuple[list[Tensor], list[Tensor]]:
+    """The nodes younger than `start` that the outputs were computed from, and the Tensors where these begin.
+
+    Both are oldest first. The outputs, which must require a gradient, are among them.
+    """
+    inside: dict[int, Tensor] = {}
+    sources: dict[int, Tensor] = {}
+    stack = list(outputs)
+    while stack:
+        t = stack.pop()
+        if id(t) in inside or id(t) in sources:
+            continue
+        if t._node is None or t._serial < start:
+            sources[id(t)] = t
+        else:
+            inside[id(t)] = t
+            stack += [a for a in t._node[1] if type(a) is Tensor and a._requires_grad]
+    age = attrgetter("_serial")
+    return sorted(inside.values(), key=age), sorted(sources.values(), key=age)
 
 
 def backward(

@@ -12,8 +12,8 @@ from typing import Any
 
 from tinygrad_np import Tensor, _passes, constant, differentiable, func, grad, nn, no_grad, optim, primitive, tensor
 from tinygrad_np._functions import name_of
+from tinygrad_np._registry import Primitive, registry
 from tinygrad_np.ops.cases import Case
-from tinygrad_np.tensor import Primitive, registry
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arguments
 

@@ -28,10 +28,10 @@ from tinygrad_np import (
     schedules,
     serialization,
 )
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader
 from tinygrad_np.ops.cases import Case
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import reference
 from tinygrad_np.testing.strategies import arguments
 

@@ -23,10 +23,10 @@ from tinygrad_np import (
     softmax,
 )
 from tinygrad_np._passes import backward_of_each
+from tinygrad_np._registry import Primitive, registry
 from tinygrad_np.ops.attention import attention
 from tinygrad_np.ops.cases import Case as OperationCase
 from tinygrad_np.ops.normalization import standardize
-from tinygrad_np.tensor import Primitive, registry
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arguments
 

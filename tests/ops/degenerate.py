@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinygrad_np import Tensor
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops.cases import Case, Domain
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 
 import numpy as np
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from tinygrad_np import Tensor, func, grad, optim, primitive
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.ops.special import logsumexp
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arguments, arrays
 
@@ -132,7 +132,9 @@ def test_forward_derivatives_are_the_transpose_of_the_gradients(
 # --- what does not take complex numbers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("entry", [entry for entry in dict.fromkeys(registry.values()) if entry.real_only])
+@pytest.mark.parametrize(
+    "entry", [entry for entry in dict.fromkeys(registry.values()) if entry.real_only], ids=lambda entry: entry.name
+)
 def test_every_other_operation_refuses_complex_numbers_by_name(entry: Primitive | Composite | Constant) -> None:
     z = Tensor(np.array([[1j]]), requires_grad=True)
     arity = entry.arity if isinstance(entry, Primitive) else 1

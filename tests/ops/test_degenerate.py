@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from tinygrad_np import Tensor, grad, nn, optim
 from tinygrad_np._functions import name_of
+from tinygrad_np._registry import Composite, Constant, registry
 from tinygrad_np.ops import losses
 from tinygrad_np.ops.indexing import INDICES, set_at
-from tinygrad_np.tensor import Composite, Constant, registry
 from tinygrad_np.testing import check_gradients
 
 import degenerate

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_np import Tensor, grad, no_grad
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops import elementwise, indexing, shapes
 from tinygrad_np.ops.cases import Case, Domain
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 
 import numpy as np
 import pytest

@@ -10,9 +10,9 @@ from typing import Any
 
 from tinygrad_np import Tensor, grad, log_softmax, logsumexp, softmax
 from tinygrad_np._functions import name_of
+from tinygrad_np._registry import Primitive, registry
 from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, nll_loss
 from tinygrad_np.ops.special import leaky_relu, sigmoid, softplus
-from tinygrad_np.tensor import Primitive, registry
 
 import numpy as np
 import pytest

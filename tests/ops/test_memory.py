@@ -6,7 +6,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, grad, optim
 from tinygrad_np._functions import name_of
-from tinygrad_np.tensor import Primitive
+from tinygrad_np._registry import Primitive
 
 import degenerate
 import numpy as np

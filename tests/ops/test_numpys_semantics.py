@@ -9,7 +9,7 @@ from operator import iadd, setitem
 from typing import Any
 
 from tinygrad_np import Tensor, cross_entropy, func, grad, one_hot
-from tinygrad_np.tensor import Composite, Primitive, registry
+from tinygrad_np._registry import Composite, Primitive, registry
 from tinygrad_np.testing import check_gradients
 
 import numpy as np

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_np import Tensor, grad
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops.cases import Case
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing import check_gradients
 from tinygrad_np.testing.strategies import arguments
 

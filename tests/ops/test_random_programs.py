@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, tensor
 from tinygrad_np._functions import name_of
-from tinygrad_np.tensor import registry
+from tinygrad_np._registry import registry
 
 import numpy as np
 import pytest

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 from tinygrad_np import Tensor, func, grad, primitive, special
+from tinygrad_np._registry import Constant, Primitive, registry
 from tinygrad_np.ops import scipy_special
-from tinygrad_np.tensor import Constant, Primitive, registry
 from tinygrad_np.testing import check_gradients
 
 import numpy as np

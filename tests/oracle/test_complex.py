@@ -3,9 +3,9 @@
 from typing import Any
 
 from tinygrad_np import Tensor, grad
+from tinygrad_np._registry import registry
 from tinygrad_np.ops import linalg
 from tinygrad_np.ops.cases import Case
-from tinygrad_np.tensor import registry
 from tinygrad_np.testing.strategies import arguments
 
 import numpy as np

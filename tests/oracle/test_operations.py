@@ -5,8 +5,8 @@ from typing import Any
 
 from tinygrad_np import Tensor, grad
 from tinygrad_np._functions import name_of
+from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops.cases import Case
-from tinygrad_np.tensor import Composite, Constant, Primitive, registry
 from tinygrad_np.testing.strategies import arguments
 
 import numpy as np

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinygrad_np import Tensor, grad, special, stats
-from tinygrad_np.tensor import registry
+from tinygrad_np._registry import registry
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tinygrad_np import Tensor, func, grad, stats
-from tinygrad_np.tensor import registry
+from tinygrad_np._registry import registry
 from tinygrad_np.testing import check_gradients
 
 import numpy as np

@@ -11,7 +11,8 @@ from .. import tensor
 from .._functions import Parameters, name_of
 from .._messages import kind
 from .._passes import nested
-from ..tensor import Primitive, Tensor
+from .._registry import Primitive
+from ..tensor import Tensor
 from .trees import branches_of, flatten, leaves_like, leaves_of, path_of, tree_like
 
 Function = Callable[..., Any]

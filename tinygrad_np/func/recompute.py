@@ -13,7 +13,7 @@ from .. import tensor
 from .._contents import GENERATORS, everything
 from .._functions import name_of
 from .._machine.writes import serials
-from .._passes import backward, nested
+from .._passes import backward, computed_since, nested
 from ..tensor import Tensor
 from .custom import Operation
 from .trees import flatten, leaves_of, tree_like
@@ -76,7 +76,7 @@ def checkpoint(function: Function) -> Function:
         outputs = _computed(leaves, start)
         if not outputs:
             return result
-        sources = _sources(outputs, start)
+        _, sources = computed_since(outputs, start)
         if any(t._node is None and t._serial > start for t in sources):
             raise RuntimeError(
                 f"{operation.name}: it made a Tensor that requires a gradient, or wrote to one; the second time this"
@@ -97,28 +97,6 @@ _RESULTS = (Tensor, np.ndarray, np.generic, bool, int, float, complex, str, type
 def _computed(leaves: Sequence[Any], start: int) -> list[Tensor]:
     """The Tensors among results that were computed since `start` and require a gradient, each once."""
     found = {id(y): y for y in leaves if type(y) is Tensor and y._requires_grad and y._node and y._serial > start}
-    return list(found.values())
-
-
-def _inside(outputs: Sequence[Tensor], start: int) -> Iterator[Tensor]:
-    """The nodes that were computed since `start` and that the outputs were computed from, themselves included."""
-    seen, stack = set(map(id, outputs)), list(outputs)
-    while stack:
-        t = stack.pop()
-        yield t
-        for a in t._node[1]:
-            if type(a) is Tensor and a._requires_grad and a._node and a._serial > start and id(a) not in seen:
-                seen.add(id(a))
-                stack.append(a)
-
-
-def _sources(outputs: Sequence[Tensor], start: int) -> list[Tensor]:
-    """The Tensors that require a gradient and that the nodes inside were computed from: leaves, and older nodes."""
-    found = {}
-    for t in _inside(outputs, start):
-        for a in t._node[1]:
-            if type(a) is Tensor and a._requires_grad and (a._node is None or a._serial < start):
-                found[id(a)] = a
     return list(found.values())
 
 
@@ -167,13 +145,14 @@ class _Again(NamedTuple):
         """The outputs, computed again, in a graph that ends at the given Tensors in place of the sources."""
         start, outputs = self._run()
         instead = {id(t): leaf for t, leaf in zip(self.sources, leaves, strict=True)}
-        found = {id(t) for t in _sources(outputs, start)}
+        inside, ends = computed_since(outputs, start)
+        found = set(map(id, ends))
         if not {id(t) for t in self.sources if t._requires_grad} <= found <= instead.keys():
             raise RuntimeError(
                 f"{self.operation.name}: the second time, its results were computed from other Tensors that require a"
                 " gradient; nothing that it reads may change before the backward pass"
             )
-        for t in list(_inside(outputs, start)):
+        for t in inside:
             operation, args, *rest = t._node
             t._node = (operation, tuple(instead.get(id(a), a) for a in args), *rest)
         return outputs

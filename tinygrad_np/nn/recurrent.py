@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import _validation as check
+from .._registry import in_float32
 from ..ops.products import linear
 from ..ops.recurrence import KINDS, recurrence
-from ..tensor import Tensor, in_float32
+from ..tensor import Tensor
 from . import init
 from .module import Layer, hint_if_wider
 

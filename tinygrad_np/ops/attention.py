@@ -14,7 +14,8 @@ from .. import _validation as check
 from .._machine.fused import multiply
 from .._machine.threads import blocks, run
 from .._messages import with_hints
-from ..tensor import Array, Tensor, differentiable, in_float32
+from .._registry import differentiable, in_float32
+from ..tensor import Array, Tensor
 from .cases import CONDITION, REAL, Case, Domain, each
 from .examples import ATTENTION, STACKED
 from .recurrence import recorded

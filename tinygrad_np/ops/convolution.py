@@ -14,7 +14,8 @@ import numpy as np
 
 from .._machine.fused import multiply
 from .._machine.threads import blocks, run
-from ..tensor import Array, differentiable
+from .._registry import differentiable
+from ..tensor import Array
 from .cases import Case
 from .examples import FIRST
 from .windows import Pair, Window, as_images, check_room, sliding

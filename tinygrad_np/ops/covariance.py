@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from .._machine.arrays import power_of_two
-from ..tensor import Tensor, as_array, composite, floating
+from .._registry import composite, floating
+from ..tensor import Tensor, as_array
 from .cases import Case, Domain, each
 from .elementwise import array_of
 

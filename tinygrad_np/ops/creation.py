@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, as_array, composite, floating, in_float32
+from .._registry import composite, floating, in_float32
+from ..tensor import Tensor, as_array
 from .cases import POSITIVE, Case, Domain, each
 from .elementwise import array_of
 from .indexing import refuse_loss

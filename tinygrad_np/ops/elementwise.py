@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, Tensor, composite, constant, differentiable, primitive
+from .._registry import composite, constant, differentiable, primitive
+from ..tensor import Array, Tensor
 from .cases import CONDITION, NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 
 unary = partial(primitive, jvp="elementwise", cases=[Case("*")])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import composite, primitive
+from .._registry import composite, primitive
 from .cases import Case, each
 from .elementwise import is_complex
 from .rows import along_axis

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tensor import Array, Tensor, as_array, composite, differentiable, primitive, registry
+from .._registry import composite, differentiable, primitive, registry
+from ..tensor import Array, Tensor, as_array
 from .cases import Case, each
 from .elementwise import array_of
 from .examples import GETITEM

@@ -36,7 +36,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, as_array, composite, constant, differentiable, primitive
+from .._registry import composite, constant, differentiable, primitive
+from ..tensor import Array, as_array
 from .cases import NONZERO, Case, each
 from .elementwise import array_of, conjugate, direction, is_complex, keep, real_part, zero_at
 from .reductions import is_normal, products_around, restore

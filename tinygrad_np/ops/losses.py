@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import _validation as check
 from .._machine.arrays import row_sums
-from ..tensor import Array, Tensor, composite, differentiable, in_float32
+from .._registry import composite, differentiable, in_float32
+from ..tensor import Array, Tensor
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import array_of, keep, over_slope, zero_at
 from .examples import FIRST, LOSSES

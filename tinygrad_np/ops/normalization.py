@@ -13,7 +13,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .. import _validation as check
 from .._machine.arrays import DOT, FEW_ROWS, FOLDS, LONG, power_of_two, summed, unbuffered_rows
 from .._machine.threads import blocks, run
-from ..tensor import Array, _fit, differentiable
+from .._registry import differentiable
+from ..tensor import Array, _fit
 from .cases import Case
 from .elementwise import array_of
 from .examples import STANDARDIZE

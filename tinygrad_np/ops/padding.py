@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import as_array, composite, in_float32
+from .._registry import composite, in_float32
+from ..tensor import as_array
 from .cases import Case, each
 from .indexing import refuse_loss
 from .shapes import _pad_constant

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensor import Array, _arrays, as_array, composite, differentiable
+from .._registry import composite, differentiable
+from ..tensor import Array, _arrays, as_array
 from .cases import REAL, Case, Domain
 from .elementwise import array_of, keep
 from .indexing import scatter_add, set_at

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, as_array, composite, in_float32
+from .._registry import composite, in_float32
+from ..tensor import Tensor, as_array
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, keep
 

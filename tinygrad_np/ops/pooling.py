@@ -15,7 +15,8 @@ import numpy as np
 
 from .. import _validation as check
 from .._machine.threads import blocks, run
-from ..tensor import Array, differentiable
+from .._registry import differentiable
+from ..tensor import Array
 from .cases import REAL, Case, Domain
 from .elementwise import array_of, keep
 from .examples import FIRST

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from .._machine.fused import matmul, product
-from ..tensor import Array, as_array, composite, differentiable, in_float32, primitive
+from .._registry import composite, differentiable, in_float32, primitive
+from ..tensor import Array, as_array
 from .cases import Case, each
 from .elementwise import conjugate, keep
 from .examples import LINEAR, MATMUL

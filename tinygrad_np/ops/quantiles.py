@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..tensor import Tensor, as_array, composite, in_float32
+from .._registry import composite, in_float32
+from ..tensor import Tensor, as_array
 from .cases import Case, each
 from .elementwise import array_of
 from .reductions import along_last

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensor import Array, differentiable, grad
+from .._registry import differentiable
+from ..tensor import Array, grad
 from .cases import POSITIVE, Case
 from .products import linear, rows
 from .special import sigmoid, sigmoid_into

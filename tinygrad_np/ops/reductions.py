@@ -9,7 +9,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .._machine.arrays import power_of_two
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, in_float32, primitive
+from .._registry import composite, constant, differentiable, in_float32, primitive
+from ..tensor import Array, Tensor, as_array
 from .cases import REAL, Case, Domain, each
 from .elementwise import array_of, conjugate, is_complex, keep, zero_at
 from .examples import along

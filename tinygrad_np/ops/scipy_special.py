@@ -21,7 +21,8 @@ import numpy as np
 
 from .. import tensor
 from .._functions import Parameters
-from ..tensor import Array, Function, Primitive, apply, composite, constant, primitive
+from .._registry import Primitive, composite, constant, primitive
+from ..tensor import Array, Function, apply
 from .cases import NONZERO, POSITIVE, REAL, UNIT, Case, Domain, each
 from .elementwise import array_of, keep, or_one, within
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..tensor import Array, Tensor, as_array, composite, constant, differentiable, floating, primitive
+from .._registry import composite, constant, differentiable, floating, primitive
+from ..tensor import Array, Tensor, as_array
 from .cases import Case, each
 from .examples import BROADCAST_TO, FIRST, IN_ORDER, STACKED, SWAPAXES, TRANSPOSE, along
 from .indexing import scatter_add

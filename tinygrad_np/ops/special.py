@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import _validation as check
 from .._machine.arrays import row_sums
-from ..tensor import Array, Tensor, differentiable, primitive
+from .._registry import differentiable, primitive
+from ..tensor import Array, Tensor
 from .cases import Case, each
 from .elementwise import array_of, binary, is_complex, keep, unary, within
 from .examples import along

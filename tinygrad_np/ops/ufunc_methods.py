@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ..tensor import Array, as_array, composite, differentiable, floating, in_float32, registry
+from .._registry import composite, differentiable, floating, in_float32, registry
+from ..tensor import Array, as_array
 from .cases import NONZERO, REAL, Case, Domain, each
 from .elementwise import array_of, keep
 from .indexing import scatter_add

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .._registry import differentiable, primitive
 from .._validation import LARGEST
-from ..tensor import Array, Tensor, differentiable, primitive
+from ..tensor import Array, Tensor
 from .cases import Case, each
 
 Pair: TypeAlias = tuple[int, int]

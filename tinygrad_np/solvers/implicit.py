@@ -140,7 +140,8 @@ class Recorded:
             tensor._pauses.reset(pauses)
             tensor._recorded.reset(recorded)
         self.output = output if type(output) is Tensor else tensor._as_tensor(output)
-        self._inside, self.sources = _since(self.output, before)
+        outputs = [self.output] if self.output._requires_grad else []
+        self._inside, self.sources = _passes.computed_since(outputs, before)
 
     def others(self, *args: Tensor) -> list[Tensor]:
         """The sources but the arguments."""
@@ -182,27 +183,6 @@ class Recorded:
     def jacobian(self, x: Tensor) -> Any:
         """The matrix of derivatives with respect to a source: an array, or a Tensor where gradients are recorded."""
         return _passes.backward_of_each(self.output, [x], not tensor._pauses.get())[0]
-
-
-def _since(output: Tensor, before: int) -> tuple[list[Tensor], list[Tensor]]:
-    """The nodes in a Tensor's graph made since a time, and the Tensors that they begin at; both oldest first."""
-    inside: dict[int, Tensor] = {}
-    sources: dict[int, Tensor] = {}
-    stack = [output] if output._requires_grad else []
-    while stack:
-        t = stack.pop()
-        if id(t) in inside or id(t) in sources:
-            continue
-        if t._node is None or t._serial < before:
-            sources[id(t)] = t
-        else:
-            inside[id(t)] = t
-            stack += [a for a in t._node[1] if type(a) is Tensor and a._requires_grad]
-    return tuple(sorted(found.values(), key=_age) for found in (inside, sources))  # type: ignore[return-value]
-
-
-def _age(t: Tensor) -> int:
-    return t._serial
 
 
 def variable(array: Array) -> Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._functions import Function
 from .._messages import REFUSED, reason_of
-from ..tensor import Constant, registry
+from .._registry import Constant, registry
 
 METHODS = ("reduce", "accumulate", "outer", "reduceat", "at")
 DIFFERENTIABLE, CONSTANT = "differentiable", "constant"

@@ -9,8 +9,9 @@ import numpy as np
 from .. import special as scipys
 from .._functions import name_of
 from .._messages import REFUSED as REASONS
+from .._registry import Composite, Constant, Primitive, registry
 from ..ops import convolution, pooling, scipy_special
-from ..tensor import Composite, Constant, Primitive, Tensor, registry
+from ..tensor import Tensor
 from . import namespace
 from .conventions import CONVENTIONS, REFUSED, TRAPS
 
