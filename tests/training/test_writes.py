@@ -9,7 +9,7 @@ from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
-from tinygrad_np import Tensor, cross_entropy, detect_anomaly, grad, guard, nn, no_grad, optim, tensor
+from tinygrad_np import Tensor, cross_entropy, detect_anomaly, grad, guard, nn, no_grad, optim, primitive, tensor
 from tinygrad_np._machine import writes
 
 import numpy as np
@@ -222,7 +222,7 @@ def test_guard_sees_writes_to_what_a_saved_result_shares_with_inputs() -> None:
         doubled = w[::2]  # a view
         return x * doubled, doubled
 
-    times = tensor.primitive(product, joint=lambda g, y, x, w, *, needed, saved: (g * saved, None))
+    times = primitive(product, joint=lambda g, y, x, w, *, needed, saved: (g * saved, None))
     x, w = Tensor(np.ones(2), requires_grad=True), np.ones(4)
     with guard():
         y = times(x, w).sum()
