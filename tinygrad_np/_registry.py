@@ -424,7 +424,9 @@ def floating(x: Any, dtype: Any, name: str) -> Any:
     """x in the dtype that the operation of this name was given as dtype=; refused where that has no gradient."""
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"{name} of a Tensor takes floating point as dtype=, not {np.dtype(dtype)}; see astype")
-    return np.astype(as_array(x), dtype, copy=False)
+    if (x := as_array(x)).dtype.kind == "c":
+        raise TypeError(f"{name}: complex numbers do not become {np.dtype(dtype)}: take z.real, z.imag or np.abs(z)")
+    return np.astype(x, dtype, copy=False)
 
 
 def _python_integers(value: Any) -> Any:

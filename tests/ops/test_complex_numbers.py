@@ -31,6 +31,12 @@ def complex_cases(entry: Primitive | Composite) -> list[Case]:
     ]
 
 
+def may_be_complex(entry: Primitive | Composite, case: Case, n: int) -> list[bool]:
+    """Which of n arrays may be complex: not the coordinates of np.gradient, nor weights, the last array of np.cov."""
+    reals = range(1, n) if entry.name == "gradient" else [n - 1] if entry.name == "cov" and case.prepare else []
+    return [i not in reals for i in range(n)]
+
+
 def made_complex(entry: Any, arrays: list[Any], which: list[bool]) -> list[Any]:
     """The chosen arrays with an imaginary part: their own elements in another order, of alternating sign.
 
@@ -58,10 +64,13 @@ def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
     for case in complex_cases(entry):
         drawn = data.draw(arguments(case), label=str(case))
         which = data.draw(st.lists(st.booleans(), min_size=len(drawn), max_size=len(drawn)))
-        if not any(which) or entry.name in ("x.at[index].set", "ediff1d"):  # real numbers are not set to complex ones
+        if not any(which) or entry.name in (
+            "x.at[index].set",
+            "ediff1d",
+            "insert",
+        ):  # real numbers are not set to complex ones
             which = [True] * len(drawn)
-        if entry.name == "gradient":  # its cases sort the coordinates
-            which[1:] = [False] * len(which[1:])
+        which = [chosen and may for chosen, may in zip(which, may_be_complex(entry, case, len(drawn)), strict=True)]
         given = made_complex(entry, drawn, which)
 
         def function(*inputs: Any, case: Case = case) -> tuple[Tensor, ...]:
@@ -79,7 +88,7 @@ def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
 def test_values_for_complex_arguments_are_numpys(entry: Primitive | Composite, data: st.DataObject) -> None:
     case = data.draw(st.sampled_from(complex_cases(entry)))
     drawn = data.draw(arguments(case))
-    given = made_complex(entry, drawn, [entry.name != "gradient" or i == 0 for i in range(len(drawn))])
+    given = made_complex(entry, drawn, may_be_complex(entry, case, len(drawn)))
     found = call(entry.function, case, [Tensor(a) if a.dtype.kind in "fc" else a for a in given])
     for ours, theirs in zip(found, call(entry.function, case, given), strict=True):
         ours = ours.data if type(ours) is Tensor else np.asarray(ours)
@@ -102,7 +111,7 @@ def test_forward_derivatives_are_the_transpose_of_the_gradients(
     """Re(sum(g * dy)) is Re(sum(vjp(g) * dz)), also of functions that are not holomorphic."""
     case = data.draw(st.sampled_from(complex_cases(entry)))
     drawn = data.draw(arguments(case))
-    given = made_complex(entry, drawn, [i == 0 or entry.name != "gradient" for i in range(len(drawn))])
+    given = made_complex(entry, drawn, may_be_complex(entry, case, len(drawn)))
     rng = np.random.default_rng(0)
 
     def random(like: Any) -> Any:

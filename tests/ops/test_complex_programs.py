@@ -96,4 +96,6 @@ def test_the_programs_draw_functions_of_every_kind() -> None:
 def test_a_missing_conjugation_is_found(function: Any, wrong: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry[function], "vjps", (wrong,))
     with pytest.raises(AssertionError):
-        settings(max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])(given(programs())(require_right))()
+        settings(max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])(
+            given(programs())(require_right)
+        )()

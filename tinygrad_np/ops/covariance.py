@@ -8,7 +8,7 @@ from .._machine.arrays import power_of_two
 from .._registry import composite, floating
 from ..tensor import Tensor, as_array
 from .cases import Case, Domain, each
-from .elementwise import array_of
+from .elementwise import array_of, conjugate, is_complex
 
 COUNTS = np.array([2, 0, 1, 3])
 POSITIVE_WEIGHTS = Domain(0.2, 2)
@@ -24,7 +24,7 @@ def _variables(x: Any, rowvar: bool, is_first: bool) -> Any:
 
 
 def _weights(name: str, weights: Any, n: int) -> Any:
-    weights = np.astype(as_array(weights), np.float64, copy=False)
+    weights = floating(weights, np.float64, name)
     if weights.shape != (n,):
         raise ValueError(f"{name} of shape {weights.shape} for {n} observations")
     if np.any(weights < 0):
@@ -58,6 +58,7 @@ def _weights(name: str, weights: Any, n: int) -> Any:
             prepare=lambda m, y, w: (m, y, True, False, 1, COUNTS, w),
         ),
     ],
+    complex=True,
 )
 def cov(
     m: Any,
@@ -74,10 +75,14 @@ def cov(
     if ddof is not None and ddof != int(ddof):
         raise ValueError(f"cov: ddof must be an integer, not {ddof!r}")
     given = [as_array(x) for x in (m, y) if x is not None]
-    dtype = np.result_type(*given, np.float64) if dtype is None else dtype  # np.cov computes in at least float64
-    parts = [_variables(floating(x, dtype, "cov"), rowvar, i == 0) for i, x in enumerate(given)]
-    if not len(parts[0]):  # of no variables there is no mean either, of which NumPy would warn
-        return parts[0] @ parts[0].T
+    if dtype is None:  # np.cov computes in at least float64
+        dtype = np.result_type(*given, np.float64)
+        given = [np.astype(x, dtype, copy=False) for x in given]
+    else:
+        given = [floating(x, dtype, "cov") for x in given]
+    parts = [_variables(x, rowvar, i == 0) for i, x in enumerate(given)]
+    if not len(parts[0]):  # of no variables there is no mean; NumPy, too, gives real numbers
+        return np.real(parts[0] @ parts[0].T)
     x = np.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
     if type(fweights) is Tensor and fweights.requires_grad:
         raise TypeError("cov is not differentiable in fweights, which count observations: pass fweights.data")
@@ -90,13 +95,13 @@ def cov(
     ddof = (0 if bias else 1) if ddof is None else ddof
     if counts is None and weights is None:
         centred = x - np.mean(x, axis=1, keepdims=True)
-        return np.squeeze(centred @ centred.T / max(x.shape[1] - ddof, 0))
+        return np.squeeze(centred @ conjugate(centred).T / max(x.shape[1] - ddof, 0))
     w: Any = weights if counts is None else counts if weights is None else counts * weights
     centred = np.astype(x - np.average(x, axis=1, weights=w, keepdims=True), dtype, copy=False)
     degrees = total = np.sum(w)
     if ddof:
         degrees = total - (ddof if weights is None else ddof * np.sum(w * weights) / total)
-    return np.squeeze((centred * w) @ centred.T / (degrees if degrees > 0 else 0))
+    return np.squeeze((centred * w) @ conjugate(centred).T / (degrees if degrees > 0 else 0))
 
 
 SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from constant rows and columns
@@ -113,6 +118,7 @@ SCATTERED = np.array([[1, 5, 2, 0], [4, 0, -3, 6], [-2, 7, 1, 3]])  # far from c
             kwargs={"dtype": np.float64},
         ),
     ],
+    complex=True,
 )
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
     """`np.corrcoef` of the rows (or columns) of one or two matrices."""
@@ -120,11 +126,15 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     covariance = cov(*parts, rowvar=rowvar, dtype=dtype)
     if covariance.ndim == 0:
         return covariance / covariance
-    deviations = np.sqrt(np.diagonal(covariance))
+    deviations = np.sqrt(np.real(np.diagonal(covariance)))
     correlation = covariance / deviations[:, np.newaxis] / deviations
     # It is beyond 1 by rounding only, so the derivatives, of any order, are those of what is not clipped.
-    values = array_of(correlation)
-    return correlation + (np.clip(values, -1, 1) - values)
+    return correlation + _beyond_one(array_of(correlation))
+
+
+def _beyond_one(x: Any) -> Any:
+    """What is to be added to bring each part of each number to between -1 and 1, as NumPy does."""
+    return _beyond_one(x.real) + 1j * _beyond_one(x.imag) if is_complex(x) else np.clip(x, -1, 1) - x
 
 
 def _in_own_units(x: Any, rowvar: bool, is_first: bool, dtype: Any) -> Any:

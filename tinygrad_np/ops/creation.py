@@ -103,6 +103,7 @@ EXPONENTS = (Domain(-2, 2), Domain(-2, 2), POSITIVE)
             for shape, base in (("", ""), ("n", ""), ("2 n", "n"), ("", "n"))
         ),
     ],
+    complex=True,
 )
 def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
@@ -149,6 +150,7 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
         Case("M", prepare=lambda value: (np.tile(value, (2, 1)), value)),
         Case("2 1", kwargs={"shape": (2, 3), "dtype": np.float64}, prepare=lambda value: (value, value)),
     ],
+    complex=True,
 )
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """`np.full_like` of a Tensor, differentiable in the value if that is a Tensor, and a plain array if it is not."""

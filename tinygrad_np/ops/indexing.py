@@ -326,6 +326,7 @@ def _at_places(arrays: Any, places: Any) -> Any:
         Case("2 2, 3", prepare=lambda a, values: (a, [1, 1, 4], values)),
         Case("3, 2", prepare=lambda a, values: (a, slice(0, 2), values)),
     ],
+    complex=True,
 )
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     """`np.insert`, differentiable in the array and in the values, which are cast to the dtype of the array."""
@@ -346,6 +347,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
             for mode in ("wrap", "clip")
         ),
     ],
+    complex=True,
 )
 def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     """`np.choose`, differentiable in the choices."""
@@ -354,7 +356,9 @@ def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     return _at_places(choices, np.choose(array_of(a), _places(choices), mode=mode))  # type: ignore[call-overload]
 
 
-@composite(np.resize, cases=[*(Case("2 N", (shape,)) for shape in ((3, 3), 2, (5,), (), (0, 2))), Case("", (3,))])
+@composite(
+    np.resize, cases=[*(Case("2 N", (shape,)) for shape in ((3, 3), 2, (5,), (), (0, 2))), Case("", (3,))], complex=True
+)
 def resize(a: Any, new_shape: Any) -> Any:
     """`np.resize`: the elements in their order, repeated as often as they fit."""
     if not np.size(a):

@@ -244,6 +244,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
         *each("2 2 4", prepare=lambda a: a + 7 * np.eye(4).reshape(2, 2, 4), ind=(2,)),
         *each("4 2 2", prepare=lambda a: a + 7 * np.eye(4).reshape(4, 2, 2), ind=(1,)),
     ],
+    complex=True,
 )
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """`np.linalg.tensorinv`: the inverse of a as a matrix, whose rows are the first `ind` axes."""
@@ -260,6 +261,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
         Case("2 2 4, 2 2", prepare=lambda a, b: (a + 7 * np.eye(4).reshape(2, 2, 4), b)),
         Case("2 4 2, 2 2", prepare=lambda a, b: (a + 7 * np.moveaxis(np.eye(4).reshape(2, 2, 4), 1, 2), b, (1,))),
     ],
+    complex=True,
 )
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """`np.linalg.tensorsolve`: x such that a, summed over its last axes with x, is b; `axes` are moved to the end."""

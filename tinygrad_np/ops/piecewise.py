@@ -135,6 +135,7 @@ def _around_zero(x: Any) -> Any:
         Case("n", prepare=lambda x: (x, _around_zero(x), [np.power, np.multiply], 3)),
         Case("3", prepare=lambda x: (x, [np.array([True, True, False]), np.array([True, False, False])], [np.sin, 1])),
     ],
+    complex=True,
 )
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any) -> Any:
     """`np.piecewise`: each function of the elements where its condition holds; a later one wins, 0 where none holds."""

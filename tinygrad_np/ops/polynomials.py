@@ -55,13 +55,13 @@ def _in_one_length(a: Any, b: Any) -> tuple[Any, Any]:
     return first, second
 
 
-@composite(np.polyadd, cases=[Case("n, m"), Case("3, ")])
+@composite(np.polyadd, cases=[Case("n, m"), Case("3, ")], complex=True)
 def polyadd(a1: Any, a2: Any) -> Any:
     """`np.polyadd`."""
     return np.add(*_in_one_length(_coefficients("polyadd", a1), _coefficients("polyadd", a2)))
 
 
-@composite(np.polysub, cases=[Case("n, m"), Case("3, ")])
+@composite(np.polysub, cases=[Case("n, m"), Case("3, ")], complex=True)
 def polysub(a1: Any, a2: Any) -> Any:
     """`np.polysub`."""
     return np.subtract(*_in_one_length(_coefficients("polysub", a1), _coefficients("polysub", a2)))
@@ -73,7 +73,7 @@ def _length(p: Any) -> int:
     return len(p) - int(found[0]) if found.size else 1
 
 
-@composite(np.polymul, cases=[Case("N, M"), Case("3, ")])
+@composite(np.polymul, cases=[Case("N, M"), Case("3, ")], complex=True)
 def polymul(a1: Any, a2: Any) -> Any:
     """`np.polymul`."""
     a1, a2 = (
@@ -87,6 +87,7 @@ def polymul(a1: Any, a2: Any) -> Any:
 @composite(
     np.polydiv,
     cases=[Case(shapes, domains=(REAL, Domain(0.5, 2))) for shapes in ("4, 2", "3, 3", "3, 1", "2, 3")],
+    complex=True,
 )
 def polydiv(u: Any, v: Any) -> Any:
     """`np.polydiv`: quotient and remainder."""
@@ -114,7 +115,7 @@ def _vector(name: str, p: Any) -> Any:
     return as_array(p)
 
 
-@composite(np.polyder, cases=each("4", m=(0, 1, 2, 5)))
+@composite(np.polyder, cases=each("4", m=(0, 1, 2, 5)), complex=True)
 def polyder(p: Any, m: int = 1) -> Any:
     """`np.polyder`: the derivative, m times."""
     if m < 0:
@@ -133,6 +134,7 @@ def polyder(p: Any, m: int = 1) -> Any:
         *each("3", m=(0, 1, 2)),
         Case("3", kwargs={"k": 2.0, "m": 2}),
     ],
+    complex=True,
 )
 def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     """`np.polyint`: the integral, m times, with constants k; beside a Tensor p it is differentiable in them too."""
@@ -150,7 +152,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     return p
 
 
-@composite(np.poly, cases=[Case("1"), Case("3")])
+@composite(np.poly, cases=[Case("1"), Case("3")], complex=True)
 def poly(seq_of_zeros: Any) -> Any:
     """`np.poly`: the coefficients of the polynomial with these roots."""
     roots = as_array(seq_of_zeros)

@@ -336,6 +336,7 @@ def _leaves(arrays: Any) -> Iterator[Any]:
         Case("2 n, 2 n", prepare=lambda a, b: ([[[a]], [[b]]],)),
         Case("n m", prepare=lambda a: (a,)),
     ],
+    complex=True,
 )
 def block(arrays: Any) -> Any:
     """`np.block`: lists join along the last axis, lists of lists along the last but one, and so on."""

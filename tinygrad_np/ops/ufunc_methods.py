@@ -289,6 +289,7 @@ def _sums_back(g: Any, x: Any, indices: Any, axis: int) -> Any:
         Case("6 m", kwargs={"indices": np.array([0, 3, 1, 4])}),
         Case("m 4", kwargs={"indices": np.array([1, 1]), "axis": 1}),
     ],
+    complex=True,
 )
 def _sums_of_parts(x: Array, indices: Any, axis: int = 0) -> Array:
     return np.asarray(np.add.reduceat(x, indices, axis=axis))
@@ -339,4 +340,5 @@ for ufunc, reduction in (REDUCTIONS | {ufunc: _stepwise(ufunc) for ufunc in STEP
             *(Case("6 m", args=(indices,), **options) for indices in (PARTS, [2])),
             *(Case("m 6", args=(PARTS,), kwargs={"axis": axis, "dtype": np.float64}, **options) for axis in (1, -1)),
         ],
+        complex=not registry[ufunc].real_only,
     )(_checked(ufunc, _sums_of_parts if ufunc is np.add else _of_parts(ufunc, reduction)))

@@ -151,6 +151,7 @@ def _lengths(window_shape: Any) -> tuple[int, ...]:
         Case("2 2 2 2", (), {"window_shape": (2, 2), "axis": (1, 1), "sizes": (2, 4)}),
     ],
     name="lib.stride_tricks.sliding_window_view",
+    complex=True,
 )
 def _overlap_add(x: Array, window_shape: tuple[int, ...], axis: tuple[int, ...], sizes: tuple[int, ...]) -> Array:
     """An array of these sizes, in which each element is the sum of those that windows show of it."""
@@ -183,4 +184,5 @@ primitive(
         Case("n 4", (), {"window_shape": (2, 2), "axis": (1, 1)}),
         Case("3", (2,)),
     ],
+    complex=True,
 )
