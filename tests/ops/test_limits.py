@@ -11,7 +11,9 @@ from typing import Any
 from tinygrad_np import Tensor, grad, log_softmax, logsumexp, softmax
 from tinygrad_np._functions import name_of
 from tinygrad_np._registry import Primitive, registry
-from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, nll_loss
+from tinygrad_np.ops.losses import cross_entropy, nll_loss
+from tinygrad_np.ops.probabilities import binary_cross_entropy_with_logits, kl_div
+from tinygrad_np.ops.regression import huber_loss
 from tinygrad_np.ops.special import leaky_relu, sigmoid, softplus
 
 import numpy as np

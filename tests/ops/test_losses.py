@@ -4,14 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_np import Tensor, cross_entropy, grad, log_softmax, nn
-from tinygrad_np.ops.losses import (
-    binary_cross_entropy_with_logits,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-)
+from tinygrad_np.ops.losses import nll_loss
+from tinygrad_np.ops.probabilities import binary_cross_entropy_with_logits, kl_div
+from tinygrad_np.ops.regression import huber_loss, l1_loss, mse_loss
 from tinygrad_np.testing import check_gradients
 
 import numpy as np

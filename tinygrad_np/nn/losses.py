@@ -5,15 +5,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .. import _validation as check
-from ..ops.losses import (
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-)
+from ..ops.losses import cross_entropy, nll_loss
+from ..ops.probabilities import binary_cross_entropy_with_logits, kl_div
+from ..ops.regression import huber_loss, l1_loss, mse_loss
 from ..tensor import Tensor
 from .module import Layer
 
