@@ -87,6 +87,10 @@ def _sigmoid(x: mpf) -> mpf:
     return 1 / (1 + mp.exp(-x))
 
 
+def _focused(x: mpf, gamma: Any) -> mpf:
+    return x * (1 - mp.exp(-x)) ** gamma
+
+
 def _cbrt(x: mpf) -> mpf:
     return mp.cbrt(x) if x >= 0 else -mp.cbrt(-x)
 
@@ -130,6 +134,8 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "_sech": (lambda x: 1 / mp.cosh(x), EVERYWHERE),
     "sinc": (lambda x: mp.sinc(mp.pi * x), [x for x in PERIODIC if x not in (0, 1e-200, -1e-200)]),
     "_times_log": (lambda x: x * mp.log(x), [x for x in POSITIVE if x < INF]),
+    "_focused": (lambda x: _focused(x, 2), POSITIVE),
+    "_focused, gamma=0.5": (lambda x: _focused(x, mpf(0.5)), POSITIVE),
 }
 NOT_SMOOTH = {"absolute", "fabs", "sign", "relu", "leaky_relu", "nan_to_num", "keep", "zero_at", "_huber"}
 LINEAR = {"negative", "positive", "conjugate", "real", "imag", "deg2rad", "radians", "rad2deg", "degrees", "copy"}

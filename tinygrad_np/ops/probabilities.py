@@ -117,13 +117,13 @@ def _focused_slope(x: Any, gamma: float) -> Any:
 
 
 @differentiable(
-    lambda g, y, x, *, gamma: g * _focused_slope(x, gamma),
+    lambda g, y, x, *, gamma=2.0: g * _focused_slope(x, gamma),
     jvp="elementwise",
     wide=True,
     cases=each("*", domains=(POSITIVE,), gamma=(0.5, 2.0)),
     name="focal loss",
 )
-def _focused(x: Array, gamma: float) -> Array:
+def _focused(x: Array, gamma: float = 2.0) -> Array:
     """A cross-entropy x = -log(p) times (1 - p)**gamma, without the cancellation of 1 - p near 0."""
     return np.asarray(x * np.power(-np.expm1(-x), gamma))
 

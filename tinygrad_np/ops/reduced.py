@@ -49,7 +49,7 @@ def checked_targets(name: str, predictions: Any, targets: Any, of: str = "predic
         shapes = f"{predictions.shape} and {targets.shape}"
         hint = f"; write {other}.reshape({of}.shape)" if targets.size == predictions.size else ""
         raise ValueError(f"{name}: {of} and {other} must have the same shape, not {shapes}{hint}")
-    return targets
+    return targets if targets.dtype.kind == "f" else np.asarray(array_of(targets), predictions.dtype)
 
 
 def signs(name: str, targets: Any, shape: tuple[int, ...], dtype: Any) -> Any:
