@@ -229,7 +229,7 @@ def softmax_focal_loss(
 
     def loss(entropies: Any, scale: Any) -> Any:
         losses = _focused(entropies, gamma=gamma) * scale
-        return np.sum(losses) / np.count_nonzero(kept) if reduction == "mean" else losses
+        return np.sum(losses) / int(np.count_nonzero(kept)) if reduction == "mean" else losses
 
     return reduced(name, "none" if reduction == "mean" else reduction, loss, entropies, scale)
 

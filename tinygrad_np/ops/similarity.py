@@ -19,8 +19,9 @@ from .reduced import check_reduction, checked_targets, composed, reduced, signs
 # --- operations ------------------------------------------------------------------------------------------------------
 
 
-def _order(name: str, p: Any) -> float:
-    return math.inf if isinstance(p, float) and p == math.inf else check.real(name, "p", p, above=0)
+def norm_order(owner: str, name: str, value: Any) -> float:
+    """The order of a norm, a number above 0 that may be infinite."""
+    return math.inf if isinstance(value, float) and value == math.inf else check.real(owner, name, value, above=0)
 
 
 def _pair(name: str, x: Any, y: Any) -> Any:
@@ -71,7 +72,7 @@ def normalize(x: Any, axis: int = -1, *, p: float = 2.0, eps: float = 1e-12) -> 
             [0. , 0. ]], dtype=float32)
     """
     check.floating("normalize", "x", x)
-    p, eps = _order("normalize", p), check.real("normalize", "eps", eps, above=0)
+    p, eps = norm_order("normalize", "p", p), check.real("normalize", "eps", eps, above=0)
     return _unit(x, p, _axis("normalize", axis, x.shape), eps)
 
 
@@ -153,7 +154,7 @@ def pairwise_distance(x: Any, y: Any, *, p: float = 2.0, eps: float = 1e-6, keep
     y = _pair(name, x, y)
     if x.ndim == 0 or y.ndim == 0:
         raise ValueError(f"{name}: expected vectors along the last axis, not shapes {x.shape} and {y.shape}")
-    p, eps = _order(name, p), check.real(name, "eps", eps)
+    p, eps = norm_order(name, "p", p), check.real(name, "eps", eps)
     check.boolean(name, "keepdims", keepdims)
     return _distance(x, y, p, eps, keepdims)
 
@@ -257,7 +258,7 @@ def triplet_margin_loss(
     """
     name = "triplet_margin_loss"
     margin = check.real(name, "margin", margin, at_least=0)
-    p, eps = _order(name, p), check.real(name, "eps", eps)
+    p, eps = norm_order(name, "p", p), check.real(name, "eps", eps)
     check.boolean(name, "swap", swap)
     positive = checked_targets(name, anchor, positive, "anchor", "positive")
     negative = checked_targets(name, anchor, negative, "anchor", "negative")
