@@ -61,7 +61,7 @@ def _over_classes(g: Any, reduction: str) -> Any:
     return np.expand_dims(g, 1) if reduction == "none" else g
 
 
-def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
+def class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     """The labels, checked to be integers, where the scores are floating point numbers."""
     if not hasattr(scores, "dtype"):
         check.floating(owner, name, scores)  # says what it is
@@ -89,12 +89,15 @@ def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     return check.integers(owner, "labels", labels)
 
 
-def _check_shapes(name: str, scores: Array, labels: Array, reduction: str) -> None:
+def check_class_shapes(owner: str, name: str, scores: Array, labels: Array, reduction: str) -> None:
+    """Refuse scores and labels whose shapes do not fit, and a mean over no labels."""
     if scores.ndim < 2 or labels.shape != scores.shape[:1] + scores.shape[2:]:
         hint = "; write labels.ravel()" if scores.ndim == 2 and labels.shape == (len(scores), 1) else ""
-        raise ValueError(f"expected {name} of shape (batch, classes, ...) and labels of shape (batch, ...){hint}")
+        shapes = f"{name} of shape (batch, classes, ...) and labels of shape (batch, ...)"
+        raise ValueError(f"{owner}: expected {shapes}{hint}")
     if reduction == "mean" and labels.size == 0:
-        raise ValueError(f"the mean needs labels of shape (batch, ...) with a batch at least 1, not {labels.shape}")
+        shapes = f"shape (batch, ...) with a batch at least 1, not {labels.shape}"
+        raise ValueError(f"{owner}: the mean needs labels of {shapes}")
 
 
 def _cross_entropy_back(
@@ -286,8 +289,8 @@ def cross_entropy(
     >>> cross_entropy(Tensor([[1e4, -1e4], [1e4, -1e4]]), [[1.0, 0.0], [0.5, 0.5]], reduction="none")
     Tensor([    0., 10000.], dtype=float32)
     """
-    labels = _class_labels("cross_entropy", "logits", logits, labels)
-    _check_shapes("logits", logits, labels, reduction)
+    labels = class_labels("cross_entropy", "logits", logits, labels)
+    check_class_shapes("cross_entropy", "logits", logits, labels, reduction)
     if type(ignore_index) is not int:
         check.integer("cross_entropy", "ignore_index", ignore_index)
     plain = logits.ndim == 2 and reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
@@ -356,8 +359,8 @@ def nll_loss(
     >>> nll_loss(Tensor([[-1.0, -2.0], [-3.0, -4.0]]), np.array([0, 1]))
     Tensor(2.5, dtype=float32)
     """
-    labels = _class_labels("nll_loss", "log_probabilities", log_probabilities, labels)
-    _check_shapes("log-probabilities", log_probabilities, labels, reduction)
+    labels = class_labels("nll_loss", "log_probabilities", log_probabilities, labels)
+    check_class_shapes("nll_loss", "log-probabilities", log_probabilities, labels, reduction)
     check.integer("nll_loss", "ignore_index", ignore_index)
     check.labels("nll_loss", "labels", np.where(labels == ignore_index, 0, labels), log_probabilities.shape[1])
     return _loss(

@@ -15,7 +15,7 @@ from ..tensor import Array, Tensor
 from .cases import POSITIVE, REAL, Case, Domain, each
 from .elementwise import array_of, keep, over_slope, zero_at
 from .examples import FIRST
-from .losses import cross_entropy
+from .losses import check_class_shapes, class_labels, cross_entropy
 from .reduced import check_reduction, checked_targets, composed, constants, reduced
 from .special import one_hot, sigmoid, softplus
 
@@ -121,7 +121,7 @@ def _focused_slope(x: Any, gamma: float) -> Any:
     jvp="elementwise",
     wide=True,
     cases=each("*", domains=(POSITIVE,), gamma=(0.5, 2.0)),
-    name="focal loss",
+    name="sigmoid_focal_loss",
 )
 def _focused(x: Array, gamma: float = 2.0) -> Array:
     """A cross-entropy x = -log(p) times (1 - p)**gamma, without the cancellation of 1 - p near 0."""
@@ -214,10 +214,12 @@ def softmax_focal_loss(
     name = "softmax_focal_loss"
     gamma = check.real(name, "gamma", gamma, at_least=0)
     check_reduction(name, reduction)
-    numbers = np.asarray(array_of(labels)) if type(labels) is Tensor else check.indices(labels)
-    check.integers(name, "labels", numbers)
-    entropies = cross_entropy(logits, numbers, ignore_index=ignore_index, reduction="none")
+    numbers = class_labels(name, "logits", logits, labels)
+    check_class_shapes(name, "logits", logits, numbers, reduction)
+    check.integer(name, "ignore_index", ignore_index)
     kept = numbers != ignore_index
+    check.labels(name, "labels", np.where(kept, numbers, 0), logits.shape[1])
+    entropies = cross_entropy(logits, numbers, ignore_index=ignore_index, reduction="none")
     scale = np.ones(numbers.shape, logits.dtype)
     if alpha is not None:
         alpha = np.asarray(check.weights(name, "alpha", alpha))
@@ -225,7 +227,7 @@ def softmax_focal_loss(
             raise ValueError(f"{name}: alpha must have shape {logits.shape[1:2]}, one per class, not {alpha.shape}")
         scale = alpha[np.where(kept, numbers, 0)].astype(logits.dtype)
     if reduction == "mean" and not kept.any():
-        raise ValueError(f"{name}: the mean is undefined: there are no labels, or every label is ignored")
+        raise ValueError(f"{name}: the mean is undefined: every label is ignored")
 
     def loss(entropies: Any, scale: Any) -> Any:
         losses = _focused(entropies, gamma=gamma) * scale

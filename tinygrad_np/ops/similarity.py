@@ -36,10 +36,10 @@ def _pair(name: str, x: Any, y: Any) -> Any:
 
 
 def _axis(name: str, axis: Any, shape: tuple[int, ...]) -> int:
-    axis = int(check.integer(name, "axis", axis))
-    if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"{name}: axis {axis} is not one of the {len(shape)} axes of shape {shape}")
-    return axis
+    number = check.integer(name, "axis", axis)
+    if not -len(shape) <= number < len(shape):
+        raise ValueError(f"{name}: axis {number} is not one of the {len(shape)} axes of shape {shape}")
+    return number
 
 
 @in_float32
