@@ -244,6 +244,13 @@ CONVENTIONS = [
         ([0.0, 0.0], [3.0, 4.0]),
         ([1.2, 1.6], [0, 0]),
     ),
+    Convention(
+        "cosine_similarity of [0.3,0] and [0,2], eps=0.5",
+        lambda x, y: cosine_similarity(x, y, eps=0.5),
+        ([0.3, 0], [0, 2]),
+        ([0, 2], [0.3, 0]),
+        True,
+    ),
     Convention("pairwise_distance 0, eps=0", lambda x: pairwise_distance(x, [1.0, 2.0], eps=0), ([1, 2],), ([0, 0],)),
     Convention("fmax with NaN", np.fmax, ([1, NAN], [NAN, 2]), ([1, 0], [0, 1])),
     Convention("maximum(x, 0) with NaN", lambda x: np.maximum(x, 0), ([NAN, 1],), ([0, 1],)),
