@@ -493,7 +493,7 @@ class SoftmaxFocalLoss(_Loss):
 
 
 class DiceLoss(_Loss):
-    """Mean of what overlaps too little, of probabilities (batch, classes, ...) and targets; see `dice_loss`.
+    """Mean of 1 - 2 * overlap / (sum of areas), of probabilities (batch, classes, ...); see `dice_loss`.
 
     Args:
         smooth, squared, reduction: as for `dice_loss`.
@@ -521,7 +521,7 @@ class DiceLoss(_Loss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """Mean of 1 - cosine for pairs that are alike, and of max(0, cosine - margin) for others.
+    """Mean loss of the cosines of pairs that are alike and of others; see `cosine_embedding_loss`.
 
     Args:
         margin, reduction: as for `cosine_embedding_loss`.

@@ -155,9 +155,9 @@ def margin_ranking_loss(first: Any, second: Any, targets: Any, *, margin: float 
 def multi_margin_loss(
     predictions: Any, labels: Any, *, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Any:
-    """Mean hinge loss of classes: the sum of max(0, margin - right + other)**p over the other classes / classes.
+    """Mean hinge loss of classes, the sum of max(0, margin - right + other)**p over the other classes / classes.
 
-    Here `right` is the prediction for the label, `other` that for another class.
+    Here `right` is the score of the right class, `other` that of another one, and `classes` the number of all.
 
     Args:
         predictions: a score for each class, shape (batch, classes), floating point.
