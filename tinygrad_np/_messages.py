@@ -224,9 +224,46 @@ MODULES: dict[str, dict[str, str]] = {
         "jacrev": "write `func.jacobian`",
         "dropout": "write `nn.Dropout(0.5, rng=np.random.default_rng(0))`",
         "linear": "write `x @ y`, or `nn.Linear(2, 2, rng=np.random.default_rng(0))`",
-        "normalize": "write `x / np.linalg.norm(x, axis=1, keepdims=True)`",
         "binary_cross_entropy": "write `tinygrad_np.binary_cross_entropy_with_logits`, which takes logits",
-        "smooth_l1_loss": "write `tinygrad_np.huber_loss(x, y)`",
+        **{
+            theirs: f"write `tinygrad_np.{ours}`"
+            for ours, names in {
+                "cross_entropy": (
+                    "softmax_cross_entropy",
+                    "softmax_crossentropy",
+                    "categorical_crossentropy",
+                    "sparse_categorical_crossentropy",
+                    "log_loss",
+                    "ce",
+                ),
+                "nll_loss": ("nll", "negative_log_likelihood"),
+                "mse_loss": ("mse", "mean_squared_error", "l2_loss"),
+                "l1_loss": ("l1", "mae", "mae_loss", "mean_absolute_error"),
+                "huber_loss": ("huber",),
+                "smooth_l1_loss": ("smooth_l1",),
+                "kl_div": ("kl", "kl_divergence", "kl_loss"),
+                "poisson_nll_loss": ("poisson_loss",),
+                "gaussian_nll_loss": ("gaussian_loss",),
+                "hinge_loss": ("hinge", "binary_hinge_loss"),
+                "multi_margin_loss": ("multiclass_hinge_loss",),
+                "margin_ranking_loss": ("ranking_loss",),
+                "hinge_embedding_loss": ("contrastive_loss",),
+                "triplet_margin_loss": ("triplet_loss", "triplet"),
+                "nt_xent_loss": ("nt_xent", "ntxent", "info_nce", "info_nce_loss", "simclr_loss"),
+                "sigmoid_focal_loss": ("focal_loss", "focal", "binary_focal_loss"),
+                "dice_loss": ("dice", "soft_dice_loss"),
+                "cosine_similarity": ("cosine", "cos_sim"),
+            }.items()
+            for theirs in names
+        },
+        **dict.fromkeys(
+            ("bce", "bce_loss", "bce_with_logits", "sigmoid_cross_entropy", "multilabel_soft_margin_loss"),
+            "write `tinygrad_np.binary_cross_entropy_with_logits`, which takes logits",
+        ),
+        "cosine_distance": "write `1 - tinygrad_np.cosine_similarity(x, y)`",
+        **dict.fromkeys(
+            ("cdist", "pdist"), "write `tinygrad_np.pairwise_distance(np.expand_dims(x, 1), y)` for each with each"
+        ),
         "optimizers": "write `optim.SGD`",
         "optimizer": "write `optim.SGD`",
         "lr_scheduler": "write `schedules.CosineScheduler`",
@@ -251,8 +288,25 @@ MODULES: dict[str, dict[str, str]] = {
         "ParameterList": "a plain list of Tensors works as well; leave it out",
         "ParameterDict": "a plain dict of Tensors works as well; leave it out",
         "BCELoss": "write `nn.BCEWithLogitsLoss`, which takes logits: without a Sigmoid before it",
-        "SmoothL1Loss": "write `nn.HuberLoss()`",
-        **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy"), "write `nn.CrossEntropyLoss`"),
+        "MultiLabelSoftMarginLoss": "write `nn.BCEWithLogitsLoss`, which has the same mean",
+        **{
+            theirs: f"write `nn.{ours}`"
+            for ours, names in {
+                "CrossEntropyLoss": ("CategoricalCrossentropy", "SparseCategoricalCrossentropy", "SoftmaxCrossEntropy"),
+                "MSELoss": ("MeanSquaredError", "L2Loss"),
+                "L1Loss": ("MeanAbsoluteError", "MAELoss"),
+                "HuberLoss": ("Huber",),
+                "KLDivLoss": ("KLDivergence",),
+                "HingeLoss": ("Hinge", "BinaryHingeLoss"),
+                "HingeEmbeddingLoss": ("ContrastiveLoss",),
+                "TripletMarginLoss": ("TripletLoss",),
+                "NTXentLoss": ("InfoNCELoss", "InfoNCE", "SimCLRLoss"),
+                "SigmoidFocalLoss": ("FocalLoss", "BinaryFocalLoss"),
+                "DiceLoss": ("Dice", "SoftDiceLoss"),
+                "PoissonNLLLoss": ("PoissonLoss",),
+            }.items()
+            for theirs in names
+        },
         **dict.fromkeys(
             ("Transformer", "TransformerEncoderLayer", "TransformerEncoder"),
             "it is made of `nn.MultiheadAttention`, `nn.LayerNorm` and `nn.Linear`",
@@ -334,6 +388,10 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "target": ("labels", "targets"),
     "y_pred": ("predictions",),
     "y_true": ("labels", "targets"),
+    **dict.fromkeys(("input1", "x1"), ("first", "x")),
+    **dict.fromkeys(("input2", "x2"), ("second", "y")),
+    **dict.fromkeys(("variance", "sigma2"), ("var",)),
+    **dict.fromkeys(("tau", "temp"), ("temperature",)),
     "learning_rate": ("lr",),
     **dict.fromkeys(("base_lr", "max_lr", "initial_lr", "init_value", "initial_learning_rate", "peak_value"), ("lr",)),
     **dict.fromkeys(("T_max", "total_steps", "total_iters", "warmup_steps", "num_steps"), ("steps",)),
@@ -375,7 +433,8 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "class_weight": ("weight",),
     **dict.fromkeys(("seed", "generator", "random_state", "key", "shuffle"), ("rng",)),
     "stddev": ("std",),
-    "size_average": ("reduction",),
+    **dict.fromkeys(("size_average", "reduce"), ("reduction",)),
+    "keep_dims": ("keepdims",),
     "mask": ("attn_mask",),
 }
 # What to do about keywords for which a function has no other.
@@ -383,6 +442,7 @@ WITHOUT: dict[str, str] = {
     **dict.fromkeys(("inplace", "set_to_none"), "leave it out"),
     **dict.fromkeys(("input", "target"), "give it by position, without a name"),
     "device": CPU,
+    "from_logits": "the names of losses say what they take; leave it out",
     "batch_first": "the batch always comes first; leave it out",
     "strict": "leave it out; all names must fit, so take out of the dict what is not to be loaded",
     "attn_mask": "give it by the name mask, with True where attention is not allowed",

@@ -495,7 +495,7 @@ MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("nothing to a layer", lambda: LINEAR(), TypeError, "missing 1 required positional argument: 'x'"),
     ("images", lambda: nn.Linear(4, 2, rng=RNG)(IMAGES), ValueError, r"x.reshape\(len\(x\), -1\), or nn.Flatten"),
     ("one image", lambda: nn.Linear(4, 2, rng=RNG)(IMAGES[0]), ValueError, r"x.reshape\(1, -1\)"),
-    ("one-hot", lambda: cross_entropy(X, np.eye(3)[:2]), ValueError, r"labels.argmax\(axis=1\)"),
+    ("one-hot", lambda: tinygrad_np.nll_loss(X, np.eye(3)[:2]), ValueError, r"labels.argmax\(axis=1\)"),
     ("one-hot integers", lambda: cross_entropy(X, np.eye(3, dtype=int)[:2]), ValueError, r"labels.argmax\(axis=1\)"),
     ("float labels", lambda: cross_entropy(X, np.array([0.0, 1.0])), ValueError, r"labels.astype\(int\)"),
     ("a column of labels", lambda: cross_entropy(X, [[0], [1]]), ValueError, r"labels.ravel\(\)"),
@@ -732,8 +732,8 @@ NOTES: list[tuple[str, Callable[[], Any], str]] = [
     ("images of one channel", lambda: GRAY(IMAGE), "write x[:, np.newaxis]"),
     (
         "soft labels",
-        lambda: nn.CrossEntropyLoss()(X, SOFT),
-        "-np.sum(labels * log_softmax(logits, axis=1), axis=1).mean()",
+        lambda: nn.NLLLoss()(X, SOFT),
+        "-np.sum(labels * log_probabilities, axis=1).mean()",
     ),
     (
         "soft labels, nll",

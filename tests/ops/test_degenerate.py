@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tinygrad_np import Tensor, grad, nn, optim
 from tinygrad_np._functions import name_of
 from tinygrad_np._registry import Composite, Constant, registry
-from tinygrad_np.ops import losses
+from tinygrad_np.ops import probabilities, regression
 from tinygrad_np.ops.indexing import INDICES, set_at
 from tinygrad_np.testing import check_gradients
 
@@ -258,8 +258,8 @@ ONE_DTYPE = {
     "standardize", "recurrence", "linear",
 }  # fmt: skip
 REFUSE_INTEGERS = [  # as predictions or as what floats are written to; gradient: as values at uneven places
-    *map(registry.get, (losses.mse_loss, losses.l1_loss, losses.huber_loss, losses.kl_div, set_at)),
-    registry[losses.binary_cross_entropy_with_logits],
+    *map(registry.get, (regression.mse_loss, regression.l1_loss, regression.huber_loss, probabilities.kl_div, set_at)),
+    registry[probabilities.binary_cross_entropy_with_logits],
     np.gradient,
     np.insert,
     np.full_like,

@@ -11,7 +11,9 @@ from typing import Any
 from tinygrad_np import Tensor, grad, log_softmax, logsumexp, softmax
 from tinygrad_np._functions import name_of
 from tinygrad_np._registry import Primitive, registry
-from tinygrad_np.ops.losses import binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, nll_loss
+from tinygrad_np.ops.losses import cross_entropy, nll_loss
+from tinygrad_np.ops.probabilities import binary_cross_entropy_with_logits, kl_div
+from tinygrad_np.ops.regression import huber_loss
 from tinygrad_np.ops.special import leaky_relu, sigmoid, softplus
 
 import numpy as np
@@ -85,6 +87,10 @@ def _sigmoid(x: mpf) -> mpf:
     return 1 / (1 + mp.exp(-x))
 
 
+def _focused(x: mpf, gamma: Any) -> mpf:
+    return x * (1 - mp.exp(-x)) ** gamma
+
+
 def _cbrt(x: mpf) -> mpf:
     return mp.cbrt(x) if x >= 0 else -mp.cbrt(-x)
 
@@ -128,6 +134,8 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "_sech": (lambda x: 1 / mp.cosh(x), EVERYWHERE),
     "sinc": (lambda x: mp.sinc(mp.pi * x), [x for x in PERIODIC if x not in (0, 1e-200, -1e-200)]),
     "_times_log": (lambda x: x * mp.log(x), [x for x in POSITIVE if x < INF]),
+    "_focused": (lambda x: _focused(x, 2), POSITIVE),
+    "_focused, gamma=0.5": (lambda x: _focused(x, mpf(0.5)), POSITIVE),
 }
 NOT_SMOOTH = {"absolute", "fabs", "sign", "relu", "leaky_relu", "nan_to_num", "keep", "zero_at", "_huber"}
 LINEAR = {"negative", "positive", "conjugate", "real", "imag", "deg2rad", "radians", "rad2deg", "degrees", "copy"}

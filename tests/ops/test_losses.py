@@ -3,14 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, cross_entropy, grad, log_softmax, nn
-from tinygrad_np.ops.losses import (
+from tinygrad_np import (
+    Tensor,
     binary_cross_entropy_with_logits,
+    cross_entropy,
+    func,
+    grad,
     huber_loss,
     kl_div,
     l1_loss,
+    log_softmax,
     mse_loss,
     nll_loss,
+    nn,
 )
 from tinygrad_np.testing import check_gradients
 
@@ -154,6 +159,93 @@ def test_losses_of_classes_refuse_what_does_not_fit(
 def test_cross_entropy_refuses_more_smoothing_than_there_is() -> None:
     with pytest.raises(ValueError, match="label_smoothing must be from 0 to 1, not 1.5"):
         cross_entropy(Tensor(LOGITS), LABELS, label_smoothing=1.5)
+
+
+# --- of probabilities in the place of labels -------------------------------------------------------------------------
+
+SOFT = np.random.default_rng(3).dirichlet(np.ones(3), 6)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 0.0]])
+def test_probabilities_are_the_labels_that_they_stand_for(reduction: str, smoothing: float, weight: Any) -> None:
+    options = {"reduction": reduction, "label_smoothing": smoothing, "weight": weight}
+    x = Tensor(LOGITS, requires_grad=True)
+    hard = cross_entropy(x, LABELS, **options)
+    soft = cross_entropy(x, np.eye(3)[LABELS], **options)
+    scale = np.sum(np.array(weight)[LABELS]) / 6 if weight and reduction == "mean" else 1  # of the mean over labels
+    np.testing.assert_allclose(soft.data, hard.data * scale, rtol=1e-12)
+    expected = grad(hard, x, np.ones(hard.shape)).data * scale
+    np.testing.assert_allclose(grad(soft, x, np.ones(soft.shape)).data, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_cross_entropy_of_probabilities_is_its_definition_and_differentiable_in_them() -> None:
+    log_p = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+    assert cross_entropy(LOGITS, SOFT).item() == pytest.approx(-(SOFT * log_p).sum() / 6)
+    assert cross_entropy(LOGITS, SOFT.tolist()).item() == cross_entropy(LOGITS, SOFT).item()
+    x, p = Tensor(LOGITS, requires_grad=True), Tensor(SOFT, requires_grad=True)
+    dx, dp = grad(cross_entropy(x, p, reduction="sum"), [x, p])
+    np.testing.assert_allclose(dp.data, -log_p)
+    np.testing.assert_allclose(dx.data, np.exp(log_p) - SOFT, atol=1e-15)
+
+
+def test_an_impossible_class_of_probability_0_does_not_count() -> None:
+    x = Tensor(np.array([[1.0, -np.inf, 2.0]]), requires_grad=True)
+    rest = Tensor(np.array([[1.0, 2.0]]), requires_grad=True)
+    loss, expected = cross_entropy(x, [[0.25, 0.0, 0.75]]), cross_entropy(rest, [[0.25, 0.75]])
+    assert loss.item() == expected.item()
+    dx = grad(loss, x).data
+    assert dx[0, 1] == 0
+    np.testing.assert_array_equal(dx[:, [0, 2]], grad(expected, rest).data)
+    assert cross_entropy(x, [[0.5, 0.5, 0.0]]).item() == np.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("of_targets", [np.float16, np.float64])
+def test_cross_entropy_of_probabilities_has_the_dtype_of_the_logits(dtype: type, of_targets: type) -> None:
+    for reduction in REDUCTIONS:
+        y = cross_entropy(Tensor(LOGITS.astype(dtype)), SOFT.astype(of_targets), weight=[1, 2, 3], reduction=reduction)
+        assert y.dtype == dtype
+
+
+def test_gradients_of_each_example_with_probabilities() -> None:
+    def losses(w: Any, x: Any, y: Any) -> Any:
+        return cross_entropy(x @ w, y, reduction="none")
+
+    w = np.random.default_rng(4).normal(size=(3, 3))
+    found = func.per_example_grad(losses)(w, LOGITS, SOFT)
+    alone = [func.grad(lambda w, i=i: losses(w, LOGITS[i : i + 1], SOFT[i : i + 1]).sum())(w) for i in range(6)]
+    np.testing.assert_allclose(found, alone)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "error", "message"),
+    [
+        (SOFT, {"ignore_index": 0}, ValueError, "cross_entropy: ignore_index is for labels, not for probabilities"),
+        (SOFT, {"ignore_index": 0.5}, ValueError, "cross_entropy: ignore_index must be an integer, not 0.5"),
+        (SOFT, {"reduction": "batchmean"}, ValueError, "not 'batchmean'; write 'sum' and divide by the number of ex"),
+        (SOFT, {"reduction": None}, ValueError, "not None; write 'none'"),
+        (SOFT, {"label_smoothing": 1.5}, ValueError, "label_smoothing must be from 0 to 1, not 1.5"),
+        (SOFT, {"weight": [1.0, 2.0]}, ValueError, r"weight must have shape \(3,\), .*, not \(2,\)"),
+        (SOFT, {"weight": Tensor([1.0, 2.0, 3.0])}, TypeError, "not differentiable in weight="),
+        (SOFT, {"classes": 3}, TypeError, "unexpected keyword argument 'classes'"),
+        (SOFT[:, :2], {}, ValueError, r"not float64 of shape \(6, 2\), or probabilities in the .* logits, \(6, 3\)"),
+        (
+            np.eye(3, dtype=int)[LABELS],
+            {},
+            ValueError,
+            r"write labels.argmax\(axis=1\), or labels.astype\(logits.dtype",
+        ),
+    ],
+)
+def test_what_does_not_fit_beside_probabilities(
+    labels: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        cross_entropy(Tensor(LOGITS), labels, **options)
+    with pytest.raises(ValueError, match=r"cross_entropy: the mean is undefined for the empty shape \(0, 3\)"):
+        cross_entropy(Tensor(LOGITS[:0]), SOFT[:0])
 
 
 # --- of numbers ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tinygrad_np import Tensor, grad, nn
+from tinygrad_np import Tensor, grad, nn, normalize
 from tinygrad_np.nn import init
 
 import numpy as np
@@ -160,6 +160,176 @@ def test_kl_div(
     x, y = nn.LogSoftmax()(rng.normal(size=(2, batch, *more, 4)).astype(dtype))
     options = {"reduction": reduction, "log_target": log_target}
     compare(nn.KLDivLoss(**options), torch.nn.KLDivLoss(**options), [x, y if log_target else np.exp(y)])
+
+
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, batch=sizes, classes=sizes, more=few, reduction=reductions,
+    smoothing=st.sampled_from([0.0, 0.1, 1.0]), spread=st.sampled_from([1.0, 100.0]),
+)  # fmt: skip
+def test_cross_entropy_of_probabilities(
+    data: st.DataObject, dtype: Any, seed: int, batch: int, classes: int, more: tuple[int, ...], reduction: str,
+    smoothing: float, spread: float,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, spread, (batch, classes, *more)).astype(dtype)
+    soft = np.moveaxis(rng.dirichlet(np.ones(classes), (batch, *more)), -1, 1).astype(dtype)
+    weight = data.draw(st.sampled_from([None, rng.uniform(0, 2, classes).astype(dtype)]), "weight")
+    options = {"reduction": reduction, "label_smoothing": smoothing}
+    theirs = torch.nn.CrossEntropyLoss(*tensors(dtype, weight), **options)
+    compare(nn.CrossEntropyLoss(weight, **options), theirs, [logits, soft], scale=spread)
+
+
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, shape=few, reduction=reductions,
+    beta=st.sampled_from([0.0, 0.3, 2.0]), log_input=st.booleans(), full=st.booleans(),
+)  # fmt: skip
+def test_smooth_errors_and_likelihoods(
+    data: st.DataObject, dtype: Any, seed: int, shape: tuple[int, ...], reduction: str, beta: float, log_input: bool,
+    full: bool,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    x, y = (np.array(a, dtype) for a in rng.normal(size=(2, *shape)))
+    compare(
+        nn.SmoothL1Loss(beta=beta, reduction=reduction), torch.nn.SmoothL1Loss(beta=beta, reduction=reduction), [x, y]
+    )
+    counts = np.array(rng.integers(1 if full else 0, 6, shape), dtype)  # at 0 their gradient by the target is NaN
+    options = {"log_input": log_input, "full": full, "eps": data.draw(st.sampled_from([1e-8, 0.1]))}
+    options["reduction"] = reduction
+    rates = x if log_input else np.abs(x) + dtype(0.1)
+    compare(nn.PoissonNLLLoss(**options), torch.nn.PoissonNLLLoss(**options), [rates, counts], scale=20)
+    last = data.draw(st.booleans(), "one variance for each row") and bool(shape)
+    var = np.array(rng.uniform(0, 2, (*shape[:-1], 1) if last else shape), dtype)
+    options = {"full": full, "eps": data.draw(st.sampled_from([1e-6, 0.5])), "reduction": reduction}
+    scale = 1 / min(max(float(var.min()), options["eps"]), 1) ** 2
+    compare(nn.GaussianNLLLoss(**options), torch.nn.GaussianNLLLoss(**options), [x, y, var], scale=10 * scale)
+
+
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, shape=few, batch=sizes, classes=sizes, reduction=reductions,
+    margin=st.floats(-1, 2), p=st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_margins(
+    data: st.DataObject, dtype: Any, seed: int, shape: tuple[int, ...], batch: int, classes: int, reduction: str,
+    margin: float, p: int,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    x, y = (np.array(a, dtype) for a in rng.normal(size=(2, *shape)))
+    signs = np.array(rng.choice([-1, 1], shape), dtype)
+    options = {"margin": margin, "reduction": reduction}
+    compare(nn.HingeEmbeddingLoss(**options), torch.nn.HingeEmbeddingLoss(**options), [x], signs)
+    compare(nn.MarginRankingLoss(**options), torch.nn.MarginRankingLoss(**options), [x, y], signs)
+    compare(nn.SoftMarginLoss(reduction=reduction), torch.nn.SoftMarginLoss(reduction=reduction), [x], signs)
+
+    def hinge(x: Any, t: Any) -> Any:  # PyTorch's is of distances
+        losses = torch.relu(margin - t * x) ** p
+        return losses if reduction == "none" else getattr(torch, reduction)(losses)
+
+    compare(nn.HingeLoss(p=p, **options), hinge, [x], signs)
+    scores = rng.normal(size=(batch, classes)).astype(dtype)
+    weight = data.draw(st.sampled_from([None, rng.uniform(0, 2, classes).astype(dtype)]), "weight")
+    (their_weight,) = tensors(dtype, weight)
+    compare(
+        nn.MultiMarginLoss(p=p, weight=weight, **options),
+        torch.nn.MultiMarginLoss(p=p, weight=their_weight, **options),
+        [scores],
+        rng.integers(0, classes, batch),
+        scale=5,
+    )
+
+
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, batch=sizes, features=st.integers(2, 5), reduction=reductions,
+    margin=st.floats(0.01, 1), p=st.sampled_from([1.0, 2.0, 3.0, np.inf]), swap=st.booleans(),
+    eps=st.sampled_from([1e-6, 0.1]), keepdims=st.booleans(),
+)  # fmt: skip
+def test_similarity_and_its_losses(
+    data: st.DataObject, dtype: Any, seed: int, batch: int, features: int, reduction: str, margin: float, p: float,
+    swap: bool, eps: float, keepdims: bool,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    x, y, z = (rng.normal(size=(batch, features)).astype(dtype) + dtype(0.1) for _ in range(3))
+    axis = data.draw(st.sampled_from([0, 1, -1]), "axis")
+    compare(nn.CosineSimilarity(axis, eps=eps), torch.nn.CosineSimilarity(axis, eps), [x, y], scale=10)
+    compare(nn.CosineSimilarity(eps=eps), torch.nn.CosineSimilarity(-1, eps), [x[:, np.newaxis], y], scale=10)
+    compare(
+        nn.PairwiseDistance(p, eps=eps, keepdims=keepdims),
+        torch.nn.PairwiseDistance(p, eps, keepdims),
+        [x, y],
+        scale=10,
+    )
+    compare(
+        lambda x: normalize(x, axis, p=p, eps=eps),
+        lambda x: torch.nn.functional.normalize(x, p, axis, eps),
+        [x],
+        scale=10,
+    )
+    options = {"margin": margin, "reduction": reduction}
+    compare(
+        nn.TripletMarginLoss(p=p, eps=eps, swap=swap, **options),
+        torch.nn.TripletMarginLoss(p=p, eps=eps, swap=swap, **options),
+        [x, y, z],
+        scale=10,
+    )
+    signs = np.array(rng.choice([-1, 1], batch), dtype)
+    compare(nn.CosineEmbeddingLoss(**options), torch.nn.CosineEmbeddingLoss(**options), [x, y], signs, scale=100)
+
+
+@pytest.mark.parametrize("eps", [1e-8, 0.5])
+def test_similarity_of_vectors_of_zeros(eps: float) -> None:
+    x, y = np.zeros((2, 3)), np.random.default_rng(0).normal(size=(2, 3))
+    compare(nn.CosineSimilarity(eps=eps), torch.nn.CosineSimilarity(-1, eps), [x, y], scale=1 / eps)
+    compare(lambda x: normalize(x, eps=eps), lambda x: torch.nn.functional.normalize(x, dim=-1, eps=eps), [x])
+
+
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, batch=sizes, features=st.integers(2, 5), reduction=reductions,
+    gamma=st.sampled_from([0.0, 0.5, 2.0, 5.0]), alpha=st.sampled_from([None, 0.25, 1.0]),
+    temperature=st.floats(0.1, 2), squared=st.booleans(), smooth=st.sampled_from([1e-5, 1.0]),
+)  # fmt: skip
+def test_losses_that_pytorch_is_used_to_write(
+    data: st.DataObject, dtype: Any, seed: int, batch: int, features: int, reduction: str, gamma: float,
+    alpha: float | None, temperature: float, squared: bool, smooth: float,
+) -> None:  # fmt: skip
+    """By the formulas of torchvision, SimCLR and MONAI, in PyTorch's functions."""
+    rng = np.random.default_rng(seed)
+    functional = torch.nn.functional
+
+    def reduced(losses: Any) -> Any:
+        return losses if reduction == "none" else getattr(torch, reduction)(losses)
+
+    def sigmoid_focal(x: Any, t: Any) -> Any:
+        p = torch.sigmoid(x)
+        losses = functional.binary_cross_entropy_with_logits(x, t, reduction="none") * (p + t - 2 * p * t) ** gamma
+        return reduced(losses if alpha is None else losses * (alpha * t + (1 - alpha) * (1 - t)))
+
+    x = rng.normal(size=(batch, features)).astype(dtype)
+    binary = rng.integers(0, 2, (batch, features)).astype(dtype)
+    options = {"gamma": gamma, "reduction": reduction}
+    compare(nn.SigmoidFocalLoss(alpha=alpha, **options), sigmoid_focal, [x], binary, scale=5)
+    weight = rng.uniform(0, 2, features).astype(dtype)
+    labels = rng.integers(0, features, batch)
+
+    def softmax_focal(x: Any, labels: Any) -> Any:
+        entropies = functional.cross_entropy(x, labels, reduction="none")
+        return reduced(torch.tensor(weight)[labels] * entropies * (1 - torch.exp(-entropies)) ** gamma)
+
+    compare(nn.SoftmaxFocalLoss(alpha=weight, **options), softmax_focal, [x], labels, scale=5)
+
+    def nt_xent(a: Any, b: Any) -> Any:
+        views = functional.normalize(torch.cat([a, b]), dim=1)
+        cosines = (views @ views.T / temperature).fill_diagonal_(-torch.inf)
+        return functional.cross_entropy(cosines, torch.arange(2 * batch).roll(batch), reduction=reduction)
+
+    y = rng.normal(size=(batch, features)).astype(dtype)
+    compare(nn.NTXentLoss(temperature=temperature, reduction=reduction), nt_xent, [x, y], scale=100)
+
+    def dice(p: Any, t: Any) -> Any:
+        areas = (p**2 + t**2 if squared else p + t).sum((2,))
+        return reduced(1 - (2 * (p * t).sum((2,)) + smooth) / (areas + smooth))
+
+    maps, masks = rng.uniform(0.1, 0.9, (2, batch, 3, features)).astype(dtype)
+    ours = nn.DiceLoss(smooth=smooth, squared=squared, reduction=reduction)
+    compare(ours, dice, [maps, masks], scale=10)
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------

@@ -253,6 +253,13 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "cross_entropy": lambda logits, labels, **options: (  # its options: test_oracle_layers.py
         NotImplemented if options else torch.nn.functional.cross_entropy(logits, labels.long())
     ),
+    "cosine_similarity": lambda x, y, axis=-1, eps=1e-8: (
+        torch.cosine_similarity(x, y, axis, eps)
+        if eps < 1
+        else NotImplemented  # below eps, theirs has another gradient
+    ),
+    "normalize": lambda x, axis=-1, p=2.0, eps=1e-12: torch.nn.functional.normalize(x, p, axis, eps),
+    "pairwise_distance": lambda x, y, p=2.0, eps=1e-6, keepdims=False: torch.pairwise_distance(x, y, p, eps, keepdims),
     "linear": lambda x, weight, bias: torch.nn.functional.linear(x, weight.T, bias),
     "linalg.cholesky": lambda x, upper=False: torch.linalg.cholesky(
         globals()["upper" if upper else "lower"](x), upper=upper
@@ -281,6 +288,7 @@ DIFFERENT = {
     "imag", "angle",  # compared there, too
     "repeat", "scatter_add", "select", "ldexp", "frexp",
     "binary_cross_entropy_with_logits", "kl_div",  # compared in test_oracle_layers.py
+    "cosine_embedding_loss", "hinge_embedding_loss", "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
 }  # fmt: skip
 
 

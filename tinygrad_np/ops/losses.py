@@ -1,27 +1,25 @@
-"""Loss functions, for classification and for regression.
+"""Losses of classification: cross-entropy, of labels or of probabilities, and negative log-likelihood.
 
-All take `reduction`: "mean" (the default) and "sum" give a scalar, "none" gives one loss per example or element. The
-mean over an empty input raises. Targets and weights that are not Tensors are converted to the dtype of the predictions.
-The same losses as layers are in `tinygrad_np.nn`.
+They take `reduction`: "mean" (the default) and "sum" give a scalar, "none" gives one loss per example. The mean over
+nothing raises. Weights are converted to the dtype of the scores. The same losses as layers are in `tinygrad_np.nn`.
 """
 
-import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
 from .._machine.arrays import row_sums
-from .._registry import composite, differentiable, in_float32
+from .._registry import differentiable
 from ..tensor import Array, Tensor
-from .cases import POSITIVE, REAL, Case, Domain, each
-from .elementwise import array_of, keep, over_slope, zero_at
-from .examples import FIRST, LOSSES
+from .cases import REAL, Case, Domain
+from .elementwise import array_of, keep
+from .examples import LOSSES
 from .pieces import over_rows
-from .special import LARGE, MODERATE, centred, log_softmax, sigmoid, softmax, softplus
-
-# --- classification --------------------------------------------------------------------------------------------------
+from .reduced import check_reduction, checked_targets, composed, reduced
+from .special import LARGE, MODERATE, centred, log_softmax, softmax
 
 
 def _loss_weights(
@@ -29,13 +27,9 @@ def _loss_weights(
 ) -> Array:
     """Weights of each -log p, in the shape of the scores; the loss is their weighted sum."""
     classes = scores.shape[1]
-    if not isinstance(reduction, str) or reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
+    check_reduction(name, reduction)
     check.real(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
-    ones = np.ones(classes, scores.dtype)
-    weights = ones if weight is None else np.asarray(check.weights(name, "weight", weight), scores.dtype)
-    if weights.shape != (classes,):
-        raise ValueError(f"weight must have shape ({classes},), one number per class, not {weights.shape}")
+    weights = np.ones(classes, scores.dtype) if weight is None else _class_weights(name, weight, classes, scores.dtype)
     kept = labels != ignore_index
     chosen = np.where(kept, labels, 0)
     own = weights[chosen] * kept
@@ -50,6 +44,13 @@ def _loss_weights(
     return np.moveaxis(coefficients.reshape(*labels.shape, classes), -1, 1)
 
 
+def _class_weights(name: str, weight: Any, classes: int, dtype: Any) -> Array:
+    weights = np.asarray(check.weights(name, "weight", weight), dtype)
+    if weights.shape != (classes,):
+        raise ValueError(f"{name}: weight must have shape ({classes},), one number per class, not {weights.shape}")
+    return weights
+
+
 def _loss(log_probabilities: Array, coefficients: Array, reduction: str) -> Array:
     losses = np.sum(coefficients * keep(-log_probabilities, coefficients != 0), axis=1)  # 0 * inf would be NaN
     return np.asarray(losses if reduction == "none" else np.sum(losses))
@@ -60,7 +61,7 @@ def _over_classes(g: Any, reduction: str) -> Any:
     return np.expand_dims(g, 1) if reduction == "none" else g
 
 
-def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
+def class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     """The labels, checked to be integers, where the scores are floating point numbers."""
     if not hasattr(scores, "dtype"):
         check.floating(owner, name, scores)  # says what it is
@@ -72,23 +73,31 @@ def _class_labels(owner: str, name: str, scores: Array, labels: Any) -> Array:
     check.floating(owner, name, scores)
     labels = check.indices(labels)
     if labels.ndim > 1 and labels.shape == scores.shape:
-        log_probabilities = "log_softmax(logits, axis=1)" if name == "logits" else name
-        soft = f", or of probabilities -np.sum(labels * {log_probabilities}, axis=1).mean() for the loss"
+        soft = "" if owner == "nll_loss" else ", or labels.astype(logits.dtype) for probabilities"
+        if labels.dtype.kind == "f":
+            soft = f", or of probabilities -np.sum(labels * {name}, axis=1).mean() for the loss"
         raise ValueError(
             f"{owner}: labels must be integers of shape (batch, ...), not one-hot or probabilities of shape"
-            f" {labels.shape}; write labels.argmax(axis=1){soft if labels.dtype.kind == 'f' else ''}"
+            f" {labels.shape}; write labels.argmax(axis=1){soft}"
         )
     if labels.dtype.kind == "f":
-        raise ValueError(f"{owner}: labels must be integers, not {labels.dtype}; write labels.astype(int)")
+        soft = f", or probabilities in the shape of the logits, {scores.shape}" if owner == "cross_entropy" else ""
+        raise ValueError(
+            f"{owner}: labels must be integers, not {labels.dtype} of shape {labels.shape}{soft}; write"
+            " labels.astype(int)"
+        )
     return check.integers(owner, "labels", labels)
 
 
-def _check_shapes(name: str, scores: Array, labels: Array, reduction: str) -> None:
+def check_class_shapes(owner: str, name: str, scores: Array, labels: Array, reduction: str) -> None:
+    """Refuse scores and labels whose shapes do not fit, and a mean over no labels."""
     if scores.ndim < 2 or labels.shape != scores.shape[:1] + scores.shape[2:]:
         hint = "; write labels.ravel()" if scores.ndim == 2 and labels.shape == (len(scores), 1) else ""
-        raise ValueError(f"expected {name} of shape (batch, classes, ...) and labels of shape (batch, ...){hint}")
+        shapes = f"{name} of shape (batch, classes, ...) and labels of shape (batch, ...)"
+        raise ValueError(f"{owner}: expected {shapes}{hint}")
     if reduction == "mean" and labels.size == 0:
-        raise ValueError(f"the mean needs labels of shape (batch, ...) with a batch at least 1, not {labels.shape}")
+        shapes = f"shape (batch, ...) with a batch at least 1, not {labels.shape}"
+        raise ValueError(f"{owner}: the mean needs labels of {shapes}")
 
 
 def _cross_entropy_back(
@@ -169,6 +178,69 @@ def _cases(**options: float) -> list[Case]:
     return [Case(shapes, (), kwargs, (REAL, Domain(0, 3, "i"))) for shapes, kwargs in choices]
 
 
+@composed(
+    Case("N 3, N 3"),
+    Case("N 3, N 3", kwargs={"weight": WEIGHT, "label_smoothing": 0.2, "reduction": "sum"}),
+    Case("N 3 2 M, N 3 2 M", kwargs={"weight": WEIGHT, "reduction": "none"}),
+    name="cross_entropy",
+)
+def _of_probabilities(
+    logits: Any,
+    targets: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Cross-entropy where the probability of each class is given; the mean is over examples, whatever their weights."""
+    name = "cross_entropy"
+    if check.integer(name, "ignore_index", ignore_index) >= 0:
+        raise ValueError(f"{name}: ignore_index is for labels, not for probabilities; give examples probabilities of 0")
+    label_smoothing = check.real(name, "label_smoothing", label_smoothing, at_least=0, at_most=1)
+    targets = checked_targets(name, logits, targets, "logits", "labels")
+    classes = logits.shape[1]
+    if weight is not None:
+        if type(weight) is Tensor:
+            raise TypeError(f"{name} is not differentiable in weight=: pass the Tensor's .data")
+        weight = _class_weights(name, weight, classes, logits.dtype).reshape(-1, *[1] * (logits.ndim - 2))
+
+    def losses(logits: Any, targets: Any) -> Any:
+        if label_smoothing:
+            targets = targets * (1 - label_smoothing) + label_smoothing / classes
+        if weight is not None:
+            targets = targets * weight
+        surprises = -log_softmax(logits, axis=1)
+        finite = np.isfinite(array_of(surprises))
+        if not finite.all():  # a class of probability 0 does not count: 0 * inf would be NaN
+            surprises = keep(surprises, finite | (array_of(targets) != 0))
+        return np.sum(targets * surprises, axis=1)
+
+    return reduced(name, reduction, losses, logits, targets)
+
+
+def _are_probabilities(logits: Any, labels: Any) -> bool:
+    """Whether the labels are floating point numbers in the shape of the logits."""
+    given = labels if hasattr(labels, "dtype") else np.asarray(labels)
+    kind = getattr(given.dtype, "kind", "")
+    return kind == "f" and given.ndim > 1 and given.shape == np.shape(logits)
+
+
+def _or_probabilities(of_labels: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator of `cross_entropy` by which it takes probabilities in the place of labels."""
+
+    @wraps(of_labels)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        labels = args[1] if len(args) > 1 else kwargs.get("labels")
+        if type(labels) is np.ndarray and labels.dtype.kind == "i":
+            return of_labels(*args, **kwargs)
+        logits = args[0] if args else kwargs.get("logits")
+        return (_of_probabilities if _are_probabilities(logits, labels) else of_labels)(*args, **kwargs)
+
+    return call
+
+
+@_or_probabilities
 @differentiable(
     _cross_entropy_back, None, reads=("logits labels",), wide=True, examples=LOSSES, cases=_cases(label_smoothing=0.2)
 )
@@ -183,22 +255,28 @@ def cross_entropy(
 ) -> tuple[Array, Any]:
     """Mean cross-entropy, -log(softmax(logits)[label]), as one operation that does not overflow.
 
+    Where the labels are probabilities, the loss of an example is -sum(labels * log(softmax(logits))) over the classes.
+
     Args:
         logits: unnormalised log-probabilities, shape (batch, classes) or (batch, classes, ...), floating point.
-        labels: the correct classes, shape (batch,) or (batch, ...), integers from 0 to classes - 1.
-        weight: the weight of each class, shape (classes,); the mean is weighted by those of the labels.
+        labels: the correct classes, shape (batch,) or (batch, ...), integers from 0 to classes - 1; or the probability
+            of each class, in the shape of the logits, floating point, and differentiable too. It is not checked that
+            probabilities add up to 1.
+        weight: the weight of each class, shape (classes,). The mean over labels is weighted by theirs; that over
+            probabilities is divided by the number of examples.
         ignore_index: elements with this label are left out of the loss and of the mean.
-        reduction: "mean", "sum", or "none" for losses in the shape of the labels.
+        reduction: "mean", "sum", or "none" for losses in the shape of the labels, without the axis of the classes.
         label_smoothing: the fraction of each label's probability that is spread evenly over all classes, from 0 to 1.
 
     Returns:
-        A scalar with the dtype of the logits, or losses in the shape of the labels. With default options its gradient
-        is (softmax(logits) - one_hot(labels)) / batch.
+        A scalar with the dtype of the logits, or losses of shape (batch, ...). With default options its gradient is
+        (softmax(logits) - one_hot(labels)) / batch.
 
     Raises:
         TypeError: logits are not floating point, or weight is a Tensor.
-        ValueError: shapes do not match, labels are not integers or out of range, an option is invalid, or the mean is
-            undefined because there are no labels, or every label is ignored or has weight 0.
+        ValueError: shapes do not match, labels are neither integers nor probabilities or out of range, an option is
+            invalid, ignore_index is given beside probabilities, or the mean is undefined because there are no labels,
+            or every label is ignored or has weight 0.
 
     Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equations 4.108 and 4.109; label smoothing:
     C. Szegedy et al., "Rethinking the inception architecture for computer vision" (2016), section 7.
@@ -208,9 +286,11 @@ def cross_entropy(
     Tensor(10000., dtype=float32)
     >>> cross_entropy(Tensor([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1]), reduction="none")
     Tensor([    0., 20000.], dtype=float32)
+    >>> cross_entropy(Tensor([[1e4, -1e4], [1e4, -1e4]]), [[1.0, 0.0], [0.5, 0.5]], reduction="none")
+    Tensor([    0., 10000.], dtype=float32)
     """
-    labels = _class_labels("cross_entropy", "logits", logits, labels)
-    _check_shapes("logits", logits, labels, reduction)
+    labels = class_labels("cross_entropy", "logits", logits, labels)
+    check_class_shapes("cross_entropy", "logits", logits, labels, reduction)
     if type(ignore_index) is not int:
         check.integer("cross_entropy", "ignore_index", ignore_index)
     plain = logits.ndim == 2 and reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
@@ -279,8 +359,8 @@ def nll_loss(
     >>> nll_loss(Tensor([[-1.0, -2.0], [-3.0, -4.0]]), np.array([0, 1]))
     Tensor(2.5, dtype=float32)
     """
-    labels = _class_labels("nll_loss", "log_probabilities", log_probabilities, labels)
-    _check_shapes("log-probabilities", log_probabilities, labels, reduction)
+    labels = class_labels("nll_loss", "log_probabilities", log_probabilities, labels)
+    check_class_shapes("nll_loss", "log-probabilities", log_probabilities, labels, reduction)
     check.integer("nll_loss", "ignore_index", ignore_index)
     check.labels("nll_loss", "labels", np.where(labels == ignore_index, 0, labels), log_probabilities.shape[1])
     return _loss(
@@ -288,253 +368,3 @@ def nll_loss(
         _loss_weights("nll_loss", log_probabilities, labels, weight, ignore_index, reduction),
         reduction,
     )
-
-
-# --- regression ------------------------------------------------------------------------------------------------------
-
-
-def _checked_targets(name: str, predictions: Any, targets: Any) -> Any:
-    """The targets, checked to have the shape of the predictions."""
-    check.floating(name, "predictions", predictions)
-    targets = check.real_array(name, "targets", targets, predictions.dtype)
-    if targets.shape != predictions.shape:
-        shapes = f"{predictions.shape} and {targets.shape}"
-        hint = "; write targets.reshape(predictions.shape)" if targets.size == predictions.size else ""
-        raise ValueError(f"{name}: predictions and targets must have the same shape, not {shapes}{hint}")
-    return targets
-
-
-def _broadcasting(owner: str, name: str, weight: Any, logits: Any, at_least: float) -> Any:
-    if type(weight) is not Tensor:  # which may be a variable of any sign
-        weight = np.asarray(check.weights(owner, name, weight, at_least), logits.dtype)
-    kept = logits.shape[logits.ndim - weight.ndim :] if weight.ndim <= logits.ndim else None
-    if kept is None or any(n not in (1, m) for n, m in zip(weight.shape, kept, strict=True)):
-        shapes = f"{logits.shape}, not have shape {weight.shape}"
-        raise ValueError(f"{owner}: {name} must broadcast to the shape of the logits, {shapes}")
-    return weight
-
-
-def _reduced(name: str, reduction: str, loss: Callable[[Any, Any], Any], predictions: Any, targets: Any) -> Any:
-    """The loss of each element, or their sum or mean; computed in float32 if all is float16."""
-    reductions: dict[str, Any] = {"none": lambda losses: losses, "sum": np.sum, "mean": np.mean}
-    if reduction not in reductions:
-        raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-    if reduction == "mean" and predictions.size == 0:
-        raise ValueError(f"{name}: the mean is undefined for the empty shape {predictions.shape}")
-    return in_float32(lambda p, t: reductions[reduction](loss(p, t)))(predictions, targets)
-
-
-def mse_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
-    """Mean squared error, (predictions - targets)**2.
-
-    Args:
-        predictions: any shape, floating point.
-        targets: the same shape; differentiable too.
-        reduction: "mean", "sum", or "none" for the loss of each element.
-
-    Raises:
-        TypeError: predictions are not floating point.
-        ValueError: shapes differ, the mean is over no elements, or the reduction is unknown.
-
-    >>> from tinygrad_np import Tensor
-    >>> mse_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
-    Tensor(2., dtype=float32)
-    """
-    targets = _checked_targets("mse_loss", predictions, targets)
-    return _reduced("mse_loss", reduction, lambda p, t: np.square(p - t), predictions, targets)
-
-
-def l1_loss(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
-    """Mean absolute error, |predictions - targets|; the gradient is 0 where they are equal.
-
-    Args:
-        predictions, targets, reduction: as for `mse_loss`.
-
-    Raises:
-        TypeError, ValueError: as for `mse_loss`.
-
-    >>> from tinygrad_np import Tensor
-    >>> l1_loss(Tensor([1.0, 2.0]), [1.0, 4.0])
-    Tensor(1., dtype=float32)
-    """
-    targets = _checked_targets("l1_loss", predictions, targets)
-    return _reduced("l1_loss", reduction, lambda p, t: np.abs(p - t), predictions, targets)
-
-
-@differentiable(
-    lambda g, y, x, *, delta: g * np.clip(x, -delta, delta),
-    jvp="elementwise",
-    cases=each("*", delta=(0.5, 2.0)),
-    name="huber_loss",
-)
-def _huber(x: Array, delta: float) -> Array:
-    within = np.clip(x, -delta, delta)
-    return np.asarray(within * (x - 0.5 * within) if delta < np.inf else 0.5 * x * x)
-
-
-def huber_loss(predictions: Any, targets: Any, *, reduction: str = "mean", delta: float = 1.0) -> Any:
-    """Mean Huber loss: d**2 / 2 where d = |predictions - targets| <= delta, and delta * (d - delta / 2) elsewhere.
-
-    Args:
-        predictions, targets, reduction: as for `mse_loss`.
-        delta: the error at which the loss changes from quadratic to linear, above 0.
-
-    Raises:
-        TypeError, ValueError: as for `mse_loss`, or delta is not above 0.
-
-    Source: P. J. Huber, "Robust estimation of a location parameter" (1964).
-
-    >>> from tinygrad_np import Tensor
-    >>> huber_loss(Tensor([0.0, 0.0]), [1.0, 3.0], reduction="none")
-    Tensor([0.5, 2.5], dtype=float32)
-    """
-    if type(delta) is not float or not delta > 0:  # an infinite delta gives half the squared error
-        delta = check.real("huber_loss", "delta", delta, above=0)
-    targets = _checked_targets("huber_loss", predictions, targets)
-    return _reduced("huber_loss", reduction, lambda p, t: _huber(p - t, delta=delta), predictions, targets)
-
-
-@differentiable(
-    lambda g, y, x, positive, negative: g * (negative * sigmoid(x) - positive * sigmoid(-x)),
-    lambda g, y, x, positive, negative: g * softplus(-x),
-    lambda g, y, x, positive, negative: g * softplus(x),
-    jvp="elementwise",
-    cases=[Case("*, *, *")],
-    name="binary_cross_entropy_with_logits",
-)
-def _binary_cross_entropy(x: Array, positive: Array, negative: Array) -> Array:
-    """-positive * log(sigmoid(x)) - negative * log(1 - sigmoid(x)), without overflow or cancellation."""
-    both = np.log1p(np.exp(-np.abs(x)))
-    losses = [np.maximum(-x, 0) + both, np.maximum(x, 0) + both]
-    if not np.isfinite(x).all():  # a loss without weight is 0, but 0 * inf would be NaN
-        losses = [
-            keep(*np.broadcast_arrays(part, w != 0)) for part, w in zip(losses, (positive, negative), strict=True)
-        ]
-    return np.asarray(positive * losses[0] + negative * losses[1])
-
-
-def binary_cross_entropy_with_logits(
-    logits: Any, targets: Any, *, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
-) -> Any:
-    """Mean binary cross-entropy of logits, as one operation that does not overflow.
-
-    The loss of an element is -targets * log(sigmoid(logits)) - (1 - targets) * log(1 - sigmoid(logits)).
-
-    Args:
-        logits: any shape, floating point.
-        targets: the same shape; 0 or 1, or probabilities; differentiable too.
-        weight: the weight of each element, in a shape that broadcasts to that of the logits.
-        pos_weight: the weight of the positive class relative to the negative one, in a shape that broadcasts likewise.
-        reduction: "mean", over the number of elements; "sum"; or "none" for the loss of each element.
-
-    Raises:
-        TypeError: logits are not floating point.
-        ValueError: shapes do not match, the mean is over no elements, or the reduction is unknown.
-
-    Source: C. M. Bishop, Pattern Recognition and Machine Learning (2006), equation 4.90.
-
-    >>> from tinygrad_np import Tensor
-    >>> binary_cross_entropy_with_logits(Tensor([1e4, -1e4, 0.0]), [1, 1, 0], reduction="none")
-    Tensor([0.000000e+00, 1.000000e+04, 6.931472e-01], dtype=float32)
-    """
-    name = "binary_cross_entropy_with_logits"
-    targets = _checked_targets(name, logits, targets)
-    if pos_weight is not None:
-        pos_weight = _broadcasting(name, "pos_weight", pos_weight, logits, at_least=0)
-    if weight is not None:
-        weight = _broadcasting(name, "weight", weight, logits, at_least=-math.inf)  # an advantage may be negative
-
-    def loss(logits: Any, targets: Any) -> Any:
-        positive, negative = targets, 1 - targets
-        if pos_weight is not None:
-            positive = positive * pos_weight
-        if weight is not None:
-            positive, negative = positive * weight, negative * weight
-            if type(weight) is not Tensor:
-                logits = keep(logits, weight != 0)
-        elif pos_weight is None:
-            return _binary_cross_entropy(logits, positive, negative)
-        # What has no weight does not count, even if it is NaN; but derivatives by the weights do not exist there.
-        uncounted = np.isnan(logits) & (array_of(positive) == 0) & (array_of(negative) == 0)
-        return zero_at(_binary_cross_entropy(keep(logits, ~uncounted), positive, negative), uncounted)
-
-    return _reduced(name, reduction, loss, logits, targets)
-
-
-@differentiable(
-    lambda g, y, x: over_slope(g, x, x), examples=FIRST, cases=[Case("*", domains=(POSITIVE,))], name="kl_div"
-)
-def _log(x: Array) -> Array:
-    """log(x), whose derivative does not count where nothing depends on it, also at 0."""
-    return np.asarray(np.log(x))
-
-
-def _times_log_slope(g: Any, x: Any) -> Any:
-    unused = (array_of(x) == 0) & (array_of(g) == 0)  # there 0 * -inf would be NaN
-    return zero_at(g, unused) * (_log(np.where(unused, 1, x)) + 1)
-
-
-@differentiable(
-    lambda g, y, x: _times_log_slope(g, x), examples=FIRST, cases=[Case("*", domains=(POSITIVE,))], name="kl_div"
-)
-def _times_log(x: Array) -> Array:
-    """x * log(x), with its limit 0 at 0, where the gradient is minus infinity."""
-    return np.asarray(x * np.log(np.where(x == 0, 1, x)))
-
-
-def kl_div(log_probabilities: Any, targets: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
-    """Kullback-Leibler divergence, targets * (log(targets) - log_probabilities), averaged over all elements by default.
-
-    Args:
-        log_probabilities: any shape, floating point.
-        targets: the same shape; probabilities, or log-probabilities if `log_target`; differentiable too. Where the
-            target probability is 0 the loss is 0, whatever the prediction.
-        reduction: "batchmean" for the divergence as it is defined, the sum divided by the length of axis 0; "mean",
-            over the number of elements; "sum"; or "none" for the loss of each element.
-        log_target: whether the targets are log-probabilities.
-
-    Raises:
-        TypeError: log_probabilities are not floating point.
-        ValueError: shapes differ, the mean is over no elements, or the reduction is unknown.
-
-    Source: S. Kullback and R. A. Leibler, "On information and sufficiency" (1951), equation 2.4.
-
-    >>> from tinygrad_np import Tensor
-    >>> kl_div(Tensor(np.log([[0.5, 0.5]])), [[0.0, 1.0]], reduction="batchmean")
-    Tensor(0.69314718, dtype=float64)
-    """
-
-    def loss(log_probabilities: Any, targets: Any) -> Any:
-        if log_target:
-            possible = targets > -np.inf
-            return np.exp(targets) * (keep(targets, possible) - keep(log_probabilities, possible))
-        counted = (targets != 0) | np.isfinite(log_probabilities)
-        return _times_log(targets) - targets * keep(log_probabilities, counted)
-
-    check.boolean("kl_div", "log_target", log_target)
-    targets = _checked_targets("kl_div", log_probabilities, targets)
-    if reduction != "batchmean":
-        return _reduced("kl_div", reduction, loss, log_probabilities, targets)
-    shape = log_probabilities.shape
-    if not shape or not shape[0]:
-        raise ValueError(f"kl_div: 'batchmean' needs a batch of at least 1 along axis 0, not shape {shape}")
-    return _reduced("kl_div", "sum", lambda p, t: loss(p, t) / shape[0], log_probabilities, targets)
-
-
-composite(mse_loss, cases=each("N M, N M", reduction=("mean", "sum", "none")))(mse_loss)
-composite(l1_loss, cases=[Case("N M, N M")])(l1_loss)
-composite(huber_loss, cases=each("N M, N M", delta=(0.5, 2.0)))(huber_loss)
-composite(
-    binary_cross_entropy_with_logits,
-    cases=[
-        Case("N M, N M"),
-        Case("N 3 2, N 3 2", kwargs={"weight": WEIGHT[:, np.newaxis], "pos_weight": WEIGHT[:2], "reduction": "none"}),
-    ],
-)(binary_cross_entropy_with_logits)
-composite(
-    kl_div,
-    cases=[
-        *each("N M, N M", domains=(REAL, POSITIVE), reduction=("mean", "batchmean")),
-        Case("N M, N M", kwargs={"log_target": True, "reduction": "none"}),
-    ],
-)(kl_div)

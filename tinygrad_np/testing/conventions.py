@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..ops.elementwise import relu
-from ..ops.losses import binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, l1_loss
+from ..ops.losses import cross_entropy
+from ..ops.margins import hinge_loss
+from ..ops.probabilities import binary_cross_entropy_with_logits, kl_div
+from ..ops.regression import gaussian_nll_loss, huber_loss, l1_loss
+from ..ops.similarity import cosine_similarity, normalize, pairwise_distance, triplet_margin_loss
 from ..ops.special import erf, gelu, leaky_relu, log_softmax, logsumexp, sigmoid, silu, softmax, softplus
 from ..tensor import Tensor, grad
 
@@ -219,6 +223,35 @@ CONVENTIONS = [
     Convention("heaviside(x, 0.5) at 0", lambda x: np.heaviside(x, 0.5), ([0.0],), ([0.0],)),
     Convention("l1_loss where it is 0", lambda x: l1_loss(x, [1, 2], reduction="sum"), ([1, 3],), ([0, 1],)),
     Convention("huber_loss at delta", lambda x: huber_loss(x, [0, 0], reduction="sum"), ([1, -1],), ([1, -1],)),
+    Convention("hinge_loss at the margin", lambda x: hinge_loss(x, [1, 1], reduction="none"), ([1, 0.5],), ([0, -1],)),
+    Convention(
+        "triplet_margin_loss where it becomes 0",
+        lambda x: triplet_margin_loss(x, [[2.0]], [[-3.0]], eps=0, reduction="none"),
+        ([[0.0]],),
+        ([[0.0]],),
+        True,
+    ),
+    Convention(
+        "gaussian_nll_loss, its var, below eps = 0.5",
+        lambda v: gaussian_nll_loss(np.ones(2), np.ones(2), v, eps=0.5, reduction="none"),
+        ([0, 0.25],),
+        ([1, 1],),
+    ),
+    Convention("normalize, eps=0.5, of zeros", lambda x: normalize(x, eps=0.5), ([0.0, 0.0],), ([2, 2],)),
+    Convention(
+        "cosine_similarity of zeros and [3,4], eps=0.5",
+        lambda x, y: cosine_similarity(x, y, eps=0.5),
+        ([0.0, 0.0], [3.0, 4.0]),
+        ([1.2, 1.6], [0, 0]),
+    ),
+    Convention(
+        "cosine_similarity of [0.3,0] and [0,2], eps=0.5",
+        lambda x, y: cosine_similarity(x, y, eps=0.5),
+        ([0.3, 0], [0, 2]),
+        ([0, 2], [0.3, 0]),
+        True,
+    ),
+    Convention("pairwise_distance 0, eps=0", lambda x: pairwise_distance(x, [1.0, 2.0], eps=0), ([1, 2],), ([0, 0],)),
     Convention("fmax with NaN", np.fmax, ([1, NAN], [NAN, 2]), ([1, 0], [0, 1])),
     Convention("maximum(x, 0) with NaN", lambda x: np.maximum(x, 0), ([NAN, 1],), ([0, 1],)),
     Convention("clip(x, 0, 2) with NaN", lambda x: np.clip(x, 0, 2), ([NAN, 1],), ([0, 1],)),
