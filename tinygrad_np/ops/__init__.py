@@ -4,6 +4,7 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 """
 
 from . import (
+    activations,
     attention,
     bessel,
     convolution,
@@ -23,6 +24,7 @@ from . import (
     quantiles,
     recurrence,
     reductions,
+    resampling,
     shapes,
     special,
     ufunc_methods,
@@ -30,6 +32,7 @@ from . import (
 )
 
 __all__ = [
+    "activations",
     "attention",
     "bessel",
     "convolution",
@@ -49,6 +52,7 @@ __all__ = [
     "quantiles",
     "recurrence",
     "reductions",
+    "resampling",
     "shapes",
     "special",
     "ufunc_methods",
