@@ -423,7 +423,7 @@ def test_upsample_passes_its_options_on() -> None:
     x = np.random.default_rng(0).normal(size=(1, 2, 3, 4))
     for options in ({"size": (5, 3)}, {"scale_factor": 2, "mode": "bilinear", "align_corners": True}):
         np.testing.assert_array_equal(nn.Upsample(**options)(x), interpolate(x, **options))
-    assert repr(nn.Upsample(scale_factor=2, mode="bicubic")) == "Upsample(scale_factor=2, mode='bicubic')"
+    assert repr(nn.Upsample(scale_factor=2, mode="bicubic")) == "Upsample(scale_factor=2.0, mode='bicubic')"
     for build, message in [
         (nn.Upsample, "Upsample: give either size= or scale_factor=, not neither"),
         (lambda: nn.Upsample(3, 2), "Upsample: give either size= or scale_factor=, not both"),

@@ -112,6 +112,7 @@ class ModuleDict(Module):
 
     layers: dict[str, Any]
 
+    @with_hints("the modules are one dict: {name}(dict(first=..., second=...))")
     def __init__(self, modules: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         self.layers = {}
         self.update(modules)

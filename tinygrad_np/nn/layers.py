@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from .. import _validation as check
 from ..ops.elementwise import keep
 from ..ops.products import linear
-from ..ops.resampling import MODES, check_resampling, resample
+from ..ops.resampling import CHECKS, check_together, resample
 from ..tensor import Array, Tensor, as_array
 from . import init
 from .module import Layer, hint_if_wider
@@ -113,7 +113,7 @@ class Bilinear(Layer):
         self.bias = Tensor(of_bias, requires_grad=True) if bias else None
 
     def forward(self, x1: Any, x2: Any) -> Any:
-        x1, x2 = as_array(x1), as_array(x2)
+        x1, x2 = (check.floating("Bilinear", "the input", as_array(x)) for x in (x1, x2))
         outputs, first, second = self.weight.shape
         if x1.shape[-1:] != (first,) or x2.shape[-1:] != (second,) or x1.shape[:-1] != x2.shape[:-1]:
             raise ValueError(
@@ -388,13 +388,13 @@ class Upsample(Layer):
     (1, 3, 8, 10)
     """
 
-    _checks: ClassVar[check.Checks] = {"mode": partial(check.one_of, choices=tuple(MODES))}
+    _checks: ClassVar[check.Checks] = CHECKS
 
     def __init__(
         self, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
     ) -> None:
-        check_resampling("Upsample", size, scale_factor, mode, align_corners)
         self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
+        check_together("Upsample", size, scale_factor, mode, align_corners)
 
     def forward(self, x: Any) -> Any:
         return resample("Upsample", x, self.size, self.scale_factor, self.mode, self.align_corners)

@@ -5,7 +5,7 @@ weighted sum of a few elements of x. These weights are a sparse matrix; the grad
 """
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,26 +188,39 @@ MODES = {
 SHAPES = {1: "(n, channels, length)", 2: "(n, channels, height, width)", 3: "(n, channels, depth, height, width)"}
 
 
-def check_resampling(name: str, size: Any, scale_factor: Any, mode: Any, align_corners: Any) -> None:
-    """Check options that do not depend on the input.
+def sizes(owner: str, name: str, value: Any) -> Any:
+    """A positive integer, or one for each axis."""
+    if isinstance(value, tuple | list) and value:
+        return tuple(check.positive_integer(owner, name, each) for each in value)
+    return check.positive_integer(owner, name, value)
+
+
+def factors(owner: str, name: str, value: Any) -> Any:
+    """A number above 0, or one for each axis."""
+    if isinstance(value, tuple | list) and value:
+        return tuple(check.real(owner, name, each, above=0) for each in value)
+    return check.real(owner, name, value, above=0)
+
+
+CHECKS: check.Checks = {
+    "size": check.optional(sizes),
+    "scale_factor": check.optional(factors),
+    "mode": partial(check.one_of, choices=tuple(MODES)),
+    "align_corners": check.optional(check.boolean),
+}
+
+
+def check_together(owner: str, size: Any, scale_factor: Any, mode: str, align_corners: bool | None) -> None:
+    """Check that options fit together, each of which is possible.
 
     Raises:
-        ValueError: the mode does not exist, not exactly one of size and scale_factor is given, one of them is not
-            positive, or align_corners is given for a mode without it.
+        ValueError: not exactly one of size and scale_factor is given, or align_corners for a mode without it.
     """
-    check.one_of(name, "mode", mode, tuple(MODES))
     if (size is None) == (scale_factor is None):
         given = "neither" if size is None else "both"
-        raise ValueError(f"{name}: give either size= or scale_factor=, not {given}")
-    for each in size if isinstance(size, tuple | list) else () if size is None else (size,):
-        check.positive_integer(name, "size", each)
-    factors = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor,)
-    for each in () if scale_factor is None else factors:
-        check.real(name, "scale_factor", each, above=0)
-    if align_corners is not None:
-        check.boolean(name, "align_corners", align_corners)
-        if MODES[mode][0] not in ("linear", "cubic"):
-            raise ValueError(f"{name}: mode {mode!r} has no align_corners; leave it out")
+        raise ValueError(f"{owner}: give either size= or scale_factor=, not {given}")
+    if align_corners is not None and MODES[mode][0] not in ("linear", "cubic"):
+        raise ValueError(f"{owner}: mode {mode!r} has no align_corners; leave it out")
 
 
 def _of_each_axis(name: str, option: str, value: Any, axes: int) -> Any:
@@ -249,12 +262,15 @@ def interpolate(
     >>> interpolate(Tensor([[[1.0, 3.0]]]), size=3, mode="linear", align_corners=True)
     Tensor([[[1., 2., 3.]]], dtype=float32)
     """
+    options = {"size": size, "scale_factor": scale_factor, "mode": mode, "align_corners": align_corners}
+    for option, value in options.items():
+        CHECKS[option]("interpolate", option, value)
     return resample("interpolate", x, size, scale_factor, mode, align_corners)
 
 
 def resample(name: str, x: Any, size: Any, scale_factor: Any, mode: str, align_corners: bool | None) -> Any:
-    """`interpolate` for a function or layer of this name."""
-    check_resampling(name, size, scale_factor, mode, align_corners)
+    """`interpolate` for a function or layer of this name, with options each of which is possible."""
+    check_together(name, size, scale_factor, mode, align_corners)
     x = check.floating(name, "x", as_images(x))
     kernel, numbers = MODES[mode]
     axes = x.ndim - 2
