@@ -179,15 +179,6 @@ CLASSES: dict[str, dict[str, str]] = {
 }
 
 _ACTIVATIONS = {
-    "relu6": "np.clip(x, 0, 6)",
-    "selu": "1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
-    "elu": "np.where(x > 0, x, np.expm1(np.minimum(x, 0)))",
-    "mish": "x * np.tanh(tinygrad_np.softplus(x))",
-    "hardtanh": "np.clip(x, -1, 1)",
-    "hardsigmoid": "np.clip(x + 3, 0, 6) / 6",
-    "hardswish": "x * np.clip(x + 3, 0, 6) / 6",
-    "softsign": "x / (1 + np.abs(x))",
-    "logsigmoid": "-tinygrad_np.softplus(-x)",
     "swish": "tinygrad_np.silu(x)",
 }
 _GENERATOR = "randomness comes from a generator: `rng = np.random.default_rng(0)`, given to what draws, as rng=rng"
@@ -224,6 +215,7 @@ MODULES: dict[str, dict[str, str]] = {
         "jacrev": "write `func.jacobian`",
         "dropout": "write `nn.Dropout(0.5, rng=np.random.default_rng(0))`",
         "linear": "write `x @ y`, or `nn.Linear(2, 2, rng=np.random.default_rng(0))`",
+        **dict.fromkeys(("upsample", "resize"), "write `tinygrad_np.interpolate`"),
         "binary_cross_entropy": "write `tinygrad_np.binary_cross_entropy_with_logits`, which takes logits",
         **{
             theirs: f"write `tinygrad_np.{ours}`"
@@ -274,17 +266,20 @@ MODULES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("Parameter", "Variable"), _PARAMETER),
         "functional": _FUNCTIONS,
         "utils": "write `optim.clip_grad_norm`",
-        "Identity": "write a function: `lambda x: x`",
         "Lambda": "a function is a layer too: `nn.Sequential(lambda x: x)`",
         "Dense": "write `nn.Linear`",
         "Conv": "write `nn.Conv1d` or `nn.Conv2d`",
         **dict.fromkeys(("BatchNorm", "BatchNormalization"), "write `nn.BatchNorm1d` or `nn.BatchNorm2d`"),
         "LayerNormalization": "write `nn.LayerNorm`",
+        "GroupNormalization": "write `nn.GroupNorm`",
+        "InstanceNorm": "write `nn.InstanceNorm1d` or `nn.InstanceNorm2d`",
+        "SpatialDropout1D": "write `nn.Dropout1d`",
+        "SpatialDropout2D": "write `nn.Dropout2d`",
+        **dict.fromkeys(("UpSampling2D", "UpsamplingNearest2d", "UpsamplingBilinear2d"), "write `nn.Upsample`"),
         "MaxPooling2D": "write `nn.MaxPool2d`",
         "AveragePooling2D": "write `nn.AvgPool2d`",
         "AdaptiveAvgPool2d": "for one number per channel write `lambda images: np.mean(images, axis=(-2, -1))`",
         "Unflatten": "write a function: `lambda x: x.reshape(len(x), -1, 1)`",
-        "ModuleDict": "a plain dict of modules works as well; leave it out",
         "ParameterList": "a plain list of Tensors works as well; leave it out",
         "ParameterDict": "a plain dict of Tensors works as well; leave it out",
         "BCELoss": "write `nn.BCEWithLogitsLoss`, which takes logits: without a Sigmoid before it",

@@ -314,8 +314,9 @@ LAYERS = [
 REQUIRED = {
     "in_features": 3, "out_features": 2, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "num_features": 3,
     "normalized_shape": 3, "input_size": 3, "hidden_size": 2, "embed_dim": 4, "num_heads": 2, "num_embeddings": 5,
-    "embedding_dim": 3, "max_length": 8,
+    "embedding_dim": 3, "max_length": 8, "in1_features": 3, "in2_features": 3, "num_groups": 1, "num_channels": 3,
 }  # fmt: skip
+OPTIONS: dict[Any, dict[str, Any]] = {nn.Upsample: {"scale_factor": 2}}  # without which there is no layer
 
 
 def build(kind: type[nn.Module]) -> nn.Module:
@@ -324,7 +325,7 @@ def build(kind: type[nn.Module]) -> nn.Module:
         p for p in inspect.signature(kind).parameters.values() if p.default is p.empty and p.kind != p.VAR_POSITIONAL
     ]
     rng = np.random.default_rng(0)
-    return kind(**{p.name: rng if p.name == "rng" else REQUIRED[p.name] for p in required})
+    return kind(**{p.name: rng if p.name == "rng" else REQUIRED[p.name] for p in required}, **OPTIONS.get(kind, {}))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:.*computes in float64")
@@ -787,15 +788,15 @@ def test_integers_that_are_no_axes_are_not_taken_for_some(call: Callable[[], Any
     assert "several axes" not in str(caught.value)
 
 
-# A Sequential passes on what it is given to its layers; a Dropout passes it on, or 0.
-GIVEN = [kind for kind in LAYERS if kind not in (nn.ModuleList, nn.Sequential, nn.Dropout)]
+# A Sequential passes on what it is given to its layers; a Dropout passes it on, or 0; an Identity passes it on.
+GIVEN = [kind for kind in LAYERS if kind not in (nn.ModuleDict, nn.ModuleList, nn.Sequential, nn.Dropout, nn.Identity)]
 
 
 @pytest.mark.parametrize("kind", GIVEN, ids=lambda kind: kind.__name__)
 def test_a_layer_that_is_given_none_says_so(kind: type[nn.Module]) -> None:
     count = sum(p.default is p.empty for p in inspect.signature(kind.forward).parameters.values()) - 1
     parameters = inspect.signature(kind).parameters.values()
-    options = {"rng": RNG} if any(p.name == "rng" for p in parameters) else {}
+    options = ({"rng": RNG} if any(p.name == "rng" for p in parameters) else {}) | OPTIONS.get(kind, {})
     required = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
     layer = kind(*[2] * len(required), **options)
     with pytest.raises((TypeError, ValueError, AttributeError)) as caught:

@@ -26,6 +26,8 @@ MAKE: dict[str, tuple[Callable[..., nn.Module], Callable[[int], tuple[int, ...]]
     "RMSNorm": (lambda n, rng, **kw: nn.RMSNorm(n, **kw), lambda n: (3, n)),
     "BatchNorm1d": (lambda n, rng, **kw: nn.BatchNorm1d(n, **kw), lambda n: (3, n)),
     "BatchNorm2d": (lambda n, rng, **kw: nn.BatchNorm2d(2, **kw), lambda n: (2, 2, 3, 4)),
+    "GroupNorm": (lambda n, rng, **kw: nn.GroupNorm(2, n, **kw), lambda n: (3, n)),
+    "InstanceNorm1d": (lambda n, rng, **kw: nn.InstanceNorm1d(2, affine=True, **kw), lambda n: (3, 2, n)),
     "LearnedPositionalEncoding": (lambda n, **kw: nn.LearnedPositionalEncoding(n, 9, **kw), lambda n: (2, 3, n)),
 }
 HINTED = [name for name in MAKE if "Norm" not in name and "Encoding" not in name]

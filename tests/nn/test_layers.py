@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, erf, gelu, grad, log_softmax, nn, sigmoid, softmax, softplus
+from tinygrad_np import Tensor, erf, gelu, grad, interpolate, log_softmax, nn, relu, sigmoid, softmax, softplus
 from tinygrad_np.nn import init
+from tinygrad_np.ops.activations import celu, hardtanh
 from tinygrad_np.ops.special import leaky_relu, silu
 from tinygrad_np.testing import check_gradients
 
@@ -34,6 +35,24 @@ ACTIVATIONS = [
     nn.Softmax(0),
     nn.LogSoftmax(),
     nn.LogSoftmax(0),
+    nn.ELU(),
+    nn.ELU(-0.5),
+    nn.CELU(2.0),
+    nn.SELU(),
+    nn.PReLU(),
+    nn.PReLU(3, 0.5),
+    nn.Hardtanh(),
+    nn.Hardtanh(-0.5, 1.5),
+    nn.ReLU6(),
+    nn.Hardsigmoid(),
+    nn.Hardswish(),
+    nn.Mish(),
+    nn.Softsign(),
+    nn.LogSigmoid(),
+    nn.GLU(0),
+    nn.ReGLU(0),
+    nn.GEGLU(0),
+    nn.SwiGLU(0),
 ]
 
 
@@ -50,7 +69,8 @@ def test_activations_of_float32_are_float32_and_take_arrays(layer: nn.Module) ->
     x = Tensor(X.astype(np.float32), requires_grad=True)
     y = layer(x)
     assert y.dtype == np.float32
-    np.testing.assert_array_equal(layer(x.data), y.data)
+    of_array = layer(x.data)
+    np.testing.assert_array_equal(of_array.data if type(of_array) is Tensor else of_array, y.data)
     for create_graph in (True, False):
         assert grad(y, x, np.ones(y.shape), create_graph=create_graph).dtype == np.float32
 
@@ -66,6 +86,13 @@ def test_activations_of_huge_numbers(dtype: type) -> None:
         (softplus, [0, math.log(2), 1e4], [0, 0.5, 1]),
         (nn.GELU("tanh"), [0, 0, 1e4], [0, 0.5, 1]),
         (nn.LogSoftmax(), [-2e4, -1e4, 0], [1, 1, -2]),
+        (nn.ELU(2.0), [-2, 0, 1e4], [0, 2, 1]),
+        (nn.CELU(2.0), [-2, 0, 1e4], [0, 1, 1]),
+        (nn.PReLU(dtype=dtype), [-2500, 0, 1e4], [0.25, 0.25, 1]),
+        (nn.Hardswish(), [0, 0, 1e4], [0, 0.5, 1]),
+        (nn.Mish(), [0, 0, 1e4], [0, 0.6, 1]),
+        (nn.Softsign(), [-1e4 / 10001, 0, 1e4 / 10001], [1 / 10001**2, 1, 1 / 10001**2]),
+        (nn.LogSigmoid(), [-1e4, -math.log(2), 0], [1, 0.5, 0]),
     ]:
         y = function(x)
         np.testing.assert_allclose(y.data, values, rtol=1e-6)
@@ -109,6 +136,15 @@ def test_activations_pass_their_options_on() -> None:
         (lambda: nn.GELU("erf"), "GELU: approximate must be 'none' or 'tanh', not 'erf'"),
         (lambda: nn.LeakyReLU(math.inf), "LeakyReLU: negative_slope must be a finite number, not inf"),
         (lambda: nn.Softplus(0), "Softplus: beta must be above 0, not 0"),
+        (lambda: nn.ELU(math.inf), "ELU: alpha must be a finite number, not inf"),
+        (lambda: nn.CELU(0), "CELU: alpha must be above 0, not 0"),
+        (lambda: celu(X, alpha=-1.0), "celu: alpha must be above 0, not -1.0"),
+        (lambda: nn.Hardtanh(1, 1), "Hardtanh: min_val must be below max_val, not 1 with max_val=1"),
+        (lambda: hardtanh(X, min_val=1.0, max_val=0.0), r"hardtanh of .*: min_val must be below max_val"),
+        (lambda: nn.PReLU(0), "PReLU: num_parameters must be a positive integer, not 0"),
+        (lambda: nn.PReLU(2)(X), r"prelu: expected a weight of shape \(1,\) or \(channels,\) for x of shape \(4, 3\)"),
+        (lambda: nn.GLU()(X), r"glu: axis 1 of x must have an even length, to be halved, not shape \(4, 3\)"),
+        (lambda: nn.SwiGLU(2)(X), "swiglu: axis: axis 2 is out of bounds"),
         (lambda: gelu(X, "erf"), "approximate must be 'none' or 'tanh', not 'erf'"),
     ],
 )
@@ -117,7 +153,13 @@ def test_impossible_activations(build: Callable[[], Any], message: str) -> None:
         build()
 
 
-@pytest.mark.parametrize("function", [sigmoid, softplus, silu, gelu, erf, nn.LogSoftmax()])
+@pytest.mark.parametrize(
+    "function",
+    [
+        sigmoid, softplus, silu, gelu, erf, nn.LogSoftmax(), nn.ELU(), nn.CELU(), nn.SELU(), nn.PReLU(), nn.Hardtanh(),
+        nn.ReLU6(), nn.Hardsigmoid(), nn.Hardswish(), nn.Mish(), nn.Softsign(), nn.LogSigmoid(), nn.GLU(), nn.SwiGLU(),
+    ],
+)  # fmt: skip
 def test_activations_of_integers_are_refused(function: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="must be floating point, not int64"):
         function(Tensor(np.array([1, 2])))
@@ -128,7 +170,30 @@ def test_activations_print_their_options() -> None:
         "ReLU()", "LeakyReLU()", "LeakyReLU(negative_slope=1.5)", "GELU()", "GELU(approximate='tanh')",
         "SiLU()", "Tanh()", "Sigmoid()",
         "Softplus()", "Softplus(beta=0.5)", "Softmax()", "Softmax(axis=0)", "LogSoftmax()", "LogSoftmax(axis=0)",
+        "ELU()", "ELU(alpha=-0.5)", "CELU(alpha=2.0)", "SELU()", "PReLU()", "PReLU(num_parameters=3, init=0.5)",
+        "Hardtanh()", "Hardtanh(min_val=-0.5, max_val=1.5)", "ReLU6()", "Hardsigmoid()", "Hardswish()", "Mish()",
+        "Softsign()", "LogSigmoid()", "GLU(axis=0)", "ReGLU(axis=0)", "GEGLU(axis=0)", "SwiGLU(axis=0)",
     ]  # fmt: skip
+
+
+def test_gates_are_the_second_half() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 6))
+    for layer, gate in [(nn.GLU(), sigmoid), (nn.ReGLU(), relu), (nn.GEGLU(), gelu), (nn.SwiGLU(), silu)]:
+        np.testing.assert_allclose(layer(x), x[:, :3] * gate(x[:, 3:]))
+        np.testing.assert_allclose(type(layer)(0)(x), x[:1] * gate(x[1:]))
+
+
+def test_slopes_of_channels_are_learned() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    layer = nn.PReLU(3, dtype=np.float64)
+    assert list(layer.state_dict()) == ["weight"]
+
+    def through(x: Tensor, weight: Tensor) -> Tensor:
+        layer.weight = weight
+        return layer(x)
+
+    check_gradients(through, x, np.array([0.25, -0.5, 2.0]), order=2)
+    np.testing.assert_allclose(layer(x).data, np.where(x > 0, x, layer.weight.data[:, np.newaxis] * x))
 
 
 # --- Linear ----------------------------------------------------------------------------------------------------------
@@ -224,6 +289,152 @@ def test_embedding_refuses_other_indices(indices: Any, error: type[Exception], m
 def test_impossible_embeddings(options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         nn.Embedding(**{"num_embeddings": 4, "embedding_dim": 2, "rng": generator(), **options})
+
+
+# --- EmbeddingBag ----------------------------------------------------------------------------------------------------
+
+BAGS = [[0, 3, 3], [1], [], [2, 1]]
+INDICES, OFFSETS = [i for bag in BAGS for i in bag], [0, 3, 4, 4]
+REDUCTIONS: dict[str, Callable[..., Any]] = {"sum": np.sum, "mean": np.mean, "max": np.max}
+
+
+@pytest.mark.parametrize("mode", REDUCTIONS)
+@pytest.mark.parametrize("padding", [None, 3, -3])
+def test_bags_of_any_length(mode: str, padding: int | None) -> None:
+    layer = nn.EmbeddingBag(4, 2, mode, padding, rng=generator(), dtype=np.float64)
+    layer.weight.data[...] = np.random.default_rng(1).normal(size=(4, 2))
+    left_out = None if padding is None else padding % 4
+    expected = []
+    for bag in BAGS:
+        vectors = layer.weight.data[[i for i in bag if i != left_out]]
+        expected.append(REDUCTIONS[mode](vectors, axis=0) if len(vectors) else np.zeros(2))
+    np.testing.assert_allclose(layer(INDICES, OFFSETS).data, expected)
+    layer.include_last_offset = True
+    np.testing.assert_allclose(layer(Tensor(np.array(INDICES)), np.array([*OFFSETS, 6])).data, expected)
+    matrix = np.array([[0, 2], [2, 1]])
+    np.testing.assert_allclose(layer(matrix).data, layer(matrix.ravel(), [0, 2, 4]).data)
+
+    def through(weight: Tensor) -> Tensor:
+        layer.weight = weight
+        return layer([0, 2, 1, 2, 1], [0, 3, 3, 5])  # without ties
+
+    check_gradients(through, np.random.default_rng(1).normal(size=(4, 2)), order=2)
+
+
+def test_weights_of_samples_in_bags() -> None:
+    layer = nn.EmbeddingBag(4, 2, "sum", padding_idx=1, rng=generator(), dtype=np.float64)
+    w = np.random.default_rng(2).normal(size=6)
+    weighted = np.where(np.array(INDICES) == 1, 0, w)[:, np.newaxis] * layer.weight.data[INDICES]
+    expected = [weighted[:3].sum(0), weighted[3:4].sum(0), np.zeros(2), weighted[4:].sum(0)]
+    np.testing.assert_allclose(layer(INDICES, OFFSETS, w).data, expected)
+    np.testing.assert_allclose(layer([INDICES], per_sample_weights=w[np.newaxis]).data, [weighted.sum(0)])
+
+    def through(weight: Tensor, w: Tensor) -> Tensor:
+        layer.weight = weight
+        return layer(INDICES, OFFSETS, w)
+
+    check_gradients(through, layer.weight.data, w, order=2)
+
+
+@pytest.mark.parametrize("mode", REDUCTIONS)
+def test_bags_of_float32_without_anything(mode: str) -> None:
+    layer = nn.EmbeddingBag(4, 2, mode, padding_idx=0, rng=generator())
+    assert layer.weight.data[0].tolist() == [0, 0]
+    for indices, offsets in ([[0, 0]], None), ([0, 0], [0, 1]), ([], [0, 0, 0]), (np.zeros((3, 0), int), None):
+        y = layer(indices, offsets)
+        assert y.dtype == np.float32
+        assert y.requires_grad
+        assert not y.data.any()
+        assert not grad(y.sum(), layer.weight).data.any()
+    assert layer(np.zeros((0, 3), int)).shape == (0, 2)
+    assert grad(layer([1, 2], [0, 0]).sum(), layer.weight).dtype == np.float32
+    assert repr(layer) == f"EmbeddingBag(4, 2{'' if mode == 'mean' else f', mode={mode!r}'}, padding_idx=0)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([0, 4], [0]), IndexError, "EmbeddingBag: index 4 is out of range, expected 0 to 3"),
+        (([0.0], [0]), TypeError, "EmbeddingBag takes integers, not float64; write x.astype"),
+        (([0, 1],), ValueError, "EmbeddingBag: a vector of indices needs offsets="),
+        (([[0, 1]], [0]), ValueError, "EmbeddingBag: a matrix has one bag a row; leave offsets out"),
+        (([[[0, 1]]],), ValueError, r"EmbeddingBag: expected indices of shape \(bags, n\) or \(n,\), not \(1, 1, 2\)"),
+        (([0, 1], [1]), ValueError, r"EmbeddingBag: offsets must rise from 0 to at most 2, .* not \[1\]"),
+        (([0, 1], [0, 2, 1]), ValueError, "EmbeddingBag: offsets must rise"),
+        (([0, 1], [0, 3]), ValueError, "EmbeddingBag: offsets must rise"),
+        (([0, 1], []), ValueError, "EmbeddingBag: offsets must rise"),
+        (([0, 1], [0.0]), ValueError, "EmbeddingBag: offsets must be integers, not float64"),
+        (([0, 1], [0], np.ones(2)), ValueError, "EmbeddingBag: per_sample_weights need mode \"sum\", not 'mean'"),
+    ],
+)
+def test_bags_that_do_not_fit(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        nn.EmbeddingBag(4, 2, rng=generator())(*arguments)
+
+
+def test_impossible_embedding_bags() -> None:
+    with pytest.raises(ValueError, match="EmbeddingBag: mode must be 'sum' or 'mean' or 'max', not 'min'"):
+        nn.EmbeddingBag(4, 2, "min", rng=generator())
+    with pytest.raises(IndexError, match="EmbeddingBag: padding_idx 4 is out of range for 4 vectors"):
+        nn.EmbeddingBag(4, 2, padding_idx=4, rng=generator())
+    layer = nn.EmbeddingBag(4, 2, "sum", include_last_offset=True, rng=generator())
+    with pytest.raises(ValueError, match="EmbeddingBag: the last offset must be 2, the end, not 1"):
+        layer([0, 1], [0, 1])
+    with pytest.raises(ValueError, match="per_sample_weights must have the shape of the indices"):
+        layer([0, 1], [0, 2], np.ones(3))
+
+
+# --- Bilinear --------------------------------------------------------------------------------------------------------
+
+
+def test_bilinear() -> None:
+    layer = nn.Bilinear(3, 4, 2, rng=generator(), dtype=np.float64)
+    rng = np.random.default_rng(1)
+    for leading in ((), (5,), (2, 3)):
+        a, b = rng.normal(size=(*leading, 3)), rng.normal(size=(*leading, 4))
+        expected = np.einsum("...i,kij,...j->...k", a, layer.weight.data, b) + layer.bias.data
+        np.testing.assert_allclose(layer(a, b).data, expected)
+
+    def through(a: Tensor, b: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        layer.weight, layer.bias = weight, bias
+        return layer(a, b)
+
+    arrays = rng.normal(size=(2, 3)), rng.normal(size=(2, 4)), layer.weight.data, layer.bias.data
+    check_gradients(through, *arrays, order=2)
+    assert list(nn.Bilinear(3, 4, 2, bias=False, rng=generator()).state_dict()) == ["weight"]
+    assert np.abs(layer.weight.data).max() < 1 / math.sqrt(3)
+    with pytest.raises(
+        ValueError, match=r"Bilinear: expected inputs of shape \(..., 3\) and \(..., 4\), not \(5, 4\) and \(5, 4\)"
+    ):
+        layer(np.ones((5, 4)), np.ones((5, 4)))
+    with pytest.raises(ValueError, match="Bilinear: in2_features must be a positive integer, not 0"):
+        nn.Bilinear(3, 0, 2, rng=generator())
+
+
+# --- Identity, Upsample ----------------------------------------------------------------------------------------------
+
+
+def test_the_identity_is_its_input() -> None:
+    assert nn.Identity()(X) is X
+    assert repr(nn.Identity()) == "Identity()"
+
+
+def test_upsample_passes_its_options_on() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 2, 3, 4))
+    for options in ({"size": (5, 3)}, {"scale_factor": 2, "mode": "bilinear", "align_corners": True}):
+        np.testing.assert_array_equal(nn.Upsample(**options)(x), interpolate(x, **options))
+    assert repr(nn.Upsample(scale_factor=2, mode="bicubic")) == "Upsample(scale_factor=2.0, mode='bicubic')"
+    for build, message in [
+        (nn.Upsample, "Upsample: give either size= or scale_factor=, not neither"),
+        (lambda: nn.Upsample(3, 2), "Upsample: give either size= or scale_factor=, not both"),
+        (lambda: nn.Upsample(0), "Upsample: size must be a positive integer, not 0"),
+        (lambda: nn.Upsample(scale_factor=-1), "Upsample: scale_factor must be above 0, not -1"),
+        (lambda: nn.Upsample(3, mode="cubic"), "Upsample: mode must be 'nearest' or .* not 'cubic'"),
+        (lambda: nn.Upsample(3, align_corners=True), "Upsample: mode 'nearest' has no align_corners; leave it out"),
+        (lambda: nn.Upsample(3, mode="bilinear")(np.ones((1, 1, 3))), "Upsample: mode 'bilinear' expects x of shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            build()
 
 
 # --- Flatten ---------------------------------------------------------------------------------------------------------
@@ -458,3 +669,26 @@ def test_only_the_layers_own_matrices_are_transposed_by_whatever_path() -> None:
         turned = nn.transpose_weights(module, state)
         changed = {name for name in state if not np.array_equal(state[name], turned[name])}
         assert changed == (expected or {"weight_ih_l0", "weight_hh_l0"})
+
+
+# --- Dropout of channels ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "more"), [(nn.Dropout1d, (5,)), (nn.Dropout2d, (3, 2))])
+def test_channels_are_dropped_as_a_whole(kind: Any, more: tuple[int, ...]) -> None:
+    layer, x = kind(0.25, rng=generator()), Tensor(np.ones((100, 40, *more), np.float32), requires_grad=True)
+    y = layer(x)
+    channels = y.data.reshape(100, 40, -1)
+    assert y.dtype == np.float32
+    assert (channels == channels[..., :1]).all()
+    assert set(np.unique(channels)) == {0, np.float32(1 / 0.75)}
+    assert 0.22 < np.mean(channels == 0) < 0.28
+    np.testing.assert_array_equal(grad(y.sum(), x).data, y.data)
+    assert layer.eval()(x) is x
+    with pytest.raises(
+        ValueError, match=rf"{kind.__name__}: expected an input of shape \(batch, channels, .* not \(3,\)"
+    ):
+        layer(np.ones(3))
+    with pytest.raises(ValueError, match=f"{kind.__name__}: p must be at least 0 and below 1, not 1"):
+        kind(1, rng=generator())
+    assert repr(kind(0.1, rng=generator())) == f"{kind.__name__}(p=0.1)"

@@ -678,3 +678,40 @@ def test_layers_print_alike_when_they_are_copied() -> None:
     rng = np.random.default_rng(0)
     for layer in (linear(), nn.ReLU(), nn.Dropout(0.5, rng=rng), nn.MSELoss(), nn.RNN(2, 2, rng=rng)):
         assert repr(copy.deepcopy(layer)) == repr(layer)
+
+
+def test_a_dict_of_modules_is_found_by_its_names() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.branches = nn.ModuleDict({"first": linear(), "second": nn.Sequential(linear())})
+
+        def forward(self, x: Any, branch: str) -> Any:
+            return self.branches[branch](x)
+
+    net = Net()
+    assert list(net.state_dict()) == [
+        "branches.first.weight", "branches.first.bias", "branches.second.0.weight", "branches.second.0.bias",
+    ]  # fmt: skip
+    assert not net.eval().branches["second"][0].training
+    branches = net.branches
+    assert list(branches.keys()) == list(branches) == ["first", "second"]
+    assert [*branches.items()] == [*zip(branches, branches.values(), strict=True)]
+    branches.update([("third", nn.ReLU())])
+    assert "third" in branches
+    assert len(branches) == 3
+    del branches["first"], branches["second"]
+    assert repr(branches) == "ModuleDict(\n  third: ReLU()\n)"
+    assert not net.parameters()
+    assert len(nn.ModuleDict()) == 0
+
+
+def test_a_dict_of_modules_refuses_what_is_none() -> None:
+    for build, error, message in [
+        (lambda: nn.ModuleDict([linear()]), TypeError, "ModuleDict: modules must be a dict from names to modules, not"),
+        (lambda: nn.ModuleDict({"a": 1}), TypeError, "ModuleDict: layer a must be a module or a function, not 1"),
+        (lambda: nn.ModuleDict({"a": nn.ReLU}), TypeError, r"write ReLU\(...\)"),
+        (lambda: nn.ModuleDict({0: linear()}), TypeError, "ModuleDict: a name must be a string, not 0"),
+        (lambda: nn.ModuleDict({"a.b": linear()}), ValueError, "must not be empty or contain a dot, as 'a.b' does"),
+    ]:
+        with pytest.raises(error, match=message):
+            build()

@@ -343,3 +343,84 @@ def test_running_averages_far_from_zero_lose_no_digits_in_evaluation() -> None:
 def test_integers_are_refused_in_evaluation_too() -> None:
     with pytest.raises(TypeError, match="BatchNorm1d: the input must be floating point, not int64"):
         nn.BatchNorm1d(2).eval()(np.ones((3, 2), int))
+
+
+# --- groups and instances --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 3), (3, 4, 2, 2)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_groups_of_channels(shape: tuple[int, ...], affine: bool) -> None:
+    layer = nn.GroupNorm(2, 4, affine=affine, dtype=np.float64)
+    x = np.random.default_rng(0).normal(size=shape) + SPREAD.reshape(-1, *[1] * (len(shape) - 2))
+    rng = np.random.default_rng(1)
+    for parameter in layer.parameters():
+        parameter.data = rng.normal(size=4)
+    grouped = x.reshape(shape[0], 2, -1)
+    expected = (grouped - grouped.mean(-1, keepdims=True)) / np.sqrt(grouped.var(-1, keepdims=True) + 1e-5)
+    expected = expected.reshape(shape)
+    if affine:
+        weight, bias = (p.data.reshape(4, *[1] * (len(shape) - 2)) for p in layer.parameters())
+        expected = expected * weight + bias
+    np.testing.assert_allclose(getattr(layer(x), "data", None) if affine else layer(x), expected, rtol=1e-10)
+    check_gradients(through(layer), x, *(p.data for p in layer.parameters()), order=2)
+
+
+def test_groups_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="GroupNorm: num_groups=3 must divide num_channels=4"):
+        nn.GroupNorm(3, 4)
+    with pytest.raises(ValueError, match=r"GroupNorm: expected an input of shape \(batch, 4, ...\), not \(2, 3, 4\)"):
+        nn.GroupNorm(2, 4)(np.ones((2, 3, 4)))
+    with pytest.raises(ValueError, match="the channels come second"):
+        nn.GroupNorm(2, 4)(np.ones((2, 3, 3, 4)))
+    with pytest.raises(TypeError, match="GroupNorm: the input must be floating point, not int64"):
+        nn.GroupNorm(2, 4)(np.ones((2, 4), int))
+    assert repr(nn.GroupNorm(2, 4, affine=False)) == "GroupNorm(2, 4, affine=False)"
+
+
+INSTANCES = [(nn.InstanceNorm1d, (2, 3, 4)), (nn.InstanceNorm2d, (2, 3, 2, 2))]
+every_instance = pytest.mark.parametrize(("kind", "shape"), INSTANCES)
+
+
+def instances(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape) + SPREAD.reshape(shape[2:])
+
+
+@every_instance
+@pytest.mark.parametrize("options", [{}, {"affine": True}, {"affine": True, "track_running_stats": True}])
+@pytest.mark.parametrize("training", [True, False])
+def test_derivatives_of_instance_norm(
+    kind: Any, shape: tuple[int, ...], options: dict[str, Any], training: bool
+) -> None:
+    layer = kind(3, **options, dtype=np.float64)
+    layer(instances(shape))
+    layer.train(training)
+    rng = np.random.default_rng(1)
+    check_gradients(through(layer), instances(shape), *(rng.normal(size=3) for _ in layer.parameters()), order=2)
+
+
+@every_instance
+def test_each_channel_of_each_example_has_its_own_statistics(kind: Any, shape: tuple[int, ...]) -> None:
+    layer, x = kind(3, track_running_stats=True, dtype=np.float64), instances(shape)
+    axis = tuple(range(2, len(shape)))
+    mean, variance = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
+    expected = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-10)
+    np.testing.assert_allclose(layer.running_mean.data, 0.1 * mean.reshape(2, 3).mean(0), rtol=1e-10)
+    unbiased = x.var(axis, ddof=1).mean(0)
+    np.testing.assert_allclose(layer.running_var.data, 0.9 + 0.1 * unbiased, rtol=1e-10)
+    np.testing.assert_allclose(
+        layer.eval()(x)[0, :, 0].ravel(),
+        ((x[0, :, 0].T - layer.running_mean.data) / np.sqrt(layer.running_var.data + 1e-5)).T.ravel(),
+    )
+    plain = kind(3)
+    assert not plain.state_dict()
+    np.testing.assert_allclose(plain.eval()(x), expected, rtol=1e-10)
+
+
+@every_instance
+def test_instances_that_do_not_fit(kind: Any, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: expected an input of shape \(batch, 3, .* not \(2, 3\)"):
+        kind(3)(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="the variance needs at least 2 values per channel, not 1"):
+        kind(3)(np.ones((5, 3, *[1] * (len(shape) - 2))))

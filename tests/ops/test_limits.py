@@ -125,6 +125,11 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "softplus": (_softplus, EVERYWHERE),
     "softplus, beta=2.5": (lambda x: _softplus(x, 2.5), EVERYWHERE),
     "silu": (lambda x: x * _sigmoid(x), EVERYWHERE),
+    "mish": (lambda x: x * mp.tanh(_softplus(x)), EVERYWHERE),
+    "softsign": (
+        [lambda x: 1 / (1 + abs(x)) ** 2, lambda x: -2 * mp.sign(x) / (1 + abs(x)) ** 3],
+        [x for x in EVERYWHERE if x],
+    ),
     "erf": ([lambda x: mp.npdf(x, 0, mp.sqrt(0.5)) * 2, lambda x: mp.npdf(x, 0, mp.sqrt(0.5)) * -4 * x], EVERYWHERE),
     "_normal_probability": ([_density, lambda x: -x * _density(x)], EVERYWHERE),
     "gelu": ([lambda x: _probability(x) + x * _density(x), lambda x: (2 - x * x) * _density(x)], EVERYWHERE),
@@ -137,7 +142,10 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "_focused": (lambda x: _focused(x, 2), POSITIVE),
     "_focused, gamma=0.5": (lambda x: _focused(x, mpf(0.5)), POSITIVE),
 }
-NOT_SMOOTH = {"absolute", "fabs", "sign", "relu", "leaky_relu", "nan_to_num", "keep", "zero_at", "_huber"}
+NOT_SMOOTH = {
+    "absolute", "fabs", "sign", "relu", "leaky_relu", "nan_to_num", "keep", "zero_at", "_huber", "_exponential_unit",
+    "hardtanh", "hardsigmoid", "hardswish",
+}  # fmt: skip
 LINEAR = {"negative", "positive", "conjugate", "real", "imag", "deg2rad", "radians", "rad2deg", "degrees", "copy"}
 OPERATIONS = {
     name_of(entry.function): entry

@@ -1,5 +1,7 @@
 """PyTorch as an independent oracle of activations, losses, simple layers and normalisation, in all their options."""
 
+import math
+from functools import partial
 from typing import Any
 
 from tinygrad_np import Tensor, grad, nn, normalize
@@ -63,7 +65,8 @@ def tensors(dtype: Any, *arrays: Any) -> list[Any]:
     data=st.data(), dtype=dtypes, seed=seeds, shape=st.lists(sizes, min_size=1, max_size=3), spread=st.floats(0.1, 20)
 )
 def test_activations(data: st.DataObject, dtype: Any, seed: int, shape: list[int], spread: float) -> None:
-    x = np.random.default_rng(seed).normal(0, spread, shape).astype(dtype)
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, spread, shape).astype(dtype)
     x.flat[0] = 0  # where some have a kink
     slope, beta = data.draw(st.floats(-2, 2), "slope"), data.draw(st.floats(0.1, 5), "beta")
     approximate = data.draw(st.sampled_from(["none", "tanh"]), "approximate")
@@ -80,8 +83,42 @@ def test_activations(data: st.DataObject, dtype: Any, seed: int, shape: list[int
         (nn.Softplus(beta), torch.nn.Softplus(beta, threshold=500 if dtype is np.float64 else 80)),
         (nn.Softmax(axis), torch.nn.Softmax(axis)),
         (nn.LogSoftmax(axis), torch.nn.LogSoftmax(axis)),
+        (nn.ELU(beta), torch.nn.ELU(beta)),
+        (nn.CELU(), torch.nn.CELU()),
+        (nn.CELU(beta), lambda x: beta * torch.nn.functional.elu(x / beta)),  # whose own has 1 / beta of float32
+        (nn.SELU(), torch.nn.SELU()),
+        (nn.Hardtanh(-beta, beta), torch.nn.Hardtanh(-beta, beta)),
+        (nn.ReLU6(), torch.nn.ReLU6()),
+        (nn.Hardsigmoid(), lambda x: torch.nn.functional.relu6(x + 3) / 6),  # whose own has 1 / 6 of float32
+        (nn.Hardswish(), torch.nn.Hardswish()),
+        (nn.Mish(), torch.nn.Mish()),
+        (nn.Softsign(), torch.nn.Softsign()),
+        (nn.LogSigmoid(), torch.nn.LogSigmoid()),
     ]:
         compare(ours, theirs, [x], scale=max(1, spread))
+    doubled = np.concatenate([x, rng.normal(0, spread, shape).astype(dtype)], axis)
+    functional = torch.nn.functional
+    gates = {"GLU": torch.sigmoid, "ReGLU": torch.relu, "GEGLU": functional.gelu, "SwiGLU": functional.silu}
+    for name, gate in gates.items():
+        compare(getattr(nn, name)(axis), partial(gated, gate=gate, axis=axis), [doubled], scale=max(1, spread**2))
+    compare(nn.GLU(axis), torch.nn.GLU(axis), [doubled], scale=max(1, spread))
+
+
+def gated(x: Any, gate: Any, axis: int) -> Any:
+    a, b = torch.chunk(x, 2, axis)
+    return a * gate(b)
+
+
+@given(dtype=dtypes, seed=seeds, batch=sizes, channels=sizes, more=few, init=st.floats(-1, 1), alone=st.booleans())
+def test_prelu(
+    dtype: Any, seed: int, batch: int, channels: int, more: tuple[int, ...], init: float, alone: bool
+) -> None:
+    count = 1 if alone else channels
+    x = np.random.default_rng(seed).normal(size=(batch, channels, *more)).astype(dtype)
+    x.flat[0] = 0
+    ours = nn.PReLU(count, init, dtype=dtype)
+    theirs = torch.nn.PReLU(count, init, dtype=torch.tensor(x).dtype)
+    compare(ours, theirs, [x], parameters=([ours.weight], [theirs.weight]))
 
 
 # --- losses ----------------------------------------------------------------------------------------------------------
@@ -359,6 +396,83 @@ def test_embedding(dtype: Any, seed: int, count: int, length: int, more: tuple[i
     compare(ours, theirs, [], rng.integers(0, count, more), parameters=([ours.weight], [theirs.weight]))
 
 
+@given(
+    data=st.data(), dtype=dtypes, seed=seeds, count=sizes, length=sizes, mode=st.sampled_from(["sum", "mean", "max"]),
+    lengths=st.lists(st.integers(0, 4), min_size=1, max_size=5), last=st.booleans(), rectangular=st.booleans(),
+)  # fmt: skip
+def test_embedding_bag(
+    data: st.DataObject, dtype: Any, seed: int, count: int, length: int, mode: str, lengths: list[int], last: bool,
+    rectangular: bool,
+) -> None:  # fmt: skip
+    padding = data.draw(st.sampled_from([None, *range(-count, count)]), "padding_idx")
+    weighted = mode == "sum" and data.draw(st.booleans(), "weighted")
+    rng = np.random.default_rng(seed)
+    ours = nn.EmbeddingBag(count, length, mode, padding, last, rng=rng, dtype=dtype)
+    ours.weight.data[...] = rng.normal(size=(count, length))
+    theirs = torch.nn.EmbeddingBag(
+        count, length, mode=mode, padding_idx=padding, include_last_offset=last, _weight=torch.tensor(ours.weight.data)
+    )
+    parameters = ([ours.weight], [theirs.weight])
+    if mode == "max":  # among ties PyTorch gives all to the first
+        indices = np.concatenate([rng.permutation(count)[:n] for n in lengths]).astype(int)
+        lengths = [min(n, count) for n in lengths]
+    else:
+        indices = rng.integers(0, count, sum(lengths))
+    offsets = np.cumsum([0, *lengths])[: len(lengths) + last]
+    if rectangular and mode != "max":
+        indices = rng.integers(0, count, (len(lengths), 1 + lengths[0]))
+    many: Any = [None] if indices.ndim == 2 else [offsets]
+    if weighted:
+        compare(
+            lambda w: ours(indices, many[0], w),
+            lambda w: theirs(torch.tensor(indices), None if many[0] is None else torch.tensor(offsets), w),
+            [rng.normal(size=indices.shape).astype(dtype)],
+            parameters=parameters,
+        )
+    else:
+        compare(ours, theirs, [], indices, *many, parameters=parameters)
+
+
+@given(dtype=dtypes, seed=seeds, features=st.tuples(sizes, sizes, sizes), more=few, bias=st.booleans())
+def test_bilinear(dtype: Any, seed: int, features: tuple[int, int, int], more: tuple[int, ...], bias: bool) -> None:
+    rng = np.random.default_rng(seed)
+    ours = nn.Bilinear(*features, bias, rng=rng, dtype=dtype)
+    theirs = torch.nn.Bilinear(*features, bias, dtype=torch.tensor(np.ones(1, dtype)).dtype)
+    assert {name: a.shape for name, a in ours.state_dict().items()} == {
+        name: tuple(a.shape) for name, a in theirs.state_dict().items()
+    }
+    a, b = (rng.normal(size=(*more, size)).astype(dtype) for size in features[:2])
+    compare(ours, theirs, [a, b], parameters=with_numbers(ours, theirs, rng), scale=10)
+
+
+MODES = {"nearest": (1, 2, 3), "nearest-exact": (1, 2, 3), "area": (1, 2, 3), "linear": (1,), "bilinear": (2,),
+         "bicubic": (2,), "trilinear": (3,)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "axes"), [(mode, axes) for mode, numbers in MODES.items() for axes in numbers])
+@given(data=st.data(), dtype=dtypes, seed=seeds, by_factor=st.booleans())
+def test_upsample(mode: str, axes: int, data: st.DataObject, dtype: Any, seed: int, by_factor: bool) -> None:
+    def each(values: Any) -> tuple[Any, ...]:
+        return data.draw(st.tuples(*[values] * axes))
+
+    sizes_of_axes = each(st.integers(2, 7))
+    options: dict[str, Any] = {"mode": mode}
+    if "linear" in mode or mode == "bicubic":
+        options["align_corners"] = data.draw(st.sampled_from([None, False, True]), "align_corners")
+    if by_factor:
+        options["scale_factor"] = each(st.sampled_from([0.5, 0.7, 1.0, 1.5, 2.0, 2.6, 3.0]))
+    else:
+        options["size"] = each(st.integers(1, 12))
+    x = np.random.default_rng(seed).normal(size=(2, 3, *sizes_of_axes)).astype(dtype)
+    ours, theirs = nn.Upsample(**options), torch.nn.functional.interpolate
+    y = theirs(torch.tensor(x), **options)
+    close(ours(x), y)
+    same = np.equal(x.shape[2:], y.shape[2:])
+    if by_factor and any(same & (np.array(options["scale_factor"]) != 1)):
+        return  # then PyTorch's gradient is not that of its values
+    compare(ours, partial(theirs, **options), [x])
+
+
 @given(data=st.data(), shape=st.lists(st.integers(0, 3), min_size=1, max_size=4), seed=seeds)
 def test_flatten(data: st.DataObject, shape: list[int], seed: int) -> None:
     start = data.draw(st.integers(0, len(shape) - 1))
@@ -437,6 +551,50 @@ def test_layer_and_rms_norm(
     ]
     for ours, theirs in pairs:
         compare(ours, theirs, [x], parameters=with_numbers(ours, theirs, rng))
+
+
+@given(
+    dtype=dtypes, seed=seeds, batch=sizes, groups=st.integers(1, 3), each=st.integers(1, 3),
+    more=st.lists(st.integers(2, 4), max_size=2), eps=st.sampled_from([1e-5, 0.1]), affine=st.booleans(),
+)  # fmt: skip
+def test_group_norm(
+    dtype: Any, seed: int, batch: int, groups: int, each: int, more: list[int], eps: float, affine: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    channels, each = groups * each, each * math.prod(more)
+    x = rng.uniform(-1, 1, (batch, groups, each)) + 3 * np.arange(each)  # no variance near 0
+    x = x.reshape(batch, channels, *more).astype(dtype)
+    ours = nn.GroupNorm(groups, channels, eps, affine, dtype=dtype)
+    theirs = torch.nn.GroupNorm(groups, channels, eps, affine, dtype=torch.tensor(x).dtype)
+    if batch * math.prod(more) == 1:
+        return  # PyTorch refuses a single value per channel, as if it were of a batch
+    compare(ours, theirs, [x], parameters=with_numbers(ours, theirs, rng), scale=10)
+
+
+@given(
+    kind=st.sampled_from(["InstanceNorm1d", "InstanceNorm2d"]), dtype=dtypes, seed=seeds, batch=sizes, channels=sizes,
+    places=st.tuples(sizes, st.integers(2, 5)), eps=st.sampled_from([1e-5, 0.1]),
+    momentum=st.sampled_from([0.1, 0.0, 1.0]), affine=st.booleans(), track=st.booleans(),
+)  # fmt: skip
+def test_instance_norm(
+    kind: str, dtype: Any, seed: int, batch: int, channels: int, places: tuple[int, int], eps: float, momentum: float,
+    affine: bool, track: bool,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    shape = (batch, channels, *(places if kind == "InstanceNorm2d" else places[1:]))
+    options = {"eps": eps, "momentum": momentum, "affine": affine, "track_running_stats": track}
+    ours = getattr(nn, kind)(channels, **options, dtype=dtype)
+    theirs = getattr(torch.nn, kind)(channels, **options, dtype=torch.tensor(np.ones(1, dtype)).dtype)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    parameters = with_numbers(ours, theirs, rng)
+    for training in (True, True, False, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = (rng.uniform(-1, 1, shape) + 3 * np.arange(shape[-1])).astype(dtype)
+        compare(ours, theirs, [x], parameters=parameters, scale=10)
+        for name, state in theirs.state_dict().items():
+            if name != "num_batches_tracked":  # which PyTorch leaves at 0
+                close(ours.state_dict()[name], state)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (8, 3, 5), (8, 3, 5, 2)])

@@ -249,6 +249,11 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     ),
     "einsum": lambda subscripts, *operands, optimize=False: torch.einsum(subscripts, *operands),
     "gelu": lambda x, approximate="none": torch.nn.functional.gelu(x, approximate=approximate),
+    "hardsigmoid": lambda x: torch.nn.functional.relu6(x + 3) / 6,
+    "hardswish": torch.nn.functional.hardswish,
+    "hardtanh": torch.nn.functional.hardtanh,
+    "mish": torch.nn.functional.mish,
+    "softsign": torch.nn.functional.softsign,
     "softplus": torch.nn.functional.softplus,
     "cross_entropy": lambda logits, labels, **options: (  # its options: test_oracle_layers.py
         NotImplemented if options else torch.nn.functional.cross_entropy(logits, labels.long())

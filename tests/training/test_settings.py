@@ -50,7 +50,23 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.Dropout, (0.5,), {"rng": RNG}),
     (nn.Embedding, (3, 2, 1), {"rng": RNG}),
     (nn.Flatten, (1, -1), {}),
+    (nn.Bilinear, (2, 2, 2, True), {"rng": RNG}),
+    (nn.CELU, (1.0,), {}),
+    (nn.Dropout1d, (0.5,), {"rng": RNG}),
+    (nn.Dropout2d, (0.5,), {"rng": RNG}),
+    (nn.ELU, (1.0,), {}),
+    (nn.EmbeddingBag, (3, 2, "sum", 1, True), {"rng": RNG}),
+    (nn.GEGLU, (1,), {}),
     (nn.GELU, ("tanh",), {}),
+    (nn.GLU, (1,), {}),
+    (nn.GroupNorm, (1, 2, 1e-5, True), {}),
+    (nn.Hardtanh, (-1.0, 1.0), {}),
+    (nn.InstanceNorm1d, (2, 1e-5, 0.1, True, True), {}),
+    (nn.InstanceNorm2d, (2, 1e-5, 0.1, True, True), {}),
+    (nn.PReLU, (2, 0.5), {}),
+    (nn.ReGLU, (1,), {}),
+    (nn.SwiGLU, (1,), {}),
+    (nn.Upsample, (2, None, "bilinear", True), {}),
     (nn.GRU, (2, 2, 1, True, True), {"bidirectional": True, "rng": RNG}),
     (nn.LSTM, (2, 2, 1, True, True), {"bidirectional": True, "rng": RNG}),
     (nn.RNN, (2, 2, 1, "tanh", True, True), {"bidirectional": True, "rng": RNG}),
@@ -88,12 +104,14 @@ WRONG: dict[str, list[Any]] = {
     "optional, not negative": [*NOWHERE, True, -1, -0.5],
     "limit": [*(value for value in NOWHERE if value is not math.inf), True, None, -1, -0.5],
     "positive": [*NOWHERE, True, None, -1, 0],
+    "optional positive": [*NOWHERE, True, -1, 0],
     "fraction": [*NOWHERE, True, None, -0.5, 1.5, 2],
     "optional fraction": [*NOWHERE, True, -0.5, 1.5, 2],
     "fractions": [*NOWHERE, None, 0.5, (0.5,), (0.5, 1), (0.5, math.nan), (True, 0.5), (0.5, 0.5, 0.5)],
     "integer": [*NOWHERE, 0.5, True, None],
     "index": [value for value in [*NOWHERE, 0.5, True] if type(value) is not int],
     "flag": [*NOWHERE, 0, 1, None, np.True_, "True"],
+    "optional flag": [*NOWHERE, 0, 1, np.True_, "True"],
     "choice": [*NOWHERE, 0, True, None, "no"],
     "milestones": [*NOWHERE, None, 5, [0], [-1], [1.5], [True], [math.nan], [5, 5]],
     "rng": [*NOWHERE, 0, True, np.random, np.random.RandomState(0)],
@@ -103,20 +121,23 @@ WRONG["not negative, finite"] = [*WRONG["finite"], [-1.0, 1.0], np.array([0.5, -
 WRONG["rate"] = [*WRONG["not negative"], schedules.CosineScheduler, lambda: 0.1, lambda step, epoch: 0.1]
 KINDS = dict.fromkeys(["batch_size", "stage_length", "steps", "num_features", "in_channels", "out_channels", "groups",
     "num_embeddings", "embedding_dim", "input_size", "hidden_size", "num_layers", "embed_dim", "max_length",
-    "in_features", "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape",
+    "in_features", "in1_features", "in2_features", "num_groups", "num_channels", "num_parameters", "size",
+    "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape",
 ], "positive integer")  # fmt: skip
 KINDS |= dict.fromkeys(["weight_decay", "lr_decay", "max_norm", "minimum", "std"], "not negative")
 KINDS |= dict.fromkeys(["alpha", "decay", "label_smoothing", "p", "start_factor", "pct_start", "momentum"], "fraction")
 KINDS |= dict.fromkeys(["gamma", "div_factor", "final_div_factor", "delta", "beta"], "positive")
 KINDS |= dict.fromkeys(["nesterov", "centered", "drop_last", "staircase", "bias", "batch_first", "bidirectional",
-    "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target",
+    "include_last_offset", "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target",
     "error_if_nonfinite"], "flag")  # fmt: skip
-KINDS |= dict.fromkeys(["adjust_lr_fn", "anneal_strategy", "reduction", "approximate", "nonlinearity"], "choice")
+KINDS |= dict.fromkeys(
+    ["adjust_lr_fn", "anneal_strategy", "reduction", "approximate", "nonlinearity", "mode"], "choice"
+)
 KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis"], "integer")
 KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
 KINDS |= {"lr": "rate", "weight": "not negative, finite", "pos_weight": "not negative, finite"}
-KINDS |= dict.fromkeys(["mean", "low", "high", "gain"], "real")
+KINDS |= dict.fromkeys(["mean", "low", "high", "gain", "init", "min_val", "max_val"], "real")
 OTHER_KINDS = {  # where an argument of this name means something else
     (schedules.ExponentialScheduler, "decay"): "positive",  # a rate may grow
     (optim.clip_grad_norm, "max_norm"): "limit",  # infinity only measures the norm
@@ -124,6 +145,13 @@ OTHER_KINDS = {  # where an argument of this name means something else
     (nn.MaxPool2d, "stride"): "optional size",
     (nn.BatchNorm1d, "momentum"): "optional fraction",
     (nn.BatchNorm2d, "momentum"): "optional fraction",
+    (nn.InstanceNorm1d, "momentum"): "optional fraction",
+    (nn.InstanceNorm2d, "momentum"): "optional fraction",
+    (nn.CELU, "alpha"): "positive",
+    (nn.ELU, "alpha"): "real",
+    (nn.Upsample, "size"): "optional size",
+    (nn.Upsample, "scale_factor"): "optional positive",
+    (nn.Upsample, "align_corners"): "optional flag",
     (nn.RMSNorm, "eps"): "optional, not negative",
     (nn.BCEWithLogitsLoss, "weight"): "finite",  # a negative one, such as an advantage, has a meaning
 }
@@ -151,7 +179,7 @@ def test_every_class_with_arguments_is_here() -> None:
     named += [thing for name, thing in vars(schedules).items() if name.endswith("Scheduler")]
     classes = [thing for thing in named if inspect.isclass(thing) and inspect.signature(thing).parameters]
     classes += [thing for thing in vars(nn.init).values() if "rng" in getattr(thing, "__annotations__", ())]
-    without_settings = {optim.Optimizer, optim.Minimum, nn.ModuleList, nn.Sequential}
+    without_settings = {optim.Optimizer, optim.Minimum, nn.ModuleDict, nn.ModuleList, nn.Sequential}
     assert set(classes) - {function for function, _, _ in CALLS} == without_settings
     w()[0].grad = Tensor(np.ones((2, 2), np.float32))
     for function, _, _ in CALLS:
@@ -214,6 +242,11 @@ def test_what_is_assigned_later_is_checked_as_what_is_given(kind: Any, name: str
         (lambda: nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats", True),
         (lambda: nn.BatchNorm2d(3), "num_features", 4),
         (lambda: nn.LayerNorm(3), "normalized_shape", (4,)),
+        (lambda: nn.Bilinear(3, 3, 2, rng=RNG), "in2_features", 4),
+        (lambda: nn.EmbeddingBag(3, 2, rng=RNG), "embedding_dim", 5),
+        (lambda: nn.GroupNorm(1, 2), "num_groups", 2),
+        (lambda: nn.InstanceNorm1d(2), "affine", True),
+        (lambda: nn.PReLU(), "num_parameters", 2),
         (lambda: nn.LearnedPositionalEncoding(4, 8, rng=RNG), "max_length", 16),
     ],
 )

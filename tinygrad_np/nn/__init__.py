@@ -7,15 +7,51 @@ decide which parameters there are, such as `bidirectional`, cannot be assigned l
 from .._messages import module_getattr, refuse_calls
 from ..ops.attention import rotary, scaled_dot_product_attention
 from . import init
-from .activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from .activations import (
+    CELU,
+    ELU,
+    GEGLU,
+    GELU,
+    GLU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReGLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    SwiGLU,
+    Tanh,
+)
 from .attention import (
     LearnedPositionalEncoding,
     MultiheadAttention,
     SinusoidalPositionalEncoding,
 )
-from .containers import ModuleList, Sequential
+from .containers import ModuleDict, ModuleList, Sequential
 from .convolution import AvgPool2d, Conv1d, Conv2d, MaxPool2d
-from .layers import Dropout, Embedding, Flatten, Linear
+from .layers import (
+    Bilinear,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Embedding,
+    EmbeddingBag,
+    Flatten,
+    Identity,
+    Linear,
+    Upsample,
+)
 from .losses import (
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
@@ -42,7 +78,7 @@ from .losses import (
     TripletMarginLoss,
 )
 from .module import Module
-from .normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
+from .normalization import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, RMSNorm
 from .pytorch import transpose_weights
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 
@@ -51,6 +87,8 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
+    "CELU",
     "Conv1d",
     "Conv2d",
     "CosineEmbeddingLoss",
@@ -58,15 +96,28 @@ __all__ = [
     "CrossEntropyLoss",
     "DiceLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "ELU",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
+    "GEGLU",
     "GELU",
+    "GLU",
     "GRU",
     "GRUCell",
     "GaussianNLLLoss",
+    "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HingeEmbeddingLoss",
     "HingeLoss",
     "HuberLoss",
+    "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
     "LSTM",
@@ -75,22 +126,29 @@ __all__ = [
     "LeakyReLU",
     "LearnedPositionalEncoding",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
     "MaxPool2d",
+    "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "MultiMarginLoss",
     "MultiheadAttention",
     "NLLLoss",
     "NTXentLoss",
+    "PReLU",
     "PairwiseDistance",
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",
     "RNNCell",
+    "ReGLU",
     "ReLU",
+    "ReLU6",
+    "SELU",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -101,8 +159,11 @@ __all__ = [
     "Softmax",
     "SoftmaxFocalLoss",
     "Softplus",
+    "Softsign",
+    "SwiGLU",
     "Tanh",
     "TripletMarginLoss",
+    "Upsample",
     "init",
     "rotary",
     "scaled_dot_product_attention",

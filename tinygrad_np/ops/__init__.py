@@ -4,6 +4,7 @@ An operation is one entry: the function, a vjp for each argument, and the cases 
 """
 
 from . import (
+    activations,
     attention,
     bessel,
     convolution,
@@ -26,6 +27,7 @@ from . import (
     recurrence,
     reductions,
     regression,
+    resampling,
     shapes,
     similarity,
     special,
@@ -34,6 +36,7 @@ from . import (
 )
 
 __all__ = [
+    "activations",
     "attention",
     "bessel",
     "convolution",
@@ -56,6 +59,7 @@ __all__ = [
     "recurrence",
     "reductions",
     "regression",
+    "resampling",
     "shapes",
     "similarity",
     "special",

@@ -10,6 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..ops.activations import (
+    SELU_ALPHA,
+    SELU_SCALE,
+    celu,
+    elu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    softsign,
+)
 from ..ops.elementwise import relu
 from ..ops.losses import cross_entropy
 from ..ops.margins import hinge_loss
@@ -104,6 +118,14 @@ CONVENTIONS = [
     Convention("min of [1,1,3]", np.min, ([1, 1, 3],), ([0.5, 0.5, 0],), True),
     Convention("clip to [0,1]", lambda x: np.clip(x, 0, 1), ([-1, 0, 0.5, 1, 2],), ([0, 1, 1, 1, 0],), True),
     Convention("relu at 0", relu, ([-1, 0, 1],), ([0, 0, 1],)),
+    Convention("elu at 0, alpha 2", lambda x: elu(x, alpha=2.0), ([-INF, 0, 1],), ([0, 2, 1],)),
+    Convention("celu at 0, alpha 2", lambda x: celu(x, alpha=2.0), ([-INF, 0, 1],), ([0, 1, 1],)),
+    Convention("selu at 0", selu, ([-INF, 0, 1],), ([0, SELU_SCALE * SELU_ALPHA, SELU_SCALE],)),
+    Convention("prelu at 0", prelu, ([-1, 0, 1], [0.25]), ([0.25, 0.25, 1], [-1])),
+    Convention("hardtanh at its bounds", hardtanh, ([-2, -1, 0, 1, INF],), ([0, 0, 1, 0, 0],), True),
+    Convention("relu6 at its bounds", relu6, ([-1, 0, 3, 6, INF],), ([0, 0, 1, 0, 0],), True),
+    Convention("hardsigmoid at its bounds", hardsigmoid, ([-INF, -3, 0, 3],), ([0, 0, 1 / 6, 0],), True),
+    Convention("hardswish at its bounds", hardswish, ([-INF, -3, 0, 3, INF],), ([0, 0, 0.5, 1, 1],), True),
     Convention("abs at 0", np.abs, ([-1, 0, 1],), ([-1, 0, 1],)),
     Convention("sign", np.sign, ([-1, 0, 1],), ([0, 0, 0],)),
     Convention("sqrt at 0", np.sqrt, ([0, 4],), ([INF, 0.25],)),
@@ -267,6 +289,8 @@ CONVENTIONS = [
     Convention("sigmoid, erf at -inf, inf", lambda x: sigmoid(x) + erf(x), ([-INF, INF],), ([0, 0],)),
     Convention("softplus at -inf, inf", softplus, ([-INF, INF],), ([0, 1],)),
     Convention("silu at -inf, inf", silu, ([-INF, INF],), ([0, 1],), True),
+    Convention("mish at -inf, inf", mish, ([-INF, INF],), ([0, 1],), True),
+    Convention("softsign at -inf, 0, inf", softsign, ([-INF, 0, INF],), ([0, 1, 0],), True),
     Convention("gelu at -inf, inf", gelu, ([-INF, INF],), ([0, 1],), True),
     *(
         Convention(f"slope of {name} at -inf, inf", _slope(function), ([-INF, INF],), ([0, 0],), peers_disagree)
@@ -277,6 +301,10 @@ CONVENTIONS = [
             ("arctan", np.arctan, True),
             ("silu", silu, True),
             ("gelu", gelu, True),
+            ("mish", mish, True),
+            ("softsign", softsign, True),
+            ("elu", elu, False),
+            ("hardswish", hardswish, True),
             ("erf", erf, True),
         )
     ),
