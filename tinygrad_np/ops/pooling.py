@@ -20,7 +20,7 @@ from ..tensor import Array
 from .cases import REAL, Case, Domain
 from .elementwise import array_of, keep
 from .examples import FIRST
-from .windows import Pair, Window, as_images, check_room, sliding
+from .windows import Sizes, Window, as_images, check_room, sliding
 
 BLOCK = 1 << 18  # elements of images per block: 1 MB of float32, the best of 2**16 to 2**19
 
@@ -44,7 +44,7 @@ def _reduced(ufunc: Any, padded: Array, window: Window) -> Array:
     return np.asarray(reduce(ufunc, [tall[..., places] for places in columns]))
 
 
-def _spread(y: Array, window: Window, sizes: Pair) -> Array:
+def _spread(y: Array, window: Window, sizes: Sizes) -> Array:
     """Padded images of these sizes whose elements are the sums of y over the windows that they are in."""
     rows, columns = window.places(sizes)
     put = _add if window.overlaps else np.copyto
@@ -102,7 +102,7 @@ def _mean(x: Array, counts: Array, window: Window) -> Array:
     ],
     name="avg_pool2d",
 )
-def _mean_gradient(x: Array, counts: Array, window: Window, sizes: Pair) -> Array:
+def _mean_gradient(x: Array, counts: Array, window: Window, sizes: Sizes) -> Array:
     y, padded = np.empty((*x.shape[:2], *sizes), x.dtype), window.padded(sizes)
 
     def work(images: slice) -> None:
