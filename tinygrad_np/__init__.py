@@ -15,8 +15,9 @@ from ._machine.tuning import show_config, tune
 from ._messages import module_getattr, refuse_calls
 from ._per_example import per_example_grad
 from ._registry import composite, constant, differentiable, primitive
-from .ops.convolution import conv1d, conv2d
+from .ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from .ops.elementwise import relu
+from .ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
 from .ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -26,7 +27,16 @@ from .ops.losses import (
     mse_loss,
     nll_loss,
 )
-from .ops.pooling import avg_pool2d, max_pool2d
+from .ops.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from .ops.special import (
     erf,
     gelu,
@@ -45,6 +55,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Tensor",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "avg_pool1d",
     "avg_pool2d",
     "binary_cross_entropy_with_logits",
     "checkpoint",
@@ -52,6 +67,9 @@ __all__ = [
     "constant",
     "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "data",
     "debug",
@@ -59,6 +77,7 @@ __all__ = [
     "differentiable",
     "erf",
     "fit_threads",
+    "fold",
     "func",
     "gelu",
     "get_num_threads",
@@ -70,6 +89,7 @@ __all__ = [
     "leaky_relu",
     "log_softmax",
     "logsumexp",
+    "max_pool1d",
     "max_pool2d",
     "mse_loss",
     "nll_loss",
@@ -78,6 +98,8 @@ __all__ = [
     "one_hot",
     "optim",
     "per_example_grad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "primitive",
     "relu",
     "schedules",
@@ -93,6 +115,7 @@ __all__ = [
     "stats",
     "testing",
     "tune",
+    "unfold",
     "viz",
 ]
 

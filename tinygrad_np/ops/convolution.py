@@ -92,11 +92,11 @@ class _Columns:
         for place in itertools.product(*map(range, kernel)):
             moved = [o - i * d for o, i, d in zip(self.layout.offsets, place, window.dilation, strict=True)]
             (to_rows, rows), *others = map(_overlap, sizes, moved, counts, strides)
-            to_others, of_others = (to for to, _ in others), (of for _, of in others)
-            columns[:, *place, :, to_rows, :, *to_others] = images[:, :, rows, :, *of_others]
+            to: Any = (slice(None), *place, slice(None), to_rows, slice(None), *(to for to, _ in others))
+            columns[to] = images[:, :, rows, :, *(part for _, part in others)]
         starts = [0] if self.joined else range(0, window.dilation[0] * window.kernel[0], window.dilation[0])
-        before = (slice(None),) * (len(self.shape) - 1)
-        rows_of = [columns[*before, i : i + self.outputs[0]] for i in starts]
+        before: Any = (slice(None),) * (len(self.shape) - 1)
+        rows_of = [columns[(*before, slice(i, i + self.outputs[0]))] for i in starts]
         matrix = groups, math.prod(self.shape[1:-1])
         return [part.reshape(*matrix, math.prod(part.shape[len(before) :])) for part in rows_of]
 
@@ -180,8 +180,8 @@ def _no_bias_of_inputs(weight: Any, groups: int) -> Array:
 def _flipped(weight: Array, groups: int) -> Array:
     """The weight of the transposed convolution, shape (in channels, out channels / groups, *kernel)."""
     split = weight.reshape(groups, len(weight) // groups, *weight.shape[1:]).swapaxes(1, 2)
-    backwards = (slice(None, None, -1),) * (weight.ndim - 2)
-    return split[..., *backwards].reshape(groups * split.shape[1], *split.shape[2:])
+    backwards: Any = (..., *[slice(None, None, -1)] * (weight.ndim - 2))
+    return np.asarray(split[backwards]).reshape(groups * split.shape[1], *split.shape[2:])
 
 
 class Phase(NamedTuple):

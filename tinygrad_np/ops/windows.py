@@ -1,8 +1,9 @@
 """Sliding windows: over any axes, as NumPy's, and over images (n, channels, *sizes), for their operations."""
 
 import itertools
+from dataclasses import dataclass
 from operator import mod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -74,6 +75,44 @@ class Window(NamedTuple):
                 sizes, self.reach, self.kernel, self.stride, self.dilation, strict=True
             )
         ]
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Windows that divide images into so many parts along each axis.
+
+    Of n elements, part i of m begins at floor(i n / m) and ends before ceil((i + 1) n / m). So parts overlap where m
+    does not divide n, and are of different sizes. All are made as large as the largest, by elements of a row and a
+    column of padding at the end.
+
+    >>> Adaptive((1, 2)).places((2, 4))  # of one row of 3 elements, and the padding
+    [[array([0])], [array([0, 1]), array([1, 2])]]
+    """
+
+    counts: Sizes
+    padding: ClassVar = ((0, 1), (0, 1))
+    overlaps: ClassVar = True
+
+    def padded(self, sizes: Sizes) -> Sizes:
+        return tuple(size + 1 for size in sizes)
+
+    def inside(self, sizes: Sizes) -> Any:
+        return ..., slice(-1), slice(-1)
+
+    def covers(self, sizes: Sizes) -> bool:
+        return False
+
+    def outputs(self, sizes: Sizes) -> Sizes:
+        return self.counts
+
+    def places(self, sizes: Sizes) -> list[list[Any]]:
+        """For each axis of padded images and each element of a window, the indices that select it in every window."""
+        places = []
+        for size, count in zip(sizes, self.counts, strict=True):
+            last, parts = size - 1, np.arange(count)
+            starts, ends = parts * last // count, -(-(parts + 1) * last // count)
+            places.append([np.where(starts + i < ends, starts + i, last) for i in range(np.max(ends - starts))])
+        return places
 
 
 def sizes_of(name: str, option: str, value: Any, least: int, axes: int = 2, instead: str = "") -> Sizes:
