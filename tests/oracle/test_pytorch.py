@@ -76,6 +76,11 @@ def convolutional(bias: bool, dtype: Any) -> Any:
         nn.Conv2d(2, 4, (3, 2), groups=2, **options),
         nn.BatchNorm2d(4, dtype=dtype),
         nn.Sequential(nn.ReLU(), nn.Flatten(2), nn.Conv1d(4, 4, 2, **options), nn.BatchNorm1d(4, dtype=dtype)),
+        nn.ConvTranspose1d(4, 2, 3, 2, 1, 1, 2, **options),
+        nn.Sequential(
+            lambda x: x.reshape(len(x), 2, 1, 2, 11), nn.Conv3d(2, 2, (1, 1, 2), **options), nn.Flatten(2, 3)
+        ),
+        nn.Sequential(nn.ConvTranspose2d(2, 4, 2, **options), nn.AdaptiveAvgPool2d((1, 11))),
         nn.Flatten(),
         nn.Linear(4 * 11, 3, **options),
     )
@@ -87,6 +92,9 @@ def their_convolutional(bias: bool, dtype: Any) -> Any:
         t.Conv2d(2, 4, (3, 2), groups=2, **options),
         t.BatchNorm2d(4, dtype=dtype),
         t.Sequential(t.ReLU(), t.Flatten(2), t.Conv1d(4, 4, 2, **options), t.BatchNorm1d(4, dtype=dtype)),
+        t.ConvTranspose1d(4, 2, 3, 2, 1, 1, 2, **options),
+        t.Sequential(t.Unflatten(2, (1, 2, 11)), t.Conv3d(2, 2, (1, 1, 2), **options), t.Flatten(2, 3)),
+        t.Sequential(t.ConvTranspose2d(2, 4, 2, **options), t.AdaptiveAvgPool2d((1, 11))),
         t.Flatten(),
         t.Linear(4 * 11, 3, **options),
     )

@@ -59,8 +59,10 @@ def _spread(y: Array, window: Windows, sizes: Sizes) -> Array:
 
 
 def _put(x: Array, index: Any, y: Array, window: Windows) -> None:
-    if window.overlaps:
-        x[index] += y  # of indices that adaptive windows repeat, all are of the padding
+    if window.repeats:
+        np.add.at(x, index, y)
+    elif window.overlaps:
+        x[index] += y  # adaptive windows repeat those indices only that are of the padding
     else:
         x[index] = y
 
@@ -73,7 +75,8 @@ def _crossing(rows: Any, columns: Any) -> Any:
 PLAIN = Window((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 OVERLAPPING = Window((3, 2), (2, 1), ((1, 1), (1, 1)), (1, 2))
 APART = Window((2, 1), (3, 2), ((1, 1), (0, 0)), (2, 1))
-UNEQUAL = Adaptive((2, 4))
+UNEQUAL = Adaptive((5, 6), (2, 4))
+MORE = Adaptive((2, 3), (3, 5))  # than there are elements
 COUNT = Domain(1, 5, "i")
 
 
@@ -86,6 +89,7 @@ COUNT = Domain(1, 5, "i")
         Case("n 2 4 4, 1 1 1 1", kwargs={"window": PLAIN}, domains=(REAL, COUNT)),
         Case("2 1 4 5, 1 1 2 5", kwargs={"window": OVERLAPPING}, domains=(REAL, COUNT)),
         Case("2 1 5 6, 1 1 2 4", kwargs={"window": UNEQUAL}, domains=(REAL, COUNT)),
+        Case("2 1 2 3, 1 1 3 5", kwargs={"window": MORE}, domains=(REAL, COUNT)),
     ],
     name="avg_pool2d",
 )
@@ -110,6 +114,7 @@ def _mean(x: Array, counts: Array, window: Windows) -> Array:
         Case("n 2 2 2, 1 1 1 1", kwargs={"window": PLAIN, "sizes": (5, 4)}, domains=(REAL, COUNT)),
         Case("2 1 2 5, 1 1 2 5", kwargs={"window": OVERLAPPING, "sizes": (4, 5)}, domains=(REAL, COUNT)),
         Case("2 1 2 4, 1 1 2 4", kwargs={"window": UNEQUAL, "sizes": (5, 6)}, domains=(REAL, COUNT)),
+        Case("2 1 3 5, 1 1 3 5", kwargs={"window": MORE, "sizes": (2, 3)}, domains=(REAL, COUNT)),
     ],
     name="avg_pool2d",
 )
@@ -131,6 +136,7 @@ def _mean_gradient(x: Array, counts: Array, window: Windows, sizes: Sizes) -> Ar
         Case("2 1 4 5", kwargs={"window": OVERLAPPING}),
         Case("2 1 5 6", kwargs={"window": APART}),
         Case("2 1 5 6", kwargs={"window": UNEQUAL}),
+        Case("2 1 2 3", kwargs={"window": MORE}),
     ],
     name="max_pool2d",
 )
@@ -191,7 +197,7 @@ def _to_largest(g: Array, *, x: Array, largest: Array, window: Windows) -> Array
             share = g[images] / reduce(np.add, [equal.astype(counted) for equal in each]).astype(g.dtype)
             gradient = np.zeros(padded.shape, g.dtype)
             for place, equal in zip(places, each, strict=True):
-                gradient[place] += keep(share, equal)
+                _put(gradient, place, keep(share, equal), window)
         to_x[images] = gradient[window.inside(sizes)]
 
     _over_images(work, x)
@@ -426,7 +432,7 @@ def _adaptive(name: str, x: Any, output_size: Any, axes: int) -> Windows:
     sizes, given = (1,) * (2 - axes) + x.shape[2:], (None,) * (2 - axes) + output_sizes(name, output_size, axes=axes)
     counts = tuple(size if count is None else count for size, count in zip(sizes, given, strict=True))
     if any(size % count for size, count in zip(sizes, counts, strict=True)):
-        return Adaptive(counts)
+        return Adaptive(sizes, counts)
     kernel = tuple(size // count for size, count in zip(sizes, counts, strict=True))
     return Window(kernel, kernel, ((0, 0), (0, 0)), (1, 1))
 

@@ -37,6 +37,11 @@ class Window(NamedTuple):
         return tuple(dilation * (kernel - 1) for dilation, kernel in zip(self.dilation, self.kernel, strict=True))
 
     @property
+    def repeats(self) -> bool:
+        """Whether an element of images may have the same place in more than one window."""
+        return False
+
+    @property
     def overlaps(self) -> bool:
         """Whether an element may be in more than one window."""
         return any(reach >= stride for reach, stride in zip(self.reach, self.stride, strict=True))
@@ -85,13 +90,19 @@ class Adaptive:
     does not divide n, and are of different sizes. All are made as large as the largest, by elements of a row and a
     column of padding at the end.
 
-    >>> Adaptive((1, 2)).places((2, 4))  # of one row of 3 elements, and the padding
+    >>> Adaptive((1, 3), (1, 2)).places((2, 4))  # of one row of 3 elements, and the padding
     [[array([0])], [array([0, 1]), array([1, 2])]]
     """
 
+    sizes: Sizes
     counts: Sizes
     padding: ClassVar = ((0, 1), (0, 1))
     overlaps: ClassVar = True
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an element of images may have the same place in more than one window."""
+        return any(count > size for size, count in zip(self.sizes, self.counts, strict=True))
 
     def padded(self, sizes: Sizes) -> Sizes:
         return tuple(size + 1 for size in sizes)
@@ -108,10 +119,10 @@ class Adaptive:
     def places(self, sizes: Sizes) -> list[list[Any]]:
         """For each axis of padded images and each element of a window, the indices that select it in every window."""
         places = []
-        for size, count in zip(sizes, self.counts, strict=True):
-            last, parts = size - 1, np.arange(count)
-            starts, ends = parts * last // count, -(-(parts + 1) * last // count)
-            places.append([np.where(starts + i < ends, starts + i, last) for i in range(np.max(ends - starts))])
+        for size, count in zip(self.sizes, self.counts, strict=True):
+            parts = np.arange(count)
+            starts, ends = parts * size // count, -(-(parts + 1) * size // count)
+            places.append([np.where(starts + i < ends, starts + i, size) for i in range(np.max(ends - starts))])
         return places
 
 
