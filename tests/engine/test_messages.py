@@ -314,7 +314,7 @@ LAYERS = [
 REQUIRED = {
     "in_features": 3, "out_features": 2, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "num_features": 3,
     "normalized_shape": 3, "input_size": 3, "hidden_size": 2, "embed_dim": 4, "num_heads": 2, "num_embeddings": 5,
-    "embedding_dim": 3, "max_length": 8,
+    "embedding_dim": 3, "max_length": 8, "output_size": 3, "upscale_factor": 2, "downscale_factor": 2,
 }  # fmt: skip
 
 

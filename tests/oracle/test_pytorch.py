@@ -144,5 +144,5 @@ def test_weights_that_do_not_fit_are_listed_by_name() -> None:
     own = convolutional(True, np.float32)
     state = nn.transpose_weights(own, own.state_dict())
     state["another"] = state.pop("0.bias")
-    with pytest.raises(ValueError, match=r"0.bias is missing; 4.weight has shape \(3, 44\).*another is unknown"):
+    with pytest.raises(ValueError, match=r"0.bias is missing; 7.weight has shape \(3, 44\).*another is unknown"):
         own.load_state_dict(state)

@@ -166,11 +166,11 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
         return line + sizes_of(name, option, value, least, axes, instead)
 
     window = Window(sizes("kernel_size", kernel, 1), sizes("stride", stride, 1), (), sizes("dilation", dilation, 1))
-    if isinstance(padding, str) and padding == "same":
+    is_convolution = "conv" in name.lower() and "transpose" not in name.lower()
+    if isinstance(padding, str) and padding == "same" and (is_convolution or "pool" in name.lower()):
         if {*window.stride} != {1}:
             raise ValueError(f"{name}: padding 'same' needs stride 1, not {stride!r}")
         return window._replace(padding=tuple((reach // 2, reach - reach // 2) for reach in window.reach))
-    is_convolution = "conv" in name.lower() and "transpose" not in name.lower()
     around = sizes("padding", padding, 0, ", or 'same'" if is_convolution else "")
     return window._replace(padding=tuple((size, size) for size in around))
 
