@@ -34,6 +34,7 @@ WORKLOADS = {
     "conv 3x3": Layer(4, IMAGES, lambda nn, **rng: nn.Conv2d(32, 32, 3, padding=1, **rng)),
     "conv 5x5": Layer(2, IMAGES, lambda nn, **rng: nn.Conv2d(32, 32, 5, padding=2, **rng)),
     "first conv 5x5": Layer(5, (64, 1, 28, 28), lambda nn, **rng: nn.Conv2d(1, 32, 5, padding=2, **rng)),
+    "conv_transpose 2x2": Layer(4, (64, 64, 14, 14), lambda nn, **rng: nn.ConvTranspose2d(64, 32, 2, stride=2, **rng)),
     "max_pool": Layer(10, IMAGES, lambda nn, **_: nn.MaxPool2d(2)),
     "avg_pool": Layer(10, IMAGES, lambda nn, **_: nn.AvgPool2d(2)),
     "batch_norm 1d": Layer(20, WIDE, lambda nn, **_: nn.BatchNorm1d(512)),

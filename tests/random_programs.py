@@ -47,8 +47,16 @@ from tinygrad_np._functions import name_of
 from tinygrad_np._registry import Composite, Constant, Primitive, registry
 from tinygrad_np.ops.attention import scaled_dot_product_attention
 from tinygrad_np.ops.cases import REAL, Case, Domain, each
-from tinygrad_np.ops.convolution import conv1d, conv2d
-from tinygrad_np.ops.pooling import avg_pool2d, max_pool2d
+from tinygrad_np.ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
+from tinygrad_np.ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
+from tinygrad_np.ops.pooling import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from tinygrad_np.ops.windows import Window  # noqa: F401 - printed programs import it from here
 
 import numpy as np
@@ -65,6 +73,17 @@ FUNCTIONS = [
         (conv1d, [*each("n 2 4, 3 2 2, 3", dilation=(1, 2)), Case("2 1 4, 2 1 3", (), {"padding": "same"})]),
         (max_pool2d, [Case("n 1 4 4", (2,)), Case("1 2 4 3", (2,), {"stride": 1, "padding": 1})]),
         (avg_pool2d, each("1 2 4 3", kernel_size=(2,), padding=(1,), count_include_pad=(True, False))),
+        (conv3d, [Case("1 2 2 3 2, 2 1 1 2 2, 2", (), {"groups": 2, "padding": (0, 1, 0)})]),
+        (conv_transpose2d, [Case("n 2 2 3, 2 1 2 2, 1", (), {"stride": 2, "output_padding": 1})]),
+        (conv_transpose1d, each("1 2 3, 2 2 3", stride=(1, 2), padding=(1,))),
+        (unfold, [Case("n 1 4 3", (2,)), Case("1 2 3 4", (2,), {"stride": 2, "padding": 1})]),
+        (fold, [Case("n 4 6", ((4, 3), 2))]),
+        (pixel_shuffle, [Case("n 4 2 1", (2,))]),
+        (pixel_unshuffle, [Case("n 1 2 4", (2,))]),
+        (max_pool1d, [Case("n 1 5", (2,), {"ceil_mode": True})]),
+        (avg_pool1d, [Case("n 1 5", (2,), {"ceil_mode": True})]),
+        (adaptive_avg_pool2d, [Case("1 2 3 4", (2,))]),
+        (adaptive_max_pool1d, [Case("1 2 5", (2,))]),
         (scaled_dot_product_attention, [Case("n k, m k, m l"), *each("b N K, b M K, b M l", is_causal=(False, True))]),
         (scaled_dot_product_attention, [Case("2 3, M 3, M 2", (), {"mask": np.array([[True], [False]])})]),
     ]

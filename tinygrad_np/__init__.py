@@ -32,8 +32,9 @@ from .ops.activations import (
     softsign,
     swiglu,
 )
-from .ops.convolution import conv1d, conv2d
+from .ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from .ops.elementwise import relu
+from .ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
 from .ops.losses import cross_entropy, nll_loss
 from .ops.margins import (
     hinge_embedding_loss,
@@ -42,7 +43,16 @@ from .ops.margins import (
     multi_margin_loss,
     soft_margin_loss,
 )
-from .ops.pooling import avg_pool2d, max_pool2d
+from .ops.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from .ops.probabilities import (
     binary_cross_entropy_with_logits,
     dice_loss,
@@ -78,6 +88,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Tensor",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "avg_pool1d",
     "avg_pool2d",
     "binary_cross_entropy_with_logits",
     "celu",
@@ -86,6 +101,9 @@ __all__ = [
     "constant",
     "conv1d",
     "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -97,6 +115,7 @@ __all__ = [
     "elu",
     "erf",
     "fit_threads",
+    "fold",
     "func",
     "gaussian_nll_loss",
     "geglu",
@@ -119,6 +138,7 @@ __all__ = [
     "logsigmoid",
     "logsumexp",
     "margin_ranking_loss",
+    "max_pool1d",
     "max_pool2d",
     "mish",
     "mse_loss",
@@ -132,6 +152,8 @@ __all__ = [
     "optim",
     "pairwise_distance",
     "per_example_grad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "primitive",
@@ -159,6 +181,7 @@ __all__ = [
     "testing",
     "triplet_margin_loss",
     "tune",
+    "unfold",
     "viz",
 ]
 

@@ -315,6 +315,7 @@ REQUIRED = {
     "in_features": 3, "out_features": 2, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "num_features": 3,
     "normalized_shape": 3, "input_size": 3, "hidden_size": 2, "embed_dim": 4, "num_heads": 2, "num_embeddings": 5,
     "embedding_dim": 3, "max_length": 8, "in1_features": 3, "in2_features": 3, "num_groups": 1, "num_channels": 3,
+    "output_size": 3, "upscale_factor": 2, "downscale_factor": 2,
 }  # fmt: skip
 OPTIONS: dict[Any, dict[str, Any]] = {nn.Upsample: {"scale_factor": 2}}  # without which there is no layer
 

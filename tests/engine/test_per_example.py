@@ -6,11 +6,15 @@ from typing import Any
 from tinygrad_np import (
     Tensor,
     _per_example,
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
     avg_pool2d,
     binary_cross_entropy_with_logits,
     conv2d,
+    conv_transpose2d,
     cross_entropy,
     debug,
+    fold,
     func,
     gelu,
     grad,
@@ -21,6 +25,7 @@ from tinygrad_np import (
     primitive,
     relu,
     softmax,
+    unfold,
 )
 from tinygrad_np._passes import backward_of_each
 from tinygrad_np._registry import Primitive, registry
@@ -106,6 +111,13 @@ def convolutional(w: Any, x: Any, labels: Any) -> Any:
     return cross_entropy(np.reshape(y, (len(x), -1)) @ w[3], labels, reduction="none")
 
 
+def folded(w: Any, x: Any, labels: Any) -> Any:
+    y = conv_transpose2d(x, w[0], w[1], stride=2, padding=1)
+    y = fold(unfold(y, 3) * w[2], y.shape[2:], 3)
+    y = adaptive_avg_pool2d(y, (2, 3)) * adaptive_max_pool2d(y, (2, 3))
+    return cross_entropy(np.reshape(y, (len(x), -1)) @ w[3], labels, reduction="none")
+
+
 def transformer(w: Any, words: Any, labels: Any) -> Any:
     x = w["table"][words] + w["places"]
     x = standardize(x, w["scale"], w["shift"], axis=(-1,), eps=1e-5)
@@ -128,6 +140,7 @@ CASES: dict[str, Case] = {
     "convolutional": (
         convolutional, [normal(3, 2, 3, 3), normal(3), normal(2, 3, 2, 2), normal(8, 3)], (IMAGES, LABELS)
     ),
+    "folded": (folded, [normal(2, 1, 4, 4), normal(1), normal(9, 1), normal(6, 3)], (IMAGES, LABELS)),
     "transformer": (
         transformer,
         {

@@ -1,12 +1,21 @@
-"""Convolution and pooling: by definition, at the edges, as layers, and with what they refuse."""
+"""Convolution, pooling and folding: by definition, at the edges, as layers, and with what they refuse."""
 
 from itertools import product
 from typing import Any
 
 from tinygrad_np import Tensor, get_num_threads, grad, nn, set_num_threads
 from tinygrad_np.ops import convolution, pooling
-from tinygrad_np.ops.convolution import conv1d, conv2d
-from tinygrad_np.ops.pooling import avg_pool2d, max_pool2d
+from tinygrad_np.ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
+from tinygrad_np.ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
+from tinygrad_np.ops.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
@@ -61,6 +70,125 @@ def test_a_convolution_is_its_definition(
     np.testing.assert_allclose(y, by_definition(x, w, **options), rtol=1e-10, atol=1e-12)
     if n == 1:
         check_gradients(lambda x, w, b: conv2d(x, w, b, **options), x, w, rng.normal(size=len(w)))
+
+
+axes_of_transposed = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(0, 3))
+
+
+@given(
+    n=st.integers(0, 2),
+    groups=st.integers(1, 2),
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    rows=axes_of_transposed,
+    columns=axes_of_transposed,
+    dilation=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_transposed_convolution_is_its_definition(
+    n: int, groups: int, channels: tuple, rows: tuple, columns: tuple, dilation: tuple, seed: int
+) -> None:
+    """Each element of x adds its product with the kernel to a window, and what is padding is cut off."""
+    rng = np.random.default_rng(seed)
+    sizes, kernel, stride, further = zip(rows, columns, strict=True)
+    further = tuple(min(f, max(s, d) - 1) for f, s, d in zip(further, stride, dilation, strict=True))
+    x = rng.normal(size=(n, channels[0] * groups, *sizes))
+    w, b = rng.normal(size=(channels[0] * groups, channels[1], *kernel)), rng.normal(size=channels[1] * groups)
+    options: dict[str, Any] = {"stride": stride, "output_padding": further, "dilation": dilation, "groups": groups}
+    whole = [(m - 1) * s + d * (k - 1) + f + 1
+             for m, s, d, k, f in zip(sizes, stride, dilation, kernel, further, strict=True)]  # fmt: skip
+    expected = np.zeros((n, channels[1] * groups, *whole)) + b[:, np.newaxis, np.newaxis]
+    for c, i, j in product(range(len(w)), range(sizes[0]), range(sizes[1])):
+        first = c // channels[0] * channels[1]
+        top, left = i * stride[0], j * stride[1]
+        window = expected[:, first : first + channels[1], top:, left:]
+        window = window[:, :, : dilation[0] * kernel[0] : dilation[0], : dilation[1] * kernel[1] : dilation[1]]
+        window[:, :, : kernel[0], : kernel[1]] += x[:, c, i, j][:, np.newaxis, np.newaxis, np.newaxis] * w[c]
+    np.testing.assert_allclose(conv_transpose2d(x, w, b, **options), expected, rtol=1e-10, atol=1e-11)
+    if min(whole) > 2:
+        cut = conv_transpose2d(x, w, b, padding=1, **options)
+        np.testing.assert_allclose(cut, expected[:, :, 1:-1, 1:-1], rtol=1e-10, atol=1e-11)
+    if n == 1:
+        check_gradients(lambda x, w, b: conv_transpose2d(x, w, b, **options), x, w, b)
+
+
+def test_a_transposed_convolution_is_the_gradient_of_the_convolution() -> None:
+    rng = np.random.default_rng(0)
+    x, w = Tensor(rng.normal(size=(2, 4, 7, 9)), requires_grad=True), rng.normal(size=(6, 2, 3, 2))
+    options: dict[str, Any] = {"stride": (2, 3), "padding": (1, 0), "groups": 2}
+    g = rng.normal(size=conv2d(x, w, **options).shape)
+    found = conv_transpose2d(g, w, output_padding=(0, 1), **options)
+    np.testing.assert_array_equal(found, grad(conv2d(x, w, **options), x, g).data)
+
+
+def test_volumes_are_images_in_layers() -> None:
+    """With a kernel of depth 1, each layer of a volume is convolved as an image; and the axes may be exchanged."""
+    rng = np.random.default_rng(0)
+    x, w, b = rng.normal(size=(2, 4, 3, 6, 5)), rng.normal(size=(6, 2, 1, 3, 2)), rng.normal(size=6)
+    options: dict[str, Any] = {"groups": 2, "stride": (1, 2, 1), "padding": (0, 1, 2)}
+    y = conv3d(x, w, b, **options)
+    layers = [conv2d(x[:, :, i], w[:, :, 0], b, groups=2, stride=(2, 1), padding=(1, 2)) for i in range(3)]
+    np.testing.assert_allclose(y, np.stack(layers, axis=2), rtol=1e-12, atol=1e-12)
+    w = rng.normal(size=(6, 2, 2, 3, 2))
+    turned = conv3d(x.transpose(0, 1, 4, 2, 3), w.transpose(0, 1, 4, 2, 3), b, groups=2, dilation=(2, 1, 1))
+    y = conv3d(x, w, b, groups=2, dilation=(1, 1, 2))
+    np.testing.assert_allclose(y, turned.transpose(0, 1, 3, 4, 2), rtol=1e-12, atol=1e-12)
+
+
+def test_unfolded_windows_are_columns_and_folded_ones_are_added() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 3, 6, 5)), rng.normal(size=(4, 3, 3, 2))
+    options: dict[str, Any] = {"stride": (2, 1), "padding": 1, "dilation": (1, 2)}
+    columns = unfold(x, (3, 2), **options)
+    y = conv2d(x, w, **options)
+    np.testing.assert_allclose(w.reshape(4, -1) @ columns, y.reshape(2, 4, -1), rtol=1e-12, atol=1e-12)
+    leaf = Tensor(x, requires_grad=True)
+    g = rng.normal(size=columns.shape)
+    expected = grad(unfold(leaf, (3, 2), **options), leaf, g).data
+    np.testing.assert_array_equal(fold(g, (6, 5), (3, 2), **options), expected)
+
+
+def test_pixels_are_shuffled_and_back() -> None:
+    x = np.arange(2 * 18 * 2 * 3.0).reshape(2, 18, 2, 3)
+    y = pixel_shuffle(x, 3)
+    for n, c, i, j in np.ndindex(y.shape):
+        assert y[n, c, i, j] == x[n, 9 * c + 3 * (i % 3) + j % 3, i // 3, j // 3]
+    np.testing.assert_array_equal(pixel_unshuffle(y, 3), x)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 8])
+@pytest.mark.parametrize("parts", [1, 2, 3, 5, 7, 11])
+def test_adaptive_pooling_is_its_definition(size: int, parts: int) -> None:
+    """Ties share the gradient; more parts than elements repeat them; NaN and infinity stay in their parts."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (2, 3, size, 4)).astype(float)
+    if size > 2:
+        x[0, 0, 0, 0], x[1, 0, size - 1, 1], x[1, 1] = np.nan, np.inf, -np.inf
+    leaf = Tensor(x, requires_grad=True)
+    for pool, of_window in ((adaptive_avg_pool2d, np.mean), (adaptive_max_pool2d, np.max)):
+        y = pool(leaf, (parts, None))
+        g = rng.normal(size=y.shape)
+        expected, to_x = np.empty(y.shape), np.zeros(x.shape)
+        for i in range(parts):
+            window = slice(i * size // parts, -(-(i + 1) * size // parts))
+            expected[:, :, i] = of_window(x[:, :, window], axis=2)
+            part, largest = x[:, :, window], expected[:, :, i : i + 1]
+            chosen = (part == largest) | np.isnan(part) if of_window is np.max else np.ones(part.shape)
+            to_x[:, :, window] += g[:, :, i : i + 1] * chosen / chosen.sum(axis=2, keepdims=True)
+        np.testing.assert_allclose(y.data, expected, rtol=1e-12)
+        np.testing.assert_allclose(grad(y, leaf, g).data, to_x, rtol=1e-12, atol=1e-12)
+    assert adaptive_avg_pool2d(x[..., :size], None).shape == x.shape[:2] + x[..., :size].shape[2:]
+
+
+def test_the_last_windows_may_end_outside() -> None:
+    x = np.arange(1.0, 6).reshape(1, 1, 5)
+    assert max_pool1d(x, 2).tolist() == [[[2, 4]]]
+    assert max_pool1d(x, 2, ceil_mode=True).tolist() == [[[2, 4, 5]]]
+    assert avg_pool1d(x, 3, ceil_mode=True).tolist() == [[[2, 4.5]]]
+    assert avg_pool1d(x, 4, padding=1, ceil_mode=True).tolist() == [[[1.5, 3]]]  # with one zero at either side
+    assert avg_pool1d(x, 4, padding=1, ceil_mode=True, count_include_pad=False).tolist() == [[[2, 4.5]]]
+    assert max_pool1d(x, 1, stride=4, ceil_mode=True).tolist() == [[[1, 5]]]
+    assert max_pool1d(x, 1, stride=5, ceil_mode=True).tolist() == [[[1]]]  # a second one would begin outside
+    assert avg_pool2d(x[np.newaxis], (1, 5), divisor_override=2).tolist() == [[[[7.5]]]]
 
 
 def test_many_images_are_as_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +353,30 @@ def test_layers_compute_what_the_functions_do() -> None:
     np.testing.assert_array_equal(pool(x), avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False))
     assert repr(pool) == "AvgPool2d(3, stride=2, padding=1, count_include_pad=False)"
     assert repr(nn.MaxPool2d(2)) == "MaxPool2d(2)"
+    up = nn.ConvTranspose2d(4, 6, (3, 2), (2, 1), 1, (1, 0), 2, True, (1, 2), rng=rng)
+    options = {"stride": (2, 1), "padding": 1, "output_padding": (1, 0), "dilation": (1, 2), "groups": 2}
+    np.testing.assert_array_equal(up(x).data, conv_transpose2d(x, up.weight.data, up.bias.data, **options))
+    assert repr(up) == (
+        "ConvTranspose2d(4, 6, (3, 2), stride=(2, 1), padding=1, output_padding=(1, 0), groups=2, dilation=(1, 2))"
+    )
+    longer = nn.ConvTranspose1d(4, 2, 4, 2, bias=False, rng=rng)
+    np.testing.assert_array_equal(longer(x[:, :, 0]).data, conv_transpose1d(x[:, :, 0], longer.weight.data, stride=2))
+    volume = nn.Conv3d(4, 2, 3, padding="same", rng=rng)
+    expected = conv3d(x[:, :, np.newaxis], volume.weight.data, volume.bias.data, padding=1)
+    np.testing.assert_array_equal(volume(x[:, :, np.newaxis]).data, expected)
+    np.testing.assert_array_equal(nn.MaxPool1d(3, ceil_mode=True)(x[0]), max_pool1d(x[0], 3, ceil_mode=True))
+    np.testing.assert_array_equal(nn.AvgPool1d(3, 2, 1, True, False)(x[0]), avg_pool1d(
+        x[0], 3, stride=2, padding=1, ceil_mode=True, count_include_pad=False))  # fmt: skip
+    np.testing.assert_array_equal(nn.AdaptiveAvgPool1d(3)(x[0]), adaptive_avg_pool1d(x[0], 3))
+    folds = nn.Fold((9, 8), 2, stride=3, dilation=2, padding=1)(nn.Unfold(2, stride=3, dilation=2, padding=1)(x))
+    np.testing.assert_array_equal(folds, fold(
+        unfold(x, 2, stride=3, dilation=2, padding=1), (9, 8), 2, stride=3, dilation=2, padding=1))  # fmt: skip
+    np.testing.assert_array_equal(nn.PixelUnshuffle(2)(nn.PixelShuffle(2)(x)), x)
+    grown = nn.ConvTranspose2d(50, 40, 4, 2, rng=rng)  # an output has 50 * 2 * 2 inputs
+    assert grown.weight.data.std() == pytest.approx(np.sqrt(2 / 200), rel=0.02)
+    assert grown(rng.normal(size=(4, 50, 20, 20)).astype(np.float32))[:, :, 2:-2, 2:-2].data.var() == pytest.approx(
+        2, rel=0.1
+    )
     wide = nn.Conv2d(50, 40, 5, rng=rng)
     assert wide.weight.data.std() == pytest.approx(np.sqrt(2 / 1250), rel=0.02)
     assert wide.weight.dtype == wide.bias.dtype == np.float32
@@ -262,6 +414,34 @@ X = np.ones((2, 4, 5, 6))
         (lambda: nn.Conv2d(3, 4, 3, groups=2, rng=RNG), "groups=2 must divide in_channels=3 and out_channels=4"),
         (lambda: nn.Conv2d(0, 4, 3, rng=RNG), "in_channels must be a positive integer"),
         (lambda: nn.Conv1d(1, 4, (3, 3), rng=RNG), "Conv1d: kernel_size must be a positive integer"),
+        (
+            lambda: conv_transpose2d(X, np.ones((3, 2, 1, 1))),
+            r"\(3, 2, 1, 1\) with groups=1 needs 3 input channels, but x of .* has 4",
+        ),
+        (lambda: conv_transpose2d(X, np.ones((4, 2, 1, 1)), groups=3), "does not divide the 4 input channels"),
+        (lambda: conv_transpose2d(X, np.ones((4, 2, 1, 1)), np.ones(3)), r"bias must have shape \(2,\), not \(3,\)"),
+        (lambda: conv_transpose2d(X, np.ones((4, 2, 1, 1)), padding=3), "nothing is left of the output"),
+        (lambda: conv_transpose2d(X, np.ones((4, 2, 1, 1)), padding="same"), "padding must be one or two integers"),
+        (lambda: conv_transpose2d(X, np.ones((4, 2, 3, 3)), output_padding=1), "output_padding must be less than"),
+        (lambda: nn.ConvTranspose2d(4, 2, 3, 2, 0, 2, rng=RNG), "ConvTranspose2d: output_padding must be less than"),
+        (lambda: nn.ConvTranspose1d(4, 2, (3, 3), rng=RNG), "kernel_size must be an integer of at least 1"),
+        (lambda: conv3d(X, np.ones((2, 4, 3, 3))), r"x of shape \(n, channels, depth, height, width\)"),
+        (lambda: conv3d(X[:, :, None], np.ones((2, 4, 2, 1, 1))), "does not fit into a volume of"),
+        (
+            lambda: conv3d(X[:, :, None], np.ones((2, 4, 1, 1, 1)), stride=(1, 2)),
+            "stride must be one or three integers",
+        ),
+        (lambda: unfold(X, 7), r"unfold: a kernel of \(7, 7\) .* does not fit"),
+        (lambda: fold(X[0], 4, 2), r"fold: expected x of shape \(n, channels \* 4, 9\) for images of \(4, 4\)"),
+        (lambda: fold(X[0], 4, 5), "fold: a kernel of .* does not fit"),
+        (lambda: pixel_shuffle(X, 3), r"pixel_shuffle: expected x of shape \(..., channels \* 9, height, width\)"),
+        (lambda: pixel_unshuffle(X, 2), "pixel_unshuffle: expected x of shape"),
+        (lambda: pixel_shuffle(X, 0), "upscale_factor must be a positive integer, not 0"),
+        (lambda: max_pool1d(X, 2), r"max_pool1d: expected x of shape \(n, channels, length\)"),
+        (lambda: avg_pool2d(X, 2, divisor_override=0), "divisor_override must be a positive integer"),
+        (lambda: max_pool2d(X, 2, ceil_mode=1), "ceil_mode must be True or False"),
+        (lambda: adaptive_avg_pool2d(X, (2, 0)), r"output_size must be one or two integers of at least 1, or None"),
+        (lambda: adaptive_avg_pool1d(X[0], (2, 2)), "output_size must be an integer of at least 1, or None"),
         (lambda: nn.MaxPool2d(0), "MaxPool2d: kernel_size must be one or two integers of at least 1, not 0"),
     ],
 )

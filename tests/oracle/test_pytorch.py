@@ -76,6 +76,11 @@ def convolutional(bias: bool, dtype: Any) -> Any:
         nn.Conv2d(2, 4, (3, 2), groups=2, **options),
         nn.BatchNorm2d(4, dtype=dtype),
         nn.Sequential(nn.ReLU(), nn.Flatten(2), nn.Conv1d(4, 4, 2, **options), nn.BatchNorm1d(4, dtype=dtype)),
+        nn.ConvTranspose1d(4, 2, 3, 2, 1, 1, 2, **options),
+        nn.Sequential(
+            lambda x: x.reshape(len(x), 2, 1, 2, 11), nn.Conv3d(2, 2, (1, 1, 2), **options), nn.Flatten(2, 3)
+        ),
+        nn.Sequential(nn.ConvTranspose2d(2, 4, 2, **options), nn.AdaptiveAvgPool2d((1, 11))),
         nn.Flatten(),
         nn.Linear(4 * 11, 3, **options),
     )
@@ -87,6 +92,9 @@ def their_convolutional(bias: bool, dtype: Any) -> Any:
         t.Conv2d(2, 4, (3, 2), groups=2, **options),
         t.BatchNorm2d(4, dtype=dtype),
         t.Sequential(t.ReLU(), t.Flatten(2), t.Conv1d(4, 4, 2, **options), t.BatchNorm1d(4, dtype=dtype)),
+        t.ConvTranspose1d(4, 2, 3, 2, 1, 1, 2, **options),
+        t.Sequential(t.Unflatten(2, (1, 2, 11)), t.Conv3d(2, 2, (1, 1, 2), **options), t.Flatten(2, 3)),
+        t.Sequential(t.ConvTranspose2d(2, 4, 2, **options), t.AdaptiveAvgPool2d((1, 11))),
         t.Flatten(),
         t.Linear(4 * 11, 3, **options),
     )
@@ -136,5 +144,5 @@ def test_weights_that_do_not_fit_are_listed_by_name() -> None:
     own = convolutional(True, np.float32)
     state = nn.transpose_weights(own, own.state_dict())
     state["another"] = state.pop("0.bias")
-    with pytest.raises(ValueError, match=r"0.bias is missing; 4.weight has shape \(3, 44\).*another is unknown"):
+    with pytest.raises(ValueError, match=r"0.bias is missing; 7.weight has shape \(3, 44\).*another is unknown"):
         own.load_state_dict(state)

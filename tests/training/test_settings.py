@@ -34,12 +34,25 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (schedules.WarmupScheduler, (0.1, 5, 0.5), {}),
     (schedules.OneCycleScheduler, (0.1, 5, 0.5, "cos", 5.0, 5.0), {}),
     (schedules.JoinedScheduler, ([abs, abs], [5]), {}),
-    (nn.AvgPool2d, (2, 2, 0, True), {}),
-    (nn.MaxPool2d, (2, 2, 0, 1), {}),
+    (nn.AdaptiveAvgPool1d, (2,), {}),
+    (nn.AdaptiveAvgPool2d, (2,), {}),
+    (nn.AdaptiveMaxPool1d, (2,), {}),
+    (nn.AdaptiveMaxPool2d, (2,), {}),
+    (nn.AvgPool1d, (2, 2, 0, True, True), {}),
+    (nn.AvgPool2d, (2, 2, 0, True, True, 3), {}),
+    (nn.MaxPool1d, (2, 2, 0, 1), {"ceil_mode": True}),
+    (nn.MaxPool2d, (2, 2, 0, 1), {"ceil_mode": True}),
     (nn.BatchNorm1d, (2, 1e-5, 0.1, True, True), {}),
     (nn.BatchNorm2d, (2, 1e-5, 0.1, True, True), {}),
     (nn.Conv1d, (2, 2, 2, 1, 0, 1, 1, True), {"rng": RNG}),
     (nn.Conv2d, (2, 2, 2, 1, 0, 1, 1, True), {"rng": RNG}),
+    (nn.Conv3d, (2, 2, 2, 1, 0, 1, 1, True), {"rng": RNG}),
+    (nn.ConvTranspose1d, (2, 2, 2, 2, 0, 0, 1, True, 1), {"rng": RNG}),
+    (nn.ConvTranspose2d, (2, 2, 2, 2, 0, 0, 1, True, 1), {"rng": RNG}),
+    (nn.Fold, (4, 2, 1, 0, 1), {}),
+    (nn.Unfold, (2, 1, 0, 1), {}),
+    (nn.PixelShuffle, (2,), {}),
+    (nn.PixelUnshuffle, (2,), {}),
     (nn.CrossEntropyLoss, (), {"ignore_index": 1, "reduction": "mean", "label_smoothing": 0.1}),
     (nn.NLLLoss, (), {"ignore_index": 1, "reduction": "mean"}),
     (nn.BCEWithLogitsLoss, (), {"reduction": "mean"}),
@@ -123,26 +136,33 @@ KINDS = dict.fromkeys(["batch_size", "stage_length", "steps", "num_features", "i
     "num_embeddings", "embedding_dim", "input_size", "hidden_size", "num_layers", "embed_dim", "max_length",
     "in_features", "in1_features", "in2_features", "num_groups", "num_channels", "num_parameters", "size",
     "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape",
+    "in_features", "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape", "output_size",
+    "upscale_factor", "downscale_factor",
 ], "positive integer")  # fmt: skip
 KINDS |= dict.fromkeys(["weight_decay", "lr_decay", "max_norm", "minimum", "std"], "not negative")
 KINDS |= dict.fromkeys(["alpha", "decay", "label_smoothing", "p", "start_factor", "pct_start", "momentum"], "fraction")
 KINDS |= dict.fromkeys(["gamma", "div_factor", "final_div_factor", "delta", "beta"], "positive")
 KINDS |= dict.fromkeys(["nesterov", "centered", "drop_last", "staircase", "bias", "batch_first", "bidirectional",
     "include_last_offset", "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target",
+    "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target", "ceil_mode",
     "error_if_nonfinite"], "flag")  # fmt: skip
 KINDS |= dict.fromkeys(
     ["adjust_lr_fn", "anneal_strategy", "reduction", "approximate", "nonlinearity", "mode"], "choice"
 )
 KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis"], "integer")
 KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
+KINDS |= {"output_padding": "natural", "divisor_override": "optional size"}
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
 KINDS |= {"lr": "rate", "weight": "not negative, finite", "pos_weight": "not negative, finite"}
 KINDS |= dict.fromkeys(["mean", "low", "high", "gain", "init", "min_val", "max_val"], "real")
 OTHER_KINDS = {  # where an argument of this name means something else
     (schedules.ExponentialScheduler, "decay"): "positive",  # a rate may grow
     (optim.clip_grad_norm, "max_norm"): "limit",  # infinity only measures the norm
-    (nn.AvgPool2d, "stride"): "optional size",
-    (nn.MaxPool2d, "stride"): "optional size",
+    **{(layer, "stride"): "optional size" for layer in (nn.AvgPool1d, nn.AvgPool2d, nn.MaxPool1d, nn.MaxPool2d)},
+    (nn.AdaptiveAvgPool1d, "output_size"): "optional size",
+    (nn.AdaptiveAvgPool2d, "output_size"): "optional size",
+    (nn.AdaptiveMaxPool1d, "output_size"): "optional size",
+    (nn.AdaptiveMaxPool2d, "output_size"): "optional size",
     (nn.BatchNorm1d, "momentum"): "optional fraction",
     (nn.BatchNorm2d, "momentum"): "optional fraction",
     (nn.InstanceNorm1d, "momentum"): "optional fraction",
@@ -198,7 +218,9 @@ def test_wrong_values_are_refused_by_the_name_of_the_argument(function: Any, nam
 
 # --- assigned later --------------------------------------------------------------------------------------------------
 
-BY_THE_FUNCTION = {"weight", "pos_weight", "kernel_size", "stride", "padding", "dilation"}  # checked where it is called
+BY_THE_FUNCTION = {  # checked where it is called
+    "weight", "pos_weight", "kernel_size", "stride", "padding", "dilation", "output_padding", "output_size",
+}  # fmt: skip
 
 
 def assigned() -> list[tuple[Any, str]]:
@@ -238,6 +260,7 @@ def test_what_is_assigned_later_is_checked_as_what_is_given(kind: Any, name: str
         (lambda: nn.Linear(3, 2, rng=RNG), "out_features", 7),
         (lambda: nn.Conv2d(1, 2, 3, rng=RNG), "kernel_size", 5),
         (lambda: nn.Conv1d(2, 2, 3, rng=RNG), "groups", 2),
+        (lambda: nn.ConvTranspose2d(2, 2, 3, rng=RNG), "kernel_size", 2),
         (lambda: nn.Embedding(3, 2, rng=RNG), "embedding_dim", 5),
         (lambda: nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats", True),
         (lambda: nn.BatchNorm2d(3), "num_features", 4),

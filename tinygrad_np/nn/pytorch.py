@@ -22,8 +22,9 @@ def transpose_weights(model: Module, state: Mapping[str, Array]) -> dict[str, Ar
 
     A weight matrix has shape (in, out) here, for `x @ weight`, and (out, in) in PyTorch, for `x @ weight.T`. So the
     matrices of `Linear`, of `MultiheadAttention` and of recurrent layers and cells are transposed. Everything else is
-    the same in both: names, vectors, the weights of convolutions, (out, in / groups, *kernel), the rows of `Embedding`
-    and `LearnedPositionalEncoding`, the running statistics of `BatchNorm1d` and `BatchNorm2d`, and your own Tensors.
+    the same in both: names, vectors, the weights of convolutions, (out, in / groups, *kernel), and of transposed ones,
+    (in, out / groups, *kernel), the rows of `Embedding` and `LearnedPositionalEncoding`, the running statistics of
+    `BatchNorm1d` and `BatchNorm2d`, and your own Tensors.
 
     Args:
         model: the network; its layers determine which matrices are transposed.

@@ -1,8 +1,9 @@
-"""Sliding windows: over any axes, as NumPy's, and over images (n, channels, height, width), for their operations."""
+"""Sliding windows: over any axes, as NumPy's, and over images (n, channels, *sizes), for their operations."""
 
 import itertools
+from dataclasses import dataclass
 from operator import mod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -13,53 +14,65 @@ from .._validation import LARGEST
 from ..tensor import Array, Tensor
 from .cases import Case, each
 
-Pair: TypeAlias = tuple[int, int]
+Sizes: TypeAlias = tuple[int, ...]
 
 
 class Window(NamedTuple):
-    """The geometry of a sliding window; each field is for height and width, padding as (before, after) for each.
+    """The geometry of a sliding window; each field has an entry for each axis, padding as (before, after).
+
+    Padding after may be negative: the images then end so much earlier.
 
     >>> Window((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)).outputs((28, 28))
     (28, 28)
     """
 
-    kernel: Pair
-    stride: Pair
-    padding: tuple[Pair, Pair]
-    dilation: Pair
+    kernel: Sizes
+    stride: Sizes
+    padding: tuple[tuple[int, int], ...]
+    dilation: Sizes
 
     @property
-    def reach(self) -> Pair:
+    def reach(self) -> Sizes:
         """The distance from the first to the last element of a window, along each axis."""
-        return self.dilation[0] * (self.kernel[0] - 1), self.dilation[1] * (self.kernel[1] - 1)
+        return tuple(dilation * (kernel - 1) for dilation, kernel in zip(self.dilation, self.kernel, strict=True))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an element of images may have the same place in more than one window."""
+        return False
 
     @property
     def overlaps(self) -> bool:
         """Whether an element may be in more than one window."""
         return any(reach >= stride for reach, stride in zip(self.reach, self.stride, strict=True))
 
-    def padded(self, sizes: tuple[int, ...]) -> Pair:
-        """The height and width of padded images."""
-        height, width = (size + sum(padding) for size, padding in zip(sizes, self.padding, strict=True))
-        return height, width
+    def padded(self, sizes: Sizes) -> Sizes:
+        """The sizes of padded images."""
+        return tuple(size + sum(padding) for size, padding in zip(sizes, self.padding, strict=True))
 
-    def inside(self, sizes: tuple[int, ...]) -> Any:
+    def inside(self, sizes: Sizes) -> Any:
         """The index that leaves the padding out of padded images of these sizes."""
         return (..., *(slice(p[0], size - p[1]) for size, p in zip(sizes, self.padding, strict=True)))
 
-    def covers(self, sizes: tuple[int, ...]) -> bool:
+    def covers(self, sizes: Sizes) -> bool:
         """Whether every element of padded images of these sizes is in exactly one window."""
-        return self.kernel == self.stride and self.dilation == (1, 1) and not any(map(mod, sizes, self.kernel))
+        return self.kernel == self.stride and {*self.dilation} == {1} and not any(map(mod, sizes, self.kernel))
 
-    def outputs(self, sizes: tuple[int, ...]) -> Pair:
+    def outputs(self, sizes: Sizes) -> Sizes:
         """The number of windows along each axis of an image of these sizes."""
-        height, width = (
-            (size + sum(padding) - reach - 1) // stride + 1
-            for size, padding, reach, stride in zip(sizes, self.padding, self.reach, self.stride, strict=True)
+        return tuple(
+            (size - reach - 1) // stride + 1
+            for size, reach, stride in zip(self.padded(sizes), self.reach, self.stride, strict=True)
         )
-        return height, width
 
-    def places(self, sizes: tuple[int, ...]) -> list[list[slice]]:
+    def inputs(self, outputs: Sizes) -> Sizes:
+        """The smallest sizes of an image with these numbers of windows along each axis."""
+        return tuple(
+            (count - 1) * stride + reach + 1 - sum(padding)
+            for count, stride, reach, padding in zip(outputs, self.stride, self.reach, self.padding, strict=True)
+        )
+
+    def places(self, sizes: Sizes) -> list[list[Any]]:
         """For each axis of padded images and each element of a window, the slice that selects it in every window."""
         return [
             [slice(i, i + size - reach, stride) for i in range(0, dilation * kernel, dilation)]
@@ -69,10 +82,77 @@ class Window(NamedTuple):
         ]
 
 
-def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, *, axes: int = 2) -> Window:
-    """A `Window` from options of one number, or one for height and one for width.
+@dataclass(frozen=True)
+class Adaptive:
+    """Windows that divide images into so many parts along each axis.
 
-    Over a sequence, which has one axis, it is the window over images of height 1, from options of one number.
+    Of n elements, part i of m begins at floor(i n / m) and ends before ceil((i + 1) n / m). So parts overlap where m
+    does not divide n, and are of different sizes. All are made as large as the largest, by elements of a row and a
+    column of padding at the end.
+
+    >>> Adaptive((1, 3), (1, 2)).places((2, 4))  # of one row of 3 elements, and the padding
+    [[array([0])], [array([0, 1]), array([1, 2])]]
+    """
+
+    sizes: Sizes
+    counts: Sizes
+    padding: ClassVar = ((0, 1), (0, 1))
+    overlaps: ClassVar = True
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an element of images may have the same place in more than one window."""
+        return any(count > size for size, count in zip(self.sizes, self.counts, strict=True))
+
+    def padded(self, sizes: Sizes) -> Sizes:
+        return tuple(size + 1 for size in sizes)
+
+    def inside(self, sizes: Sizes) -> Any:
+        return ..., slice(-1), slice(-1)
+
+    def covers(self, sizes: Sizes) -> bool:
+        return False
+
+    def outputs(self, sizes: Sizes) -> Sizes:
+        return self.counts
+
+    def places(self, sizes: Sizes) -> list[list[Any]]:
+        """For each axis of padded images and each element of a window, the indices that select it in every window."""
+        places = []
+        for size, count in zip(self.sizes, self.counts, strict=True):
+            parts = np.arange(count)
+            starts, ends = parts * size // count, -(-(parts + 1) * size // count)
+            places.append([np.where(starts + i < ends, starts + i, size) for i in range(np.max(ends - starts))])
+        return places
+
+
+def sizes_of(name: str, option: str, value: Any, least: int, axes: int = 2, instead: str = "") -> Sizes:
+    """An option of one integer, or one for each axis; of a sequence, which has one axis, it is one integer.
+
+    Raises:
+        ValueError: it is anything else, too small, or too large to be a size.
+
+    >>> sizes_of("conv2d", "stride", 2, 1), sizes_of("conv2d", "stride", (2, 1), 1)
+    ((2, 2), (2, 1))
+    """
+    is_integer = isinstance(value, int | np.integer)
+    values: Any = (value,) * axes if is_integer or axes == 1 else value
+    if (
+        not isinstance(values, tuple | list)
+        or len(values) != axes
+        or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
+        or not least <= min(values) <= max(values) <= LARGEST
+    ):
+        expected = {1: "an integer", 2: "one or two integers", 3: "one or three integers"}[axes]
+        expected += f" of at least {least}{instead}"
+        raise ValueError(f"{name}: {option} must be {expected}, not {value!r:.80}")
+    return tuple(map(int, values))
+
+
+def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, *, axes: int = 2) -> Window:
+    """A `Window` over this many axes from options of one number, or one for each axis.
+
+    Over a sequence, which has one axis, it is the window over images of height 1.
 
     Raises:
         ValueError: an option is not an integer or is too small, or padding is "same" with a stride other than 1.
@@ -81,33 +161,18 @@ def sliding(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any = 1
     ((1, 1), (1, 1))
     """
 
-    def pair(option: str, value: Any, least: int) -> Pair:
-        values: Any = (value, value) if isinstance(value, int | np.integer) else value
-        if axes == 1:
-            values = (least, value)  # kernel, stride and dilation 1, padding 0
-        if (
-            not isinstance(values, tuple | list)
-            or len(values) != 2
-            or not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
-            or not least <= min(values) <= max(values) <= LARGEST
-        ):
-            expected = f"{'an integer' if axes == 1 else 'one or two integers'} of at least {least}"
-            expected += ", or 'same'" if option == "padding" and "conv" in name.lower() else ""
-            raise ValueError(f"{name}: {option} must be {expected}, not {value!r:.80}")
-        return int(values[0]), int(values[1])
+    def sizes(option: str, value: Any, least: int, instead: str = "") -> Sizes:
+        line = (least,) if axes == 1 else ()  # the height: kernel, stride and dilation 1, padding 0
+        return line + sizes_of(name, option, value, least, axes, instead)
 
-    window = Window(
-        pair("kernel_size", kernel, 1), pair("stride", stride, 1), ((0, 0), (0, 0)), pair("dilation", dilation, 1)
-    )
-    if isinstance(padding, str) and padding == "same":
-        if window.stride != (1, 1):
+    window = Window(sizes("kernel_size", kernel, 1), sizes("stride", stride, 1), (), sizes("dilation", dilation, 1))
+    is_convolution = "conv" in name.lower() and "transpose" not in name.lower()
+    if isinstance(padding, str) and padding == "same" and (is_convolution or "pool" in name.lower()):
+        if {*window.stride} != {1}:
             raise ValueError(f"{name}: padding 'same' needs stride 1, not {stride!r}")
-        around = window.reach
-        return window._replace(
-            padding=((around[0] // 2, around[0] - around[0] // 2), (around[1] // 2, around[1] - around[1] // 2))
-        )
-    height, width = pair("padding", padding, 0)
-    return window._replace(padding=((height, height), (width, width)))
+        return window._replace(padding=tuple((reach // 2, reach - reach // 2) for reach in window.reach))
+    around = sizes("padding", padding, 0, ", or 'same'" if is_convolution else "")
+    return window._replace(padding=tuple((size, size) for size in around))
 
 
 def as_images(x: Any) -> Any:
@@ -121,13 +186,11 @@ def check_room(name: str, x: Any, window: Window) -> None:
     Raises:
         ValueError: it does not.
     """
-    is_sequence = x.ndim == 3
-    sizes = (1, *x.shape[2:]) if is_sequence else x.shape[2:]
+    sizes = (1, *x.shape[2:]) if x.ndim == 3 else x.shape[2:]
     if min(window.outputs(sizes)) < 1:
-        kernel, dilation, size, padding = (
-            pair[1] if is_sequence else pair for pair in (window.kernel, window.dilation, sizes, window.padding)
-        )
-        what = "a sequence of length" if is_sequence else "an image of"
+        options = window.kernel, window.dilation, sizes, window.padding
+        kernel, dilation, size, padding = (option[1] if x.ndim == 3 else option for option in options)
+        what = {3: "a sequence of length", 4: "an image of", 5: "a volume of"}[x.ndim]
         raise ValueError(
             f"{name}: a kernel of {kernel} with dilation {dilation} does not fit into {what} {size} with padding"
             f" {padding}"
