@@ -106,6 +106,33 @@ def test_layers(
     compare(theirs, ours, arrays(seed, dtype, shape, *states), lambda m, given: with_states(kind, m, given))
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@given(data=st.data(), batch=sizes, steps=sizes, dtype=dtypes, seed=seeds)
+def test_padded_sequences(kind: str, data: st.DataObject, batch: int, steps: int, dtype: type, seed: int) -> None:
+    lengths = data.draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch), "lengths")
+    options = options_of(
+        data.draw, kind, num_layers=st.integers(1, 2), bidirectional=st.booleans(), batch_first=st.booleans()
+    )
+    ours = getattr(nn, kind)(3, 2, **options, rng=np.random.default_rng(seed), dtype=dtype)
+    torch.manual_seed(seed)
+    theirs = getattr(torch.nn, kind)(3, 2, **options, dtype=getattr(torch, dtype.__name__))
+    first = options["batch_first"]
+    shape = (batch, steps, 3) if first else (steps, batch, 3)
+    states = (2 if kind == "LSTM" else 1) * [(options["num_layers"] * (1 + options["bidirectional"]), batch, 2)]
+
+    def call(module: Any, inputs: list[Any]) -> Any:
+        x, *hx = inputs
+        given = tuple(hx) if kind == "LSTM" else hx[0]
+        if isinstance(module, nn.Module):
+            return module(x, given, lengths=lengths)
+        rnn = torch.nn.utils.rnn
+        packed = rnn.pack_padded_sequence(x, torch.tensor(lengths), batch_first=first, enforce_sorted=False)
+        outputs, last = module(packed, given)
+        return rnn.pad_packed_sequence(outputs, batch_first=first, total_length=steps)[0], last
+
+    compare(theirs, ours, arrays(seed, dtype, shape, *states), call)
+
+
 @given(data=st.data(), dtype=dtypes, seed=seeds)
 def test_scaled_dot_product_attention(data: st.DataObject, dtype: type, seed: int) -> None:
     lead = data.draw(st.sampled_from([(), (2,), (2, 3)]))

@@ -165,6 +165,16 @@ class Flatten(Layer):
         return np.reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
+DROPPED = partial(check.real, at_least=0, below=1)  # the check of a probability
+
+
+def dropped(x: Any, p: float, rng: "np.random.Generator") -> Any:
+    """x with elements set to 0 with probability p, and the others scaled by 1 / (1 - p)."""
+    if p == 0:
+        return x
+    return keep(x, rng.random(np.shape(x), np.float32) >= p) * (1 / (1 - p))
+
+
 class Dropout(Layer):
     """In training mode, set each element to 0 with probability p, and scale the others by 1 / (1 - p).
 
@@ -185,13 +195,10 @@ class Dropout(Layer):
     Tensor([2., 2., 2., 0.], dtype=float64)
     """
 
-    _checks: ClassVar[check.Checks] = {"p": partial(check.real, at_least=0, below=1), "rng": check.generator}
+    _checks: ClassVar[check.Checks] = {"p": DROPPED, "rng": check.generator}
 
     def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
         self.p, self.rng = p, rng
 
     def forward(self, x: Any) -> Any:
-        if not self.training or self.p == 0:
-            return x
-        kept = self.rng.random(np.shape(x), np.float32) >= self.p
-        return keep(x, kept) * (1 / (1 - self.p))
+        return dropped(x, self.p, self.rng) if self.training else x
