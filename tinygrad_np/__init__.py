@@ -16,6 +16,7 @@ from ._messages import module_getattr, refuse_calls
 from ._per_example import per_example_grad
 from ._registry import composite, constant, differentiable, primitive
 from .ops.convolution import conv1d, conv2d
+from .ops.ctc import ctc_loss
 from .ops.elementwise import relu
 from .ops.losses import (
     binary_cross_entropy_with_logits,
@@ -53,6 +54,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "cross_entropy",
+    "ctc_loss",
     "data",
     "debug",
     "detect_anomaly",

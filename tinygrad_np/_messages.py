@@ -253,10 +253,7 @@ MODULES: dict[str, dict[str, str]] = {
         "BCELoss": "write `nn.BCEWithLogitsLoss`, which takes logits: without a Sigmoid before it",
         "SmoothL1Loss": "write `nn.HuberLoss()`",
         **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy"), "write `nn.CrossEntropyLoss`"),
-        **dict.fromkeys(
-            ("Transformer", "TransformerEncoderLayer", "TransformerEncoder"),
-            "it is made of `nn.MultiheadAttention`, `nn.LayerNorm` and `nn.Linear`",
-        ),
+        "Transformer": "it is made of `nn.TransformerEncoder` and `nn.TransformerDecoder`",
     },
     "nn.init": {
         **{

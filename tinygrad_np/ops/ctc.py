@@ -68,6 +68,8 @@ def _ctc_back(
     saved: Any,
 ) -> Any:
     """-g times the probability that a path is at each label in each step; 0 where no path is possible."""
+    if log_probabilities.size == 0:
+        return 0 * log_probabilities
     g = keep(g, array_of(y) != np.inf)
     if saved is None:
         others = labels, input_lengths, target_lengths, blank
@@ -153,9 +155,7 @@ def _lengths(name: str, value: Any, batch: int, largest: int, meaning: str) -> A
     lengths = check.integers("ctc_loss", name, check.indices(value)).astype(np.int64)
     lengths = lengths[np.newaxis] if lengths.ndim == 0 and batch == 1 else lengths
     if lengths.shape != (batch,):
-        raise ValueError(
-            f"ctc_loss: {name} must have shape ({batch},), one for each sequence, not {np.shape(value)}"
-        )
+        raise ValueError(f"ctc_loss: {name} must have shape ({batch},), one for each sequence, not {np.shape(value)}")
     if batch and not 0 <= lengths.min() <= lengths.max() <= largest:
         wrong = lengths.min() if lengths.min() < 0 else lengths.max()
         raise ValueError(f"ctc_loss: {name} must be from 0 to {largest}, {meaning}, not {wrong}")
@@ -220,7 +220,7 @@ def ctc_loss(
 
     Raises:
         TypeError: log_probabilities are not floating point.
-        ValueError: shapes do not match, targets or lengths are no integers or out of range, a target contains the blank,
+        ValueError: shapes do not match, targets or lengths are no integers or out of range, a target has the blank,
             an option is invalid, or the mean is over no sequences.
 
     Source: A. Graves et al., "Connectionist temporal classification" (2006), sections 3.1 and 4.1; by automatic
