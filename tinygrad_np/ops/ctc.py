@@ -32,7 +32,7 @@ def _penalties(states: Array, blank: int, dtype: Any) -> Array:
     return penalties
 
 
-def _places(log_probabilities: Any, states: Array) -> Array:
+def _places(log_probabilities: Any, states: Array) -> Any:
     """Where the log-probabilities of the states are among those of one step, which are in one row."""
     _, batch, classes = log_probabilities.shape
     return (states + classes * np.arange(batch)[:, np.newaxis]).ravel()

@@ -1,6 +1,7 @@
 """Recurrence: all steps of an RNN, a GRU or an LSTM over a sequence as one operation."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,7 +168,9 @@ def _ended(lengths: Any, steps: int) -> list[Array | None]:
     return [some if some.any() else None for some in ended]
 
 
-def _states(a: Any, initial: Any, weight: Any, bias: Any, kind: str, lengths: Any, reverse: bool) -> Any:
+def _states(
+    a: Any, initial: Any, weight: Any, bias: Any, *, kind: str, lengths: Any = None, reverse: bool = False
+) -> Any:
     """The states, from Tensors, step by step."""
     ended = _ended(lengths, len(a))
     a, states = _by_gate(a, kind), [initial]
@@ -175,7 +178,7 @@ def _states(a: Any, initial: Any, weight: Any, bias: Any, kind: str, lengths: An
         before = states[-1]
         p = _by_gate(linear(before[0], weight, bias), kind)
         after = np.stack(KINDS[kind].step(a[:, t], p, before))
-        states.append(after if ended[t] is None else np.where(ended[t], before, after))
+        states.append(after if (done := ended[t]) is None else np.where(done, before, after))
     return np.stack(states[::-1] if reverse else states, axis=1)
 
 
@@ -203,7 +206,7 @@ def _recurrence_back(
 ) -> Sequence[Any]:
     """The gradients of a, initial, weight and bias."""
     if saved is None:
-        return recorded(lambda *given: _states(*given, kind, lengths, reverse), inputs, needed, g)
+        return recorded(partial(_states, kind=kind, lengths=lengths, reverse=reverse), inputs, needed, g)
     a, _, weight, _ = inputs
     d_a = np.empty(a.shape, y.dtype)
     d_p = d_a if KINDS[kind].is_sum else np.empty_like(d_a)
