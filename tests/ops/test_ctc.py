@@ -49,10 +49,11 @@ def test_derivatives_to_second_order() -> None:
     check_gradients(lambda x: ctc_loss(x, np.zeros((3, 0), int), INPUTS, [0, 0, 0]), X, order=2)
 
 
-def test_what_comes_after_the_end_does_not_count() -> None:
+@pytest.mark.parametrize("padding", [np.nan, np.inf, -np.inf, 1e300])
+def test_what_comes_after_the_end_does_not_count(padding: float) -> None:
     x = X.copy()
     for i, steps in enumerate(INPUTS):
-        x[steps:, i] = np.nan
+        x[steps:, i] = padding
     t = Tensor(x, requires_grad=True)
     losses = ctc_loss(t, TARGETS, INPUTS, LENGTHS, reduction="none")
     gradient = grad(losses.sum(), t).data

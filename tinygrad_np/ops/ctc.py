@@ -24,11 +24,10 @@ def _states_of(labels: Array, blank: int) -> Array:
     return states
 
 
-def _penalties(states: Array, blank: int, dtype: Any) -> Array:
+def _penalties(states: Array, dtype: Any) -> Array:
     """Shape (3, batch, states): 0 for what a path may do to reach a state, to skip, move or stay; else -inf."""
     penalties = np.zeros((3, *states.shape), dtype)
-    skips = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
-    penalties[0, :, 2:][~skips] = -np.inf
+    penalties[0, :, 2:][states[:, 2:] == states[:, :-2]] = -np.inf  # two blanks, or the same label twice
     return penalties
 
 
@@ -44,7 +43,7 @@ def _losses(log_probabilities: Any, labels: Array, input_lengths: Array, target_
     states = _states_of(labels, blank)
     emissions = np.reshape(log_probabilities, (steps, batch * classes))[:, _places(log_probabilities, states)]
     emissions = np.reshape(emissions, (steps, *states.shape))
-    penalties = _penalties(states, blank, emissions.dtype)
+    penalties = _penalties(states, emissions.dtype)
     before = np.full((batch, 2), -np.inf, emissions.dtype)
     scores = np.where(np.arange(states.shape[1]) == 0, 0, np.full(states.shape, -np.inf, emissions.dtype))
     for t in range(steps):
@@ -121,9 +120,9 @@ def _ctc(
     states, dtype = _states_of(labels, blank), log_probabilities.dtype
     flat = log_probabilities.reshape(steps, batch * classes)
     emissions = flat.take(_places(log_probabilities, states), axis=1).reshape(steps, *states.shape)
-    if input_lengths.size and input_lengths.min() < steps:  # after the end there may be NaN
+    if input_lengths.size and input_lengths.min() < steps:  # after the end there may be what is not finite
         np.copyto(emissions, 0, where=(np.arange(steps)[:, np.newaxis] >= input_lengths)[..., np.newaxis])
-    penalties = _penalties(states, blank, dtype)
+    penalties = _penalties(states, dtype)
     padded = np.full((batch, states.shape[1] + 2), -np.inf, dtype)
     scores = padded[:, 2:]
     scores[:, 0] = 0  # before the first step
