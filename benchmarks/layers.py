@@ -29,6 +29,16 @@ class Layer(NamedTuple):
     make: Callable[..., Any]  # of the module `nn`, ours or PyTorch's, and a generator of weights, which only ours takes
 
 
+def of_logits(nn: Any) -> Any:
+    """The loss of connectionist temporal classification of logits, for which PyTorch has the same gradient."""
+
+    class Loss(nn.CTCLoss):  # type: ignore[misc]
+        def forward(self, logits: Any, *targets: Any) -> Any:
+            return super().forward(nn.LogSoftmax(-1)(logits), *targets)
+
+    return Loss()
+
+
 WORKLOADS = {
     "linear": Layer(10, (2048, 128), lambda nn, **rng: nn.Linear(128, 512, **rng)),
     "conv 3x3": Layer(4, IMAGES, lambda nn, **rng: nn.Conv2d(32, 32, 3, padding=1, **rng)),
@@ -52,6 +62,7 @@ WORKLOADS = {
     "softmax": Layer(20, (8192, 64), lambda nn, **_: nn.Softmax(-1)),
     "log_softmax": Layer(50, (2048, 103), lambda nn, **_: nn.LogSoftmax(-1)),
     "cross_entropy": Layer(50, (2048, 103), lambda nn, **_: nn.CrossEntropyLoss()),
+    "ctc": Layer(5, (150, 16, 30), lambda nn, **_: of_logits(nn)),
     "gelu": Layer(10, WIDE, lambda nn, **_: nn.GELU()),
     "gelu tanh": Layer(10, WIDE, lambda nn, **_: nn.GELU(approximate="tanh")),
     "silu": Layer(10, WIDE, lambda nn, **_: nn.SiLU()),
@@ -76,12 +87,15 @@ def contend(name: str, workload: str) -> Callable[[], float]:
 
 
 def made(workload: str) -> tuple[Any, list[Any]]:
-    """Our layer and its arguments: normal numbers, or indices for an embedding; and labels for a loss."""
+    """Our layer and its arguments: normal numbers, or indices for an embedding; and the targets of a loss."""
     from tinygrad_np import nn
 
     rng, shape = np.random.default_rng(0), WORKLOADS[workload].shape
     x = rng.integers(0, 1000, shape) if workload == "embedding" else rng.standard_normal(shape, np.float32)
     labels = [rng.integers(0, shape[1], len(x))] if workload == "cross_entropy" else []
+    if workload == "ctc":  # of 20 labels, in sequences of different lengths
+        steps, batch, classes = shape
+        labels = [rng.integers(1, classes, (batch, 20)), rng.integers(100, steps + 1, batch), np.full(batch, 20)]
     return WORKLOADS[workload].make(nn, rng=rng), [x, *labels]
 
 

@@ -33,6 +33,7 @@ from .ops.activations import (
     swiglu,
 )
 from .ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
+from .ops.ctc import ctc_loss
 from .ops.elementwise import relu
 from .ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
 from .ops.losses import cross_entropy, nll_loss
@@ -107,6 +108,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "data",
     "debug",
     "detect_anomaly",

@@ -310,6 +310,9 @@ MODULES: dict[str, dict[str, str]] = {
             ("Transformer", "TransformerEncoderLayer", "TransformerEncoder"),
             "it is made of `nn.MultiheadAttention`, `nn.LayerNorm` and `nn.Linear`",
         ),
+        "SmoothL1Loss": "write `nn.HuberLoss()`",
+        **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy"), "write `nn.CrossEntropyLoss`"),
+        "Transformer": "it is made of `nn.TransformerEncoder` and `nn.TransformerDecoder`",
     },
     "nn.init": {
         **{

@@ -31,18 +31,19 @@ def states_of(kind: Any, *shape: int) -> list[np.ndarray]:
     return [0.5 * normal(*shape), -0.7 * normal(*shape)][: 2 if kind.__name__.startswith("LSTM") else 1]
 
 
+@pytest.mark.parametrize("lengths", [None, [1, 2]])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "batch_first": True}], ids=str)
 @every_layer
-def test_derivatives_of_layers_to_second_order(kind: Any, options: dict[str, Any]) -> None:
+def test_derivatives_of_layers_to_second_order(kind: Any, options: dict[str, Any], lengths: list[int] | None) -> None:
     layer = build(kind, 2, 2, dtype=np.float64, **options)
     names = [name for name, _ in layer.named_tensors()]
-    x, states = normal(3, 2, 2), states_of(kind, 4 if options else 1, 3 if options else 2, 2)
+    x, states = normal(2, 2, 2) if options else normal(3, 2, 2), states_of(kind, 4 if options else 1, 2, 2)
 
     def run(x: Tensor, *given: Tensor) -> Any:
         states, weights = given[: len(given) - len(names)], given[len(given) - len(names) :]
         for name, weight in zip(names, weights, strict=True):
             setattr(layer, name, weight)
-        return tuple(flat(layer(x, states if len(states) == 2 else states[0])))
+        return tuple(flat(layer(x, states if len(states) == 2 else states[0], lengths=lengths)))
 
     check_gradients(run, x, *states, *(t.data for _, t in layer.named_tensors()), order=2, name=kind.__name__)
 
@@ -130,6 +131,45 @@ def test_the_reverse_direction_reads_backwards(kind: Any) -> None:
     np.testing.assert_array_equal(both(x)[0].data[..., 4:], one(x[::-1].copy())[0].data[::-1])
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@every_layer
+def test_padded_sequences_are_read_as_each_one_alone(kind: Any, bidirectional: bool) -> None:
+    layer = build(kind, 3, 4, num_layers=2, bidirectional=bidirectional, dtype=np.float64)
+    x, lengths = normal(5, 3, 3), [3, 5, 1]
+    for i, length in enumerate(lengths):
+        x[length:, i] = np.nan  # what is in the padding does not count
+    outputs, last = layer(x, lengths=lengths)
+    loss = (outputs * outputs).sum() + sum((state * state).sum() for state in flat(last))
+    gradients, alone = grad(loss, layer.parameters()), [np.zeros(p.shape) for p in layer.parameters()]
+    for i, length in enumerate(lengths):
+        found, its_last = layer(x[:length, i])
+        np.testing.assert_allclose(outputs.data[:length, i], found.data, rtol=1e-12)
+        assert not outputs.data[length:, i].any()
+        for state, expected in zip(flat(last), flat(its_last), strict=True):
+            np.testing.assert_allclose(state.data[:, i], expected.data, rtol=1e-12)
+        loss = (found * found).sum() + sum((state * state).sum() for state in flat(its_last))
+        alone = [a + g.data for a, g in zip(alone, grad(loss, layer.parameters()), strict=True)]
+    for g, expected in zip(gradients, alone, strict=True):
+        np.testing.assert_allclose(g.data, expected, rtol=1e-10, atol=1e-12)
+
+
+@every_layer
+def test_dropout_is_between_layers_and_in_training_only(kind: Any) -> None:
+    layer, x = build(kind, 3, 4, num_layers=2, dropout=0.5), normal(6, 2, 3, dtype=np.float32)
+    plain, first, second = build(kind, 3, 4, num_layers=2), build(kind, 3, 4), build(kind, 4, 4)
+    plain.load_state_dict(layer.state_dict())
+    for name, array in layer.state_dict().items():
+        of = first if "_l0" in name else second
+        getattr(of, name.replace("_l1", "_l0")).data = array.copy()
+    again = np.random.default_rng(5)
+    layer.rng = np.random.default_rng(5)
+    hidden = first(x)[0]
+    kept = again.random(hidden.shape, np.float32) >= 0.5
+    np.testing.assert_allclose(layer(x)[0].data, second(hidden * kept * 2)[0].data, rtol=1e-5, atol=1e-6)
+    assert 0.2 < kept.mean() < 0.8
+    np.testing.assert_array_equal(layer.eval()(x)[0].data, plain(x)[0].data)
+
+
 @every_layer
 def test_two_gradients_of_one_graph_are_not_mixed_up(kind: Any) -> None:
     """What is remembered of one sweep back is not handed to another one."""
@@ -190,7 +230,12 @@ def test_parameters_have_pytorchs_names() -> None:
         (nn.LSTM, {"bidirectional": None}, "LSTM: bidirectional must be True or False, not None"),
         (nn.LSTM, {"rng": np.random}, "LSTM: rng must be a np.random.Generator, not module"),
         (nn.LSTM, {"dtype": int}, "LSTM: dtype must be floating point, not int64"),
-        (nn.LSTM, {"dropout": 0.5}, "unexpected keyword argument 'dropout'"),
+        (
+            nn.LSTM,
+            {"dropout": 0.5},
+            "LSTM: dropout=0.5 is for what goes from one layer to the next, and num_layers is 1",
+        ),
+        (nn.RNN, {"dropout": 1.0, "num_layers": 2}, "RNN: dropout must be at least 0 and below 1, not 1.0"),
     ],
 )
 def test_impossible_options_are_refused(kind: Any, options: dict[str, Any], message: str) -> None:
@@ -219,6 +264,16 @@ def test_what_does_not_fit_is_refused() -> None:
         lstm(x, (h, h[:1]))
     with pytest.raises(ValueError, match=r"GRU: the initial h must have shape \(1, 5, 4\), not \(2, 2, 4\)"):
         first(x, h)
+    for lengths, message in [
+        ([1, 2, 3], r"LSTM: lengths must have shape \(2,\), one for each sequence, not \(3,\)"),
+        ([0, 2], "LSTM: lengths must be from 1 to 5, the number of steps, not 0"),
+        ([2, 6], "LSTM: lengths must be from 1 to 5, the number of steps, not 6"),
+        ([2.0, 1.0], "LSTM: lengths must be integers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            lstm(x, lengths=lengths)
+    with pytest.raises(ValueError, match=r"LSTM: lengths are those of several sequences; write x\[:length\]"):
+        lstm(x[:, 0], lengths=[5])
     for hx in (h, (h,), (h, h, h)):
         with pytest.raises(TypeError, match="LSTM: hx must be a tuple of two states"):
             lstm(x, hx)
@@ -232,3 +287,4 @@ def test_layers_print_as_they_are_built() -> None:
     assert repr(build(nn.RNNCell, 3, 4, nonlinearity="relu")) == "RNNCell(3, 4, nonlinearity='relu')"
     assert repr(build(nn.LSTM, 3, 4, bidirectional=True)) == "LSTM(3, 4, bidirectional=True)"
     assert repr(build(nn.GRU, 3, 4, num_layers=2, bias=False)) == "GRU(3, 4, num_layers=2, bias=False)"
+    assert repr(build(nn.RNN, 3, 4, num_layers=2, dropout=0.1)) == "RNN(3, 4, num_layers=2, dropout=0.1)"

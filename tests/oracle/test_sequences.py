@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tinygrad_np import Tensor, grad, nn
+from tinygrad_np import Tensor, grad, log_softmax, nn
 
 import numpy as np
 import pytest
@@ -106,6 +106,33 @@ def test_layers(
     compare(theirs, ours, arrays(seed, dtype, shape, *states), lambda m, given: with_states(kind, m, given))
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@given(data=st.data(), batch=sizes, steps=sizes, dtype=dtypes, seed=seeds)
+def test_padded_sequences(kind: str, data: st.DataObject, batch: int, steps: int, dtype: type, seed: int) -> None:
+    lengths = data.draw(st.lists(st.integers(1, steps), min_size=batch, max_size=batch), "lengths")
+    options = options_of(
+        data.draw, kind, num_layers=st.integers(1, 2), bidirectional=st.booleans(), batch_first=st.booleans()
+    )
+    ours = getattr(nn, kind)(3, 2, **options, rng=np.random.default_rng(seed), dtype=dtype)
+    torch.manual_seed(seed)
+    theirs = getattr(torch.nn, kind)(3, 2, **options, dtype=getattr(torch, dtype.__name__))
+    first = options["batch_first"]
+    shape = (batch, steps, 3) if first else (steps, batch, 3)
+    states = (2 if kind == "LSTM" else 1) * [(options["num_layers"] * (1 + options["bidirectional"]), batch, 2)]
+
+    def call(module: Any, inputs: list[Any]) -> Any:
+        x, *hx = inputs
+        given = tuple(hx) if kind == "LSTM" else hx[0]
+        if isinstance(module, nn.Module):
+            return module(x, given, lengths=lengths)
+        rnn = torch.nn.utils.rnn
+        packed = rnn.pack_padded_sequence(x, torch.tensor(lengths), batch_first=first, enforce_sorted=False)
+        outputs, last = module(packed, given)
+        return rnn.pad_packed_sequence(outputs, batch_first=first, total_length=steps)[0], last
+
+    compare(theirs, ours, arrays(seed, dtype, shape, *states), call)
+
+
 @given(data=st.data(), dtype=dtypes, seed=seeds)
 def test_scaled_dot_product_attention(data: st.DataObject, dtype: type, seed: int) -> None:
     lead = data.draw(st.sampled_from([(), (2,), (2, 3)]))
@@ -170,3 +197,76 @@ def test_attention_of_a_sequence_to_itself(data: st.DataObject, dtype: type, see
     torch.manual_seed(seed)
     theirs = torch.nn.MultiheadAttention(6, 2, batch_first=True, dtype=getattr(torch, dtype.__name__))
     compare(theirs, ours, arrays(seed, dtype, (2, data.draw(sizes), 6)), lambda m, x: m(x[0], x[0], x[0]))
+
+
+@pytest.mark.parametrize("kind", ["Encoder", "Decoder"])
+@given(data=st.data(), batch=st.integers(0, 3), length=sizes, keys=sizes, dtype=dtypes, seed=seeds)
+def test_transformers(
+    kind: str, data: st.DataObject, batch: int, length: int, keys: int, dtype: type, seed: int
+) -> None:
+    options = options_of(
+        data.draw, kind, activation=st.sampled_from(["relu", "gelu", "tanh"]), norm_first=st.booleans(),
+        bias=st.booleans(), layer_norm_eps=st.sampled_from([1e-5, 0.1]),
+    )  # fmt: skip
+    ours_too, theirs_too = dict(options), dict(options)
+    if options["activation"] == "tanh":
+        ours_too["activation"], theirs_too["activation"] = np.tanh, torch.tanh
+    rng, lead, layers = np.random.default_rng(seed), (batch,) if batch else (), data.draw(st.integers(1, 2), "layers")
+    torch.manual_seed(seed)
+    ours = getattr(nn, f"Transformer{kind}Layer")(4, 2, 6, 0.0, **ours_too, rng=rng, dtype=dtype)
+    ours = getattr(nn, f"Transformer{kind}")(
+        ours, layers, data.draw(st.sampled_from([None, nn.LayerNorm(4, dtype=dtype)]))
+    )
+    theirs = getattr(torch.nn, f"Transformer{kind}Layer")(
+        4, 2, 6, 0.0, **theirs_too, batch_first=True, dtype=getattr(torch, dtype.__name__)
+    )
+    norm = None if ours.norm is None else torch.nn.LayerNorm(4, dtype=getattr(torch, dtype.__name__))
+    plain = {"enable_nested_tensor": False} if kind == "Encoder" else {}
+    theirs = getattr(torch.nn, f"Transformer{kind}")(theirs, layers, norm, **plain)
+    masks: dict[str, np.ndarray] = {}
+    mask, padding = ("mask", "src_key_padding_mask") if kind == "Encoder" else ("tgt_mask", "tgt_key_padding_mask")
+    if data.draw(st.booleans(), "mask"):
+        masks[mask] = rng.random((length, length)) < 0.3
+    if data.draw(st.booleans(), "padding"):
+        masks[padding] = rng.random((*lead, length)) < 0.3
+    if kind == "Decoder" and data.draw(st.booleans(), "memory"):
+        masks["memory_mask"] = rng.random((length, keys)) < 0.3
+        masks["memory_key_padding_mask"] = rng.random((*lead, keys)) < 0.3
+    for array in masks.values():
+        array[..., 0] = False  # PyTorch gives NaN where nothing is allowed
+
+    def call(module: Any, inputs: list[Any]) -> Any:
+        if isinstance(module, nn.Module):
+            return [module(*inputs, **{"src_mask" if name == "mask" else name: m for name, m in masks.items()})]
+        return [module(*inputs, **{name: torch.tensor(m) for name, m in masks.items()})]
+
+    inputs = arrays(seed, dtype, (*lead, length, 4), *[(*lead, keys, 4)] * (kind == "Decoder"))
+    compare(theirs, ours, inputs, call)
+
+
+@given(data=st.data(), batch=st.integers(1, 4), steps=st.integers(1, 8), dtype=dtypes, seed=seeds)
+def test_ctc_loss(data: st.DataObject, batch: int, steps: int, dtype: type, seed: int) -> None:
+    classes, longest = data.draw(st.integers(2, 4), "classes"), data.draw(st.integers(1, 4), "longest")
+    blank = data.draw(st.integers(0, classes - 1), "blank")
+    reduction = data.draw(st.sampled_from(["mean", "sum", "none"]), "reduction")
+    zero_infinity = data.draw(st.booleans(), "zero_infinity")
+    rng = np.random.default_rng(seed)
+    targets = rng.choice([label for label in range(classes) if label != blank], (batch, longest))
+    inputs, lengths = rng.integers(1, steps + 1, batch), rng.integers(0, longest + 1, batch)
+    if data.draw(st.booleans(), "concatenated"):
+        targets = np.concatenate([target[:length] for target, length in zip(targets, lengths, strict=True)])
+    (logits,) = arrays(seed, dtype, (steps, batch, classes))
+    ours, theirs = Tensor(logits, requires_grad=True), torch.tensor(logits, requires_grad=True)
+    options = {"reduction": reduction, "zero_infinity": zero_infinity}
+    found = nn.CTCLoss(blank, **options)(log_softmax(ours), targets, inputs, lengths)
+    expected = torch.nn.CTCLoss(blank, **options)(
+        torch.log_softmax(theirs, -1), torch.tensor(targets), torch.tensor(inputs), torch.tensor(lengths)
+    )
+    tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found.data, expected.detach().numpy(), **tolerance)
+    g = np.asarray(rng.uniform(-1, 1, found.shape), dtype)
+    gradient = torch.autograd.grad(expected, theirs, torch.tensor(g))[0].numpy()
+    possible = np.isfinite(gradient)  # it is NaN there, and 0 here, where no alignment is possible
+    assert not zero_infinity or possible.all()
+    np.testing.assert_allclose(grad(found, ours, g).data[possible], gradient[possible], **tolerance)

@@ -57,6 +57,7 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.NLLLoss, (), {"ignore_index": 1, "reduction": "mean"}),
     (nn.BCEWithLogitsLoss, (), {"reduction": "mean"}),
     (nn.HuberLoss, (), {"reduction": "mean", "delta": 1.0}),
+    (nn.CTCLoss, (1,), {"reduction": "mean", "zero_infinity": True}),
     (nn.KLDivLoss, (), {"reduction": "mean", "log_target": True}),
     (nn.L1Loss, (), {"reduction": "mean"}),
     (nn.MSELoss, (), {"reduction": "mean"}),
@@ -80,9 +81,9 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.ReGLU, (1,), {}),
     (nn.SwiGLU, (1,), {}),
     (nn.Upsample, (2, None, "bilinear", True), {}),
-    (nn.GRU, (2, 2, 1, True, True), {"bidirectional": True, "rng": RNG}),
-    (nn.LSTM, (2, 2, 1, True, True), {"bidirectional": True, "rng": RNG}),
-    (nn.RNN, (2, 2, 1, "tanh", True, True), {"bidirectional": True, "rng": RNG}),
+    (nn.GRU, (2, 2, 2, True, True, 0.1, True), {"rng": RNG}),
+    (nn.LSTM, (2, 2, 2, True, True, 0.1, True), {"rng": RNG}),
+    (nn.RNN, (2, 2, 2, "tanh", True, True, 0.1, True), {"rng": RNG}),
     (nn.GRUCell, (2, 2, True), {"rng": RNG}),
     (nn.LSTMCell, (2, 2, True), {"rng": RNG}),
     (nn.RNNCell, (2, 2, True, "tanh"), {"rng": RNG}),
@@ -96,6 +97,8 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.LogSoftmax, (1,), {}),
     (nn.MultiheadAttention, (2, 1, True), {"rng": RNG}),
     (nn.Softplus, (1.0,), {}),
+    (nn.TransformerEncoderLayer, (2, 1, 3, 0.1, "relu", 1e-5, True, True), {"rng": RNG}),
+    (nn.TransformerDecoderLayer, (2, 1, 3, 0.1, "relu", 1e-5, True, True), {"rng": RNG}),
     (nn.init.he_normal, ((2, 2),), {"rng": RNG}),
     (nn.init.he_uniform, ((2, 2),), {"rng": RNG}),
     (nn.init.glorot_normal, ((2, 2),), {"rng": RNG}),
@@ -135,21 +138,20 @@ WRONG["rate"] = [*WRONG["not negative"], schedules.CosineScheduler, lambda: 0.1,
 KINDS = dict.fromkeys(["batch_size", "stage_length", "steps", "num_features", "in_channels", "out_channels", "groups",
     "num_embeddings", "embedding_dim", "input_size", "hidden_size", "num_layers", "embed_dim", "max_length",
     "in_features", "in1_features", "in2_features", "num_groups", "num_channels", "num_parameters", "size",
-    "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape",
-    "in_features", "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape", "output_size",
-    "upscale_factor", "downscale_factor",
+    "out_features", "num_heads", "kernel_size", "dilation", "normalized_shape", "output_size", "upscale_factor",
+    "downscale_factor", "d_model", "nhead", "dim_feedforward",
 ], "positive integer")  # fmt: skip
 KINDS |= dict.fromkeys(["weight_decay", "lr_decay", "max_norm", "minimum", "std"], "not negative")
 KINDS |= dict.fromkeys(["alpha", "decay", "label_smoothing", "p", "start_factor", "pct_start", "momentum"], "fraction")
+KINDS |= {"dropout": "fraction", "layer_norm_eps": "not negative", "activation": "choice"}
 KINDS |= dict.fromkeys(["gamma", "div_factor", "final_div_factor", "delta", "beta"], "positive")
 KINDS |= dict.fromkeys(["nesterov", "centered", "drop_last", "staircase", "bias", "batch_first", "bidirectional",
     "include_last_offset", "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target",
-    "affine", "track_running_stats", "elementwise_affine", "count_include_pad", "log_target", "ceil_mode",
-    "error_if_nonfinite"], "flag")  # fmt: skip
+    "ceil_mode", "norm_first", "zero_infinity", "error_if_nonfinite"], "flag")  # fmt: skip
 KINDS |= dict.fromkeys(
     ["adjust_lr_fn", "anneal_strategy", "reduction", "approximate", "nonlinearity", "mode"], "choice"
 )
-KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis"], "integer")
+KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis", "blank"], "integer")
 KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
 KINDS |= {"output_padding": "natural", "divisor_override": "optional size"}
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
@@ -200,6 +202,7 @@ def test_every_class_with_arguments_is_here() -> None:
     classes = [thing for thing in named if inspect.isclass(thing) and inspect.signature(thing).parameters]
     classes += [thing for thing in vars(nn.init).values() if "rng" in getattr(thing, "__annotations__", ())]
     without_settings = {optim.Optimizer, optim.Minimum, nn.ModuleDict, nn.ModuleList, nn.Sequential}
+    without_settings |= {nn.TransformerEncoder, nn.TransformerDecoder}  # which take a layer
     assert set(classes) - {function for function, _, _ in CALLS} == without_settings
     w()[0].grad = Tensor(np.ones((2, 2), np.float32))
     for function, _, _ in CALLS:

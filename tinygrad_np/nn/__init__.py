@@ -58,6 +58,7 @@ from .losses import (
     CosineEmbeddingLoss,
     CosineSimilarity,
     CrossEntropyLoss,
+    CTCLoss,
     DiceLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
@@ -92,6 +93,7 @@ from .pooling import (
 )
 from .pytorch import transpose_weights
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .transformer import TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -105,6 +107,7 @@ __all__ = [
     "BatchNorm2d",
     "Bilinear",
     "CELU",
+    "CTCLoss",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -185,6 +188,10 @@ __all__ = [
     "Softsign",
     "SwiGLU",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unfold",
     "Upsample",

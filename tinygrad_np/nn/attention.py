@@ -15,7 +15,7 @@ from ..ops.attention import angles, any_of, attend, attention, boolean, by_head,
 from ..ops.products import linear
 from ..tensor import Array, Tensor
 from . import init
-from .layers import Linear
+from .layers import DROPPED, Linear, dropped
 from .module import Layer, hint_if_wider
 
 
@@ -26,7 +26,9 @@ class MultiheadAttention(Layer):
         embed_dim: the number of features of queries, keys, values and outputs.
         num_heads: the number of heads; must divide embed_dim.
         bias: whether the projections have biases.
-        rng: the generator of the initial weights.
+        dropout: the probability of dropping an attention weight in training mode, as by `Dropout`; at least 0 and below
+            1.
+        rng: the generator of the initial weights, and of what is dropped.
         dtype: the dtype of the parameters.
 
     Attributes:
@@ -46,8 +48,8 @@ class MultiheadAttention(Layer):
             all of them apply.
 
     It returns (output, weights). The output has shape (batch, queries, embed_dim). The weights are averaged over the
-    heads and have shape (batch, queries, keys), or are None. A query whose keys are all masked has weights of 0, and
-    its output is out_proj.bias.
+    heads, as they are after dropout, and have shape (batch, queries, keys), or are None. A query whose keys are all
+    masked has weights of 0, and its output is out_proj.bias.
 
     Raises:
         ValueError: num_heads does not divide embed_dim, or shapes do not match.
@@ -68,6 +70,8 @@ class MultiheadAttention(Layer):
         "embed_dim": check.positive_integer,
         "num_heads": check.positive_integer,
         "bias": check.boolean,
+        "dropout": DROPPED,
+        "rng": check.generator,
     }
     _fixed = frozenset({"embed_dim", "num_heads", "bias"})
 
@@ -77,6 +81,7 @@ class MultiheadAttention(Layer):
         num_heads: int,
         bias: bool = True,
         *,
+        dropout: float = 0.0,
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
@@ -84,7 +89,7 @@ class MultiheadAttention(Layer):
         self.embed_dim, self.num_heads, self.bias = embed_dim, num_heads, bias
         if embed_dim % num_heads:
             raise ValueError(f"{owner}: num_heads must divide embed_dim, and {num_heads} does not divide {embed_dim}")
-        check.generator(owner, "rng", rng)
+        self.dropout, self.rng = dropout, rng
         dtype = check.floating_dtype(owner, "dtype", dtype)
         weight = init.glorot_uniform((embed_dim, 3 * embed_dim), rng=rng, dtype=dtype)
         self.in_proj_weight = Tensor(weight, requires_grad=True)
@@ -120,10 +125,11 @@ class MultiheadAttention(Layer):
             blocked = self._mask("attn_mask", attn_mask, (queries, keys), of_each_head)
             masks.append(blocked if blocked.ndim == 2 else blocked.reshape(*batch, heads, queries, keys))
         mask, weights = any_of(masks), None
-        if need_weights:
+        p = self.dropout if self.training else 0.0
+        if need_weights or p:
             parts = by_head([self._projected(x, i, i + 1) for i, x in enumerate((query, key, value))], heads)
-            output, weights = attend(*parts, mask)
-            output, weights = side_by_side(output), np.mean(weights, axis=-3)
+            output, weights = attend(*parts, mask, lambda weights: dropped(weights, p, self.rng))
+            output, weights = side_by_side(output), np.mean(weights, axis=-3) if need_weights else None
         elif query is key is value:
             output = attention(self._projected(query, 0, 3), heads=heads, mask=mask)
         else:

@@ -400,6 +400,19 @@ class Upsample(Layer):
         return resample("Upsample", x, self.size, self.scale_factor, self.mode, self.align_corners)
 
 
+DROPPED = partial(check.real, at_least=0, below=1)  # the check of a probability
+
+
+def dropped(x: Any, p: float, rng: "np.random.Generator", axes: int | None = None) -> Any:
+    """x with elements, or parts along its first axes, set to 0 with probability p, and the others times 1 / (1 - p)."""
+    if p == 0:
+        return x
+    shape = np.shape(x)
+    lead = shape[:axes]
+    kept = rng.random(lead, np.float32) >= p
+    return keep(x, kept.reshape(*lead, *[1] * (len(shape) - len(lead)))) * (1 / (1 - p))
+
+
 class Dropout(Layer):
     """In training mode, set each element to 0 with probability p, and scale the others by 1 / (1 - p).
 
@@ -420,16 +433,13 @@ class Dropout(Layer):
     Tensor([2., 2., 2., 0.], dtype=float64)
     """
 
-    _checks: ClassVar[check.Checks] = {"p": partial(check.real, at_least=0, below=1), "rng": check.generator}
+    _checks: ClassVar[check.Checks] = {"p": DROPPED, "rng": check.generator}
 
     def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
         self.p, self.rng = p, rng
 
     def forward(self, x: Any) -> Any:
-        if not self.training or self.p == 0:
-            return x
-        kept = self.rng.random(np.shape(x), np.float32) >= self.p
-        return keep(x, kept) * (1 / (1 - self.p))
+        return dropped(x, self.p, self.rng) if self.training else x
 
 
 class _ChannelDropout(Dropout):
@@ -441,10 +451,7 @@ class _ChannelDropout(Dropout):
         shape = np.shape(x)
         if len(shape) != 1 + self.expected.count(","):
             raise ValueError(f"{type(self).__name__}: expected an input of shape {self.expected}, not {shape}")
-        if not self.training or self.p == 0:
-            return x
-        kept = self.rng.random(shape[:2], np.float32) >= self.p
-        return keep(x, kept.reshape(*shape[:2], *[1] * (len(shape) - 2))) * (1 / (1 - self.p))
+        return dropped(x, self.p, self.rng, axes=2) if self.training else x
 
 
 class Dropout1d(_ChannelDropout):

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .. import _validation as check
+from ..ops.ctc import ctc_loss
 from ..ops.losses import cross_entropy, nll_loss
 from ..ops.margins import hinge_embedding_loss, hinge_loss, margin_ranking_loss, multi_margin_loss, soft_margin_loss
 from ..ops.probabilities import (
@@ -664,3 +665,39 @@ class PairwiseDistance(Layer):
 
     def forward(self, x: Any, y: Any) -> Any:
         return pairwise_distance(x, y, p=self.p, eps=self.eps, keepdims=self.keepdims)
+
+
+class CTCLoss(_Loss):
+    """Mean connectionist temporal classification loss of log-probabilities (steps, batch, classes); see `ctc_loss`.
+
+    Args:
+        blank, reduction, zero_infinity: as for `ctc_loss`.
+
+    Raises:
+        ValueError: an argument is invalid.
+
+    >>> from tinygrad_np import Tensor, nn
+    >>> nn.CTCLoss()(nn.LogSoftmax()(Tensor([[0.0, 0.0], [0.0, 0.0]])), [1], 2, 1)
+    Tensor(0.2876821, dtype=float32)
+    """
+
+    _checks: ClassVar[check.Checks] = {
+        **_Loss._checks,
+        "blank": check.integer,
+        "zero_infinity": check.boolean,
+    }
+
+    def __init__(self, blank: int = 0, *, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probabilities: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
+        return ctc_loss(
+            log_probabilities,
+            targets,
+            input_lengths,
+            target_lengths,
+            blank=self.blank,
+            reduction=self.reduction,
+            zero_infinity=self.zero_infinity,
+        )

@@ -12,10 +12,12 @@ import numpy as np
 
 from .. import _validation as check
 from .._registry import in_float32
+from ..ops.elementwise import keep
 from ..ops.products import linear
 from ..ops.recurrence import KINDS, recurrence
-from ..tensor import Tensor
+from ..tensor import Array, Tensor
 from . import init
+from .layers import DROPPED, dropped
 from .module import Layer, hint_if_wider
 
 # --- common to cells and layers --------------------------------------------------------------------------------------
@@ -23,6 +25,11 @@ from .module import Layer, hint_if_wider
 
 def _as_tensor(x: Any) -> Tensor:
     return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def _cut(x: Any, within: Array) -> Any:
+    """x with zeros where a sequence has ended."""
+    return keep(x, np.broadcast_to(within, x.shape))
 
 
 NONLINEARITY = {"nonlinearity": partial(check.one_of, choices=("tanh", "relu"))}
@@ -75,15 +82,17 @@ class _Recurrent(Layer):
                 raise ValueError(f"{owner}: the initial {name} must have shape {shape}, not {state.shape}")
         return np.stack(given)
 
-    def _states(self, x: Any, initial: Any, suffix: str) -> Any:
+    def _states(self, x: Any, initial: Any, suffix: str, lengths: Any = None, reverse: bool = False) -> Any:
         """The initial states and those after each step, shape (states, steps + 1, ..., hidden)."""
-        no_bias = np.zeros(self._width, self._dtype)
         weight_ih, weight_hh = getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix)
-        bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, no_bias), getattr(self, "bias_hh" + suffix, no_bias)
+        bias_ih, bias_hh = getattr(self, "bias_ih" + suffix, None), getattr(self, "bias_hh" + suffix, None)
 
         @in_float32
         def states(x: Any, initial: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any) -> Any:
-            return recurrence(linear(x, weight_ih, bias_ih), initial, weight_hh, bias_hh, kind=self._kind)
+            if KINDS[self._kind].is_sum and bias_ih is not None:  # one addition less in each step, one sum less back
+                bias_ih, bias_hh = bias_ih + bias_hh, None
+            a = linear(x, weight_ih, bias_ih)
+            return recurrence(a, initial, weight_hh, bias_hh, kind=self._kind, lengths=lengths, reverse=reverse)
 
         y = states(x, initial, weight_ih, weight_hh, bias_ih, bias_hh)
         if y.dtype is not weight_hh.dtype:
@@ -269,7 +278,9 @@ class _Layers(_Recurrent):
         **_Recurrent._checks,
         "num_layers": check.positive_integer,
         "batch_first": check.boolean,
+        "dropout": DROPPED,
         "bidirectional": check.boolean,
+        "rng": check.generator,
     }
     _fixed = _Recurrent._fixed | {"num_layers", "bidirectional"}
 
@@ -281,19 +292,26 @@ class _Layers(_Recurrent):
         num_layers: int,
         bias: bool,
         batch_first: bool,
+        dropout: float,
         bidirectional: bool,
         rng: "np.random.Generator",
         dtype: Any,
     ) -> None:
         super().__init__(kind, input_size, hidden_size, bias, rng, dtype)
         self.num_layers, self.batch_first, self.bidirectional = num_layers, batch_first, bidirectional
+        self.dropout, self.rng = dropout, rng
+        if self.dropout and self.num_layers == 1:
+            raise ValueError(
+                f"{type(self).__name__}: dropout={self.dropout} is for what goes from one layer to the next, and"
+                " num_layers is 1; for the outputs write nn.Dropout"
+            )
         self._directions = ("", "_reverse") if bidirectional else ("",)
         for layer in range(self.num_layers):
             for direction in self._directions:
                 inputs = len(self._directions) * self.hidden_size if layer else self.input_size
                 self._add_parameters(f"_l{layer}{direction}", inputs, rng)
 
-    def _read(self, x: Any, hx: Any) -> tuple[Any, Any]:
+    def _read(self, x: Any, hx: Any, lengths: Any) -> tuple[Any, Any]:
         """The outputs of the last layer, and the final states, shape (states, layers * directions, ..., hidden)."""
         x = _as_tensor(x)
         turned = self.batch_first and x.ndim == 3
@@ -302,22 +320,41 @@ class _Layers(_Recurrent):
             expected = f"({axes}, {n}) or (steps, {n}), at least one step"
             raise ValueError(f"{type(self).__name__}: expected x of shape {expected}, not {x.shape}")
         x = np.swapaxes(x, 0, 1) if turned else x
+        if lengths is not None:
+            lengths = self._checked_lengths(lengths, x.shape)
+            within = (np.arange(len(x))[:, np.newaxis] < lengths)[..., np.newaxis]
+            x = _cut(x, within)  # where a NaN in the padding would reach the gradient of the weights
         count = self.num_layers * len(self._directions)
         initial = self._initial(hx, (count, *x.shape[1:-1], self.hidden_size))
         last: list[Any] = []
         for layer in range(self.num_layers):
             outputs = []
+            if layer and self.training:
+                x = dropped(x, self.dropout, self.rng)
             for direction in self._directions:
-                along = np.flip(x, axis=0) if direction else x
-                states = self._states(along, initial[:, len(last)], f"_l{layer}{direction}")
-                last.append(states[:, -1])
-                h = states[0, 1:]
-                outputs.append(np.flip(h, axis=0) if direction else h)
-            x = np.concatenate(outputs, axis=-1) if len(outputs) > 1 else h
+                reverse = direction == "_reverse"
+                states = self._states(x, initial[:, len(last)], f"_l{layer}{direction}", lengths, reverse)
+                last.append(states[:, 0 if reverse else -1])
+                outputs.append(states[0, :-1] if reverse else states[0, 1:])
+            x = np.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+            x = x if lengths is None else _cut(x, within)
         return np.swapaxes(x, 0, 1) if turned else x, np.stack(last, axis=1)
 
-    def forward(self, x: Any, hx: Any = None) -> Any:
-        outputs, last = self._read(x, hx)
+    def _checked_lengths(self, lengths: Any, shape: tuple[int, ...]) -> Array:
+        """The lengths of sequences in x, whose shape is (steps, batch, features)."""
+        owner = type(self).__name__
+        if len(shape) != 3:
+            raise ValueError(f"{owner}: lengths are those of several sequences; write x[:length] for the one in x")
+        array = check.integers(owner, "lengths", check.indices(lengths.data if type(lengths) is Tensor else lengths))
+        if array.shape != shape[1:2]:
+            raise ValueError(f"{owner}: lengths must have shape {shape[1:2]}, one for each sequence, not {array.shape}")
+        if array.size and not 1 <= array.min() <= array.max() <= shape[0]:
+            wrong = array.min() if array.min() < 1 else array.max()
+            raise ValueError(f"{owner}: lengths must be from 1 to {shape[0]}, the number of steps, not {wrong}")
+        return array
+
+    def forward(self, x: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        outputs, last = self._read(x, hx, lengths)
         return outputs, last[0]
 
 
@@ -330,9 +367,11 @@ class RNN(_Layers):
         nonlinearity: "tanh" or "relu".
         bias: whether to add biases.
         batch_first: whether x and outputs have shape (batch, steps, ...). The states never have the batch first.
+        dropout: the probability of dropping an element of what one layer passes on to the next, in training mode, as by
+            `Dropout`; at least 0 and below 1.
         bidirectional: whether each layer also reads the sequence backwards, with separate parameters; the outputs of
             both directions are concatenated along the last axis.
-        rng: the generator of the initial weights.
+        rng: the generator of the initial weights, and of what is dropped.
         dtype: the dtype of the parameters.
 
     Attributes:
@@ -345,10 +384,15 @@ class RNN(_Layers):
     last layer after each step, shape (steps, batch, directions * hidden_size), and those of all layers after the last
     step, in the shape of hx.
 
-    Raises:
-        ValueError: shapes do not match, or there are no steps.
+    The keyword `lengths` takes the lengths of sequences that are padded at their ends, integers of shape (batch,). What
+    is in the padding does not count: outputs there are zero, h_n holds the states after the last step of each sequence,
+    and the backward direction begins there. In PyTorch this takes `pack_padded_sequence` and `pad_packed_sequence`.
 
-    For dropout between layers, chain single-layer modules with `Dropout` between them. `LSTM` lists measured times.
+    Raises:
+        ValueError: shapes do not match, there are no steps, a length is not from 1 to the number of steps, or there is
+            dropout with one layer only.
+
+    `LSTM` lists measured times.
 
     >>> from tinygrad_np import nn
     >>> layer = nn.RNN(3, 4, num_layers=2, bidirectional=True, rng=np.random.default_rng(0))
@@ -368,14 +412,15 @@ class RNN(_Layers):
         nonlinearity: str = "tanh",
         bias: bool = True,
         batch_first: bool = False,
-        *,
+        dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         self.nonlinearity = nonlinearity
         super().__init__(
-            nonlinearity, input_size, hidden_size, num_layers, bias, batch_first, bidirectional, rng, dtype
+            nonlinearity, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng, dtype
         )
 
 
@@ -399,12 +444,15 @@ class GRU(_Layers):
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
-        *,
+        dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        super().__init__("gru", input_size, hidden_size, num_layers, bias, batch_first, bidirectional, rng, dtype)
+        super().__init__(
+            "gru", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng, dtype
+        )
 
 
 class LSTM(_Layers):
@@ -430,13 +478,16 @@ class LSTM(_Layers):
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
-        *,
+        dropout: float = 0.0,
         bidirectional: bool = False,
+        *,
         rng: "np.random.Generator",
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
-        super().__init__("lstm", input_size, hidden_size, num_layers, bias, batch_first, bidirectional, rng, dtype)
+        super().__init__(
+            "lstm", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng, dtype
+        )
 
-    def forward(self, x: Any, hx: Any = None) -> Any:
-        outputs, (h_n, c_n) = self._read(x, hx)
+    def forward(self, x: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+        outputs, (h_n, c_n) = self._read(x, hx, lengths)
         return outputs, (h_n, c_n)

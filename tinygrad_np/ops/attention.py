@@ -4,7 +4,7 @@ Masks are boolean, True where attention is not allowed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -50,10 +50,11 @@ def _masked_softmax(scores: Array, mask: Any) -> Array:
 
 
 @in_float32
-def attend(q: Any, k: Any, v: Any, mask: Array | None) -> tuple[Any, Any]:
-    """Attention outputs, the weighted sums of v, and the attention weights."""
+def attend(q: Any, k: Any, v: Any, mask: Array | None, change: Callable[[Any], Any] | None = None) -> tuple[Any, Any]:
+    """Attention outputs, the weighted sums of v, and the attention weights, which a function may change before."""
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ np.swapaxes(k, -1, -2)
     weights = _masked_softmax(scores, mask)
+    weights = change(weights) if change else weights
     return weights @ v, weights
 
 
