@@ -390,4 +390,4 @@ class Adadelta(Optimizer):
             change /= np.sqrt(v + eps)
             change *= g
             scale_and_add(w, 1, change, -lr)
-            scale_and_add(u, rho, np.square(change, out=change), 1 - rho)
+            scale_and_add(u, rho, change * change, 1 - rho)

@@ -97,7 +97,7 @@ def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
     array([ 2., -1.], dtype=float32)
     """
     max_value = check.real("clip_grad_value", "max_value", max_value, at_least=0)
-    clipped = [(p, np.clip(g, -max_value, max_value)) for p, g in _gradients("clip_grad_value", parameters)]
+    clipped = [(p, _clipped(g, max_value)) for p, g in _gradients("clip_grad_value", parameters)]
     for i, (_, gradient) in enumerate(clipped):
         if np.isnan(gradient).any():
             raise FloatingPointError(f"clip_grad_value: gradient {i} has elements that are NaN")
@@ -115,6 +115,11 @@ def _gradients(owner: str, parameters: Any) -> list[tuple[Tensor, Array]]:
     if not gradients:
         raise RuntimeError(f"{owner}: no parameter has a gradient; call backward() on the loss first")
     return gradients
+
+
+def _clipped(gradient: Array, limit: float) -> Array:
+    limit = min(limit, float(np.finfo(gradient.dtype).max))
+    return np.clip(gradient, -limit, limit)
 
 
 def _scaled(gradient: Array, coefficient: float) -> Array:
