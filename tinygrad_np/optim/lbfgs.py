@@ -219,8 +219,8 @@ class LBFGS(check.Checked):
 
     def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
         """Copies of the arrays, which can be loaded without an error."""
-        own, given = self.state_dict(), check.mapping(owner, "state", state)
-        here, there = own["settings"].tobytes(), np.asarray(given.get("settings", ())).tobytes()
+        own, given = self.state_dict(), dict(check.mapping(owner, "state", state))
+        here, there = own.pop("settings").tobytes(), np.asarray(given.pop("settings", ())).tobytes()
         if here != there:
             text = there.decode(errors="replace") or "nothing"
             raise ValueError(f"the state does not fit this {owner}: it is of {text}, expected {here.decode()}")
