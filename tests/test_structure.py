@@ -49,7 +49,7 @@ FLOORS = {
     "_passes": {"tensor", "_machine", "_messages"},
     "special": {"tensor", "ops"},
     "stats": {"tensor", "ops"},
-    "schedules": {"_messages", "_validation"},
+    "schedules": {"_machine", "_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},
     "serialization": {"tensor"},
     "nn": {"tensor", "_registry", "_machine", "ops", "nn", "_messages", "_contents", "_validation"},

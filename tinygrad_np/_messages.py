@@ -148,7 +148,8 @@ CLASSES: dict[str, dict[str, str]] = {
     },
     "Optimizer": {
         "param_groups": "write `optimizer.groups`",
-        "add_param_group": "make a new optimiser, with a list of groups",
+        "add_param_group": "give it all groups from the start, since parameters without a gradient are left alone; or"
+        " make a second optimiser for the others",
         "state": "write `optimizer.state_dict()`",
         "learning_rate": "write `optimizer.lr`",
         "defaults": "write `optimizer.groups[0]`",
@@ -175,6 +176,10 @@ CLASSES: dict[str, dict[str, str]] = {
         "get_lr": "write `optimizer.lr`",
         "state_dict": "a schedule has no state; save that of the optimiser, which counts the steps",
         "load_state_dict": "a schedule has no state; load that of the optimiser, which counts the steps",
+    },
+    "PlateauScheduler": {
+        "step": "write schedule.update(loss)",
+        "get_last_lr": "write schedule.rate",
     },
 }
 
@@ -331,9 +336,13 @@ MODULES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("constant", "constant_"), "write `model.weight.data = np.full_like(model.weight.data, 0.5)`"),
     },
     "optim": {
-        **dict.fromkeys(("LBFGS", "BFGS", "OptimizeResult"), "write `optim.minimize`"),
+        **dict.fromkeys(("BFGS", "OptimizeResult"), "write `optim.minimize`"),
         "lr_scheduler": "write `schedules.CosineScheduler`",
-        **dict.fromkeys(("swa_utils", "AveragedModel"), "write `optim.EMA`"),
+        **dict.fromkeys(("swa_utils", "AveragedModel"), "write `optim.EMA` or `optim.SWA`"),
+        "AMSGrad": "write `optim.Adam(model.parameters(), amsgrad=True)`",
+        **dict.fromkeys(("Nadam", "NAdamW"), "write `optim.NAdam`"),
+        "clip_grad_norm_": "write `optim.clip_grad_norm`",
+        "clip_grad_value_": "write `optim.clip_grad_value`",
     },
     "schedules": {
         "CosineAnnealingLR": "write `schedules.CosineScheduler(0.1, steps=100)`",
@@ -345,7 +354,9 @@ MODULES: dict[str, dict[str, str]] = {
         "SequentialLR": "write `schedules.JoinedScheduler`",
         "LambdaLR": "a schedule is any function of the step: `lambda step: 0.1 * 0.9**step`",
         "ConstantLR": "a number is a constant learning rate: `optim.SGD(model.parameters(), lr=0.1)`",
-        "ReduceLROnPlateau": 'write `optimizer.groups[0]["lr"] = 0.01`, where the loss no longer falls',
+        "ReduceLROnPlateau": "write `schedules.PlateauScheduler(0.1)`",
+        "CosineAnnealingWarmRestarts": "write `schedules.RestartScheduler(0.1, steps=100)`",
+        "PolynomialLR": "write `schedules.PolynomialScheduler(0.1, steps=100)`",
     },
     "func": {
         "jacfwd": "write `func.jacobian`",
@@ -399,7 +410,9 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("T_max", "total_steps", "total_iters", "warmup_steps", "num_steps"), ("steps",)),
     **dict.fromkeys(("transition_steps", "decay_steps"), ("stage_length", "steps")),
     "step_size": ("stage_length", "lr"),
-    "eta_min": ("minimum",),
+    "T_0": ("steps",),
+    "T_mult": ("growth",),
+    **dict.fromkeys(("eta_min", "min_lr", "end_value"), ("minimum",)),
     "boundaries": ("milestones",),
     "decay_rate": ("decay",),
     "gamma": ("decay",),
@@ -410,6 +423,12 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "epsilon": ("eps",),
     **dict.fromkeys(("beta1", "beta2", "beta_1", "beta_2", "b1", "b2"), ("betas",)),
     **dict.fromkeys(("max_grad_norm", "clip_norm"), ("max_norm",)),
+    "clip_value": ("max_value",),
+    "max_iter": ("max_iterations",),
+    "max_eval": ("max_evaluations",),
+    "history_size": ("history",),
+    "base_optimizer": ("optimizer",),
+    "la_steps": ("k",),
     "use_bias": ("bias",),
     "with_bias": ("bias",),
     "trainable": ("requires_grad",),
@@ -441,6 +460,7 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
 }
 # What to do about keywords for which a function has no other.
 WITHOUT: dict[str, str] = {
+    "line_search_fn": "its line search is that of strong_wolfe; leave it out",
     **dict.fromkeys(("inplace", "set_to_none"), "leave it out"),
     **dict.fromkeys(("input", "target"), "give it by position, without a name"),
     "device": CPU,
@@ -457,6 +477,7 @@ ARGUMENTS = {
     "rng": "rng=np.random.default_rng(0)",
     "parameters": "model.parameters()",
     "lr": "lr=0.1",
+    "optimizer": "optim.SGD(model.parameters(), lr=0.1)",
 }
 
 

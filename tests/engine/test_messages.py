@@ -56,6 +56,7 @@ MODEL, OPTIMIZER = nn.Linear(2, 2, rng=np.random.default_rng(0)), optim.SGD([lea
 OBJECTS: dict[str, Any] = {"Tensor": leaf([[1.0, 2.0]]), "Module": MODEL, "Optimizer": OPTIMIZER}
 OBJECTS["At"] = OBJECTS["Tensor"].at[0]
 OBJECTS["Scheduler"] = schedules.CosineScheduler(0.1, steps=5)
+OBJECTS["PlateauScheduler"] = schedules.PlateauScheduler(0.1)
 ABSENT = [name for name, value in vars(Tensor).items() if isinstance(value, _messages._Absent)]
 ROWS = [(OBJECTS["Tensor"], name, hint) for name, hint in _messages.ATTRIBUTES.items()]
 ROWS += [(OBJECTS[kind], name, hint) for kind, rows in _messages.CLASSES.items() for name, hint in rows.items()]
@@ -131,7 +132,7 @@ def test_a_module_that_is_called_names_the_class() -> None:
                 found += 1
                 with pytest.raises(TypeError, match=rf"is a module: write {meant[0]}\(...\)"):
                     thing([1.0])
-    assert found == 4
+    assert found == 7
 
 
 CALLABLES = [thing for place, name in sorted(PUBLIC) if callable(thing := getattr(PACKAGES.get(place), name, None))]
@@ -533,7 +534,12 @@ MISTAKES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ),
     ("lr of no step", lambda: optim.SGD([W], lr=lambda: 0.1), TypeError, "lr must be a function of the step"),
     ("a huge lr", lambda: optim.SGD([W], lr=10**400), ValueError, "which is not finite"),
-    ("lr =", lambda: setattr(OPTIMIZER, "lr", 0.1), AttributeError, r'write optimizer.groups\[0\]\["lr"\] = ...'),
+    (
+        "lr = of a schedule",
+        lambda: setattr(optim.SGD([W], lr=schedules.CosineScheduler(0.1, steps=5)), "lr", 0.1),
+        AttributeError,
+        r'write optimizer.groups\[0\]\["lr"\] = ...',
+    ),
     ("set_to_none", lambda: OPTIMIZER.zero_grad(set_to_none=True), TypeError, "'set_to_none'; leave it out"),
     ("set_to_none of a layer", lambda: LINEAR.zero_grad(set_to_none=True), TypeError, "'set_to_none'; leave it out"),
     ("one feature", lambda: nn.Linear(4), TypeError, r"Linear\(\) missing .*'out_features'$"),
@@ -765,7 +771,7 @@ NOTES: list[tuple[str, Callable[[], Any], str]] = [
     ("a model that is frozen", lambda: setattr(LINEAR, "requires_grad", False), "write for w in module.parameters()"),
     *(
         (f"optimizer.{name}", partial(setattr, optim.Adam([X], lr=0.1), name, 0.5), f'groups[0]["{key}"] = ...')
-        for name, key in {"learning_rate": "lr", "lr": "lr", "betas": "betas", "param_groups": "lr"}.items()
+        for name, key in {"learning_rate": "lr", "betas": "betas", "param_groups": "lr"}.items()
     ),
     ("two axes of three", lambda: leaf(np.ones((2, 3, 4))).transpose(0, 2), "write x.swapaxes(0, 2)"),
 ]

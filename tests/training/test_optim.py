@@ -13,15 +13,26 @@ from tinygrad_np._machine.fused import BLOCK, Product
 from tinygrad_np._validation import boolean
 from tinygrad_np.optim import (
     EMA,
+    LARS,
     SGD,
+    SWA,
+    Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
+    Lamb,
+    Lion,
     Muon,
+    NAdam,
     Optimizer,
+    RAdam,
     RMSprop,
+    adam_variants,
     adaptive,
     clip_grad_norm,
+    clip_grad_value,
     together,
 )
 from tinygrad_np.schedules import ExponentialScheduler
@@ -38,6 +49,15 @@ KINDS: dict[str, Callable[..., Optimizer]] = {
     "RMSprop": lambda p, lr=0.01: RMSprop(p, lr, momentum=0.9, centered=True, weight_decay=0.1),
     "Adagrad": lambda p, lr=0.01: Adagrad(p, lr, lr_decay=0.1, weight_decay=0.1),
     "Muon": lambda p, lr=0.01: Muon(p, lr),
+    "AMSGrad": lambda p, lr=0.01: AdamW(p, lr, amsgrad=True),
+    "NAdam": lambda p, lr=0.01: NAdam(p, lr, weight_decay=0.1),
+    "RAdam": lambda p, lr=0.01: RAdam(p, lr, betas=(0.9, 0.5), weight_decay=0.1, decoupled_weight_decay=True),
+    "Adamax": lambda p, lr=0.01: Adamax(p, lr, weight_decay=0.1),
+    "Adadelta": lambda p, lr=0.01: Adadelta(p, lr, weight_decay=0.1),
+    "Lion": lambda p, lr=0.01: Lion(p, lr, weight_decay=0.1),
+    "LARS": lambda p, lr=0.01: LARS(p, lr, weight_decay=0.1, trust_coefficient=0.1),
+    "Lamb": lambda p, lr=0.01: Lamb(p, lr, weight_decay=0.1),
+    "Adafactor": lambda p, lr=0.01: Adafactor(p, lr, weight_decay=0.1),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -107,7 +127,8 @@ def test_numpys_numbers_as_rates_change_no_dtype(kind: str) -> None:
             give_gradients([parameter])
             optimizer.step()
         state = optimizer.state_dict()
-        assert all(a.dtype in (np.float32, np.int64) for name, a in state.items() if name != "settings")
+        elements = {name: a for name, a in state.items() if name.split(".")[0] not in ("settings", "momentum_product")}
+        assert all(a.dtype in (np.float32, np.int64) for a in elements.values())
         results.append(parameter.data)
     np.testing.assert_array_equal(*results)
 
@@ -184,6 +205,47 @@ def test_groups_are_as_optimisers_of_their_own() -> None:
             other.step()
     for p, q in zip(grouped, single, strict=True):
         np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_a_learning_rate_is_assigned_where_that_has_one_meaning() -> None:
+    a, b = weights((2,), (2,))
+    optimizer = SGD([{"parameters": [a]}, {"parameters": [b]}], lr=0.5)
+    optimizer.lr /= 2
+    assert [group["lr"] for group in optimizer.groups] == [0.25, 0.25]
+    before = b.data.copy()
+    give_gradients([a, b])
+    optimizer.step()
+    np.testing.assert_allclose(b.data, before - 0.25 * b.grad.data)
+    for wrong in (-1, math.nan, "0.1", None):
+        with pytest.raises(ValueError, match="SGD: lr must be at least 0"):
+            optimizer.lr = wrong
+    schedule = ExponentialScheduler(1.0)
+    optimizer.lr = schedule
+    assert [group["lr"] for group in optimizer.groups] == [schedule, schedule]
+    with pytest.raises(AttributeError, match="lr is a schedule, which a number would end: assign another schedule"):
+        optimizer.lr = 0.5
+    optimizer.groups[1]["lr"] = 0.25
+    with pytest.raises(AttributeError, match=r'different learning rates: write optimizer.groups\[0\]\["lr"\] = '):
+        optimizer.lr = 0.5
+    assert [group["lr"] for group in optimizer.groups] == [schedule, 0.25]
+
+
+@kinds
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_of_parts_of_a_batch_add_up_to_those_of_the_whole(kind: str, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 5)).astype(dtype), rng.integers(0, 3, 12)
+    results = []
+    for parts in (1, 4):
+        layer = nn.Linear(5, 3, rng=np.random.default_rng(1), dtype=dtype)
+        optimizer = KINDS[kind]([layer.weight])
+        for _ in range(3):
+            optimizer.zero_grad()
+            for part in np.array_split(np.arange(12), parts):
+                (cross_entropy(layer(x[part]), y[part]) / parts).backward()
+            optimizer.step()
+        results.append(layer.weight.data)
+    np.testing.assert_allclose(*results, rtol=1e-4 if dtype is np.float32 else 1e-11)
 
 
 def test_a_changed_hyperparameter_takes_effect_at_the_next_step() -> None:
@@ -349,6 +411,14 @@ w = Tensor([[1.0]], requires_grad=True)
         (lambda: EMA([w], 1.5), "EMA: decay must be from 0 to 1, not 1.5"),
         (lambda: EMA([], 0.5), "EMA: there are no parameters"),
         (lambda: clip_grad_norm([w], -1), "clip_grad_norm: max_norm must be at least 0, not -1"),
+        (lambda: clip_grad_value([w], -1), "clip_grad_value: max_value must be at least 0, not -1"),
+        (lambda: SWA([]), "SWA: there are no parameters"),
+        (lambda: Adafactor([w], eps=1e-3), "Adafactor: eps must be two numbers, the first may be None, not 0.001"),
+        (lambda: Adafactor([w], eps=(1e-3, None)), r"eps\[1\] must be at least 0, not None"),
+        (lambda: Adafactor([w], d=0.5), "d must be at least 1, not 0.5"),
+        (lambda: Adafactor([w], beta2_decay=0.5), "beta2_decay must be at most 0, not 0.5"),
+        (lambda: Lion([w], betas=(0.9, 1.0)), r"Lion: betas\[1\] must be at least 0 and below 1"),
+        (lambda: LARS([w], 0.1, trust_coefficient=0), "LARS: trust_coefficient must be above 0"),
     ],
 )
 def test_impossible_hyperparameters_are_refused_by_name(make: Callable[[], object], message: str) -> None:
@@ -438,7 +508,7 @@ def test_a_new_optimiser_gets_what_its_checks_return_and_undeclared_values_as_th
 
 
 def test_every_hyperparameter_of_the_package_is_declared() -> None:
-    for kind in (SGD, Adam, AdamW, RMSprop, Adagrad, Muon):
+    for kind in {type(make([Tensor(np.ones((2, 2)), requires_grad=True)])) for make in KINDS.values()}:
         declared = [name for cls in kind.__mro__ for name in vars(cls).get("hyperparameters", ())]
         assert sorted(declared) == sorted(set(inspect.signature(kind).parameters) - {"parameters"})
 
@@ -457,7 +527,7 @@ def test_an_optimiser_defines_its_update() -> None:
 def test_an_infinite_limit_measures_and_leaves_gradients_alone(gradient: list[float]) -> None:
     p = Tensor(np.ones(2), requires_grad=True)
     p.grad = Tensor(np.array(gradient))
-    clip_grad_norm([p], math.inf)
+    clip_grad_norm([p], math.inf, error_if_nonfinite=False)
     np.testing.assert_array_equal(p.grad.data, gradient)
 
 
@@ -474,7 +544,38 @@ def test_gradients_below_the_norm_are_left_alone() -> None:
         clip_grad_norm([c], 1.0)
 
 
-ADAPTIVE = [kind for kind in vars(adaptive).values() if isinstance(kind, type) and kind.__module__ == adaptive.__name__]
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_gradients_that_are_not_finite_are_refused_and_nothing_has_changed(value: float) -> None:
+    a, b = weights((2,), (3,))
+    a.grad, b.grad = Tensor(np.array([5.0, 5.0])), Tensor(np.array([1.0, value, 1.0]))
+    before = [(p.grad, p.grad.data.copy()) for p in (a, b)]
+    for per_parameter in (False, True):
+        with pytest.raises(FloatingPointError, match="clip_grad_norm: the norm of the gradients is (inf|nan)"):
+            clip_grad_norm([a, b], 1.0, per_parameter=per_parameter)
+    if np.isnan(value):
+        with pytest.raises(FloatingPointError, match="clip_grad_value: gradient 1 has elements that are NaN"):
+            clip_grad_value([a, b], 1.0)
+    for p, (gradient, data) in zip((a, b), before, strict=True):
+        assert p.grad is gradient
+        np.testing.assert_array_equal(p.grad.data, data)
+    with np.errstate(invalid="ignore"):
+        clip_grad_norm([a, b], 1.0, error_if_nonfinite=False)  # as PyTorch's
+    assert np.isnan(b.grad.data[1])
+
+
+def test_a_limit_of_elements_may_be_larger_than_their_dtype_holds() -> None:
+    (a,) = weights((2,), dtype=np.float32)
+    a.grad = Tensor(np.array([3e38, -1.0], np.float32))
+    clip_grad_value([a], 1e300)
+    np.testing.assert_array_equal(a.grad.data, np.array([3e38, -1.0], np.float32))
+
+
+ADAPTIVE = [
+    kind
+    for module in (adaptive, adam_variants)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and kind.__module__ == module.__name__
+]
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -482,7 +583,8 @@ ADAPTIVE = [kind for kind in vars(adaptive).values() if isinstance(kind, type) a
 @pytest.mark.parametrize("kind", ADAPTIVE, ids=lambda kind: kind.__name__)
 def test_gradients_whose_squares_overflow_leave_no_nan(kind: Any, size: float) -> None:
     flags = [name for name, check in kind.hyperparameters.items() if check is boolean]
-    for options in ({}, *({name: True} for name in flags), *({name: True, "momentum": 0.9} for name in flags)):
+    momentum = [{name: True, "momentum": 0.9} for name in flags if "momentum" in kind.hyperparameters]
+    for options in ({}, *({name: True} for name in flags), *momentum):
         w = Tensor([1.0, 1.0], requires_grad=True)
         optimizer = kind([w], lr=0.01, **options)
         for step in range(4):
@@ -537,10 +639,9 @@ def test_weights_come_back_after_an_error_and_from_within() -> None:
     inside, before = ema.averages[0].copy(), [a.data.copy(), b.data.copy()]
 
     def fail() -> None:
-        with ema.applied():
-            with ema.applied():
-                a.data *= 3  # what is done to the weights there is forgotten, too
+        with ema:
             np.testing.assert_array_equal(a.data, inside)
+            a.data *= 3  # what is done to the weights there is forgotten, too
             raise KeyError
 
     with pytest.raises(KeyError):
@@ -548,6 +649,26 @@ def test_weights_come_back_after_an_error_and_from_within() -> None:
     np.testing.assert_array_equal(a.data, before[0])
     np.testing.assert_array_equal(b.data, before[1])
     np.testing.assert_array_equal(ema.averages[0], inside)
+
+
+@pytest.mark.parametrize("kind", [EMA, SWA])
+def test_averages_are_neither_applied_twice_nor_updated_by_themselves(kind: Any) -> None:
+    (a,) = weights((2,))
+    average = kind([a])
+    a.data += 1
+    average.update()
+    inside, weight = average.averages[0].copy(), a.data.copy()
+    for context in (lambda: average, average.applied):
+        with context():
+            np.testing.assert_array_equal(a.data, inside)
+            for nested in (average, average.applied()):
+                with pytest.raises(RuntimeError, match=f"{kind.__name__}: the parameters hold the averages"), nested:
+                    pass
+            with pytest.raises(RuntimeError, match=r"call update\(\) outside of the context"):
+                average.update()
+            np.testing.assert_array_equal(a.data, inside)
+        np.testing.assert_array_equal(a.data, weight)
+    np.testing.assert_array_equal(average.averages[0], inside)
 
 
 def test_a_graph_from_before_the_averages_is_noticed() -> None:
@@ -624,7 +745,7 @@ def test_float16_is_stepped_in_float32_and_rounded_once(kind: str) -> None:
     states = [
         a.dtype
         for name, a in optimizer.state_dict().items()
-        if name.split(".")[0] not in ("settings", "steps", "count")
+        if name.split(".")[0] not in ("settings", "steps", "count", "momentum_product")
     ]
     assert set(states) <= {np.dtype(np.float32)}
     assert states or kind == "SGD"
@@ -702,7 +823,8 @@ def test_a_parameter_that_is_read_only_is_refused() -> None:
 
 # --- many parameters as one array ------------------------------------------------------------------------------------
 
-TOGETHER = [kind for kind in KINDS if kind != "Muon"]
+ONE_BY_ONE = ("Muon", "LARS", "Lamb", "Adafactor")  # whose step depends on the whole of a parameter
+TOGETHER = [kind for kind in KINDS if kind not in ONE_BY_ONE]
 
 
 @pytest.mark.parametrize("kind", TOGETHER)

@@ -385,12 +385,16 @@ def test_parameters_are_known_by_their_places(kind: Any, tmp_path: Path) -> None
 def test_the_states_of_our_own_parts_tell_of_all_their_attributes() -> None:
     parameters = [Tensor(np.ones((2, 2)), requires_grad=True)]
     kinds = [kind for name in optim.__all__ if inspect.isclass(kind := getattr(optim, name))]
-    made = [kind(parameters, 0.5) for kind in kinds if kind not in (optim.Optimizer, optim.Minimum)]
+    wrappers, others = (optim.Lookahead, optim.SAM), (optim.Optimizer, optim.Minimum, optim.SWA)
+    made = [kind(parameters, 0.5) for kind in kinds if kind not in (*wrappers, *others)]
+    made += [optim.SWA(parameters), schedules.PlateauScheduler(0.1)]
+    made += [wrapper(optim.SGD(parameters, 0.5)) for wrapper in wrappers]
     for part in [*made, data.DataLoader(np.ones(4), batch_size=2)]:
         part.state_dict()  # which computes what is computed once
-        assert vars(part).keys() - part._saved - {"parameters", "rng"} == set()
+        settings = getattr(part, "_checks", {}).keys()  # which are compared, as those of a subclass are
+        assert vars(part).keys() - part._saved - {"parameters", "rng"} - settings == set()
         assert part._saved - vars(part).keys() == set()
-    assert len(made) == 7
+    assert len(made) == 20
 
 
 # --- loaders ---------------------------------------------------------------------------------------------------------

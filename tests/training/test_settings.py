@@ -20,19 +20,61 @@ def w() -> list[Tensor]:
 # One valid call of each class. Every argument is then replaced by wrong values.
 CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (optim.SGD, (w(), 0.1), {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}),
-    (optim.Adam, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}),
-    (optim.AdamW, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.Adam, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "amsgrad": True}),
+    (optim.AdamW, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "amsgrad": True}),
+    (
+        optim.NAdam,
+        (w(), 0.1),
+        {
+            "betas": (0.9, 0.99),
+            "eps": 1e-8,
+            "weight_decay": 0.1,
+            "momentum_decay": 0.1,
+            "decoupled_weight_decay": True,
+        },
+    ),
+    (
+        optim.RAdam,
+        (w(), 0.1),
+        {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1, "decoupled_weight_decay": True},
+    ),
+    (optim.Adamax, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.Adadelta, (w(), 0.1), {"rho": 0.9, "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.Lion, (w(), 0.1), {"betas": (0.9, 0.99), "weight_decay": 0.1}),
+    (optim.LARS, (w(), 0.1), {"momentum": 0.5, "weight_decay": 0.1, "trust_coefficient": 0.1}),
+    (optim.Lamb, (w(), 0.1), {"betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}),
+    (optim.Adafactor, (w(), 0.1), {"beta2_decay": -0.8, "eps": (1e-8, 1e-3), "d": 1.0, "weight_decay": 0.1}),
+    (
+        optim.LBFGS,
+        (w(), 0.1),
+        {
+            "max_iterations": 2,
+            "max_evaluations": 4,
+            "tolerance_grad": 0.1,
+            "tolerance_change": 0.1,
+            "history": 3,
+        },
+    ),
+    (optim.Lookahead, (optim.SGD(w(), 0.1),), {"k": 2, "alpha": 0.5}),
+    (optim.SAM, (optim.SGD(w(), 0.1),), {"rho": 0.05, "adaptive": True}),
+    (optim.SWA, (w(),), {}),
     (optim.RMSprop, (w(), 0.1), {"alpha": 0.9, "eps": 1e-8, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
     (optim.Adagrad, (w(), 0.1), {"lr_decay": 0.1, "eps": 1e-8, "weight_decay": 0.1}),
     (optim.Muon, (w(), 0.1), {"weight_decay": 0.1, "momentum": 0.5, "nesterov": True, "adjust_lr_fn": "original"}),
     (optim.EMA, (w(), 0.5), {}),
-    (optim.clip_grad_norm, (w(), 0.5), {"error_if_nonfinite": True}),
+    (optim.clip_grad_norm, (w(), 0.5), {"error_if_nonfinite": True, "per_parameter": True}),
+    (optim.clip_grad_value, (w(), 0.5), {}),
     (data.DataLoader, (), {"batch_size": 2, "drop_last": True}),
     (schedules.ExponentialScheduler, (0.1, 0.5, 5, True), {}),
     (schedules.MultiStepScheduler, (0.1, [5], 0.5), {}),
     (schedules.CosineScheduler, (0.1, 5, 0.01), {}),
     (schedules.WarmupScheduler, (0.1, 5, 0.5), {}),
     (schedules.OneCycleScheduler, (0.1, 5, 0.5, "cos", 5.0, 5.0), {}),
+    (schedules.RestartScheduler, (0.1, 5, 2, 0.01), {}),
+    (schedules.PolynomialScheduler, (0.1, 5, 2.0, 0.01), {}),
+    (schedules.InverseSquareRootScheduler, (0.1, 5), {}),
+    (schedules.WarmupStableDecayScheduler, (0.1, 5, 1, 1, 0.5, 0.01, "cos"), {}),
+    (schedules.PlateauScheduler, (0.1, "min", 0.5, 5, 0.1, "rel", 5, 0.01), {}),
     (schedules.JoinedScheduler, ([abs, abs], [5]), {}),
     (nn.AdaptiveAvgPool1d, (2,), {}),
     (nn.AdaptiveAvgPool2d, (2,), {}),
@@ -133,6 +175,9 @@ WRONG: dict[str, list[Any]] = {
     "rng": [*NOWHERE, 0, True, np.random, np.random.RandomState(0)],
     "finite": ["1", b"1", object(), {}, [1, "x"], 1j, 10**400, math.nan, [1.0, math.inf], [-math.inf, 1.0]],
 }
+WRONG["not positive"] = [*NOWHERE, True, None, 1, 0.5]
+WRONG["at least 1"] = [*NOWHERE, True, None, 0.5, -1]
+WRONG["two, not negative"] = [*NOWHERE, None, 0.5, (0.5,), (0.5, -1), (-1, 0.5), (0.5, None), (True, 0.5), (1, 1, 1)]
 WRONG["not negative, finite"] = [*WRONG["finite"], [-1.0, 1.0], np.array([0.5, -0.5]), Tensor([1.0, -1.0])]
 WRONG["rate"] = [*WRONG["not negative"], schedules.CosineScheduler, lambda: 0.1, lambda step, epoch: 0.1]
 KINDS = dict.fromkeys(["batch_size", "stage_length", "steps", "num_features", "in_channels", "out_channels", "groups",
@@ -155,6 +200,12 @@ KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis", "blank"], "integer")
 KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
 KINDS |= {"output_padding": "natural", "divisor_override": "optional size"}
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
+KINDS |= dict.fromkeys(["growth", "warmup_steps", "decay_steps", "k", "max_iterations", "history"], "positive integer")
+KINDS |= dict.fromkeys(["max_value", "momentum_decay", "tolerance_grad", "tolerance_change"], "not negative")
+KINDS |= dict.fromkeys(["rho", "threshold"], "not negative") | dict.fromkeys(["power", "trust_coefficient"], "positive")
+KINDS |= dict.fromkeys(["amsgrad", "decoupled_weight_decay", "adaptive", "per_parameter"], "flag")
+KINDS |= dict.fromkeys(["patience", "cooldown"], "natural") | dict.fromkeys(["mode", "threshold_mode"], "choice")
+KINDS |= {"max_evaluations": "optional size", "factor": "fraction", "beta2_decay": "not positive", "d": "at least 1"}
 KINDS |= {"lr": "rate", "weight": "not negative, finite", "pos_weight": "not negative, finite"}
 KINDS |= dict.fromkeys(["mean", "low", "high", "gain", "init", "min_val", "max_val"], "real")
 OTHER_KINDS = {  # where an argument of this name means something else
@@ -165,6 +216,10 @@ OTHER_KINDS = {  # where an argument of this name means something else
     (nn.AdaptiveAvgPool2d, "output_size"): "optional size",
     (nn.AdaptiveMaxPool1d, "output_size"): "optional size",
     (nn.AdaptiveMaxPool2d, "output_size"): "optional size",
+    (optim.Adafactor, "eps"): "two, not negative",
+    (optim.Adadelta, "rho"): "fraction",
+    (nn.AvgPool2d, "stride"): "optional size",
+    (nn.MaxPool2d, "stride"): "optional size",
     (nn.BatchNorm1d, "momentum"): "optional fraction",
     (nn.BatchNorm2d, "momentum"): "optional fraction",
     (nn.InstanceNorm1d, "momentum"): "optional fraction",
@@ -177,7 +232,7 @@ OTHER_KINDS = {  # where an argument of this name means something else
     (nn.RMSNorm, "eps"): "optional, not negative",
     (nn.BCEWithLogitsLoss, "weight"): "finite",  # a negative one, such as an advantage, has a meaning
 }
-LEFT_OUT = {"parameters", "arrays", "schedules", "dtype", "shape"}  # no numbers
+LEFT_OUT = {"parameters", "arrays", "schedules", "optimizer", "dtype", "shape"}  # no numbers
 
 
 def arguments() -> list[tuple[Any, str]]:
@@ -206,7 +261,7 @@ def test_every_class_with_arguments_is_here() -> None:
     assert set(classes) - {function for function, _, _ in CALLS} == without_settings
     w()[0].grad = Tensor(np.ones((2, 2), np.float32))
     for function, _, _ in CALLS:
-        if function is not optim.clip_grad_norm:  # which needs gradients
+        if function not in (optim.clip_grad_norm, optim.clip_grad_value):  # which need gradients
             call(function)
 
 
@@ -379,6 +434,7 @@ def test_what_needs_state_is_not_switched_on_later() -> None:
         (optim.SGD, "momentum", 0.5),
         (optim.RMSprop, "momentum", 0.5),
         (optim.RMSprop, "centered", True),
+        (optim.Adam, "amsgrad", True),
     ):
         (a,), (b,) = w(), w()
         optimizer = kind([{"parameters": [a]}, {"parameters": [b]}], 0.1)

@@ -23,11 +23,19 @@ import pytest
 # Every optimiser, and hyperparameters with which its state has as many parts as it can have.
 OPTIMIZERS: dict[type[optim.Optimizer], dict[str, Any]] = {
     optim.SGD: {"momentum": 0.5},
-    optim.Adam: {},
-    optim.AdamW: {},
+    optim.Adam: {"amsgrad": True},
+    optim.AdamW: {"amsgrad": True},
     optim.RMSprop: {"momentum": 0.5, "centered": True},
     optim.Adagrad: {},
     optim.Muon: {},
+    optim.NAdam: {},
+    optim.RAdam: {},
+    optim.Adamax: {},
+    optim.Adadelta: {},
+    optim.Lion: {},
+    optim.LARS: {"momentum": 0.5},
+    optim.Lamb: {},
+    optim.Adafactor: {"eps": (1e-6, 1e-3), "d": 1.5},
 }
 every_optimizer = pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.__name__)
 
@@ -88,7 +96,7 @@ def other_values(kind: type[optim.Optimizer]) -> Iterator[tuple[str, Any]]:
             yield name, (value[0] / 2, value[1])
             yield name, (value[0], value[1] / 2)
         elif isinstance(value, float):
-            yield name, value / 2 + 1e-3
+            yield name, (value / 2 if value < 1 else value * 2) + 1e-3
 
 
 @every_optimizer

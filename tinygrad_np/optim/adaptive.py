@@ -1,4 +1,6 @@
-"""Adaptive methods, which scale the step of every weight by its past gradients: Adam, AdamW, RMSprop, Adagrad.
+"""Adaptive methods, which scale the step of every weight by its past gradients.
+
+Adam and AdamW, RMSprop, Adagrad and Adadelta. Variants of Adam are in adam_variants.py.
 
 A gradient whose square overflows, above 1.8e19 in float32, makes an average of squares infinite. NumPy warns of it, and
 the weight is not changed any more, but does not become NaN.
@@ -21,7 +23,13 @@ from .blocks import blocks
 GATHERED = 1 << 16  # parameters of up to this many elements are updated together
 
 
-def _two_fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
+def two_fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
+    """Two numbers, each at least 0 and below 1.
+
+    >>> two_fractions("Adam", "betas", (0.9, 1))
+    Traceback (most recent call last):
+    ValueError: Adam: betas[1] must be at least 0 and below 1, not 1
+    """
     if not isinstance(value, tuple | list) or len(value) != 2:
         pair = getattr(value, "shape", None) == (2,)
         hint = f"; write {name}={tuple(np.asarray(value).tolist())}" if pair else ""
@@ -39,7 +47,10 @@ class Adam(Optimizer):
         v <- beta2 * v + (1 - beta2) * g^2
         w <- w - lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
-    Source: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1.
+    With `amsgrad`, the largest v so far takes its place in the last line.
+
+    Source: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1; amsgrad: S. J.
+    Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2.
 
     Args:
         parameters: Tensors or parameter groups, see `Optimizer`.
@@ -48,6 +59,7 @@ class Adam(Optimizer):
         eps: added to the denominator, at least 0.
         weight_decay: the coefficient of L2 regularisation, at least 0. It is part of the gradient; in `AdamW` it is
             not.
+        amsgrad: let the denominator never fall.
 
     Raises:
         ValueError, TypeError: as `Optimizer`.
@@ -59,11 +71,12 @@ class Adam(Optimizer):
     """
 
     hyperparameters: ClassVar[check.Checks] = {
-        "betas": _two_fractions,
+        "betas": two_fractions,
         "eps": partial(check.real, at_least=0),
         "weight_decay": partial(check.real, at_least=0),
+        "amsgrad": check.boolean,
     }
-    never_negative = Optimizer.never_negative | {"count", "mean_square"}
+    never_negative = Optimizer.never_negative | {"count", "mean_square", "largest_mean_square"}
 
     _gathered, _cut, _decoupled = GATHERED, True, False
 
@@ -75,15 +88,13 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
-    def start(self, weights: Array, **_: Any) -> dict[str, Array]:
-        return {
-            "count": np.array(0, np.int64),
-            "mean": np.zeros_like(weights),
-            "mean_square": np.zeros_like(weights),
-        }
+    def start(self, weights: Array, amsgrad: bool, **_: Any) -> dict[str, Array]:
+        names = ["mean", "mean_square"] + ["largest_mean_square"] * amsgrad
+        return {"count": np.array(0, np.int64)} | {name: np.zeros_like(weights) for name in names}
 
     def update(
         self,
@@ -94,6 +105,7 @@ class Adam(Optimizer):
         betas: tuple[float, float],
         eps: float,
         weight_decay: float,
+        amsgrad: bool,
     ) -> None:
         state["count"] += 1
         count = int(state["count"])
@@ -101,12 +113,15 @@ class Adam(Optimizer):
         correction = math.sqrt(1 - betas[1] ** count)
         rate = lr * correction / (1 - betas[0] ** count)
         kept = 1 - weight_decay * lr if self._decoupled else 1
-        for w, g, m, v in blocks(weights, gradient, state["mean"], state["mean_square"]):
+        more = [state["largest_mean_square"]] if amsgrad else []
+        for w, g, m, v, *largest in blocks(weights, gradient, state["mean"], state["mean_square"], *more):
             if weight_decay and not self._decoupled:
                 g = g + weight_decay * w
             scale_and_add(m, betas[0], g, 1 - betas[0])
             change = np.square(g, out=np.empty_like(g))
             scale_and_add(v, betas[1], change, 1 - betas[1])
+            if largest:
+                v = np.maximum(largest[0], v, out=largest[0])
             np.sqrt(v, out=change)
             change += eps * correction
             scale_and_add(w, kept, np.divide(m, change, out=change), -rate)
@@ -118,7 +133,7 @@ class AdamW(Adam):
     Source: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
 
     Args:
-        parameters, lr, betas, eps: as for `Adam`.
+        parameters, lr, betas, eps, amsgrad: as for `Adam`.
         weight_decay: at least 0.
 
     Raises:
@@ -140,8 +155,9 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
 
 class RMSprop(Optimizer):
@@ -302,3 +318,76 @@ class Adagrad(Optimizer):
                 g = g + weight_decay * w
             s += g * g
             scale_and_add(w, 1, g / (np.sqrt(s) + eps), -rate)
+
+
+class Adadelta(Optimizer):
+    """Adadelta: steps in the scale of the past steps, so that the learning rate has no unit.
+
+    Where g is gradient + weight_decay * w:
+
+        v <- rho * v + (1 - rho) * g^2
+        d  = g * sqrt(u + eps) / sqrt(v + eps)
+        u <- rho * u + (1 - rho) * d^2
+        w <- w - lr * d
+
+    Source: M. D. Zeiler, "ADADELTA: an adaptive learning rate method" (2012), algorithm 1, with the learning rate of
+    PyTorch.
+
+    Args:
+        parameters: Tensors or parameter groups, see `Optimizer`.
+        lr: the learning rate, at least 0, or a schedule `step -> lr`.
+        rho: the decay rate of the averages, at least 0 and below 1.
+        eps: added under the roots, at least 0.
+        weight_decay: the coefficient of L2 regularisation, at least 0.
+
+    Raises:
+        ValueError, TypeError: as `Optimizer`.
+
+    >>> from tinygrad_np import Tensor
+    >>> w = Tensor([1.0, 100.0], requires_grad=True)
+    >>> Adadelta([w], eps=1e-2).minimize((w * w).sum()); np.round(w.data, 3)
+    array([ 0.688, 99.684], dtype=float32)
+    """
+
+    hyperparameters: ClassVar[check.Checks] = {
+        "rho": partial(check.real, at_least=0, below=1),
+        "eps": partial(check.real, at_least=0),
+        "weight_decay": partial(check.real, at_least=0),
+    }
+    never_negative = Optimizer.never_negative | {"mean_square", "mean_square_change"}
+
+    _gathered, _cut = GATHERED, True
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float | Schedule = 1.0,
+        *,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, rho=rho, eps=eps, weight_decay=weight_decay)
+
+    def start(self, weights: Array, **_: Any) -> dict[str, Array]:
+        return {name: np.zeros_like(weights) for name in ("mean_square", "mean_square_change")}
+
+    def update(
+        self,
+        weights: Array,
+        gradient: Array,
+        state: dict[str, Array],
+        lr: float,
+        rho: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        for w, g, v, u in blocks(weights, gradient, state["mean_square"], state["mean_square_change"]):
+            if weight_decay:
+                g = g + weight_decay * w
+            scale_and_add(v, rho, g * g, 1 - rho)
+            change = np.sqrt(u + eps)
+            change /= np.sqrt(v + eps)
+            change *= g
+            scale_and_add(w, 1, change, -lr)
+            scale_and_add(u, rho, change * change, 1 - rho)

@@ -4,7 +4,7 @@ import math
 from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from operator import is_not
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -20,10 +20,11 @@ from .together import Together
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 HALF = np.dtype(np.float16)
-FIXED = "parameters can be neither added to a group nor removed; make a new optimiser"
+FIXED = "parameters can be neither added to a group nor removed; make a new optimiser, or a second one for the others"
 
 
-def _number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
+def number_or_schedule(owner: str, name: str, value: Any) -> float | Schedule:
+    """A learning rate: a number of at least 0, or a function of the step."""
     return check.schedule(owner, name, value) if callable(value) else check.real(owner, name, value, at_least=0)
 
 
@@ -94,7 +95,7 @@ class Optimizer(Hints):
     ValueError: SignDescent, group 0: weight_decay must be at least 0, not -1
     """
 
-    hyperparameters: ClassVar[check.Checks] = {"lr": _number_or_schedule}
+    hyperparameters: ClassVar[check.Checks] = {"lr": number_or_schedule}
     never_negative: ClassVar[frozenset[str]] = frozenset({"steps"})
 
     # Attributes that the state tells of.
@@ -105,6 +106,7 @@ class Optimizer(Hints):
     # For an update() that treats all elements alike: the size up to which parameters are gathered, and whether larger
     # ones may be cut, see `Together`. Another update() does not inherit this.
     _gathered, _cut = 0, False
+    _scalars: ClassVar[frozenset[str]] = frozenset({"count"})  # of the state: one number for the whole parameter
 
     def __init__(self, parameters: Parameters, lr: float | Schedule, **hyperparameters: Any) -> None:
         name = type(self).__name__
@@ -202,14 +204,35 @@ class Optimizer(Hints):
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step, in the first group."""
+        """The learning rate of the next step, in the first group.
+
+        An assignment holds for all groups. It is refused where these have different rates, or where a number would end
+        a schedule, as `optimizer.lr *= 0.5` would; an assignment to `optimizer.groups[0]["lr"]` is not.
+
+        >>> from tinygrad_np.optim import SGD
+        >>> optimizer = SGD([Tensor([1.0], requires_grad=True)], lr=0.1)
+        >>> optimizer.lr /= 2
+        >>> optimizer.groups[0]["lr"]
+        0.05
+        """
         return self._rate(self.groups[0])
 
     @lr.setter
-    def lr(self, value: Any) -> NoReturn:
-        raise AttributeError(
-            'lr is read only: write optimizer.groups[0]["lr"] = ..., or give the optimiser a schedule as lr=', name="lr"
-        )
+    def lr(self, value: Any) -> None:
+        rates = [group["lr"] for group in self.groups]
+        new = self._checked(type(self).__name__, {"lr": value})["lr"]
+        if any(rate is not rates[0] and rate != rates[0] for rate in rates):
+            raise AttributeError(
+                'lr: the groups have different learning rates: write optimizer.groups[0]["lr"] = ...', name="lr"
+            )
+        if callable(rates[0]) and not callable(new):
+            raise AttributeError(
+                "lr is a schedule, which a number would end: assign another schedule, or write"
+                ' optimizer.groups[0]["lr"] = ...',
+                name="lr",
+            )
+        for group in self.groups:
+            group["lr"] = new
 
     @with_hints()
     def zero_grad(self) -> None:
@@ -388,7 +411,7 @@ class Optimizer(Hints):
     def _group_together(self, i: int) -> Together:
         together, parameters = self._together.get(i), self.groups[i]["parameters"]
         if together is None or not together.holds(parameters, self._states):
-            together = self._together[i] = Together(parameters, self._states, self._gathered, self._cut)
+            together = self._together[i] = Together(parameters, self._states, self._gathered, self._cut, self._scalars)
         return together
 
     def _apply(

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from .. import _validation as check
-from .._machine.arrays import power_of_two
 from .._messages import with_hints
 from ..tensor import Array, Tensor
 from .base import as_list
-from .blocks import blocks
+from .norms import norm
 
 
 @with_hints()
-def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = False) -> float:
+def clip_grad_norm(
+    parameters: Iterable[Tensor], max_norm: float, *, per_parameter: bool = False, error_if_nonfinite: bool = True
+) -> float:
     """Scale the gradients of all parameters so that their total norm is at most `max_norm`; return the norm before.
 
     The norm is the Euclidean norm of all gradients as one vector. Squares are added up in float64, of float32 after the
@@ -25,7 +27,17 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     Args:
         parameters: Tensors; those without a gradient are skipped.
         max_norm: at least 0; infinity only measures the norm.
-        error_if_nonfinite: raise an error if the norm is infinite or NaN. Otherwise the gradients become 0 or NaN.
+        per_parameter: scale the gradient of each parameter by its own norm instead of that of all.
+        error_if_nonfinite: raise an error if the norm is infinite or NaN. Otherwise the gradients become 0 or NaN, as
+            by default in PyTorch.
+
+    To leave out such a step, catch the error:
+
+        try:
+            clip_grad_norm(parameters, 1.0)
+            optimizer.step()
+        except FloatingPointError:
+            skipped += 1
 
     Returns:
         The norm of the gradients before they were scaled.
@@ -33,8 +45,8 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     Raises:
         ValueError: `max_norm` is out of its range.
         TypeError: one of the parameters is not a leaf Tensor.
-        RuntimeError: no parameter has a gradient; or the norm is not finite and `error_if_nonfinite` is set, and
-            nothing has changed.
+        RuntimeError: no parameter has a gradient.
+        FloatingPointError: the norm is not finite, and `error_if_nonfinite` is set. Nothing has changed.
 
     Source: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks" (2013),
     algorithm 1.
@@ -49,57 +61,68 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float, *, error_if_no
     error_if_nonfinite = check.boolean("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
     if not (isinstance(max_norm, float) and max_norm == math.inf):
         max_norm = check.real("clip_grad_norm", "max_norm", max_norm, at_least=0)
-    given = as_list("clip_grad_norm", parameters)
+    per_parameter = check.boolean("clip_grad_norm", "per_parameter", per_parameter)
+    gradients = _gradients("clip_grad_norm", parameters)
+    norms = [norm([gradient]) for _, gradient in gradients] if per_parameter else []
+    total = math.hypot(*norms) if per_parameter else norm([gradient for _, gradient in gradients])
+    if error_if_nonfinite and not math.isfinite(total):
+        raise FloatingPointError(f"clip_grad_norm: the norm of the gradients is {total}")
+    for (parameter, gradient), size in zip(gradients, norms or [total] * len(gradients), strict=True):
+        coefficient = max_norm / (size + 1e-6) if max_norm < math.inf else 1.0
+        if not coefficient >= 1:  # true for NaN as well, which must reach the gradients
+            parameter.grad = Tensor(_scaled(gradient, coefficient))
+    return total
+
+
+@with_hints()
+def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
+    """Clip each element of the gradients to the interval from -max_value to max_value.
+
+    As torch.nn.utils.clip_grad_value_, but for NaN, which is refused.
+
+    Args:
+        parameters: Tensors; those without a gradient are skipped.
+        max_value: at least 0.
+
+    Raises:
+        ValueError: `max_value` is out of its range.
+        TypeError: one of the parameters is not a leaf Tensor.
+        RuntimeError: no parameter has a gradient.
+        FloatingPointError: an element is NaN. Nothing has changed.
+
+    >>> w = Tensor([3.0, -0.5], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> clip_grad_value([w], 2.0)
+    >>> w.grad.data
+    array([ 2., -1.], dtype=float32)
+    """
+    max_value = check.real("clip_grad_value", "max_value", max_value, at_least=0)
+    clipped = [(p, _clipped(g, max_value)) for p, g in _gradients("clip_grad_value", parameters)]
+    for i, (_, gradient) in enumerate(clipped):
+        if np.isnan(gradient).any():
+            raise FloatingPointError(f"clip_grad_value: gradient {i} has elements that are NaN")
+    for parameter, gradient in clipped:
+        parameter.grad = Tensor(gradient)
+
+
+def _gradients(owner: str, parameters: Any) -> list[tuple[Tensor, Array]]:
+    """The parameters that have a gradient, with it; at least one."""
+    given = as_list(owner, parameters)
     for i, parameter in enumerate(given):
         if type(parameter) is not Tensor or not parameter.is_leaf:
-            raise TypeError(f"clip_grad_norm: parameter {i} is not a leaf Tensor: {parameter!r:.80}")
+            raise TypeError(f"{owner}: parameter {i} is not a leaf Tensor: {parameter!r:.80}")
     gradients = [(parameter, parameter.grad.data) for parameter in given if parameter.grad is not None]
     if not gradients:
-        raise RuntimeError("clip_grad_norm: no parameter has a gradient; call backward() on the loss first")
-    norm = _norm([gradient for _, gradient in gradients])
-    if error_if_nonfinite and not math.isfinite(norm):
-        raise RuntimeError(f"clip_grad_norm: the norm of the gradients is {norm}")
-    coefficient = max_norm / (norm + 1e-6) if max_norm < math.inf else 1.0
-    if not coefficient >= 1:  # true for NaN as well, which must reach the gradients
-        for parameter, gradient in gradients:
-            few_digits = coefficient < np.finfo(gradient.dtype).tiny or gradient.dtype == np.float16
-            scaled = gradient.astype(np.float64) * coefficient if few_digits else gradient * coefficient
-            parameter.grad = Tensor(scaled.astype(gradient.dtype, copy=False))
-    return norm
+        raise RuntimeError(f"{owner}: no parameter has a gradient; call backward() on the loss first")
+    return gradients
 
 
-def _norm(arrays: list[Array], unit: float = 1.0) -> float:
-    """The Euclidean norm of all arrays as one vector, in float64: unit times the norm of their elements / unit."""
-    square = 0.0
-    for array in arrays:
-        if unit == 1 and (found := _sum_of_squares(array)):
-            square += found
-            continue
-        for (block,) in blocks(array):
-            wide = block.astype(np.float64, copy=False).reshape(-1)
-            wide = wide if unit == 1 else wide / unit
-            with np.errstate(over="ignore"):
-                square += float(wide @ wide)
-    if unit == 1 and not 1e-280 < square < math.inf:  # squares overflowed or underflowed, or all is 0
-        largest = np.max([np.max(np.abs(array), initial=0) for array in arrays])
-        unit = float(power_of_two(largest.astype(np.float64)))
-        return _norm(arrays, unit) if unit != 1 else math.sqrt(square)
-    return unit * math.sqrt(square)
+def _clipped(gradient: Array, limit: float) -> Array:
+    limit = min(limit, float(np.finfo(gradient.dtype).max))
+    return np.clip(gradient, -limit, limit)
 
 
-ROW = 256
-
-
-def _sum_of_squares(array: Array) -> float:
-    """That of a large array in float32, in a tenth of the time that float64 takes; 0 where it would lose digits.
-
-    The rounding of 256 numbers, which BLAS adds up in many sums at once, leaves a relative error of 1e-9 in the whole.
-    """
-    if array.dtype != np.float32 or array.size < 4 * ROW or not array.flags.c_contiguous:
-        return 0.0
-    flat, end = array.reshape(-1), array.size // ROW * ROW
-    rows, rest = flat[:end].reshape(-1, ROW), flat[end:].astype(np.float64)
-    with np.errstate(over="ignore"):
-        square = float(np.add.reduce(np.vecdot(rows, rows), dtype=np.float64) + rest @ rest)
-    # Squares that underflow do not count beside such a sum.
-    return square if 1e-30 * array.size < square < math.inf else 0.0
+def _scaled(gradient: Array, coefficient: float) -> Array:
+    few_digits = coefficient < np.finfo(gradient.dtype).tiny or gradient.dtype == np.float16
+    scaled = gradient.astype(np.float64) * coefficient if few_digits else gradient * coefficient
+    return scaled.astype(gradient.dtype, copy=False)

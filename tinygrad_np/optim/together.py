@@ -4,7 +4,7 @@ An update is some ten calls of NumPy whatever the size of the array, and a threa
 other one, which holds the interpreter's lock. Small parameters are gathered, and large ones are updated in pieces.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import partial
 from operator import call, is_not
 from typing import Any, TypeAlias
@@ -20,24 +20,19 @@ SHARED = 1 << 18  # elements in all from which on all cores work; of fewer, waki
 State: TypeAlias = dict[str, Array]
 
 
-def _is_count(array: Array) -> bool:
-    """Whether an array of a state is one number for the whole parameter: the others have a number for each element."""
-    return array.dtype.kind == "i" and not array.ndim
-
-
 class Bundle:
     """Small parameters whose states are parts of one array for each name."""
 
-    def __init__(self, parameters: list[Tensor], states: dict[Tensor, State]) -> None:
+    def __init__(self, parameters: list[Tensor], states: dict[Tensor, State], scalars: Set[str]) -> None:
         self.parameters = parameters
         ends = np.cumsum([p.size for p in parameters]).tolist()
         self.parts = [slice(end - p.size, end) for p, end in zip(parameters, ends, strict=True)]
         own = [states[p] for p in parameters]
         self.state = {name: np.concatenate([state[name].ravel() for state in own]) for name in own[0]}
-        self.counts = [name for name, array in own[0].items() if _is_count(array)]
+        self.scalars = [name for name in own[0] if name in scalars]
         for i, (parameter, part, state) in enumerate(zip(parameters, self.parts, own, strict=True)):
             for name, array in self.state.items():
-                one = name in self.counts
+                one = name in self.scalars
                 state[name] = array[i : i + 1].reshape(()) if one else array[part].reshape(parameter.shape)
 
     def holds(self, states: dict[Tensor, State]) -> bool:
@@ -46,9 +41,9 @@ class Bundle:
 
     def can_be_updated(self, gradients: Mapping[Tensor, Any]) -> bool:
         """Whether all parameters have a gradient and have taken equally many steps."""
-        counts = (self.state[name] for name in self.counts)
+        scalars = (self.state[name] for name in self.scalars)
         return all(type(gradients.get(p)) is np.ndarray for p in self.parameters) and all(
-            (array == array[0]).all() for array in counts
+            (array == array[0]).all() for array in scalars
         )
 
     def update(self, update: Callable[..., None], gradients: Mapping[Tensor, Any], values: Mapping[str, Any]) -> None:
@@ -57,9 +52,9 @@ class Bundle:
             np.concatenate([array.reshape(-1) for array in arrays])
             for arrays in ([p.data for p in self.parameters], [gradients[p] for p in self.parameters])
         )
-        state = self.state | {name: self.state[name][:1].reshape(()).copy() for name in self.counts}
+        state = self.state | {name: self.state[name][:1].reshape(()).copy() for name in self.scalars}
         update(weights, gradient, state, **values)
-        for name in self.counts:
+        for name in self.scalars:
             self.state[name][...] = state[name]
         for parameter, part in zip(self.parameters, self.parts, strict=True):
             parameter.data[...] = weights[part].reshape(parameter.shape)
@@ -73,9 +68,13 @@ class Together:
         gathered: elements up to which parameters are gathered. Where an update is a pass or two, the copies of larger
             ones take longer than they save.
         cut: whether large parameters are updated in pieces, on all cores.
+        scalars: names of what is one number for the whole parameter; the rest of a state has one for each element.
     """
 
-    def __init__(self, parameters: list[Tensor], states: dict[Tensor, State], gathered: int, cut: bool) -> None:
+    def __init__(
+        self, parameters: list[Tensor], states: dict[Tensor, State], gathered: int, cut: bool, scalars: Set[str]
+    ) -> None:
+        self.scalars = scalars
         self.parameters, self.states, self.bundles = list(parameters), states, list[Bundle]()
         self.large = [p for p in parameters if cut and p.size > PIECE]
         self._seen: list[Array] = []
@@ -87,12 +86,13 @@ class Together:
                     lists.append([])
                 lists[-1].append(p)
         for lists in by_dtype.values():
-            self.bundles += [Bundle(several, states) for several in lists if len(several) > 1]
+            self.bundles += [Bundle(several, states, scalars) for several in lists if len(several) > 1]
 
     def _has_elements(self, p: Tensor) -> bool:
         """Whether the state has a number for each element, or for the whole parameter."""
         return all(
-            _is_count(array) or (array.shape == p.shape and array.dtype == p.dtype) for array in self.states[p].values()
+            name in self.scalars or (array.shape == p.shape and array.dtype == p.dtype)
+            for name, array in self.states[p].items()
         )
 
     def holds(self, parameters: list[Tensor], states: dict[Tensor, State]) -> bool:
@@ -121,7 +121,7 @@ class Together:
                 piece()
         for p, pieces in zip(large, cut, strict=True):
             for name, array in self.states[p].items():
-                if _is_count(array):
+                if name in self.scalars:
                     array[...] = pieces[0][2][name]
         return set(done)
 
@@ -130,12 +130,12 @@ class Together:
         return self._has_elements(p) and all(type(a) is np.ndarray and a.flags.c_contiguous for a in arrays)
 
     def _pieces(self, p: Tensor, gradient: Array) -> list[tuple[Array, Array, State]]:
-        """Weights, gradient and state of each piece, with counts of their own."""
+        """Weights, gradient and state of each piece, with scalars of their own."""
         return [
             (
                 p.data.reshape(-1)[part],
                 gradient.reshape(-1)[part],
-                {name: a.copy() if _is_count(a) else a.reshape(-1)[part] for name, a in self.states[p].items()},
+                {name: a.copy() if name in self.scalars else a.reshape(-1)[part] for name, a in self.states[p].items()},
             )
             for part in blocks(p.size, 1, PIECE)
         ]
