@@ -39,7 +39,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, grad, no_grad
+from .tensor import Tensor, enable_grad, grad, no_grad
 
 __version__ = "0.1.0"
 
@@ -57,6 +57,7 @@ __all__ = [
     "debug",
     "detect_anomaly",
     "differentiable",
+    "enable_grad",
     "erf",
     "fit_threads",
     "func",

@@ -13,6 +13,8 @@ from .attention import (
     MultiheadAttention,
     SinusoidalPositionalEncoding,
 )
+from .checkpoint import Checkpoint
+from .collecting import collect_activations
 from .containers import ModuleList, Sequential
 from .convolution import AvgPool2d, Conv1d, Conv2d, MaxPool2d
 from .layers import Dropout, Embedding, Flatten, Linear
@@ -21,12 +23,14 @@ from .module import Module
 from .normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 from .pytorch import transpose_weights
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .summaries import Summary, summary
 
 __all__ = [
     "AvgPool2d",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Checkpoint",
     "Conv1d",
     "Conv2d",
     "CrossEntropyLoss",
@@ -62,10 +66,13 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "Softmax",
     "Softplus",
+    "Summary",
     "Tanh",
+    "collect_activations",
     "init",
     "rotary",
     "scaled_dot_product_attention",
+    "summary",
     "transpose_weights",
 ]
 
