@@ -10,7 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tinygrad_np import Tensor, cross_entropy, func, grad, nn, no_grad, optim, per_example_grad, serialization
+from tinygrad_np import (
+    Tensor,
+    cross_entropy,
+    enable_grad,
+    func,
+    grad,
+    nn,
+    no_grad,
+    optim,
+    per_example_grad,
+    serialization,
+)
 from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.testing import check_gradients
 
@@ -214,13 +225,9 @@ def test_methods_use_the_given_parameters(how: str) -> None:
 
 def test_functions_that_reach_the_modules_own_parameters_are_refused() -> None:
     zero = {"layer.weight": np.zeros((3, 2))}
-    for context in (no_grad(), None):
-        with pytest.raises(TypeError, match="a function, <lambda>, in it reads layer.weight by itself"):
-            if context is None:
-                func.functional_call(Bound("closure"), zero, X)
-            else:
-                with context:
-                    func.functional_call(Bound("closure"), zero, X)
+    for context in (no_grad(), enable_grad()):
+        with context, pytest.raises(TypeError, match="a function, <lambda>, in it reads layer.weight by itself"):
+            func.functional_call(Bound("closure"), zero, X)
 
     layer = nn.Linear(3, 2, rng=np.random.default_rng(0), dtype=np.float64)
 

@@ -26,9 +26,10 @@ def matching(owner: str, patterns: Iterable[str], paths: Iterable[str], what: st
         matches = [path for path in known if fnmatchcase(path, pattern)]
         if not matches:
             inside = any(fnmatchcase(path, f"{pattern}.*") for path in known)
-            more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+            named = [path for path in known if path]  # the module itself has none
+            more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
             raise ValueError(
-                f"{owner}: {pattern!r} matches no {what}, which are {', '.join(known[:NAMED]) or 'none'}{more}"
+                f"{owner}: {pattern!r} matches no {what}, which are {', '.join(named[:NAMED]) or 'none'}{more}"
                 + (f"; write {pattern + '.*'!r}" if inside else "")
             )
         found.update(matches)

@@ -33,7 +33,7 @@ def _of_attention(y: Any, *projected: Any, heads: int, **_: Any) -> int:
     return int(math.prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1]))
 
 
-def _kernel(weight: Any) -> int:
+def _kernel(weight: Any) -> Any:
     """The products in each output of a convolution, or of each input of a transposed one."""
     return math.prod(weight.shape[1:])
 
