@@ -58,6 +58,7 @@ from tinygrad_np.ops.pooling import (
     max_pool2d,
 )
 from tinygrad_np.ops.windows import Window  # noqa: F401 - printed programs import it from here
+from tinygrad_np.testing.operations import as_used, call
 
 import numpy as np
 
@@ -174,24 +175,6 @@ class Program:
         """Numbers of either sign from 0.5 to 1, which depend on the seed, the number of a value and the purpose."""
         x = np.random.default_rng([self.seed, number, *of.encode()]).uniform(-0.5, 0.5, shape)
         return np.asarray(x + np.copysign(0.5, x))
-
-
-def call(function: Any, case: Case, inputs: Sequence[Any], dtype: Any = None) -> list[Any]:
-    """The outputs of a function for inputs that fit its case; what a case prepares is brought to a dtype, if given."""
-    prepared = case.prepare(*inputs) if case.prepare else inputs
-    prepared = list(prepared) if isinstance(prepared, tuple | list) else [prepared]
-    if case.prepare and dtype is not None:
-        prepared = [x.astype(dtype) if getattr(x, "dtype", None) == np.float64 else x for x in prepared]
-    first = [prepared] if case.shapes.startswith("[") else prepared
-    result = function(*first, *case.args, **case.kwargs)
-    result = case.finish(result) if case.finish else result
-    return list(result) if isinstance(result, tuple | list) else [result]
-
-
-def as_used(entry: Operation) -> Any:
-    """The operation as its users call it: NumPy's functions by NumPy's names, an indexing by its brackets."""
-    home = getattr(entry.function, "__module__", None) or ""  # ufuncs of other libraries have none
-    return entry if home.startswith("tinygrad_np") else entry.function
 
 
 def on_tensors(step: Step, inputs: Sequence[Any], dtype: Any = None) -> list[Any]:

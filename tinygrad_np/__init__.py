@@ -83,7 +83,7 @@ from .ops.special import (
     softmax,
     softplus,
 )
-from .tensor import Tensor, grad, no_grad
+from .tensor import Tensor, enable_grad, grad, no_grad
 
 __version__ = "0.1.0"
 
@@ -115,6 +115,7 @@ __all__ = [
     "dice_loss",
     "differentiable",
     "elu",
+    "enable_grad",
     "erf",
     "fit_threads",
     "fold",

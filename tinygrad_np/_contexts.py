@@ -1,10 +1,14 @@
-"""Contexts that also decorate generators and coroutines."""
+"""Contexts that also decorate generators and coroutines, and what a thread or task is inside of."""
 
 import inspect
 from collections.abc import Generator
 from contextlib import ContextDecorator
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any
+
+# Whether a checkpoint computes again, in a backward pass, what was computed before.
+computing_again: ContextVar[bool] = ContextVar("computing_again", default=False)
 
 
 class StepDecorator(ContextDecorator):

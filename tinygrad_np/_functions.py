@@ -83,6 +83,10 @@ def refuse_other_arguments(
                 f"{name} takes {count} positional arguments ({', '.join(own.positional)}), but has vjps for {arity}:"
                 " give one for each, None for one that is not differentiable, or name it as a keyword of the vjps"
             )
+    if needed := sorted(own.keywords - own.defaults.keys() - keywords):
+        raise TypeError(
+            f"{name} needs its keyword {needed[0]}, which its vjps do not take: write *, {needed[0]} in each of them"
+        )
     for keyword in sorted(keywords):
         if keyword not in own.positional and keyword not in own.keywords and not own.any_keyword:
             raise TypeError(f"the vjps of {name} take a keyword {keyword}, which {name} does not have")
@@ -96,6 +100,25 @@ def refuse_other_arguments(
                     f"{name} has the default {keyword}={default!r}, and its vjp {found}: write *, {keyword}={default!r}"
                     f" in the vjp as well, since a call without {keyword} passes none on"
                 )
+
+
+def refuse_other_rows(name: str, rows: Sequence[Function | None], vjp: Parameters) -> None:
+    """Raise if vjps for stacked gradients take other arguments than those for one, or other defaults."""
+    for row in rows:
+        own = None if row is None else Parameters.of(row)
+        if own is None:
+            continue
+        if not own.any_number and len(own.positional) != len(vjp.positional):
+            raise TypeError(
+                f"rows= of {name} takes g, y and {len(vjp.positional) - 2} inputs, not {len(own.positional)} positional"
+                " arguments"
+            )
+        if not own.any_keyword and own.keywords != vjp.keywords:
+            raise TypeError(f"rows= of {name} takes other keywords than its vjps; it is given all of theirs")
+        for keyword in own.keywords & vjp.defaults.keys():
+            default = vjp.defaults[keyword]
+            if keyword not in own.defaults or not _are_equal(own.defaults[keyword], default):
+                raise TypeError(f"a vjp of {name} has the default {keyword}={default!r}, and rows= another or none")
 
 
 def _are_equal(a: Any, b: Any) -> bool:

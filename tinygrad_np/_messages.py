@@ -118,7 +118,6 @@ ATTRIBUTES: dict[str, str] = {
 }
 
 CPU = "everything runs on the CPU; leave it out"
-DTYPE = "give each layer its dtype: `nn.Linear(2, 2, rng=np.random.default_rng(0), dtype=np.{})`"
 ASSIGNED = "assign it as any attribute: self.name = ..."
 COMPILED = "nothing is compiled; leave it out"
 
@@ -126,22 +125,20 @@ COMPILED = "nothing is compiled; leave it out"
 CLASSES: dict[str, dict[str, str]] = {
     "Module": {
         **dict.fromkeys(("cuda", "cpu", "device"), CPU),
-        "to": f"everything runs on the CPU; {DTYPE.format('float64')}",
-        "float": DTYPE.format("float32"),
-        "double": DTYPE.format("float64"),
-        "half": DTYPE.format("float16"),
-        "named_parameters": "write `model.named_tensors()`, which has those without a gradient too",
-        "buffers": "write `[tensor for _, tensor in model.named_tensors() if not tensor.requires_grad]`",
-        "named_buffers": "write `[pair for pair in model.named_tensors() if not pair[1].requires_grad]`",
+        "to": "everything runs on the CPU; for another dtype write `model.astype(np.float64)`",
+        "float": "write `model.astype(np.float32)`",
+        "double": "write `model.astype(np.float64)`",
+        "half": "write `model.astype(np.float16)`",
+        "register_forward_hook": "for the outputs of layers write `nn.collect_activations(model)`, as a context",
         "children": "write `model.modules()`, which has this module itself and those within others too",
         "named_children": "write `model.named_modules()`, which has this module itself and those within others too",
         "apply": "write a loop over `model.modules()`",
         **dict.fromkeys(("register_buffer", "register_parameter", "register_module", "add_module"), ASSIGNED),
-        "requires_grad_": "write `for w in model.parameters(): w.requires_grad = False`",
+        "requires_grad_": "write `model.freeze()` or `model.unfreeze()`",
         "trainable_variables": "write `model.parameters()`",
         "trainable_weights": "write `model.parameters()`",
         "compile": COMPILED,
-        "summary": "write `print(model)`",
+        "summary": "write `print(model)`, or `nn.summary(model, x)` for what a call computes",
         "predict": "write `model(x)`",
         "fit": "write a loop over batches: optimizer.minimize(loss)",
         "save": "write serialization.save(path, model.state_dict())",
@@ -210,7 +207,6 @@ MODULES: dict[str, dict[str, str]] = {
         "randint": "write `np.random.default_rng(0).integers(10, size=3)`",
         "randperm": "write `np.random.default_rng(0).permutation(3)`",
         "is_tensor": "write `isinstance(x, Tensor)`",
-        "enable_grad": "graphs are recorded wherever no_grad() does not hold; leave it out",
         "set_grad_enabled": "write `tinygrad_np.no_grad()`",
         "inference_mode": "write `tinygrad_np.no_grad()`",
         "stop_gradient": "write `x.detach()`",
@@ -466,7 +462,6 @@ WITHOUT: dict[str, str] = {
     "device": CPU,
     "from_logits": "the names of losses say what they take; leave it out",
     "batch_first": "the batch always comes first; leave it out",
-    "strict": "leave it out; all names must fit, so take out of the dict what is not to be loaded",
     "attn_mask": "give it by the name mask, with True where attention is not allowed",
     **dict.fromkeys(("start_dim", "end_dim"), "write `x.reshape(len(x), -1)`, or nn.Flatten()"),
     **dict.fromkeys(("dim0", "dim1"), "write `x.swapaxes(0, 1)`"),

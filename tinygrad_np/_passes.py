@@ -38,7 +38,7 @@ def computed_since(outputs: Sequence[Tensor], start: int) -> tuple[list[Tensor],
             sources[id(t)] = t
         else:
             inside[id(t)] = t
-            stack += [a for a in t._node[1] if type(a) is Tensor and a._requires_grad]
+            stack += [a for a in t._node[1] or () if type(a) is Tensor and a._requires_grad]  # None where it was freed
     age = attrgetter("_serial")
     return sorted(inside.values(), key=age), sorted(sources.values(), key=age)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 
-from ._functions import Parameters, name_of, refuse_other_arguments
+from ._functions import Parameters, name_of, refuse_other_arguments, refuse_other_rows
 from ._messages import MESSAGE_ONLY, of_keyword, raise_explained
 from .tensor import (
     _PLAIN,
@@ -236,6 +236,8 @@ class Primitive:
         elif "needed" not in keywords:
             raise TypeError(f"the joint vjp of {name} takes a keyword-only argument `needed`")
         refuse_other_arguments(function, self.arity, keywords - {"saved", "needed"}, given)
+        if isinstance(self.rows, tuple | list) and self.rows is not vjps:
+            refuse_other_rows(name, self.rows, given[0])
         self.vjps: Iterable[Function | None] = vjps or itertools.repeat(None)
         self.names = parameters[1:]
         if unknown := {word for read in reads or () for word in read.split()} - {*self.names}:

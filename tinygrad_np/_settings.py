@@ -216,10 +216,10 @@ def _object(value: Any) -> tuple[str, Mapping[Any, Any]]:
 
 
 def _own(value: Any) -> dict[Any, Any]:
-    """The attributes of an object, as it was made: but the mode of a module, and what is computed when it is read."""
+    """The attributes of an object, as it was made: but the mode of a module, what was frozen, and what is computed."""
     found = value._children() if hasattr(value, "_children") else attributes(value)
     computed = {
         name for cls in type(value).__mro__ for name, own in vars(cls).items() if isinstance(own, cached_property)
     }
-    mode = {"training"} if hasattr(value, "_children") else set()
+    mode = {"training", "_frozen"} if hasattr(value, "_children") else set()
     return {name: part for name, part in found.items() if name not in computed | mode}

@@ -61,8 +61,9 @@ class _Context(ContextDecorator):
     @staticmethod
     def _count(more: int) -> None:
         with _Context.lock:
-            _Context.in_use += more
-            tensor.observe(_OBSERVER if _Context.in_use else None)
+            before, _Context.in_use = _Context.in_use, _Context.in_use + more
+            if not before or not _Context.in_use:
+                tensor.observe(_OBSERVER, on=_Context.in_use > 0)
 
 
 class detect_anomaly(_Context):  # noqa: N801 - used like a function, and named as everywhere in the field

@@ -12,10 +12,10 @@ Reading order: `apply` runs an operation and adds a node to the graph; `_backwar
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from operator import attrgetter, getitem, iadd, setitem
-from typing import Any, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
+from typing import Any, ClassVar, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
 
 import numpy as np
 
@@ -100,7 +100,7 @@ def apply(function: Function, /, *args: Any, **kwargs: Any) -> "Tensor":
 
 
 class Observer(Protocol):
-    """What `apply` calls while operations are observed; `debug` has the only one."""
+    """What `apply` calls while operations are observed, as by `debug` and `nn.summary`."""
 
     def run(self, function: Function, args: Sequence[Any], arrays: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """The function's result for these arrays."""
@@ -119,16 +119,40 @@ class Observation(Protocol):
         """Look at the gradient of argument i."""
 
 
-_observer: Observer | None = None
+_observer: Observer | None = None  # what `apply` calls: the one observer, or several as one
+_observers: list[Observer] = []
 
 
-def observe(observer: Observer | None) -> None:
-    """Let an observer look at every operation, in all threads; None ends it."""
+def observe(observer: Observer, on: bool = True) -> None:
+    """Let an observer look at every operation, in all threads, until it is called with `on=False`."""
     global _observer
-    _observer = observer
+    (_observers.append if on else _observers.remove)(observer)
+    _observer = _Several(tuple(_observers)) if len(_observers) > 1 else _observers[0] if _observers else None
 
 
-_pauses: ContextVar[int] = ContextVar("pauses", default=0)  # how many no_grad this thread or task is inside of
+class _Several:
+    """Several observers as one."""
+
+    def __init__(self, observers: tuple[Observer, ...]) -> None:
+        self.observers = observers
+
+    def run(self, function: Function, args: Sequence[Any], arrays: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        for observer in self.observers:
+            function = partial(self._run, observer, function, args)
+        return function(*arrays, **kwargs)
+
+    @staticmethod
+    def _run(observer: Observer, function: Function, args: Sequence[Any], *arrays: Any, **kwargs: Any) -> Any:
+        return observer.run(function, args, arrays, kwargs)
+
+    def ran(self, operation: Any, args: Sequence[Any], kwargs: dict[str, Any], output: "Tensor") -> None:
+        for observer in self.observers:
+            observer.ran(operation, args, kwargs, output)
+
+
+_pauses: ContextVar[int] = ContextVar("pauses", default=0)  # whether this thread or task records nothing
+# The no_grad and enable_grad that it is inside of, outermost first, each with what `_pauses` was before.
+_modes: ContextVar[tuple[tuple["_Mode", int], ...]] = ContextVar("modes", default=())
 _recorded: ContextVar[str | None] = ContextVar("recorded", default=None)  # under create_graph: whose vjp is running
 
 
@@ -142,7 +166,32 @@ def _refuse_to_leave(what: str) -> None:
         )
 
 
-class no_grad(StepDecorator):  # noqa: N801 - used like a function, and named as everywhere in the field
+class _Mode(StepDecorator):
+    """Base class of no_grad and enable_grad. The youngest decides, in whatever order they are left."""
+
+    _pauses: ClassVar[int]
+
+    def __new__(cls, function: Any = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)  # @no_grad without parentheses
+
+    def __enter__(self) -> None:
+        _modes.set((*_modes.get(), (self, _pauses.get())))
+        _pauses.set(self._pauses)
+
+    def __exit__(self, *error: object) -> None:
+        modes = list(_modes.get())
+        at = next((i for i in reversed(range(len(modes))) if modes[i][0] is self), None)
+        if at is None:
+            return  # it was entered by another task, which closes its generator here
+        _, before = modes.pop(at)
+        if at == len(modes):
+            _pauses.set(before)
+        else:
+            modes[at] = (modes[at][0], before)
+        _modes.set(tuple(modes))
+
+
+class no_grad(_Mode):  # noqa: N801 - used like a function, and named as everywhere in the field
     """Record no graph in this thread or task: `with no_grad():`, or `@no_grad()` on a function, generator or coroutine.
 
     As a decorator it holds for the steps of a generator or coroutine only. `with no_grad():` inside one also holds for
@@ -154,16 +203,28 @@ class no_grad(StepDecorator):  # noqa: N801 - used like a function, and named as
     False
     """
 
-    def __new__(cls, function: Any = None) -> Any:
-        return super().__new__(cls) if function is None else cls()(function)  # @no_grad without parentheses
+    _pauses = 1
 
     def __enter__(self) -> None:
         _refuse_to_leave("no_grad()")
-        _pauses.set(_pauses.get() + 1)
+        super().__enter__()
 
-    def __exit__(self, *error: object) -> None:
-        # Counted, so that generators may leave in any order. One that another task closes was not entered here.
-        _pauses.set(max(0, _pauses.get() - 1))
+
+class enable_grad(_Mode):  # noqa: N801
+    """Record a graph again, inside `no_grad`: `with enable_grad():`, or a decorator as `no_grad` is.
+
+    It is for the one gradient in a function that is called under `no_grad`, such as a step towards an adversarial
+    example in an evaluation.
+
+    >>> x = Tensor([3.0], requires_grad=True)
+    >>> with no_grad():
+    ...     with enable_grad():
+    ...         slope = grad((x * x).sum(), x)
+    ...     (slope * 2).requires_grad, slope
+    (False, Tensor([6.], dtype=float32))
+    """
+
+    _pauses = 0
 
 
 def _refuse_gradients(operation: Any, args: Sequence[Any]) -> None:

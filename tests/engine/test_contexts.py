@@ -1,4 +1,4 @@
-"""no_grad in threads, tasks, generators and coroutines: each records as its own code says."""
+"""no_grad and enable_grad in threads, tasks, generators and coroutines: each records as its own code says."""
 
 import asyncio
 import contextvars
@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from tinygrad_np import Tensor, no_grad
+from tinygrad_np import Tensor, enable_grad, func, grad, no_grad
 from tinygrad_np.tensor import _pauses
 
 import pytest
@@ -233,3 +233,94 @@ def test_generators_and_contexts_nested_in_any_order(actions: list[int]) -> None
         next(steps, None)
     assert _pauses.get() == before
     assert records()
+
+
+# --- enable_grad -----------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_is_recorded_again_inside() -> None:
+    for outer in (no_grad(), enable_grad()):
+        with outer:
+            before = records()
+            with enable_grad():
+                assert records()
+                with no_grad():
+                    assert not records()
+                assert records()
+                assert grad((W * W).sum(), W).data.tolist() == [2, 4]
+            assert records() is before
+    assert records()
+
+
+def test_enable_grad_decorates_what_no_grad_does() -> None:
+    @enable_grad
+    def slope(x: Any) -> Any:
+        """Documented."""
+        return grad((x * x).sum(), x)
+
+    @enable_grad()
+    def steps() -> Iterator[bool]:
+        yield records()
+        yield records()
+
+    @enable_grad()
+    async def task() -> bool:
+        await asyncio.sleep(0)
+        return records()
+
+    assert slope.__doc__ == "Documented."
+    with no_grad():
+        assert slope(W).data.tolist() == [2, 4]
+        running = steps()
+        assert next(running)
+        assert not records()
+        assert next(running)
+        assert asyncio.run(task())
+        assert not records()
+    with pytest.raises(TypeError, match="enable_grad takes a function, not int"):
+        enable_grad(3)
+
+
+def test_enable_grad_survives_an_error_and_does_not_reach_other_threads() -> None:
+    found = []
+    with no_grad():
+        with pytest.raises(KeyError), enable_grad():
+            raise KeyError
+        assert not records()
+        with enable_grad():
+            context = contextvars.Context()
+            thread = threading.Thread(target=lambda: found.append(records()))
+            thread.start()
+            thread.join()
+            with no_grad():
+                assert context.run(records)
+    assert found == [True]
+
+
+def test_derivatives_of_functions_that_switch_recording() -> None:
+    def function(x: Any) -> Any:
+        with no_grad():
+            scale = x.data.sum()
+            with enable_grad():
+                y = x * x
+        return (y * scale).sum()
+
+    with no_grad():
+        assert func.grad(function)(W.data).tolist() == [6, 12]
+        assert not records()
+
+
+@given(st.lists(st.tuples(st.sampled_from([no_grad, enable_grad, None]), st.integers(0, 5)), max_size=30))
+def test_the_youngest_context_decides_in_whatever_order_they_are_left(actions: list[tuple[Any, int]]) -> None:
+    inside: list[Any] = []
+    before = _pauses.get()
+    for mode, at in actions:
+        if mode is not None:
+            inside.append(mode())
+            inside[-1].__enter__()
+        elif inside:
+            inside.pop(at % len(inside)).__exit__()
+        assert records() is (not inside or type(inside[-1]) is enable_grad)
+    while inside:
+        inside.pop(0).__exit__()
+    assert _pauses.get() == before

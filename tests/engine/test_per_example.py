@@ -27,19 +27,22 @@ from tinygrad_np import (
     softmax,
     unfold,
 )
-from tinygrad_np._passes import backward_of_each
 from tinygrad_np._registry import Primitive, registry
 from tinygrad_np.ops.attention import attention
 from tinygrad_np.ops.cases import Case as OperationCase
 from tinygrad_np.ops.normalization import standardize
 from tinygrad_np.testing import check_gradients
+from tinygrad_np.testing.operations import (
+    gradients_of_each_example_are_rows_of_the_jacobian,
+    losses_of_examples,
+    recorded,
+)
 from tinygrad_np.testing.strategies import arguments
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_programs import as_used, call
 
 RNG = np.random.default_rng(0)
 
@@ -70,20 +73,11 @@ def test_what_an_operation_declares_gives_the_rows_of_the_jacobian(entry: Primit
     def prove(data: st.DataObject) -> None:
         case = data.draw(st.sampled_from([*entry.cases, *MORE.get(entry.name, [])]))
         arrays = data.draw(arguments(case))
-        tensors = [Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in arrays]
-        (y, *_) = call(as_used(entry), case, tensors)
-        sources = [t for t in tensors if type(t) is Tensor]
-        if type(y) is not Tensor or not y.requires_grad or y.ndim == 0 or len(y) < 2 or y.size == 0:
-            return
-        weights = 0.5 + np.remainder(np.arange(1, y.size + 1) * 0.618, 1).reshape(y.shape)
-        losses = np.sum(np.reshape(y * weights, (len(y), -1)), axis=1)
-        if _per_example._steps(losses, sources) is None:
-            return
-        taken.append(case)
-        found = _per_example.backward_of_examples(losses, sources, False)
-        for ours, expected in zip(found, backward_of_each(losses, sources, False), strict=True):
-            assert ours.dtype == expected.dtype
-            np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-9)
+        outputs, sources = recorded(entry, case, arrays)
+        losses = losses_of_examples(outputs)
+        if losses is not None and _per_example._steps(losses, sources) is not None:
+            taken.append(case)
+        gradients_of_each_example_are_rows_of_the_jacobian(entry, case, arrays)
 
     settings(max_examples=60, derandomize=True)(given(st.data())(prove))()
     assert taken  # as long as the same arguments are drawn

@@ -7,7 +7,8 @@ named tuples, lists and dicts of Tensors (*trees*), and nest to any order. A der
 `value_and_jacobian`, `elementwise_grad` and `per_example_grad` are their relatives. `value` is the function itself.
 
 `flatten` makes one vector of a tree, and back. `checkpoint` computes again what the backward pass needs, in place of
-keeping it, and `custom_vjp` gives a function a rule for its derivative.
+keeping it, and `custom_vjp` gives a function a rule for its derivative. `functional_call` makes a function of the
+parameters of a module.
 
 Arguments may be ndarrays, numbers or Tensors; the function is always called with Tensors. Python's numbers, and
 integers of any kind, count as float64, as in NumPy (`Tensor(2.0)` is float32). Results are of the kind of the
@@ -37,6 +38,7 @@ from .derivatives import (
     value_and_jacobian,
     vjp,
 )
+from .modules import functional_call
 from .recompute import checkpoint
 from .trees import flatten
 
@@ -45,6 +47,7 @@ __all__ = [
     "custom_vjp",
     "elementwise_grad",
     "flatten",
+    "functional_call",
     "grad",
     "hessian",
     "holomorphic_grad",

@@ -1,21 +1,19 @@
 """`checkpoint`: compute again in the backward pass, in place of keeping what the forward computed."""
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import tensor
-from .._contents import GENERATORS, everything
+from .._contexts import computing_again
 from .._functions import name_of
 from .._machine.writes import serials
 from .._passes import backward, computed_since, nested
 from ..tensor import Tensor
 from .custom import Operation
+from .state import State
 from .trees import flatten, leaves_of, tree_like
 
 Function = Callable[..., Any]
@@ -63,7 +61,7 @@ def checkpoint(function: Function) -> Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         if tensor._pauses.get():
             return function(*args, **kwargs)
-        state = _State.of(function, args, kwargs)
+        state = State.of(function, args, kwargs)
         start = next(serials)
         result = function(*args, **kwargs)
         leaves = leaves_of(result)
@@ -114,7 +112,7 @@ class _Again(NamedTuple):
     args: Any
     kwargs: dict[str, Any]
     nested: bool
-    state: "_State"
+    state: "State"
     sources: Sequence[Tensor]
 
     def gradients(self, g: Any, y: Any, inputs: Sequence[Any], needed: Sequence[bool]) -> list[Any]:
@@ -160,6 +158,7 @@ class _Again(NamedTuple):
     def _run(self) -> tuple[int, list[Tensor]]:
         """Call the function as it was called the first time, recorded."""
         contexts: list[tuple[Any, Any]] = [(tensor._pauses, 0), (tensor._recorded, None), (nested, self.nested)]
+        contexts.append((computing_again, True))
         tokens = [(variable, variable.set(value)) for variable, value in contexts]
         try:
             with self.state.put_back():
@@ -185,67 +184,3 @@ def _are_close(a: Any, b: Any) -> bool:
         return True
     largest = np.max(np.abs(b), where=np.isfinite(b), initial=0)
     return np.allclose(a, b, 0, 1000 * np.finfo(b.dtype).eps * largest, equal_nan=True)
-
-
-# --- what a function changes -----------------------------------------------------------------------------------------
-
-
-class _State(NamedTuple):
-    """Generators, each with its state, and Tensors that no gradient flows to, as running averages are."""
-
-    generators: list[tuple[Any, Any]]
-    tensors: list[Tensor]
-
-    @classmethod
-    def of(cls, *roots: Any) -> "_State":
-        """What a function, its arguments and the globals that it names lead to."""
-        found = [thing for _, thing in everything(list(roots))]
-        named = [value for thing in found if type(thing) is FunctionType for value in _globals(thing)]
-        found += [thing for _, thing in everything(named)] if named else []
-        found += [np.random.mtrand._rand, random._inst]
-        generators = {id(thing): thing for thing in found if isinstance(thing, GENERATORS)}
-        tensors = {id(t): t for t in found if type(t) is Tensor and t._node is None and not t._requires_grad}
-        return cls([(g, _state(g)) for g in generators.values()], list(tensors.values()))
-
-    def changed(self, start: int) -> "_State":
-        """The generators, and the Tensors that were written to since."""
-        return _State(self.generators, [t for t in self.tensors if t._serial > start])
-
-    @contextmanager
-    def put_back(self) -> Iterator[None]:
-        """Generators are in their earlier state inside, and all is as before afterwards."""
-        now = [(g, _state(g)) for g, _ in self.generators]
-        data = [t._data.copy() for t in self.tensors]
-        for g, state in self.generators:
-            _set_state(g, state)
-        try:
-            yield
-        finally:
-            for g, state in now:
-                _set_state(g, state)
-            for t, before in zip(self.tensors, data, strict=True):
-                np.copyto(t._data, before)
-                t._changed()
-
-
-def _globals(function: FunctionType) -> list[Any]:
-    """The globals that a function names."""
-    names = function.__code__.co_names
-    return [function.__globals__[name] for name in names if name in function.__globals__]
-
-
-def _state(generator: Any) -> Any:
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    if isinstance(generator, np.random.RandomState):
-        return generator.get_state(legacy=False)
-    return getattr(generator, "bit_generator", generator).state
-
-
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, random.Random):
-        generator.setstate(state)
-    elif isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        getattr(generator, "bit_generator", generator).state = state

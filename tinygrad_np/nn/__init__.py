@@ -38,6 +38,8 @@ from .attention import (
     MultiheadAttention,
     SinusoidalPositionalEncoding,
 )
+from .checkpoint import Checkpoint
+from .collecting import collect_activations
 from .containers import ModuleDict, ModuleList, Sequential
 from .convolution import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from .folding import Fold, PixelShuffle, PixelUnshuffle, Unfold
@@ -93,6 +95,7 @@ from .pooling import (
 )
 from .pytorch import transpose_weights
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from .summaries import Summary, summary
 from .transformer import TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
@@ -108,6 +111,7 @@ __all__ = [
     "Bilinear",
     "CELU",
     "CTCLoss",
+    "Checkpoint",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -186,6 +190,7 @@ __all__ = [
     "SoftmaxFocalLoss",
     "Softplus",
     "Softsign",
+    "Summary",
     "SwiGLU",
     "Tanh",
     "TransformerDecoder",
@@ -195,9 +200,11 @@ __all__ = [
     "TripletMarginLoss",
     "Unfold",
     "Upsample",
+    "collect_activations",
     "init",
     "rotary",
     "scaled_dot_product_attention",
+    "summary",
     "transpose_weights",
 ]
 

@@ -208,6 +208,9 @@ class SinusoidalPositionalEncoding(_PositionalEncoding):
         table = pairs.reshape(max_length, -1)[:, :embed_dim]
         self.weight = table.astype(check.floating_dtype("SinusoidalPositionalEncoding", "dtype", dtype))
 
+    def _cast(self, dtype: np.dtype[Any]) -> None:
+        self.weight = self.weight.astype(dtype)
+
 
 class LearnedPositionalEncoding(_PositionalEncoding):
     """Adds a learned vector to each position.

@@ -13,29 +13,56 @@ references and globals are not followed: keep by one what is not to be found. Of
 graph are neither parameters nor state.
 """
 
+import copy
 import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from types import GeneratorType
-from typing import Any
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from .. import _validation as check
-from .._contents import KNOWN, attributes, contents, hidden
+from .._contents import GENERATORS, KNOWN, attributes, contents, hidden
 from .._messages import Hints, add_note, note_call, shown, with_hints
 from ..tensor import Array, Tensor, _ancestors
+from .patterns import matching
 
 DEPTH = 30  # of modules in modules that a repr shows
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
 
 _switching: ContextVar[frozenset[int]] = ContextVar("switching", default=frozenset())  # whose train() is running
 _reprs: ContextVar[tuple[dict[int, str], int] | None] = ContextVar("reprs", default=None)
+watchers: "ContextVar[tuple[Watcher, ...]]" = ContextVar("watchers", default=())
+
+
+class Watcher(Protocol):
+    """What modules tell of their calls, in the thread or task in which it is among the `watchers`."""
+
+    def before(self, module: "Module") -> None:
+        """A module is called."""
+
+    def after(self, module: "Module", result: Any) -> None:
+        """It has returned."""
+
+
+class Unfit(NamedTuple):
+    """What of a state did not fit a module, and was not loaded.
+
+    Attributes:
+        missing: paths of the module that the state does not have.
+        unexpected: paths of the state that the module does not have.
+        shapes: by path, the shape in the state and that in the module, where they differ.
+    """
+
+    missing: list[str]
+    unexpected: list[str]
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
 def _finite(represent: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -82,6 +109,8 @@ class Module(Hints):
 
     training = True  # read by layers such as Dropout and BatchNorm; set by `train()` and `eval()`
     _never_negative: tuple[str, ...] = ()  # Tensors into which no negative numbers are loaded
+    _never_half: tuple[str, ...] = ()  # Tensors that are float32 where the weights are float16
+    _frozen: tuple[str, ...] = ()  # the paths of those that `freeze` has frozen, in this module
 
     def __setattr__(self, name: str, value: Any) -> None:
         if issubclass(type(value), np.ndarray | np.generic | int | float | str | list | tuple):
@@ -104,12 +133,18 @@ class Module(Hints):
         object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        watching = watchers.get()
+        for watcher in watching:
+            watcher.before(self)
         try:
-            return self.forward(*args, **kwargs)
+            result = self.forward(*args, **kwargs)
         except Exception as error:
             _add_layer_note(error, self)
             note_call(error, self, args, kwargs)
             raise
+        for watcher in watching:
+            watcher.after(self, result)
+        return result
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The output of the module. Subclasses must define it."""
@@ -119,8 +154,8 @@ class Module(Hints):
         """What to search for Tensors and modules; the keys become part of their paths."""
         return attributes(self)
 
-    def _found(self, kind: type) -> Iterator[tuple[str, Any]]:
-        """Each Tensor or module in this module once, with its path."""
+    def _found(self, kind: Any) -> Iterator[tuple[str, Any]]:
+        """Each Tensor, module or object of another class in this module once, with its path."""
         seen: dict[int, Any] = {}
         everything = list(contents("", self, seen))
         _refuse_hidden(
@@ -165,7 +200,134 @@ class Module(Hints):
 
     def parameters(self) -> list[Tensor]:
         """The Tensors that require a gradient, as an optimiser takes them."""
-        return [tensor for _, tensor in self.named_tensors() if tensor.requires_grad]
+        return [tensor for _, tensor in self.named_parameters()]
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Each Tensor that requires a gradient once, with its path.
+
+        Raises:
+            TypeError, ValueError: as for `named_tensors`.
+        """
+        return ((path, tensor) for path, tensor in self.named_tensors() if tensor.requires_grad)
+
+    def buffers(self) -> list[Tensor]:
+        """The Tensors that do not require a gradient: running averages, and parameters that are frozen.
+
+        Nothing is registered: a Tensor without `requires_grad` in an attribute is a buffer.
+        """
+        return [tensor for _, tensor in self.named_buffers()]
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Each Tensor that does not require a gradient once, with its path.
+
+        Raises:
+            TypeError, ValueError: as for `named_tensors`.
+        """
+        return ((path, tensor) for path, tensor in self.named_tensors() if not tensor.requires_grad)
+
+    def freeze(self, *patterns: str) -> list[str]:
+        """Train these parameters no longer, and forget their gradients. By default all of them.
+
+        An optimiser that has them passes them over. The module remembers them for `unfreeze`, and so does a copy of it.
+
+        Args:
+            *patterns: of paths, as in `named_parameters`, in which `*` stands for any text, dots included: "encoder.*",
+                "*.bias". A parameter that is shared has one path, the first.
+
+        Returns:
+            The paths that match.
+
+        Raises:
+            ValueError: a pattern matches no parameter, frozen or not.
+
+        >>> from tinygrad_np import nn
+        >>> rng = np.random.default_rng(0)
+        >>> model = nn.Sequential(nn.Linear(3, 2, rng=rng), nn.Linear(2, 1, rng=rng))
+        >>> model.freeze("0.*"), [path for path, _ in model.named_parameters()]
+        (['0.weight', '0.bias'], ['1.weight', '1.bias'])
+        >>> model.unfreeze()
+        ['0.weight', '0.bias']
+        """
+        frozen = self._frozen_paths()
+        found = {path: t for path, t in self.named_tensors() if t.requires_grad or path in frozen}
+        paths = matching(type(self).__name__, patterns or ("*",), found, "parameter")
+        owners = dict(self.named_modules())
+        for path in paths:
+            found[path].requires_grad, found[path].grad = False, None
+            if path not in frozen:
+                place = path
+                while place not in owners:  # the innermost module that it is in
+                    place = place.rpartition(".")[0]
+                owner, own = owners[place], path.removeprefix(f"{place}." if place else "")
+                object.__setattr__(owner, "_frozen", (*owner._frozen, own))
+        return paths
+
+    def unfreeze(self, *patterns: str) -> list[str]:
+        """Train parameters again that `freeze` has frozen. By default all of them.
+
+        Args:
+            *patterns: of paths, as for `freeze`.
+
+        Returns:
+            The paths that match.
+
+        Raises:
+            ValueError: a pattern matches none that is frozen. A Tensor that was made without `requires_grad`, such as
+                a running average, is not: write `tensor.requires_grad = True`.
+        """
+        frozen = self._frozen_paths()
+        found = {path: tensor for path, tensor in self.named_tensors() if path in frozen}
+        paths = matching(type(self).__name__, patterns or ("*",), found, "frozen parameter")
+        for path in paths:
+            found[path].requires_grad = True
+            owner, own = frozen[path]
+            object.__setattr__(owner, "_frozen", tuple(name for name in owner._frozen if name != own))
+        return paths
+
+    def _frozen_paths(self) -> "dict[str, tuple[Module, str]]":
+        """The paths of frozen parameters, each with the module that remembers it, and its path in there."""
+        return {
+            f"{path}.{name}" if path else name: (module, name)
+            for path, module in self.named_modules()
+            for name in module._frozen
+        }
+
+    def astype(self, dtype: "np.typing.DTypeLike") -> Self:
+        """A copy of this module whose floating point Tensors have another dtype, as `astype` of an array is a copy.
+
+        Tensors that are shared in this module are shared in the copy. Generators are not copied, but used by both.
+        Running averages of normalisation layers are at least float32, and complex numbers get parts of the dtype.
+        Integers, booleans and arrays that are no Tensors stay as they are.
+
+        Make the optimiser of the parameters of the copy. One that was made before has those of this module, and
+        refuses a step for a loss of the copy, since no parameter of its own has a gradient.
+
+        Raises:
+            TypeError: it is not a dtype of floating point; or the module holds a Tensor with a graph.
+
+        >>> from tinygrad_np import nn
+        >>> model = nn.Linear(3, 2, rng=np.random.default_rng(0))
+        >>> model.astype(np.float64).weight.dtype, model.weight.dtype
+        (dtype('float64'), dtype('float32'))
+        """
+        dtype = check.floating_dtype(type(self).__name__, "dtype", dtype)
+        wide = {id(getattr(module, name)) for module in self.modules() for name in module._never_half}
+        made: dict[int, Any] = {id(generator): generator for _, generator in self._found(GENERATORS)}
+        for _, tensor in self.named_tensors():
+            target: np.dtype[Any] = np.promote_types(dtype, np.float32) if id(tensor) in wide else dtype
+            if tensor.dtype.kind == "c":
+                target = np.promote_types(dtype, np.complex64)
+            if tensor.dtype.kind in "fc":
+                made[id(tensor)] = Tensor(tensor.data.astype(target), tensor.requires_grad)
+        copied = copy.deepcopy(self, made)
+        for module in copied.modules():
+            module._cast(dtype)
+        return copied
+
+    def _cast(self, dtype: np.dtype[Any]) -> None:
+        """Take over a dtype that the Tensors have got, where a layer keeps it or arrays that are no Tensors."""
+        if "_dtype" in vars(self):
+            object.__setattr__(self, "_dtype", dtype)
 
     @with_hints()
     def zero_grad(self) -> None:
@@ -218,21 +380,59 @@ class Module(Hints):
         return state
 
     @with_hints()
-    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> Unfit | None:
         """Copy arrays into the Tensors with the same paths.
+
+        Args:
+            strict: whether all must fit. Otherwise what does not is left as it is, and returned.
+
+        Returns:
+            None if all must fit; otherwise paths that are missing, paths that are unexpected, and shapes that differ.
 
         Raises:
             ValueError: paths are missing or unknown, shapes or kinds of dtype differ, numbers are too large for their
-                dtype, or a Tensor is read-only. The message lists every problem, and nothing is changed.
-        """
-        new = self._checked_state(state, type(self).__name__)
-        for path, tensor in self.named_tensors():
-            tensor.data[...] = new[path]
-            tensor._changed()
+                dtype, or a Tensor is read-only. The message lists every problem, and nothing is changed. Unless
+                `strict`, missing and unknown paths and shapes are no problem, as long as anything is loaded.
 
-    def _checked_state(self, state: Mapping[str, Array], owner: str) -> dict[str, Array]:
-        """Copies of the arrays, which can be loaded without an error."""
-        new = check.state(owner, "state", state, self.state_dict())
+        >>> from tinygrad_np import nn
+        >>> rng = np.random.default_rng(0)
+        >>> small, large = (nn.Sequential(nn.Linear(3, 2, rng=rng), nn.Linear(2, n, rng=rng)) for n in (10, 100))
+        >>> large.load_state_dict(small.state_dict(), strict=False).shapes
+        {'1.weight': ((2, 10), (2, 100)), '1.bias': ((10,), (100,))}
+        """
+        name = type(self).__name__
+        check.boolean(name, "strict", strict)
+        unfit = Unfit([], [], {}) if strict else self._unfit(check.mapping(name, "state", state))
+        left_out = {*unfit.missing, *unfit.unexpected, *unfit.shapes}
+        new = self._checked_state(
+            {path: array for path, array in state.items() if path not in left_out} if left_out else state,
+            name,
+            left_out,
+        )
+        for path, tensor in self.named_tensors():
+            if path in new:
+                tensor.data[...] = new[path]
+                tensor._changed()
+        return None if strict else unfit
+
+    def _unfit(self, state: Mapping[str, Any]) -> Unfit:
+        """What of a state is not to be loaded. Raises ValueError if that is all of it."""
+        own = {path: array.shape for path, array in self.state_dict().items()}
+        shapes = {path: (np.shape(state[path]), own[path]) for path in own if path in state}
+        different = {path: pair for path, pair in shapes.items() if pair[0] != pair[1]}
+        if own and len(different) == len(shapes):
+            raise ValueError(
+                f"nothing of the state fits this {type(self).__name__}: it has {', '.join([*state][:3]) or 'no arrays'}"
+                f", expected {', '.join(list(own)[:3])}; rename its keys, or leave strict=False out to see all"
+            )
+        return Unfit(
+            [path for path in own if path not in state], [path for path in state if path not in own], different
+        )
+
+    def _checked_state(self, state: Mapping[str, Array], owner: str, left_out: Container[str] = ()) -> dict[str, Array]:
+        """Copies of the arrays, which can be loaded without an error, into all Tensors but those left out."""
+        own = {path: array for path, array in self.state_dict().items() if path not in left_out}
+        new = check.state(owner, "state", state, own)
         for path, module in self.named_modules():
             names = [f"{path}.{name}" if path else name for name in module._never_negative]
             check.never_negative(owner, {name: new[name] for name in names if name in new})
@@ -255,9 +455,24 @@ class Module(Hints):
 
         Tensors that do not require a gradient are in parentheses.
         """
-        rows: list[list[str]] = []
-        around: list[tuple[str, list[str]]] = []  # the enclosing modules: their paths and rows
-        for path, found in self._found(Tensor | Module):  # type: ignore[arg-type]
+        rows = []
+        for depth, name, _, module, tensors in self._tree():
+            shapes = [f"{path} {' x '.join(map(str, t.shape)) or 'scalar'}" for path, t in tensors]
+            texts = [text if t.requires_grad else f"({text})" for text, (_, t) in zip(shapes, tensors, strict=True)]
+            count = _count(module)
+            rows.append([f"{'  ' * depth}{name}", ", ".join(texts), f"{count:,}" if count else ""])
+        first, second, third = (max(len(row[i]) for row in rows) for i in range(3))
+        total, *others = (f"{a:{first}}  {b:{second}}  {c:>{third}}" for a, b, c in rows)
+        return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
+
+    def _tree(self) -> "Iterator[tuple[int, str, str, Module, list[tuple[str, Tensor]]]]":
+        """Each module in the tree of modules, as tables show it.
+
+        With it come its depth, its name and kind, its path, and its own Tensors by name.
+        """
+        rows: list[tuple[int, str, str, Module, list[tuple[str, Tensor]]]] = []
+        around: list[tuple[str, list[tuple[str, Tensor]]]] = []  # the enclosing modules: their paths and Tensors
+        for path, found in self._found(Tensor | Module):
             while around and around[-1][0] and not path.startswith(around[-1][0] + "."):
                 around.pop()
             if len(around) >= DEPTH:
@@ -265,20 +480,16 @@ class Module(Hints):
             name = path.removeprefix(around[-1][0]).removeprefix(".") if around else ""
             if isinstance(found, Module):
                 kind = repr(found) if len(list(found.modules())) == 1 else type(found).__name__
-                count = sum(
-                    tensor.size for _, tensor in found._found(Tensor) if tensor.requires_grad and tensor.is_leaf
-                )
-                rows.append(
-                    [f"{'  ' * len(around)}{name}{': ' if name else ''}{kind}", "", f"{count:,}" if count else ""]
-                )
-                around.append((path, rows[-1]))
+                rows.append((len(around), f"{name}{': ' if name else ''}{kind}", path, found, []))
+                around.append((path, rows[-1][-1]))
             else:
-                shape = f"{name} {' x '.join(map(str, found.shape)) or 'scalar'}"
-                row = around[-1][1]
-                row[1] += (", " if row[1] else "") + (shape if found.requires_grad else f"({shape})")
-        first, second, third = (max(len(row[i]) for row in rows) for i in range(3))
-        total, *others = (f"{a:{first}}  {b:{second}}  {c:>{third}}" for a, b, c in rows)
-        return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
+                around[-1][1].append((name, found))
+        return iter(rows)
+
+
+def _count(module: Module) -> int:
+    """The number of parameters in a module."""
+    return sum(tensor.size for _, tensor in module._found(Tensor) if tensor.requires_grad and tensor.is_leaf)
 
 
 LAYER_FIRST = "a layer is made first and called then: layer = nn.{name}(...), y = layer(x)"

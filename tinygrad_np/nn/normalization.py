@@ -34,6 +34,7 @@ class _BatchNorm(Layer):
     }
     _fixed = frozenset({"num_features", "affine", "track_running_stats"})
     _never_negative = ("running_var", "num_batches_tracked")
+    _never_half = ("running_mean", "running_var")
 
     def __init__(
         self,
