@@ -17,6 +17,8 @@ from ._per_example import per_example_grad
 from ._registry import composite, constant, differentiable, primitive
 from .ops.convolution import conv1d, conv2d
 from .ops.elementwise import relu
+from .ops.indexing import scatter_add
+from .ops.linalg import solve_triangular
 from .ops.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy,
@@ -27,6 +29,7 @@ from .ops.losses import (
     nll_loss,
 )
 from .ops.pooling import avg_pool2d, max_pool2d
+from .ops.segments import gather, segment_max, segment_mean, segment_min, segment_softmax, segment_sum
 from .ops.special import (
     erf,
     gelu,
@@ -60,6 +63,7 @@ __all__ = [
     "erf",
     "fit_threads",
     "func",
+    "gather",
     "gelu",
     "get_num_threads",
     "grad",
@@ -80,7 +84,13 @@ __all__ = [
     "per_example_grad",
     "primitive",
     "relu",
+    "scatter_add",
     "schedules",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_softmax",
+    "segment_sum",
     "serialization",
     "set_num_threads",
     "show_config",
@@ -88,6 +98,7 @@ __all__ = [
     "silu",
     "softmax",
     "softplus",
+    "solve_triangular",
     "solvers",
     "special",
     "stats",
