@@ -1,12 +1,10 @@
-"""Add arrays to chosen elements of another, as often as an index names them; sums and extrema of rows in segments.
+"""Add arrays to chosen elements of another, as often as an index names them; extrema of chosen rows likewise.
 
     add_at(y, index, x)                              # as np.add.at(y, index, x)
     combine_rows(np.maximum, y, rows, x)             # y[rows[i]] <- the larger of itself and x[i], for each i
     Part(x, index, shape)                            # zeros but for x at an index, not written to memory yet
 
-The order of the additions follows from the index alone, and so do the bits of the result. Rows of the same number are
-added in the order in which they stand, 16 at a time, and then these sums likewise, so that errors do not grow with the
-number of rows.
+The additions are made in the order of the index, as NumPy makes them, and so the bits of a result depend on nothing else.
 """
 
 import math
@@ -17,9 +15,9 @@ import numpy as np
 
 from .arrays import Array
 
-WIDE = 8  # elements of a row, from which on rows are added as such; narrower ones element by element
-MANY = 2000  # elements above which that takes less time than np.add.at of rows
-FOLD = 16  # rows added one by one
+MANY = 2000  # elements above which np.add.at of numbers takes less time than that of rows
+BLOCK = 1 << 16  # elements that are added at once
+PAIRS = {np.dtype(np.float32): np.dtype(np.complex64), np.dtype(np.float64): np.dtype(np.complex128)}
 
 
 def selects_once(index: Any) -> bool:
@@ -82,69 +80,27 @@ def _rows(index: Any, shape: tuple[int, ...]) -> tuple[Array, int] | None:
 
 
 def combine_rows(function: np.ufunc, y: Array, rows: Array, x: Array) -> None:
-    """y[rows[i]] <- function(y[rows[i]], x[i]) for each i, in place; a function such as np.add or np.maximum.
+    """y[rows[i]] <- function(y[rows[i]], x[i]) for each i in turn, in place; a function such as np.add or np.maximum.
+
+    Each number has an index of its own, for which NumPy has a loop, and two numbers are added as one complex number:
+    10,000 rows of 64 float32 take 0.70 ms so, 1.2 ms number by number, and 6.1 ms as rows.
 
     Args:
-        function: associative and commutative.
+        function: of two numbers.
         y: shape (n, width), contiguous.
         rows: shape (m,), integers from 0 to n - 1.
         x: shape (m, width).
     """
-    width = y.shape[1]
-    if width < WIDE:
-        if width > 1:
-            rows = (rows[:, np.newaxis] * width + np.arange(width)).reshape(-1)
-        function.at(y.reshape(-1), rows, x.reshape(-1).astype(y.dtype, copy=False))
-        return
-    if not rows.size:
-        return
-    order, rows = _sorted(rows, len(y))
-    starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
-    sums, which = _of_segments(function, x, order, starts)
-    chosen = rows[starts[which]]
-    y[chosen] = function(y[chosen], sums)
-
-
-def _sorted(rows: Array, count: int) -> tuple[Array | None, Array]:
-    """The order that sorts integers below `count`, and these in that order; None if they are sorted.
-
-    NumPy sorts integers of 16 bits by counting, others by comparing.
-    """
-    if (rows[1:] >= rows[:-1]).all():
-        return None, rows
-    order: Array = np.argsort(rows.astype(np.uint16), kind="stable")
-    for shift in range(16, int(count).bit_length(), 16):
-        digit = (rows >> shift).astype(np.uint16)
-        order = order[np.argsort(digit[order], kind="stable")]
-    return order, rows[order]
-
-
-def _of_segments(function: np.ufunc, x: Array, order: Array | None, starts: Array) -> tuple[Array, Array]:
-    """What a function makes of the rows of each segment.
-
-    Segment i begins with row order[starts[i]], or with row starts[i] if the order is None; the last ends with x.
-
-    Returns:
-        The results, in another order, and of each the number of its segment.
-    """
-    counts = np.diff(starts, append=len(x) if order is None else len(order))
-    if counts.max() > FOLD:
-        parts = -(-counts // FOLD)
-        first = np.cumsum(parts) - parts  # of the parts, where each segment begins
-        place = np.arange(parts.sum()) - np.repeat(first, parts)
-        sums, which = _of_segments(function, x, order, np.repeat(starts, parts) + FOLD * place)
-        back = np.empty_like(which)
-        back[which] = np.arange(len(which))
-        return _of_segments(function, sums, back, first)
-    which = np.argsort((FOLD - counts).astype(np.uint16), kind="stable")  # the longest first
-    longer = np.cumsum(np.bincount(counts, minlength=FOLD + 1)[::-1])[::-1]  # of the segments, how many have n rows
-    begin = starts[which]
-    sums = x[begin if order is None else order[begin]]
-    for k in range(1, int(counts.max())):
-        n = longer[k + 1]
-        places = begin[:n] + k
-        function(sums[:n], x[places if order is None else order[places]], out=sums[:n])
-    return sums, which
+    width, numbers = y.shape[1], y.reshape(-1)
+    pairs = PAIRS.get(y.dtype) if function is np.add and width % 2 == 0 else None
+    if pairs is not None:
+        width, numbers = width // 2, numbers.view(pairs)
+    first, columns, step = rows * width, np.arange(width), max(1, BLOCK // max(1, width))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        index = first[part] if width == 1 else (first[part, np.newaxis] + columns).reshape(-1)
+        values = x[part].reshape(-1).astype(y.dtype, copy=False)
+        function.at(numbers, index, values if pairs is None else values.view(pairs))
 
 
 class Part:
