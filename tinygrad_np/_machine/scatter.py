@@ -4,7 +4,7 @@
     combine_rows(np.maximum, y, rows, x)             # y[rows[i]] <- the larger of itself and x[i], for each i
     Part(x, index, shape)                            # zeros but for x at an index, not written to memory yet
 
-The additions are made in the order of the index, as NumPy makes them, and so the bits of a result depend on nothing else.
+The additions are made in the order of the index, as NumPy makes them, so the bits of a result depend on nothing else.
 """
 
 import math
@@ -17,7 +17,10 @@ from .arrays import Array
 
 MANY = 2000  # elements above which np.add.at of numbers takes less time than that of rows
 BLOCK = 1 << 16  # elements that are added at once
-PAIRS = {np.dtype(np.float32): np.dtype(np.complex64), np.dtype(np.float64): np.dtype(np.complex128)}
+PAIRS: dict[np.dtype[Any], Any] = {
+    np.dtype(np.float32): np.dtype(np.complex64),
+    np.dtype(np.float64): np.dtype(np.complex128),
+}
 
 
 def selects_once(index: Any) -> bool:
@@ -57,26 +60,30 @@ def _rows(index: Any, shape: tuple[int, ...]) -> tuple[Array, int] | None:
 
     None if these are no whole rows, or if an integer is out of range.
     """
-    parts = index if type(index) is tuple else (index,)
-    every = slice(None)
-    while parts and isinstance(parts[-1], slice) and parts[-1] == every:
-        parts = parts[:-1]
-    before = next((i for i, part in enumerate(parts) if not (isinstance(part, slice) and part == every)), 0)
+    parts = list(index) if type(index) is tuple else [index]
+    while parts and _is_whole(parts[-1]):
+        parts.pop()
+    before = next(i for i, part in enumerate(parts) if not _is_whole(part))  # axes that are not indexed
     arrays = [np.asarray(part) for part in parts[before:]]
     if len(parts) > len(shape) or any(array.dtype.kind not in "iu" for array in arrays):
         return None
-    numbers: Any = np.arange(math.prod(shape[:before]))
+    rows: Any = None
     for array, n in zip(arrays, shape[before:], strict=False):
-        if array.size and not -n <= array.min() <= array.max() < n:
+        low, high = (array.min(), array.max()) if array.size else (0, -1)
+        if low < -n or high >= n:
             return None
-    rest = 0
-    for array, n in zip(arrays, shape[before:], strict=False):
-        array = array.astype(np.intp)
-        rest = rest * n + np.where(array < 0, array + n, array) if array.size and array.min() < 0 else rest * n + array
+        positive = array.astype(np.intp)
+        positive = positive if low >= 0 else np.where(positive < 0, positive + n, positive)
+        rows = positive if rows is None else rows * n + positive
     if before:
-        numbers = numbers.reshape(*shape[:before], *[1] * np.ndim(rest))
-        rest = numbers * math.prod(shape[before : len(parts)]) + rest
-    return np.asarray(rest), len(parts)
+        first = np.arange(math.prod(shape[:before])).reshape(*shape[:before], *[1] * np.ndim(rows))
+        rows = first * math.prod(shape[before : len(parts)]) + rows
+    return rows, len(parts)
+
+
+def _is_whole(part: Any) -> bool:
+    """Whether a part of an index is `:`."""
+    return isinstance(part, slice) and part == slice(None)
 
 
 def combine_rows(function: np.ufunc, y: Array, rows: Array, x: Array) -> None:
@@ -91,7 +98,8 @@ def combine_rows(function: np.ufunc, y: Array, rows: Array, x: Array) -> None:
         rows: shape (m,), integers from 0 to n - 1.
         x: shape (m, width).
     """
-    width, numbers = y.shape[1], y.reshape(-1)
+    width = y.shape[1]
+    numbers: Any = y.reshape(-1)
     pairs = PAIRS.get(y.dtype) if function is np.add and width % 2 == 0 else None
     if pairs is not None:
         width, numbers = width // 2, numbers.view(pairs)

@@ -423,7 +423,7 @@ def _einsum_rows(joint: Any) -> Any:
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str) -> Array:
     """The einsum of one array or two; no letter is twice in a term."""
     if len(arrays) == 2:
-        return _of_two(*arrays, *terms, output)
+        return _of_two(arrays[0], arrays[1], terms[0], terms[1], output)
     return np.asarray(np.einsum(f"{terms[0]}->{output}", *arrays))
 
 
@@ -431,7 +431,7 @@ def _of_two(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array:
     """The einsum of two arrays as a product, or stacks of products, of matrices."""
     dtype = np.result_type(a, b)
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
-    lengths = {}
+    lengths: dict[str, int] = {}
     for letter, n in [*zip(of_a, a.shape, strict=True), *zip(of_b, b.shape, strict=True)]:
         lengths[letter] = n if lengths.get(letter, 1) == 1 else lengths[letter]
     a, of_a = _own(a, of_a, lengths, of_b + output)
@@ -450,7 +450,7 @@ def _of_two(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array:
     stack = [lengths[letter] for letter in stacks]
     a = _as_matrices(np.transpose(a, [of_a.index(letter) for letter in stacks + left + inner]), (*stack, n, k))
     b = _as_matrices(np.transpose(b, [of_b.index(letter) for letter in stacks + inner + right]), (*stack, k, m))
-    y = _multiplied_stacks(a, b) if stacks else np.asarray(matmul(a, b))
+    y = np.asarray(np.matmul(a, b) if stacks else matmul(a, b))
     found = stacks + left + right
     shape = [lengths[letter] for letter in found]
     y = y if y.shape == tuple(shape) else y.reshape(shape)
@@ -483,10 +483,6 @@ def _as_matrices(x: Array, shape: tuple[int, ...]) -> Array:
     (*_, by_row, by_column), size = x.strides, x.itemsize
     readable = (by_column == size and by_row >= size * shape[-1]) or (by_row == size and by_column >= size * shape[-2])
     return x if readable else np.ascontiguousarray(x)
-
-
-def _multiplied_stacks(a: Array, b: Array) -> Array:
-    return np.asarray(np.matmul(a, b))
 
 
 EINSUMS = {

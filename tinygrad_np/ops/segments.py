@@ -54,6 +54,12 @@ SEGMENTS = [
     Case("0 n", (IDS[:0],), {"num_segments": 2}),
 ]
 
+EXTREMES = [
+    Case("4 n", (np.array([2, 0, 2, 1]),)),
+    Case("4 n 2", (IDS,), {"num_segments": 6}, finish=lambda y: y[[0, 2, 3]]),  # the others are infinite
+    Case("4", (np.array([0, 0, 0, 1]),)),
+]
+
 
 def _of_rows(vjp: Any) -> Any:
     """Of stacked gradients, which are further columns of each row of data."""
@@ -168,7 +174,7 @@ def _to_extremes(g: Any, y: Any, data: Any, segment_ids: Any) -> Any:
     None,
     reads=("y data segment_ids",),
     rows=_of_rows,
-    cases=SEGMENTS,
+    cases=EXTREMES,
 )
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None) -> Any:
     """The largest numbers in the rows of each segment; of a segment without rows -inf, as in JAX.
@@ -188,7 +194,7 @@ def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None) ->
     None,
     reads=("y data segment_ids",),
     rows=_of_rows,
-    cases=SEGMENTS,
+    cases=EXTREMES,
 )
 def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None) -> Any:
     """The smallest numbers in the rows of each segment; of a segment without rows inf. See `segment_max`.
