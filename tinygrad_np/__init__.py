@@ -36,6 +36,8 @@ from .ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_tran
 from .ops.ctc import ctc_loss
 from .ops.elementwise import relu
 from .ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
+from .ops.indexing import scatter_add
+from .ops.linalg import solve_triangular
 from .ops.losses import cross_entropy, nll_loss
 from .ops.margins import (
     hinge_embedding_loss,
@@ -63,6 +65,7 @@ from .ops.probabilities import (
 )
 from .ops.regression import gaussian_nll_loss, huber_loss, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
 from .ops.resampling import interpolate
+from .ops.segments import gather, segment_max, segment_mean, segment_min, segment_softmax, segment_sum
 from .ops.similarity import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -120,6 +123,7 @@ __all__ = [
     "fit_threads",
     "fold",
     "func",
+    "gather",
     "gaussian_nll_loss",
     "geglu",
     "gelu",
@@ -163,7 +167,13 @@ __all__ = [
     "reglu",
     "relu",
     "relu6",
+    "scatter_add",
     "schedules",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_softmax",
+    "segment_sum",
     "selu",
     "serialization",
     "set_num_threads",
@@ -177,6 +187,7 @@ __all__ = [
     "softmax_focal_loss",
     "softplus",
     "softsign",
+    "solve_triangular",
     "solvers",
     "special",
     "stats",

@@ -49,7 +49,7 @@ ATTRIBUTES: dict[str, str] = {
     "unsqueeze": "write `np.expand_dims(x, 0)`",
     "expand": "write `np.broadcast_to(x, (2, *x.shape))`",
     "masked_fill": "write `np.where(x > 0, x, 0)`",
-    "gather": "write `np.take_along_axis(x, np.argsort(x.data, axis=1), axis=1)`",
+    "gather": "write `tinygrad_np.gather(x, np.argsort(x.data, axis=1), axis=1)`",
     "norm": "write `np.linalg.norm(x)`",
     "det": "write `np.linalg.det(x)`",
     "inverse": "write `np.linalg.inv(x)`",

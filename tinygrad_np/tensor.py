@@ -25,6 +25,7 @@ from ._machine import writes
 from ._machine.arrays import Array as Array
 from ._machine.arrays import memory_of, summed
 from ._machine.fused import Product
+from ._machine.scatter import Part
 from ._machine.writes import serials
 from ._messages import (
     Hints,
@@ -370,7 +371,8 @@ def _backward_pass(
                     part = operation.vjps[i](g, y, *arrays, **kwargs) if parts is None else parts[i]
                     x = a._data
                     if type(part) not in _ARRAYS or part.shape != x.shape or part.dtype is not x.dtype:
-                        part = _fit(part, x, create_graph, lazy and not (a._node or observation), output, i)
+                        adds = key in owned and not (create_graph or observation)
+                        part = _fit(part, x, create_graph, lazy and not (a._node or observation), output, i, adds)
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
                     if key not in gradients:
@@ -503,11 +505,18 @@ def _as_tensor(g: Any) -> "Tensor":
     return t
 
 
-def _fit(g: Any, x: Array, recorded: bool = True, lazy: bool = False, output: Any = None, i: int = 0) -> Any:
-    """The gradient in the shape and dtype of argument i of the node: what broadcasting repeated is summed."""
+def _fit(
+    g: Any, x: Array, recorded: bool = True, lazy: bool = False, output: Any = None, i: int = 0, adds: bool = False
+) -> Any:
+    """The gradient in the shape and dtype of argument i of the node: what broadcasting repeated is summed.
+
+    With `lazy` it may be a `Product`, and if it is to be added to another one in place, with `adds`, a `Part`.
+    """
     if type(g) is not _ndarray and not isinstance(g, np.generic):
         if type(g) is Product:
             g = g if lazy and g.shape == x.shape and g.dtype == x.dtype else g.computed()
+        elif type(g) is Part:
+            g = g if adds and g.shape == x.shape != () and g.dtype is x.dtype else g.computed()
         elif type(g) is not Tensor or not recorded:
             raise TypeError(_unfit(g, x, recorded, output, i))
     dtype, shape, expected = g.dtype, g.shape, x.shape

@@ -74,6 +74,13 @@ def _linear(y: Any, x: Any, weight: Any, bias: Any) -> Positions:
     return (0,) if x.ndim > 1 else None
 
 
+def _einsum(y: Any, *arrays: Any, terms: tuple[str, ...], output: str) -> Positions:
+    first = output[:1]
+    if not first or any(first in term[1:] for term in terms):
+        return None
+    return tuple(i for i, term in enumerate(terms) if term.startswith(first))
+
+
 def _getitem(y: Any, x: Any, index: Any) -> Positions:
     first, *others = index if type(index) is tuple else (index,)
     arrays = [part for part in (first, *others) if isinstance(part, list | np.ndarray)]
@@ -103,6 +110,6 @@ FIRST = Examples(_first)  # of images, say; the other arguments may be weights
 STACKED = Examples(_stacked)  # of the last two axes
 IN_ORDER = Examples(_in_order)  # keeps the elements in their order, and so the examples
 TRANSPOSE, SWAPAXES, BROADCAST_TO = Examples(_transpose), Examples(_swapaxes), Examples(_broadcast_to, True)
-MATMUL, LINEAR = Examples(_matmul, True), Examples(_linear, True)
+MATMUL, LINEAR, EINSUM = Examples(_matmul, True), Examples(_linear, True), Examples(_einsum)
 GETITEM, STANDARDIZE = Examples(_getitem), Examples(_standardize)
 ATTENTION, LOSSES = Examples(_attention), Examples(_losses)

@@ -1,14 +1,13 @@
 """Indexing with its gradient `scatter_add`, functional updates, and functions that select or sort elements."""
 
 import itertools
-import math
 from operator import getitem, iadd, setitem
-from types import EllipsisType
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from .._machine.scatter import Part, scattered, selects_once
 from .._registry import composite, differentiable, primitive, registry
 from ..tensor import Array, Tensor, as_array
 from .cases import Case, each
@@ -40,16 +39,6 @@ INDICES = (
 )
 
 
-def _selects_once(index: Any) -> bool:
-    """Whether the index cannot select an element twice, which holds for basic and boolean indexing."""
-    parts = index if type(index) is tuple else (index,)
-    return all(
-        isinstance(part, int | np.integer | slice | EllipsisType | None)
-        or (isinstance(part, np.ndarray) and part.dtype == bool)
-        for part in parts
-    )
-
-
 @differentiable(
     lambda g, y, x, index, *, shape: g[index],
     None,
@@ -65,32 +54,13 @@ def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     >>> scatter_add(Tensor([1.0, 2.0, 3.0]), [0, 0, 2], shape=(4,))
     Tensor([3., 0., 3., 0.], dtype=float32)
     """
-    result = np.zeros(shape, x.dtype)
-    if _selects_once(index):
-        result[index] = x  # np.add.at takes 60 times as long (39 rows of 1024)
-    elif type(index) is np.ndarray and len(shape) > 1 and x.size > MANY:
-        _add_rows(result, index, np.broadcast_to(x, (*index.shape, *shape[1:])))
-    else:
-        np.add.at(result, index, x)
-    return result
+    return scattered(x, index, shape)
 
 
-MANY = 2000  # elements above which _add_rows takes less time than np.add.at
-BLOCK = 1 << 16  # elements that _add_rows adds at once
-
-
-def _add_rows(result: Array, index: Array, x: Array) -> None:
-    """Add x to the rows at an index, each element by an index of its own.
-
-    For 2048 rows of 128 this takes 0.45 ms; np.add.at, given the rows, takes 2.3.
-    """
-    size = math.prod(result.shape[1:])
-    first = index.reshape(-1).astype(np.intp) * size
-    flat, x, columns = result.reshape(-1), x.reshape(len(first), size), np.arange(size)
-    step = max(1, BLOCK // max(1, size))
-    for start in range(0, len(first), step):
-        rows = slice(start, start + step)
-        np.add.at(flat, (first[rows, np.newaxis] + columns).reshape(-1), x[rows].reshape(-1))
+def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of x[index]; float16 adds up in float32, and what is recorded is an operation."""
+    plain = type(g) is np.ndarray and g.dtype.itemsize > 2
+    return Part(g, index, shape) if plain else scatter_add(g, index, shape=shape)
 
 
 def _scatter_rows(g: Any, y: Any, x: Any, index: Any) -> Any:
@@ -105,7 +75,7 @@ def _scatter_rows(g: Any, y: Any, x: Any, index: Any) -> Any:
 
 primitive(
     getitem,
-    lambda g, y, x, index: scatter_add(g, index, shape=x.shape),
+    lambda g, y, x, index: _scatter(g, index, x.shape),
     None,
     reads=("index",),
     jvp="linear",
@@ -155,7 +125,7 @@ def _with_rank(x: Any, rank: int) -> Any:
     complex=True,
 )
 def _overwrite(x: Array, value: Array, index: Any) -> Array:
-    if not _selects_once(index):
+    if not selects_once(index):
         chosen = np.arange(x.size).reshape(x.shape)[index]
         if np.unique(chosen).size != chosen.size:
             raise ValueError("the index selects an element twice, so its new value is ambiguous; use add")

@@ -136,6 +136,108 @@ primitive(
 )
 
 
+TRIANGULAR = 64  # rows that are solved at once: of larger triangles the rest is products of matrices
+
+
+def _triangle(a: Any, lower: bool, unit_diagonal: bool) -> Any:
+    """What of a matrix of gradients belongs to the numbers that are read."""
+    return np.tril(a, -1 if unit_diagonal else 0) if lower else np.triu(a, 1 if unit_diagonal else 0)
+
+
+def _solve_triangular_back(
+    g: Any, y: Any, a: Any, b: Any, needed: Any, lower: bool, transposed: bool, unit_diagonal: bool
+) -> tuple[Any, Any]:
+    column = b.ndim == 1
+    g, y = (np.expand_dims(x, -1) if column else x for x in (g, y))
+    to_b = solve_triangular(a, g, lower=lower, transposed=not transposed, unit_diagonal=unit_diagonal)
+    to_a = None
+    if needed[0]:
+        to_a = _triangle(-(y @ _t(to_b) if transposed else to_b @ _t(y)), lower, unit_diagonal)
+    return to_a, np.squeeze(to_b, -1) if column else to_b
+
+
+@differentiable(
+    joint=lambda g, y, a, b, *, needed, lower=False, transposed=False, unit_diagonal=False: _solve_triangular_back(
+        g, y, a, b, needed, lower, transposed, unit_diagonal
+    ),
+    reads=("y a", "a"),
+    cases=[
+        *(
+            case
+            for shapes in ("3 3, 3 m", "3 3, 3")
+            for case in each(
+                shapes,
+                lower=(False, True),
+                transposed=(False, True),
+                unit_diagonal=(False, True),
+                prepare=lambda a, b: (_regular(a), b),
+            )
+        ),
+        *(
+            Case(shapes, kwargs={"lower": True}, prepare=lambda a, b: (_regular(a), b))
+            for shapes in ("b 2 2, 2 m", "2 2, b 2 m", "b 2 2, 2")
+        ),
+    ],
+    complex=True,
+)
+def solve_triangular(
+    a: Any, b: Any, *, lower: bool = False, transposed: bool = False, unit_diagonal: bool = False
+) -> Any:
+    """x such that a @ x is b, for a triangular matrix a, or several; as `scipy.linalg.solve_triangular`, in NumPy.
+
+    Args:
+        a: shape (..., n, n); only one triangle is read.
+        b: shape (n,) or (..., n, m).
+        lower: read the lower triangle in place of the upper one.
+        transposed: solve a.T @ x = b, without conjugation.
+        unit_diagonal: take the diagonal for ones, and do not read it.
+
+    Raises:
+        LinAlgError: a is not square, the shapes do not fit, or a number on the diagonal is 0.
+
+    >>> from tinygrad_np import Tensor
+    >>> solve_triangular(Tensor([[2.0, 0.0], [1.0, 4.0]]), Tensor([2.0, 9.0]), lower=True)
+    Tensor([1., 2.], dtype=float32)
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(f"solve_triangular: expected square matrices, not shape {a.shape}")
+    columns = np.expand_dims(b, -1) if b.ndim == 1 else b
+    if b.ndim < 1 or columns.shape[-2] != a.shape[-1]:
+        raise np.linalg.LinAlgError(f"solve_triangular: b of shape {b.shape} does not fit a of shape {a.shape}")
+    x = _substituted(_t(a) if transposed else a, columns, lower != transposed, unit_diagonal)
+    return np.squeeze(x, -1) if b.ndim == 1 else x
+
+
+def _substituted(a: Array, b: Array, lower: bool, unit_diagonal: bool) -> Array:
+    """The solution of triangular equations, some rows after others, from the end of a where it has one element."""
+    n = a.shape[-1]
+    stacks = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    solved = np.linalg.solve(np.ones((1, 1), a.dtype), np.ones((1, 1), b.dtype)).dtype  # that of NumPy: of integers
+    x = np.array(np.broadcast_to(b, (*stacks, *b.shape[-2:])), solved)
+    starts = range(0, n, TRIANGULAR)
+    for start in starts if lower else reversed(starts):
+        rows = slice(start, min(start + TRIANGULAR, n))
+        block = _triangle(a[..., rows, rows], lower, unit_diagonal)
+        if unit_diagonal:
+            block = block + np.eye(block.shape[-1], dtype=block.dtype)
+        x[..., rows, :] = _solved(block, x[..., rows, :], lower)
+        rest = slice(rows.stop, n) if lower else slice(0, start)
+        x[..., rest, :] -= a[..., rest, rows] @ x[..., rows, :]
+    return x
+
+
+def _solved(block: Array, b: Array, lower: bool) -> Array:
+    """The solution of a few triangular equations.
+
+    NumPy's decomposition leaves an upper triangle as it is, so that this is substitution, in which errors of equations
+    with numbers of different size do not mix. A lower triangle, with rows and columns reversed, is an upper one.
+    """
+    if lower:
+        return np.asarray(np.linalg.solve(block[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :])
+    return np.asarray(np.linalg.solve(block, b))
+
+
 @_of_conjugates
 def _pinv_vjp(g: Any, y: Any, x: Any) -> Any:
     """The gradient of a pseudo-inverse y of x (G. Golub and V. Pereyra 1973, equation 4.12), for constant rank."""

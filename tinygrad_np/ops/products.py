@@ -14,7 +14,7 @@ from .._registry import composite, differentiable, in_float32, primitive
 from ..tensor import Array, as_array
 from .cases import Case, each
 from .elementwise import conjugate, keep
-from .examples import LINEAR, MATMUL
+from .examples import EINSUM, LINEAR, MATMUL
 
 
 def _column(x: Any) -> Any:
@@ -381,33 +381,108 @@ def _power(power: Any, n: int) -> Any:
 # --- einsum ----------------------------------------------------------------------------------------------------------
 
 
-def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output: str, optimize: Any) -> Any:
-    """The gradient of an einsum with respect to array i: an einsum of g with the other arrays.
+def _einsum_gradient(i: int, g: Any, arrays: Any, terms: tuple[str, ...], output: str, row: str = "") -> Any:
+    """The gradient of an einsum with respect to array i: an einsum of g with the other array, if there are two.
 
-    Along an axis whose letter occurs in array i alone the gradient is constant, so it is broadcast at the end.
+    Along an axis whose letter occurs in array i alone the gradient is constant, so it is broadcast at the end. Several
+    stacked gradients have `row` as the letter of their first axis.
     """
     others = [j for j in range(len(arrays)) if j != i]
     known = set(output).union(*(terms[j] for j in others))
     own = "".join(letter for letter in terms[i] if letter in known)
-    inputs = ",".join([output, *(terms[j] for j in others)])
-    back = np.einsum(f"{inputs}->{own}", g, *(arrays[j] for j in others), optimize=optimize)
-    missing = tuple(position for position, letter in enumerate(terms[i]) if letter not in known)
+    inputs = (row + output, *(terms[j] for j in others))
+    back = _einsum(g, *(arrays[j] for j in others), terms=inputs, output=row + own)
+    missing = tuple(position for position, letter in enumerate(row + terms[i]) if letter not in row + own)
     back = np.expand_dims(back, missing) if missing else back
-    shape = [n if m == 1 else m for n, m in zip(np.shape(arrays[i]), back.shape, strict=True)]
-    return np.broadcast_to(back, shape)  # if an axis of length 1 was broadcast, the backward pass sums over it
+    shape = [n if m == 1 else m for n, m in zip(np.shape(arrays[i]), back.shape[len(row) :], strict=True)]
+    return np.broadcast_to(back, back.shape[: len(row)] + tuple(shape))  # what is broadcast here, the engine sums
+
+
+def _einsum_gradients(g: Any, arrays: Any, needed: Any, terms: tuple[str, ...], output: str, row: str = "") -> Any:
+    return [_einsum_gradient(i, g, arrays, terms, output, row) if need else None for i, need in enumerate(needed)]
+
+
+def _einsum_rows(joint: Any) -> Any:
+    def of_rows(g: Any, y: Any, *arrays: Any, needed: Any, terms: tuple[str, ...], output: str) -> Any:
+        row = next(letter for letter in string.ascii_letters if letter not in "".join(terms))
+        return _einsum_gradients(g, arrays, needed, terms, output, row)
+
+    return of_rows
 
 
 @differentiable(
-    joint=lambda g, y, *arrays, needed, terms, output, optimize: [
-        _einsum_gradient(i, g, arrays, terms, output, optimize) if need else None for i, need in enumerate(needed)
-    ],
+    joint=lambda g, y, *arrays, needed, terms, output: _einsum_gradients(g, arrays, needed, terms, output),
     wide=True,
-    cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac", "optimize": False})],
+    jvp="linear",
+    rows=_einsum_rows,
+    examples=EINSUM,
+    cases=[Case("n k, k m", kwargs={"terms": ("ab", "bc"), "output": "ac"})],
     name="einsum",
     complex=True,
 )
-def _einsum(*arrays: Array, terms: tuple[str, ...], output: str, optimize: Any) -> Array:
-    return np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays, optimize=optimize))
+def _einsum(*arrays: Array, terms: tuple[str, ...], output: str) -> Array:
+    """The einsum of one array or two; no letter is twice in a term."""
+    if len(arrays) == 2:
+        return _of_two(arrays[0], arrays[1], terms[0], terms[1], output)
+    return np.asarray(np.einsum(f"{terms[0]}->{output}", *arrays))
+
+
+def _of_two(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array:
+    """The einsum of two arrays as a product, or stacks of products, of matrices."""
+    dtype = np.result_type(a, b)
+    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    lengths: dict[str, int] = {}
+    for letter, n in [*zip(of_a, a.shape, strict=True), *zip(of_b, b.shape, strict=True)]:
+        lengths[letter] = n if lengths.get(letter, 1) == 1 else lengths[letter]
+    a, of_a = _own(a, of_a, lengths, of_b + output)
+    b, of_b = _own(b, of_b, lengths, of_a + output)
+    inner = [letter for letter in of_a if letter in of_b and letter not in output]
+    if not inner:
+        return np.multiply(_in_order(a, of_a, output), _in_order(b, of_b, output))
+    stacks = [letter for letter in output if letter in of_a and letter in of_b]
+    left = [letter for letter in output if letter in of_a and letter not in of_b]
+    right = [letter for letter in output if letter in of_b and letter not in of_a]
+    if right and left and output.index(right[0]) < output.index(left[0]):  # the rows of the result are those of b
+        a, b, of_a, of_b, left, right = b, a, of_b, of_a, right, left
+    n, k, m = (math.prod(lengths[letter] for letter in letters) for letters in (left, inner, right))
+    if stacks and n * k * m < SMALL:
+        return np.asarray(np.einsum(f"{of_a},{of_b}->{output}", a, b))
+    stack = [lengths[letter] for letter in stacks]
+    a = _as_matrices(np.transpose(a, [of_a.index(letter) for letter in stacks + left + inner]), (*stack, n, k))
+    b = _as_matrices(np.transpose(b, [of_b.index(letter) for letter in stacks + inner + right]), (*stack, k, m))
+    y = np.asarray(np.matmul(a, b) if stacks else matmul(a, b))
+    found = stacks + left + right
+    shape = [lengths[letter] for letter in found]
+    y = y if y.shape == tuple(shape) else y.reshape(shape)
+    return y if "".join(found) == output else np.transpose(y, [found.index(letter) for letter in output])
+
+
+SMALL = 64  # multiplications in each product of a stack
+
+
+def _own(x: Array, term: str, lengths: dict[str, int], others: str) -> tuple[Array, str]:
+    """x without the axes of length 1 that are broadcast, and summed over those that no other term has."""
+    for letter in term:
+        axis = term.index(letter)
+        if x.shape[axis] == 1 != lengths[letter]:
+            x, term = np.squeeze(x, axis), term.replace(letter, "")
+        elif letter not in others:
+            x, term = np.add.reduce(x, axis), term.replace(letter, "")
+    return np.asarray(x), term
+
+
+def _in_order(x: Array, term: str, output: str) -> Array:
+    """x with an axis for each letter of the output, of length 1 where x has none."""
+    x = np.transpose(x, [term.index(letter) for letter in output if letter in term])
+    return x[tuple(slice(None) if letter in term else np.newaxis for letter in output)]
+
+
+def _as_matrices(x: Array, shape: tuple[int, ...]) -> Array:
+    """x as a stack of matrices that BLAS can read: NumPy multiplies others by a loop of its own."""
+    x = x.reshape(shape)
+    (*_, by_row, by_column), size = x.strides, x.itemsize
+    readable = (by_column == size and by_row >= size * shape[-1]) or (by_row == size and by_column >= size * shape[-2])
+    return x if readable else np.ascontiguousarray(x)
 
 
 EINSUMS = {
@@ -465,7 +540,10 @@ def _as_string(*operands: Any) -> tuple[str, tuple[Any, ...]]:
         Case(shapes, prepare=lambda *arrays, subscripts=subscripts: (subscripts, *arrays))
         for subscripts, shapes in EINSUMS.items()
     ]
-    + [Case("2 3, 3 2, 2 2", kwargs={"optimize": True}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))]
+    + [
+        Case("2 3, 3 2, 2 2", kwargs={"optimize": optimize}, prepare=lambda *arrays: ("ij,jk,kl", *arrays))
+        for optimize in (True, "optimal", ("greedy", 9), ["einsum_path", (1, 2), (0, 1)], ["einsum_path", (0, 1, 2)])
+    ]
     + [
         Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2], [2, 30])),
         Case("n k, k m", prepare=lambda a, b: (a, [30, 7], b, [7, 2])),
@@ -476,7 +554,9 @@ def _as_string(*operands: Any) -> tuple[str, tuple[Any, ...]]:
 def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """`np.einsum`, with implicit outputs, ellipses and repeated letters.
 
-    Subscripts are a string, or lists of numbers from 0 to 51, one after each operand and one for the result.
+    Subscripts are a string, or lists of numbers from 0 to 51, one after each operand and one for the result. Two
+    operands are contracted by products of matrices. More are contracted two after two, always: in the order that needs
+    the fewest multiplications, or in that of optimize=, which is NumPy's.
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _as_string(subscripts, *operands)
@@ -513,7 +593,58 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
                 arrays[i] = np.diagonal(arrays[i], 0, first, second)
                 rest = [other for position, other in enumerate(terms[i]) if position not in (first, second)]
                 terms[i] = "".join([*rest, letter])
-    return _einsum(*arrays, terms=tuple(terms), output=output, optimize=optimize)
+    _check_letters(subscripts, terms, output, arrays)
+    if len(arrays) < 3 and optimize in (False, True, None):
+        return _einsum(*arrays, terms=tuple(terms), output=output)
+    return in_float32(lambda *arrays: _along_path(list(arrays), terms, output, optimize))(*arrays)
+
+
+def _check_letters(subscripts: str, terms: list[str], output: str, arrays: list[Any]) -> None:
+    """Raise if a letter labels axes of different lengths, unless one is 1, or if the output does not fit the inputs."""
+    lengths: dict[str, int] = {}
+    for term, a in zip(terms, arrays, strict=True):
+        if len(term) != np.ndim(a):
+            raise ValueError(f"einsum: {subscripts!r} has {len(term)} subscripts for an operand of shape {np.shape(a)}")
+        for letter, n in zip(term, np.shape(a), strict=True):
+            known = lengths.get(letter, 1)
+            if n != 1 != known != n:
+                raise ValueError(f"einsum: {letter!r} in {subscripts!r} labels axes of different lengths {(known, n)}")
+            lengths[letter] = n if known == 1 else known
+    for letter in output:
+        if letter not in lengths or output.count(letter) > 1:
+            where = "in no input" if letter not in lengths else "twice in the output"
+            raise ValueError(f"einsum: {letter!r} of {subscripts!r} is {where}")
+
+
+def _along_path(arrays: list[Any], terms: list[str], output: str, optimize: Any) -> Any:
+    """The einsum of several arrays, two after two; each step of a path takes arrays out and appends their einsum."""
+    if optimize in (False, True, None):
+        optimize = "optimal" if len(arrays) <= OPTIMAL else "greedy"
+    shapes = tuple(map(np.shape, arrays))
+    for step in _path(f"{','.join(terms)}->{output}", shapes, tuple(optimize) if type(optimize) is list else optimize):
+        chosen = [(arrays.pop(i), terms.pop(i)) for i in sorted(step, reverse=True)]
+        y, term = chosen.pop()
+        while chosen:
+            b, other = chosen.pop()
+            needed = set(output).union(*terms, *(later for _, later in chosen))
+            letters = [letter for letter in term if letter in other] + [*term, *other]  # those of stacks come first
+            both = "".join(letter for letter in dict.fromkeys(letters) if letter in needed)
+            both = both if chosen or arrays else output
+            y, term = _einsum(y, b, terms=(term, other), output=both), both
+        arrays.append(y)
+        terms.append(term)
+    return arrays[0] if terms[0] == output else _einsum(arrays[0], terms=(terms[0],), output=output)
+
+
+@lru_cache(maxsize=1000)
+def _path(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> Any:
+    """The steps of `np.einsum_path`, which takes 100 us for three arrays."""
+    optimize = [*optimize] if isinstance(optimize, tuple) and optimize[:1] == ("einsum_path",) else optimize
+    arrays = [np.broadcast_to(0.0, shape) for shape in shapes]
+    return np.einsum_path(subscripts, *arrays, optimize=optimize)[0][1:]
+
+
+OPTIMAL = 5  # arrays up to which all orders are compared
 
 
 # --- 1-D convolution -------------------------------------------------------------------------------------------------
