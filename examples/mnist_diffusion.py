@@ -61,6 +61,7 @@ class UNet(nn.Module):
         self.up = nn.Conv2d(64, 32, 1, rng=rng)
         self.fine_again = Block(32, rng)
         self.last = nn.Conv2d(32, 4, 3, padding=1, rng=rng)
+        self.last.weight.data *= np.float32(0.1)
 
     def forward(self, images: np.ndarray, steps: np.ndarray) -> Tensor:
         time = self.time(waves(steps))

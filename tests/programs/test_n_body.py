@@ -100,7 +100,7 @@ def test_the_map_of_a_trajectory_keeps_volume() -> None:
 
 def test_the_speed_of_an_orbit_is_that_of_kepler() -> None:
     """A light body at distance 1 comes back after a time T if its orbit's axis is a = (T / 2 pi)^(2/3)."""
-    masses, period, steps = np.array([1.0, 1e-9]), 7.0, 250
+    masses, period, steps = np.array([1.0, 1e-9]), 7.0, 100
     x = np.array([[0.0, 0.0], [1.0, 0.0]])
 
     def height(speed: Any) -> Any:
@@ -112,4 +112,4 @@ def test_the_speed_of_an_orbit_is_that_of_kepler() -> None:
         value, slope = func.value_and_grad(height)(speed)
         speed -= value / slope
     axis = (period / (2 * np.pi)) ** (2 / 3)
-    np.testing.assert_allclose(speed, np.sqrt(2 - 1 / axis), rtol=1e-3)
+    np.testing.assert_allclose(speed, np.sqrt(2 - 1 / axis), rtol=5e-3)
