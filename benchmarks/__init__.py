@@ -4,6 +4,7 @@ BENCHMARKS = [
     "mnist_step",
     "products",
     "networks",
+    "steps",
     "layers",
     "optimizers",
     "operations",

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import turns
-from benchmarks.models import BATCHES
+from benchmarks.models import BATCHES, PROGRAMS
 
 NAMES = [turns.OURS, "pytorch", turns.LIMIT]
 WARM_UP = 0.1  # seconds until the second core of a virtual machine is awake, after the pause between turns
@@ -22,9 +22,8 @@ WARM_UP = 0.1  # seconds until the second core of a virtual machine is awake, af
 
 def contend(name: str, network: str, steps: int) -> Callable[[], float]:
     """A function that takes several steps on one batch and returns the loss that there was after two."""
-    step = {turns.OURS: ours, "pytorch": pytorch, turns.LIMIT: limit}[name](
-        network, BATCHES[network](np.random.default_rng(1))
-    )
+    batch = (BATCHES | PROGRAMS)[network](np.random.default_rng(1))
+    step = {turns.OURS: ours, "pytorch": pytorch, turns.LIMIT: limit}[name](network, batch)
     *_, loss = step(), step(), step()
 
     def several() -> float:

@@ -445,17 +445,17 @@ def _plan(
     return between, needed, input_ids, last
 
 
-def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None") -> "list[Tensor]":
+def _ancestors(outputs: Iterable["Tensor"], last: "Tensor | None", since: float = 0) -> "list[Tensor]":
     """All Tensors that require a gradient and that the outputs were computed from, themselves included, oldest first.
 
     A Tensor is younger than what it was computed from, so the order of creation is a topological order. What lies
-    beyond `last` is left out.
+    beyond `last`, or beyond a Tensor that is older than `since`, is left out.
     """
     found = {id(output): output for output in outputs}
     stack = list(found.values())
     while stack:
         output = stack.pop()
-        if (node := output._node) is None or output is last:
+        if (node := output._node) is None or output is last or output._serial < since:
             continue
         if node[1] is None:
             raise RuntimeError(

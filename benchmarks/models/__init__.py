@@ -17,6 +17,18 @@ BATCHES: dict[str, Callable[[Any], tuple[np.ndarray, ...]]] = {  # drawn by a Nu
     "lstm": lambda rng: letters(rng, 50),
     "char_transformer": lambda rng: letters(rng, 64),
 }
+PROGRAMS: dict[str, Callable[[Any], tuple[np.ndarray, ...]]] = {  # smaller ones, of tests/programs
+    "u_net": lambda rng: (rng.random((16, 1, 32, 32), np.float32), rng.integers(0, 2, (16, 1, 32, 32)).astype("f")),
+    "graph": lambda rng: (rng.standard_normal((500, 32), np.float32), *rng.integers(0, 500, (2, 4000))),
+    "vision_transformer": lambda rng: (rng.random((64, 16, 49), np.float32), rng.integers(0, 10, 64)),
+    "wgan_gp": lambda rng: (*rng.standard_normal((2, 256, 2), np.float32), rng.random((256, 1), np.float32)),
+    "real_nvp": lambda rng: (rng.standard_normal((256, 2), np.float32),),
+    "maml": lambda rng: (*rng.standard_normal((4, 10, 20, 1), np.float32),),
+    "nt_xent": lambda rng: (*rng.standard_normal((2, 128, 100), np.float32),),
+    "mixture_density": lambda rng: (*rng.standard_normal((2, 256, 1), np.float32),),
+    "hidden_markov": lambda rng: (rng.integers(0, 3, (50, 12)),),
+    "n_body": lambda rng: (rng.standard_normal((8, 2), np.float32),),
+}
 
 
 def letters(rng: "np.random.Generator", length: int) -> tuple[np.ndarray, np.ndarray]:

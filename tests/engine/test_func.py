@@ -652,3 +652,27 @@ def test_value_calls_with_tensors_and_answers_as_derivatives_do() -> None:
     check_gradients(lambda x: func.grad(lambda x: (func.value(np.sin)(x) ** 2).sum())(x), x)
     with pytest.raises(TypeError, match="expected a function"):
         func.value(x)
+
+
+def test_a_derivative_in_a_loop_looks_at_its_own_operations_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at all that its argument was computed from, which would take the square of the number of turns."""
+    looked_at: list[int] = []
+    ancestors = tensor._ancestors
+
+    def counted(*args: Any) -> Any:
+        found = ancestors(*args)
+        looked_at.append(len(found))
+        return found
+
+    def walk(x: Any, turns: int) -> Any:
+        for _ in range(turns):
+            x = x - 0.1 * func.grad(lambda x: x**4 / 4 + x**2)(x)
+        return x
+
+    monkeypatch.setattr(tensor, "_ancestors", counted)
+    totals = []
+    for turns in (20, 40):
+        looked_at.clear()
+        func.grad(walk)(0.5, turns)
+        totals.append(sum(looked_at))
+    assert totals[1] < 2.2 * totals[0]

@@ -21,6 +21,7 @@ SMALL = {
     "mnist_step": ["--hidden", "8", "--rounds", "2", "--images", "640", "--names", "tinygrad_np", "numpy"],
     "products": ["--hidden", "8", "--rounds", "1", "--names", "tinygrad_np"],
     "networks": ["--rounds", "1", "--steps", "1", "--names", "tinygrad_np", "limit"],
+    "steps": ["--rounds", "1", "--networks", "graph", "maml", "--names", "tinygrad_np"],
     "layers": ["--rounds", "1", "--workloads", "softmax", "embedding", "attention", "--names", "tinygrad_np", "limit"],
     "optimizers": ["--rounds", "1", "--workloads", "adamw, small", "--names", "tinygrad_np", "limit"],
     "odeint": ["--rounds", "1", "--names", "tinygrad_np"],

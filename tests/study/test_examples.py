@@ -16,14 +16,29 @@ import pytest
 from examples_as_run import EXAMPLES
 
 import char_transformer
+import gaussian_process
+import graph_network
 import mnist_cnn
+import mnist_diffusion
 import mnist_vae
 import schedules
 import second_order
 
 TRAIN, TEST = load_mnist(EXAMPLES / "data/mnist")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
-SCRIPTS = ["quickstart", "custom_op", "mnist_cnn", "char_transformer", "mnist_vae", "second_order", "schedules"]
+SCRIPTS = [
+    "quickstart",
+    "custom_op",
+    "mnist_cnn",
+    "mnist_vae",
+    "mnist_diffusion",
+    "char_transformer",
+    "graph_network",
+    "gaussian_process",
+    "second_order",
+    "schedules",
+]
+WITHOUT_TQDM = ("quickstart", "schedules", "graph_network", "gaussian_process")
 
 
 @pytest.fixture
@@ -126,6 +141,94 @@ def test_n_grams_are_counted_right() -> None:
     assert found == pytest.approx(-np.mean(np.log([a, b_after_a, a_after_b])))
 
 
+def test_the_diffusion_model_learns_to_predict_noise() -> None:
+    rng = np.random.default_rng(0)
+    model = mnist_diffusion.UNet(rng)
+    images = mnist_diffusion.pixels(TEST.images[:256])
+    before = mnist_diffusion.error(model, images, rng).item()
+    errors = mnist_diffusion.train(model, TRAIN.images[:4000], 1, rng)
+    after = np.mean([mnist_diffusion.error(model, images, rng).item() for _ in range(5)])
+    assert 0.7 < before < 2  # the noise has variance 1
+    assert after < 0.2
+    assert np.mean(errors[-10:]) < 0.2
+    drawn = mnist_diffusion.draw_digits(model, 4, rng)
+    assert len(drawn) == mnist_diffusion.STEPS + 1
+    assert np.abs(drawn[-1]).max() < 1.1  # the last step adds no noise, and a pixel is from -1 to 1
+    assert np.std(drawn[0]) == pytest.approx(1, abs=0.1)
+
+
+def test_the_steps_of_the_diffusion_go_from_an_image_to_noise() -> None:
+    """One step after the other: kept_t = kept_(t-1) * (1 - added_t), up to the cut of the last."""
+    assert mnist_diffusion.KEPT[0] > 0.99
+    assert mnist_diffusion.KEPT[-1] < 1e-3
+    np.testing.assert_allclose(np.cumprod(1 - mnist_diffusion.ADDED)[:-1], mnist_diffusion.KEPT[:-1], rtol=2e-3)
+    images = np.arange(2 * 28 * 28.0).reshape(2, 28, 28)
+    channels = mnist_diffusion.as_channels(images)
+    np.testing.assert_array_equal(channels[1, :, 3, 5], images[1, 6:8, 10:12].reshape(4))
+    np.testing.assert_array_equal(mnist_diffusion.as_images(channels), images)
+
+
+def test_the_club_is_that_of_zachary_and_its_camps_are_found(tmp_path: Path) -> None:
+    friends = np.zeros((34, 34), int)
+    friends[tuple(graph_network.PAIRS.T)] = 1
+    friends += friends.T
+    assert friends.sum() == 2 * 78
+    assert np.trace(np.linalg.matrix_power(friends, 3)) == 6 * 45  # triangles
+    assert friends[[0, 32, 33]].sum(axis=1).tolist() == [16, 12, 17]
+    distances = graph_network.distances()
+    assert distances.max() == 5
+    np.testing.assert_array_equal(distances == 1, friends == 1)
+    done = examples_as_run.run("graph_network.py", tmp_path, "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.partition(" of 34 members")[0].split()[-1]) >= 31
+    assert (tmp_path / "here/graph.png").exists()
+
+
+def test_a_graph_layer_averages_over_friends() -> None:
+    """As a matrix: D^-1/2 (A + I) D^-1/2, where D has the numbers of friends."""
+    friends = np.eye(34)
+    friends[tuple(graph_network.PAIRS.T)] = friends[tuple(graph_network.PAIRS.T[::-1])] = 1
+    degrees = friends.sum(axis=1) ** -0.5
+    layer = graph_network.GraphLayer(3, 2, np.random.default_rng(0))
+    x = np.random.default_rng(1).normal(size=(34, 3)).astype(np.float32)
+    expected = degrees[:, None] * friends * degrees @ layer.linear(x).data
+    np.testing.assert_allclose(layer(x).data, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gaussian_process_is_sure_where_it_should_be(tmp_path: Path) -> None:
+    done = examples_as_run.run("gaussian_process.py", tmp_path, "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here/process.png").exists()
+    inside, close = [], []
+    for seed in range(10):
+        x, y = gaussian_process.observations(np.random.default_rng(seed))
+        logarithms = gaussian_process.fit(x, y)
+        points = np.linspace(0, 10, 101)
+        mean, deviation = gaussian_process.predict(logarithms, x, y, points)
+        inside.append(np.mean(np.abs(mean - gaussian_process.truth(points)) < 1.96 * deviation))
+        close.append(np.exp(logarithms["noise"]))
+        assert deviation[50] > 2 * deviation[20]  # in the gap, and beside it
+    assert 0.85 < np.mean(inside) <= 1
+    assert np.mean(close) == pytest.approx(gaussian_process.NOISE, rel=0.15)
+
+
+def test_the_slope_of_the_gaussian_process_is_that_of_finite_differences() -> None:
+    """Of the mean, and of the variance of a difference of two values that are close to each other."""
+    x, y = gaussian_process.observations(np.random.default_rng(0))
+    logarithms = {"amplitude": 0.5, "length": 0.3, "noise": -1.5}
+    points, h = np.array([-0.5, 1.0, 5.5, 9.0]), 1e-3
+    mean, deviation = gaussian_process.predict(logarithms, x, y, points, slope=True)
+    for i, point in enumerate(points):
+        both = np.array([point - h, point + h])
+        before, after = gaussian_process.predict(logarithms, x, y, both)[0]
+        assert mean[i] == pytest.approx((after - before) / (2 * h), rel=1e-4)
+        cross = gaussian_process.covariance(logarithms, both[:, None], x)
+        known = gaussian_process.of_observations(logarithms, x)
+        joint = gaussian_process.covariance(logarithms, both[:, None], both) - cross @ np.linalg.solve(known, cross.T)
+        variance = joint[0, 0] + joint[1, 1] - 2 * joint[0, 1]
+        assert deviation[i] == pytest.approx(np.sqrt(variance) / (2 * h), rel=1e-3)
+
+
 HIDE = """
 import runpy, sys
 from importlib.machinery import PathFinder
@@ -146,7 +249,7 @@ def run_without(packages: str, folder: Path, script: str, *arguments: str) -> su
 @pytest.mark.parametrize(
     ("script", "packages"),
     [
-        *((f"{name}.py", "tqdm") for name in SCRIPTS if name not in ("quickstart", "schedules")),
+        *((f"{name}.py", "tqdm") for name in SCRIPTS if name not in WITHOUT_TQDM),
         *((f"{name}.py", "matplotlib") for name in SCRIPTS if name != "quickstart"),
         *(("mnist_fcn.py", name) for name in ("matplotlib", "PIL", "sklearn", "threadpoolctl", "tqdm")),
         *(("mnist_search.py", name) for name in ("matplotlib", "PIL", "threadpoolctl", "tqdm")),
@@ -160,7 +263,12 @@ def test_a_missing_package_is_one_line_that_says_how_to_install_it(script: str, 
 
 
 def test_a_script_does_not_ask_for_what_it_does_not_use(tmp_path: Path) -> None:
-    for script, packages in (("schedules.py", "tqdm,sklearn,threadpoolctl"), ("mnist_search.py", "sklearn")):
+    for script, packages in (
+        ("schedules.py", "tqdm,sklearn,threadpoolctl"),
+        ("graph_network.py", "tqdm,sklearn,threadpoolctl"),
+        ("gaussian_process.py", "tqdm,sklearn,scipy,threadpoolctl"),
+        ("mnist_search.py", "sklearn"),
+    ):
         assert run_without(packages, tmp_path, script, "--help").returncode == 0
 
 

@@ -1,6 +1,7 @@
 """Derivatives of functions: gradients, Jacobians, Hessians, and products with them."""
 
 import inspect
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -139,17 +140,28 @@ class _Recording:
 
 def _dependent(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> set[int]:
     """The ids of the Tensors that depend on a leaf that requires a gradient and is not one of the inputs."""
-    known = {id(x) for x in inputs if x.is_leaf}
+    known, oldest = {id(x) for x in inputs if x.is_leaf}, _oldest(inputs)
     found: set[int] = set()
-    for t in _ancestors(outputs):  # a Tensor comes after what it was computed from
-        if id(t) not in known if t.is_leaf else not found.isdisjoint(map(id, t._node[1])):
+    for t in _ancestors(outputs, oldest):  # a Tensor comes after what it was computed from
+        if t._serial < oldest or (id(t) not in known if t.is_leaf else not found.isdisjoint(map(id, t._node[1]))):
             found.add(id(t))
     return found
 
 
 def _depend_on_more(values: Sequence[Any], inputs: Sequence[Tensor]) -> bool:
     """Whether a value depends on a leaf that requires a gradient and is not one of the inputs."""
-    return _begin_elsewhere(_ancestors(values), inputs)
+    oldest = _oldest(inputs)
+    order = _ancestors(values, oldest)
+    return any(t._serial < oldest for t in order[:1]) or _begin_elsewhere(order, inputs)
+
+
+def _oldest(inputs: Sequence[Tensor]) -> float:
+    """When the first of the inputs was made: what is older and requires a gradient depends on something else.
+
+    So nobody looks at what that was computed from: a derivative in a loop, of a state that the loop has computed, would
+    take longer in each turn.
+    """
+    return min((x._serial for x in inputs), default=math.inf)
 
 
 def _begin_elsewhere(order: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
@@ -161,9 +173,12 @@ def _begin_elsewhere(order: Sequence[Tensor], inputs: Sequence[Tensor]) -> bool:
     return False
 
 
-def _ancestors(values: Sequence[Any]) -> list[Tensor]:
-    """All that the Tensors among the values were computed from and that requires a gradient, themselves included."""
-    return tensor._ancestors([y for y in values if type(y) is Tensor and y._requires_grad], None)
+def _ancestors(values: Sequence[Any], since: float = 0) -> list[Tensor]:
+    """All that the Tensors among the values were computed from and that requires a gradient, themselves included.
+
+    It goes back to what is older than `since`. The oldest comes first.
+    """
+    return tensor._ancestors([y for y in values if type(y) is Tensor and y._requires_grad], None, since)
 
 
 def _replaced(args: Sequence[Any], numbers: Sequence[int], trees: Sequence[Any]) -> list[Any]:
