@@ -307,10 +307,6 @@ MODULES: dict[str, dict[str, str]] = {
             }.items()
             for theirs in names
         },
-        **dict.fromkeys(
-            ("Transformer", "TransformerEncoderLayer", "TransformerEncoder"),
-            "it is made of `nn.MultiheadAttention`, `nn.LayerNorm` and `nn.Linear`",
-        ),
         "SmoothL1Loss": "write `nn.HuberLoss()`",
         **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy"), "write `nn.CrossEntropyLoss`"),
         "Transformer": "it is made of `nn.TransformerEncoder` and `nn.TransformerDecoder`",
@@ -452,7 +448,7 @@ KEYWORDS: dict[str, tuple[str, ...]] = {
     "stddev": ("std",),
     **dict.fromkeys(("size_average", "reduce"), ("reduction",)),
     "keep_dims": ("keepdims",),
-    "mask": ("attn_mask",),
+    "mask": ("attn_mask", "src_mask"),
 }
 # What to do about keywords for which a function has no other.
 WITHOUT: dict[str, str] = {

@@ -410,7 +410,7 @@ def dropped(x: Any, p: float, rng: "np.random.Generator", axes: int | None = Non
     shape = np.shape(x)
     lead = shape[:axes]
     kept = rng.random(lead, np.float32) >= p
-    return keep(x, kept.reshape(*lead, *[1] * (len(shape) - len(lead)))) * (1 / (1 - p))
+    return keep(x, np.reshape(kept, (*lead, *[1] * (len(shape) - len(lead))))) * (1 / (1 - p))
 
 
 class Dropout(Layer):

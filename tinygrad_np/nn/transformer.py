@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .. import _validation as check
-from .._messages import shown
+from .._messages import shown, with_hints
 from ..ops.elementwise import relu
 from ..ops.special import gelu
 from ..tensor import Tensor
@@ -67,7 +67,7 @@ class _TransformerLayer(Layer):
         self.d_model, self.nhead, self.dim_feedforward, self.dropout = d_model, nhead, dim_feedforward, dropout
         self.activation, self.layer_norm_eps, self.norm_first = activation, layer_norm_eps, norm_first
         self.bias, self.rng = bias, rng
-        self._dtype = dtype = check.floating_dtype(owner, "dtype", dtype)
+        dtype = check.floating_dtype(owner, "dtype", dtype)
         if d_model % nhead:
             raise ValueError(f"{owner}: nhead must divide d_model, and {nhead} does not divide {d_model}")
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
@@ -84,7 +84,7 @@ class _TransformerLayer(Layer):
         """A layer with the same arguments and initial weights of its own."""
         arguments = self.d_model, self.nhead, self.dim_feedforward, self.dropout, self.activation
         further = self.layer_norm_eps, self.norm_first, self.bias
-        return type(self)(*arguments, *further, rng=self.rng, dtype=self._dtype)
+        return type(self)(*arguments, *further, rng=self.rng, dtype=self.linear1.weight.dtype)
 
     def _joined(self, x: Any, norm: LayerNorm, part: Callable[[Any], Any]) -> Any:
         """The residual connection around a part of the layer, with its norm before the part or after the sum."""
@@ -247,6 +247,7 @@ class _Stack(Module):
 
     _kind: ClassVar[type[_TransformerLayer]]
 
+    @with_hints()
     def __init__(self, layer: Any, num_layers: int, norm: Any = None) -> None:
         owner, kind = type(self).__name__, self._kind.__name__
         if type(layer) is not self._kind:
@@ -257,7 +258,7 @@ class _Stack(Module):
         self.layers = ModuleList([layer, *(layer._like() for _ in range(count - 1))])
         self.norm = norm
 
-    def forward(self, x: Any, *memory: Any, **masks: Any) -> Any:
+    def _through(self, x: Any, *memory: Any, **masks: Any) -> Any:
         for layer in self.layers:
             x = layer(x, *memory, **masks)
         return x if self.norm is None else self.norm(x)
@@ -291,6 +292,12 @@ class TransformerEncoder(_Stack):
 
     _kind = TransformerEncoderLayer
 
+    def forward(
+        self, x: Any, *, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
+    ) -> Any:
+        masks = {"src_mask": src_mask, "src_key_padding_mask": src_key_padding_mask}
+        return self._through(x, **masks, is_causal=is_causal)
+
 
 class TransformerDecoder(_Stack):
     """Decoder layers, one after the other; each attends to the same memory.
@@ -305,3 +312,20 @@ class TransformerDecoder(_Stack):
     """
 
     _kind = TransformerDecoderLayer
+
+    def forward(
+        self,
+        x: Any,
+        memory: Any,
+        *,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Any:
+        of_x = {"tgt_mask": tgt_mask, "tgt_key_padding_mask": tgt_key_padding_mask}
+        of_memory = {"memory_mask": memory_mask, "memory_key_padding_mask": memory_key_padding_mask}
+        causal = {"tgt_is_causal": tgt_is_causal, "memory_is_causal": memory_is_causal}
+        return self._through(x, memory, **of_x, **of_memory, **causal)
