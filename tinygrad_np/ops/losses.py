@@ -214,9 +214,9 @@ def _of_probabilities(
         if np.min(array_of(log_probabilities), initial=0) == -np.inf:  # a class of probability 0 does not count
             counted = np.isfinite(array_of(log_probabilities)) | (array_of(targets) != 0)
             log_probabilities = keep(log_probabilities, counted)  # 0 * inf would be NaN
-        if logits.ndim > 2:
-            return 0 - np.linalg.vecdot(targets, log_probabilities, axis=1)
-        return 0 - np.vecdot(targets, log_probabilities)  # for 64 x 10, two thirds of the time of the former
+        if logits.ndim > 2:  # for 64 x 10, with moveaxis it would take half as long again
+            targets, log_probabilities = np.moveaxis(targets, 1, -1), np.moveaxis(log_probabilities, 1, -1)
+        return 0 - np.vecdot(targets, log_probabilities)
 
     return reduced(name, reduction, losses, logits, targets)
 
