@@ -210,11 +210,13 @@ def _of_probabilities(
             targets = targets * (1 - label_smoothing) + label_smoothing / classes
         if weight is not None:
             targets = targets * weight
-        surprises = -log_softmax(logits, axis=1)
-        finite = np.isfinite(array_of(surprises))
-        if not finite.all():  # a class of probability 0 does not count: 0 * inf would be NaN
-            surprises = keep(surprises, finite | (array_of(targets) != 0))
-        return np.sum(targets * surprises, axis=1)
+        log_probabilities = log_softmax(logits, axis=1)
+        if np.min(array_of(log_probabilities), initial=0) == -np.inf:  # a class of probability 0 does not count
+            counted = np.isfinite(array_of(log_probabilities)) | (array_of(targets) != 0)
+            log_probabilities = keep(log_probabilities, counted)  # 0 * inf would be NaN
+        if logits.ndim > 2:  # for 64 x 10, with moveaxis it would take half as long again
+            targets, log_probabilities = np.moveaxis(targets, 1, -1), np.moveaxis(log_probabilities, 1, -1)
+        return 0 - np.vecdot(targets, log_probabilities)
 
     return reduced(name, reduction, losses, logits, targets)
 
