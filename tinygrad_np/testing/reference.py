@@ -93,8 +93,8 @@ def text() -> str:
         for f, e in registry.items()
         if (getattr(f, "__module__", None) or "").startswith(home) and f.__name__[0] != "_" and f not in of_scipy
     }
-    endings = ("1d", "2d", "3d", "shuffle")
-    composed = {name for part in (convolution, folding, pooling) for name in vars(part) if name.endswith(endings)}
+    names = [name for part in (convolution, folding, pooling) for name in vars(part) if name[0] != "_"]
+    composed = {name for name in names if name.endswith(("1d", "2d", "3d", "fold", "shuffle"))}
     internal = {name for name in entries if name == "getitem" or name.startswith("x.at")}
     own = sorted((entries | composed) - internal)
     constants = sorted((e.name for f, e in registry.items() if isinstance(e, Constant) and is_numpys(f)), key=str.lower)
