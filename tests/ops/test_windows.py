@@ -145,6 +145,7 @@ def test_unfolded_windows_are_columns_and_folded_ones_are_added() -> None:
     g = rng.normal(size=columns.shape)
     expected = grad(unfold(leaf, (3, 2), **options), leaf, g).data
     np.testing.assert_array_equal(fold(g, (6, 5), (3, 2), **options), expected)
+    assert np.sum(expected * x) == pytest.approx(np.sum(g * columns), rel=1e-10)  # so fold is the transpose of unfold
 
 
 def test_pixels_are_shuffled_and_back() -> None:

@@ -10,7 +10,7 @@ from .. import special as scipys
 from .._functions import name_of
 from .._messages import REFUSED as REASONS
 from .._registry import Composite, Constant, Primitive, registry
-from ..ops import convolution, pooling, scipy_special
+from ..ops import convolution, folding, pooling, scipy_special
 from ..tensor import Tensor
 from . import namespace
 from .conventions import CONVENTIONS, REFUSED, TRAPS
@@ -93,7 +93,8 @@ def text() -> str:
         for f, e in registry.items()
         if (getattr(f, "__module__", None) or "").startswith(home) and f.__name__[0] != "_" and f not in of_scipy
     }
-    composed = {name for part in (convolution, pooling) for name in vars(part) if name.endswith(("1d", "2d"))}
+    names = [name for part in (convolution, folding, pooling) for name in vars(part) if name[0] != "_"]
+    composed = {name for name in names if name.endswith(("1d", "2d", "3d", "fold", "shuffle"))}
     internal = {name for name in entries if name == "getitem" or name.startswith("x.at")}
     own = sorted((entries | composed) - internal)
     constants = sorted((e.name for f, e in registry.items() if isinstance(e, Constant) and is_numpys(f)), key=str.lower)
