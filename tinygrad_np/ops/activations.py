@@ -248,6 +248,7 @@ def logsigmoid(x: Any) -> Any:
     lambda g, y, x, weight: keep(g, x > 0) + keep(g * weight, ~(x > 0)),
     lambda g, y, x, weight: g * _up_to_zero(x),
     reads=("x weight", "x"),
+    wide=True,
     jvp="elementwise",
     cases=[Case("*, *"), Case("n c m, c 1"), Case("n m, 1")],
     name="prelu",
