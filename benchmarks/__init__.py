@@ -13,6 +13,7 @@ BENCHMARKS = [
     "overhead",
     "scaling",
     "memory",
+    "half",
     "startup",
     "contention",
     "watching",

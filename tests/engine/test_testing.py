@@ -210,7 +210,9 @@ MISTAKES: dict[str, tuple[Any, Any, list[Any], str]] = {  # a function, its vjp 
     "a cut graph": (
         lambda x: x * x, (lambda g, y, x: 2 * g * getattr(x, "_data", x), {}), ["n"], "gradient of wrong: the gradient"
     ),
-    "a write to the argument": (lambda x: np.square(x, out=x), (lambda g, y, x: g, {}), ["n"], "wrong writes to its arguments"),
+    "a write to the argument": (
+        lambda x: np.square(x, out=x), (lambda g, y, x: g, {}), ["n"], "wrong writes to its arguments"
+    ),
     "a layout": (
         lambda x: x.ravel("K") * np.arange(x.size),
         (lambda g, y, x: np.reshape(g * np.arange(g.size), x.shape), {}),

@@ -24,7 +24,7 @@ def _of_products(y: Any, a: Any, b: Any) -> int:
 def _of_einsum(y: Any, *arrays: Any, terms: Sequence[str], **_: Any) -> int:
     """Of all combinations of indices, with one product less than there are arrays."""
     sizes = {letter: n for term, a in zip(terms, arrays, strict=True) for letter, n in zip(term, a.shape, strict=True)}
-    return math.prod(sizes.values()) * (len(arrays) - 1)
+    return int(math.prod(sizes.values()) * (len(arrays) - 1))
 
 
 def _of_attention(y: Any, *projected: Any, heads: int, **_: Any) -> int:
