@@ -23,7 +23,7 @@ from .module import Module
 from .normalization import BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm
 from .pytorch import transpose_weights
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from .summaries import Summary, summary
+from .summaries import summary
 
 __all__ = [
     "AvgPool2d",
@@ -66,7 +66,6 @@ __all__ = [
     "SinusoidalPositionalEncoding",
     "Softmax",
     "Softplus",
-    "Summary",
     "Tanh",
     "collect_activations",
     "init",
