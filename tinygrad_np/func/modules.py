@@ -17,6 +17,9 @@ from ..tensor import Tensor
 from .trees import leaves_of
 
 
+COPYING = {"__copy__", "__reduce__", "__reduce_ex__", "__getstate__"}  # methods that say how an object is copied
+
+
 def functional_call(module: Any, parameters: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:
     """`module(*args, **kwargs)`, with other parameters in the place of its own, which are neither read nor changed.
 
@@ -97,8 +100,8 @@ def _fitting(owner: str, path: str, value: Any, own: Tensor) -> Any:
 
 def _is_plain(kind: type) -> bool:
     """Whether objects of a class hold nothing but attributes; copy.copy takes five times as long."""
-    special = issubclass(kind, list | dict | deque) or hasattr(kind, "__copy__")
-    return not special and kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
+    own = any(not COPYING.isdisjoint(vars(cls)) for cls in kind.__mro__ if cls is not object)
+    return not own and not issubclass(kind, list | dict | deque)
 
 
 class _Copy:
