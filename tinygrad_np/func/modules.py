@@ -16,7 +16,6 @@ from .._passes import computed_since
 from ..tensor import Tensor
 from .trees import leaves_of
 
-
 COPYING = {"__copy__", "__reduce__", "__reduce_ex__", "__getstate__"}  # methods that say how an object is copied
 
 
