@@ -14,6 +14,7 @@ BENCHMARKS = [
     "overhead",
     "scaling",
     "memory",
+    "half",
     "startup",
     "contention",
     "watching",

@@ -134,7 +134,7 @@ CLASSES: dict[str, dict[str, str]] = {
         "named_children": "write `model.named_modules()`, which has this module itself and those within others too",
         "apply": "write a loop over `model.modules()`",
         **dict.fromkeys(("register_buffer", "register_parameter", "register_module", "add_module"), ASSIGNED),
-        "requires_grad_": "write `model.freeze()` or `model.unfreeze()`",
+        "requires_grad_": "write `model.freeze()`, and later unfreeze",
         "trainable_variables": "write `model.parameters()`",
         "trainable_weights": "write `model.parameters()`",
         "compile": COMPILED,

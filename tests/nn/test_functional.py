@@ -400,6 +400,9 @@ def test_a_checkpoint_goes_on_with_what_is_frozen(tmp_path: Path) -> None:
     again = network(1)
     again.freeze("0.*")
     assert Checkpoints(tmp_path, model=again).resume().step == 1
+    by_hand = network(2)
+    by_hand[0].weight.requires_grad = by_hand[0].bias.requires_grad = False
+    assert Checkpoints(tmp_path, model=by_hand).resume().step == 1
     unfrozen = network(1)
     with pytest.raises(ValueError, match="without gradient"):
         Checkpoints(tmp_path, model=unfrozen).resume()

@@ -42,6 +42,7 @@ SMALL = {
         "--names",
         "tinygrad_np",
     ],
+    "half": ["--layers", "2", "--width", "8", "--batch", "16", "--rounds", "1"],
     "startup": ["--rounds", "1", "--names", "tinygrad_np", "numpy"],
     "watching": [
         "--hidden",

@@ -95,7 +95,7 @@ from .pooling import (
 )
 from .pytorch import transpose_weights
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
-from .summaries import Summary, summary
+from .summaries import summary
 from .transformer import TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
@@ -190,7 +190,6 @@ __all__ = [
     "SoftmaxFocalLoss",
     "Softplus",
     "Softsign",
-    "Summary",
     "SwiGLU",
     "Tanh",
     "TransformerDecoder",
