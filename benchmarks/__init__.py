@@ -8,6 +8,7 @@ BENCHMARKS = [
     "optimizers",
     "operations",
     "functions",
+    "graphs",
     "odeint",
     "programs",
     "overhead",
