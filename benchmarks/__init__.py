@@ -9,6 +9,7 @@ BENCHMARKS = [
     "optimizers",
     "operations",
     "functions",
+    "graphs",
     "odeint",
     "programs",
     "overhead",

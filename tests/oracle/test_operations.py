@@ -127,6 +127,28 @@ def _variables(m: Any, y: Any, rowvar: bool) -> Any:
     return torch.cat(parts) if rowvar else torch.cat([x.T if x.shape[0] > 1 else x for x in parts])
 
 
+def segments(reduce: str) -> Any:
+    """A reduction of the rows of segments, by PyTorch's index_add and scatter_reduce."""
+
+    def call(data: Any, ids: Any, num_segments: Any = None) -> Any:
+        count = int(ids.max()) + 1 if num_segments is None else num_segments
+        zeros = torch.zeros(count, *data.shape[1:], dtype=data.dtype)
+        if reduce in ("sum", "mean"):
+            sums = zeros.index_add(0, ids, data)
+            counts = torch.bincount(ids, minlength=count).clamp(min=1).reshape(-1, *[1] * (data.ndim - 1))
+            return sums if reduce == "sum" else sums / counts
+        start = zeros + (-torch.inf if reduce == "amax" else torch.inf)
+        return start.scatter_reduce(0, ids.reshape(-1, *[1] * (data.ndim - 1)).expand(data.shape), data, reduce)
+
+    return call
+
+
+def solve_triangular(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
+    columns = b[..., None] if b.ndim == 1 else b
+    x = torch.linalg.solve_triangular(a, columns, upper=not lower, unitriangular=unit_diagonal)
+    return x[..., 0] if b.ndim == 1 else x
+
+
 ADAPTERS: dict[str, Callable[..., Any]] = {
     "softmax": lambda x, axis=-1: torch.softmax(x, axis),
     "log_softmax": lambda x, axis=-1: torch.log_softmax(x, axis),
@@ -248,6 +270,14 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
         else torch.tensordot(a, b, [np.atleast_1d(axis).tolist() for axis in axes])
     ),
     "einsum": lambda subscripts, *operands, optimize=False: torch.einsum(subscripts, *operands),
+    "gather": lambda x, index, axis=-1: torch.gather(x, axis, index % x.shape[axis]),
+    "segment_sum": segments("sum"),
+    "segment_mean": segments("mean"),
+    "segment_max": segments("amax"),
+    "segment_min": segments("amin"),
+    "solve_triangular": lambda a, b, lower=False, transposed=False, unit_diagonal=False: solve_triangular(
+        a.mT if transposed else a, b, lower != transposed, unit_diagonal
+    ),
     "gelu": lambda x, approximate="none": torch.nn.functional.gelu(x, approximate=approximate),
     "hardsigmoid": lambda x: torch.nn.functional.relu6(x + 3) / 6,
     "hardswish": torch.nn.functional.hardswish,

@@ -27,6 +27,7 @@ SMALL = {
     "odeint": ["--rounds", "1", "--names", "tinygrad_np"],
     "operations": ["--rounds", "1", "--workloads", "svd 8", "slogdet 8"],
     "functions": ["--rounds", "1", "--workloads", "jvp", "residuals", "fixed_point", "--names", "tinygrad_np"],
+    "graphs": ["--rounds", "1", "--workloads", "small", "--names", "tinygrad_np"],
     "programs": ["--rounds", "1", "--workloads", "mixture", "mixture hvp", "--names", "tinygrad_np"],
     "overhead": ["--rounds", "2", "--repeats", "2", "--names", "tinygrad_np", "numpy"],
     "scaling": ["--largest", "3", "--plot", ""],

@@ -156,7 +156,8 @@ def _extreme(name: str, function: np.ufunc, identity: float, data: Any, segment_
         raise TypeError(f"{name}: data must be floating point, not {kind(data)}")
     y = np.full((count, *data.shape[1:]), identity, data.dtype)
     if y.size:
-        combine_rows(function, y.reshape(count, -1), ids, data.reshape(len(data), y.size // count))
+        with np.errstate(invalid="ignore"):  # of NaN, which NumPy's np.max passes on in silence
+            combine_rows(function, y.reshape(count, -1), ids, data.reshape(len(data), y.size // count))
     return y
 
 
