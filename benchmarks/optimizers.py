@@ -20,6 +20,12 @@ METHODS: dict[str, tuple[int, Callable[..., Any]]] = {  # arrays of state, and t
     "sgd momentum": (1, lambda optim, weights, **more: optim.SGD(weights, lr=1e-3, momentum=0.9, **more)),
     "adam": (2, lambda optim, weights, **more: optim.Adam(weights, lr=1e-3, **more)),
     "adamw": (2, lambda optim, weights, **more: optim.AdamW(weights, lr=1e-3, **more)),
+    "amsgrad": (3, lambda optim, weights, **more: optim.Adam(weights, lr=1e-3, amsgrad=True, **more)),
+    "nadam": (2, lambda optim, weights, **more: optim.NAdam(weights, lr=1e-3, **more)),
+    "radam": (2, lambda optim, weights, **more: optim.RAdam(weights, lr=1e-3, **more)),
+    "adamax": (2, lambda optim, weights, **more: optim.Adamax(weights, lr=1e-3, **more)),
+    "adadelta": (2, lambda optim, weights, **more: optim.Adadelta(weights, lr=1e-3, **more)),
+    "adafactor": (0, lambda optim, weights, **more: optim.Adafactor(weights, lr=1e-3, **more)),
 }
 F = 224
 LAYER = [(F,), (F,), (F, 3 * F), (3 * F,), (F, F), (F,), (F,), (F,), (F, 4 * F), (4 * F,), (4 * F, F), (F,)]

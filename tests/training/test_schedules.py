@@ -6,10 +6,15 @@ import math
 from tinygrad_np.schedules import (
     CosineScheduler,
     ExponentialScheduler,
+    InverseSquareRootScheduler,
     JoinedScheduler,
     MultiStepScheduler,
     OneCycleScheduler,
+    PlateauScheduler,
+    PolynomialScheduler,
+    RestartScheduler,
     WarmupScheduler,
+    WarmupStableDecayScheduler,
 )
 
 import pytest
@@ -45,6 +50,19 @@ def test_milestones_are_counted_when_they_are_reached(milestones: list[int], ste
     parts = [lambda own, i=i: 1000 * i + own for i in range(len(milestones) + 1)]
     start = ([0, *milestones])[reached]
     assert JoinedScheduler(parts, milestones)(step) == 1000 * reached + step - start
+
+
+@given(STEPS, RATES, st.floats(0, 1), st.integers(1, 3), st.sampled_from(["linear", "cos", "sqrt"]))
+def test_ends_of_falling_schedules_are_exact(steps: int, lr: float, part: float, growth: int, strategy: str) -> None:
+    restarts = RestartScheduler(lr, steps, growth, minimum=lr * part)
+    assert (restarts(0), restarts(steps), restarts(steps + growth * steps)) == (lr, lr, lr)
+    polynomial = PolynomialScheduler(lr, steps, 2.0, minimum=lr * part)
+    assert (polynomial(0), polynomial(steps), polynomial(4 * steps)) == (lr, lr * part, lr * part)
+    whole = WarmupStableDecayScheduler(lr, 4 * steps, steps, 2 * steps, part, lr * part, strategy)
+    assert [whole(k * steps) for k in (0, 1, 2, 4, 9)] == [lr * part, lr, lr, lr * part, lr * part]
+    rising = InverseSquareRootScheduler(lr, steps)
+    assert rising(steps - 1) == lr
+    assert rising(4 * steps - 1) == lr / 2
 
 
 def test_one_cycle_peaks_where_it_says() -> None:
@@ -95,6 +113,16 @@ def test_schedules_are_values() -> None:
         (lambda: OneCycleScheduler(1.0, 5, anneal_strategy="sin"), "anneal_strategy must be 'cos' or 'linear'"),
         (lambda: OneCycleScheduler(1.0, 5, div_factor=0), "OneCycleScheduler: div_factor must be above 0"),
         (lambda: OneCycleScheduler(1.0, 5, final_div_factor=0), "final_div_factor must be above 0"),
+        (lambda: RestartScheduler(1.0, 5, growth=0), "RestartScheduler: growth must be a positive integer, not 0"),
+        (lambda: RestartScheduler(1.0, 5, minimum=1.5), "RestartScheduler: minimum must be from 0 to lr, 1.0, not 1.5"),
+        (lambda: PolynomialScheduler(1.0, 5, power=0), "PolynomialScheduler: power must be above 0"),
+        (lambda: InverseSquareRootScheduler(1.0, 0), "warmup_steps must be a positive integer, not 0"),
+        (lambda: WarmupStableDecayScheduler(1.0, 5, 3, 3), r"must be at most steps, 5, not 3 \+ 3"),
+        (lambda: WarmupStableDecayScheduler(1.0, 5, 1, 1, anneal_strategy="sin"), "'linear' or 'cos' or 'sqrt', not"),
+        (lambda: PlateauScheduler(1.0, factor=1), "PlateauScheduler: factor must be at least 0 and below 1, not 1"),
+        (lambda: PlateauScheduler(1.0, patience=-1), "patience must be an integer of at least 0, not -1"),
+        (lambda: PlateauScheduler(0.1, minimum=0.5), "PlateauScheduler: minimum must be from 0 to lr, 0.1, not 0.5"),
+        (lambda: PlateauScheduler(0.1).update(math.nan), "PlateauScheduler: value must be a finite number, not nan"),
         (lambda: JoinedScheduler([abs, abs], []), "there must be one milestone fewer than schedules, not 0 for 2"),
         (lambda: JoinedScheduler([], []), "there must be one milestone fewer than schedules, not 0 for 0"),
         (lambda: JoinedScheduler([abs, abs, abs], [3, 2]), "JoinedScheduler: milestones must be strictly increasing"),
