@@ -105,7 +105,7 @@ def error(model: UNet, images: np.ndarray, rng: np.random.Generator) -> Tensor:
 
 
 def train(model: UNet, images: np.ndarray, epochs: int, rng: np.random.Generator) -> list[float]:
-    """Train the network, which in the end has the average of its weights over the last tenth; the error of each step."""
+    """The error of each step. In the end the network has the average of its weights over the last tenth."""
     loader = DataLoader(images, batch_size=BATCH_SIZE, rng=rng)
     total = epochs * len(loader)
     optimizer = Adam(model.parameters(), lr=CosineScheduler(2e-3, steps=total))
