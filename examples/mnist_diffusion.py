@@ -26,10 +26,11 @@ except ModuleNotFoundError as error:
 
 BATCH_SIZE = 64
 STEPS = 100  # from an image to noise
-# The part of the variance that is still the image's after each step, sinking like a cosine (A. Nichol and P. Dhariwal
-# 2021); before the first step it is all of it.
-KEPT = np.cos(np.linspace(0.02, 0.995, STEPS + 1) * np.pi / 2) ** 2
-KEPT, ADDED = KEPT[1:], np.minimum(1 - KEPT[1:] / KEPT[:-1], 0.99)  # ADDED: the noise of each step
+# The part of the variance that is still the image's before the first step, which is all, and after each, sinking like a
+# cosine (A. Nichol and P. Dhariwal 2021).
+COSINES = np.cos(np.linspace(0.02, 0.995, STEPS + 1) * np.pi / 2) ** 2
+KEPT = COSINES[1:] / COSINES[0]
+ADDED = 1 - COSINES[1:] / COSINES[:-1]  # the part that becomes noise in each step
 
 
 class Block(nn.Module):
@@ -104,11 +105,11 @@ def error(model: UNet, images: np.ndarray, rng: np.random.Generator) -> Tensor:
 
 
 def train(model: UNet, images: np.ndarray, epochs: int, rng: np.random.Generator) -> list[float]:
-    """Train the network, which has the average of its weights over many steps in the end; the error of each step."""
+    """The error of each step. In the end the network has the average of its weights over the last tenth."""
     loader = DataLoader(images, batch_size=BATCH_SIZE, rng=rng)
     total = epochs * len(loader)
     optimizer = Adam(model.parameters(), lr=CosineScheduler(2e-3, steps=total))
-    averages = EMA(model.parameters(), decay=0.99)
+    averages = EMA(model.parameters(), decay=max(0, 1 - 10 / total))
     errors = []
     with tqdm(total=total, unit="step") as bar:
         for _ in range(epochs):

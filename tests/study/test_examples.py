@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinygrad_np import get_num_threads, set_num_threads
+from tinygrad_np import Tensor, get_num_threads, set_num_threads
 from tinygrad_np import schedules as package_schedules
 from tinygrad_np.data import load_mnist
 
@@ -149,19 +149,34 @@ def test_the_diffusion_model_learns_to_predict_noise() -> None:
     errors = mnist_diffusion.train(model, TRAIN.images[:4000], 1, rng)
     after = np.mean([mnist_diffusion.error(model, images, rng).item() for _ in range(5)])
     assert 0.7 < before < 2  # the noise has variance 1
-    assert after < 0.2
-    assert np.mean(errors[-10:]) < 0.2
+    assert after < 0.4
+    assert np.mean(errors[-10:]) < 0.4
     drawn = mnist_diffusion.draw_digits(model, 4, rng)
     assert len(drawn) == mnist_diffusion.STEPS + 1
     assert np.abs(drawn[-1]).max() < 1.1  # the last step adds no noise, and a pixel is from -1 to 1
     assert np.std(drawn[0]) == pytest.approx(1, abs=0.1)
 
 
+def test_who_knows_the_noise_gets_the_image_back() -> None:
+    """A prediction that is right at each step, since it knows the image, leads to the image."""
+    image = mnist_diffusion.pixels(TEST.images[:1])
+
+    def knowing(x: np.ndarray, steps: np.ndarray) -> Tensor:
+        kept = mnist_diffusion.KEPT[steps[0]]
+        return Tensor((x - np.sqrt(kept) * image) / np.sqrt(1 - kept))
+
+    drawn = mnist_diffusion.draw_digits(knowing, 3, np.random.default_rng(0))
+    np.testing.assert_allclose(drawn[-1], np.broadcast_to(image, (3, 28, 28)), atol=1e-5)
+    for step in (20, 80):  # on the way, the image and noise of the variance that is due
+        kept = mnist_diffusion.KEPT[mnist_diffusion.STEPS - step - 1]
+        np.testing.assert_allclose(np.std(drawn[step] - np.sqrt(kept) * image), np.sqrt(1 - kept), rtol=0.05)
+
+
 def test_the_steps_of_the_diffusion_go_from_an_image_to_noise() -> None:
-    """One step after the other: kept_t = kept_(t-1) * (1 - added_t), up to the cut of the last."""
+    """One step after the other: kept_t = kept_(t-1) * (1 - added_t)."""
     assert mnist_diffusion.KEPT[0] > 0.99
     assert mnist_diffusion.KEPT[-1] < 1e-3
-    np.testing.assert_allclose(np.cumprod(1 - mnist_diffusion.ADDED)[:-1], mnist_diffusion.KEPT[:-1], rtol=2e-3)
+    np.testing.assert_allclose(np.cumprod(1 - mnist_diffusion.ADDED), mnist_diffusion.KEPT, rtol=1e-12)
     images = np.arange(2 * 28 * 28.0).reshape(2, 28, 28)
     channels = mnist_diffusion.as_channels(images)
     np.testing.assert_array_equal(channels[1, :, 3, 5], images[1, 6:8, 10:12].reshape(4))
