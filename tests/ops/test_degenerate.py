@@ -253,7 +253,7 @@ def test_gradients_of_empty_arrays_have_their_shape(entry: Operation) -> None:
 
 # What takes one floating point type only, or has internal arguments that are always of one.
 ONE_DTYPE = {
-    "_correlate", "_input_gradient", "_weight_gradient", "_mean", "_mean_gradient", "_to_largest",
+    "_correlate", "_transposed", "_weight_gradient", "_mean", "_mean_gradient", "_to_largest",
     "_mean_of_largest", "_binary_cross_entropy", "_overwrite",
     "standardize", "recurrence", "linear",
 }  # fmt: skip
