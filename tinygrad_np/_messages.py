@@ -312,7 +312,6 @@ MODULES: dict[str, dict[str, str]] = {
             }.items()
             for theirs in names
         },
-        "SmoothL1Loss": "write `nn.HuberLoss()`",
         **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy"), "write `nn.CrossEntropyLoss`"),
         "Transformer": "it is made of `nn.TransformerEncoder` and `nn.TransformerDecoder`",
     },

@@ -132,7 +132,7 @@ def test_a_module_that_is_called_names_the_class() -> None:
                 found += 1
                 with pytest.raises(TypeError, match=rf"is a module: write {meant[0]}\(...\)"):
                     thing([1.0])
-    assert found == 7
+    assert found == 8
 
 
 CALLABLES = [thing for place, name in sorted(PUBLIC) if callable(thing := getattr(PACKAGES.get(place), name, None))]
@@ -142,6 +142,7 @@ HINTED = [
     if thing.__module__.startswith(("tinygrad_np.nn", "tinygrad_np.optim", "tinygrad_np.schedules"))
     and thing not in (nn.Module, optim.Optimizer, nn.transpose_weights, nn.init.fans, nn.init.zeros)
     and thing not in (optim.minimize, optim.Minimum)  # hands keywords over to an optimiser, which answers; is a result
+    and thing not in (nn.Checkpoint, nn.summary)  # a module without options; hands keywords over to the model
 ] + [nn.scaled_dot_product_attention, Tensor]
 LAYERS = [t for t in HINTED if inspect.isclass(t) and issubclass(t, nn.Module)]
 
@@ -313,7 +314,7 @@ LAYERS = [
     if isinstance(kind, type)
     and issubclass(kind, nn.Module)
     and kind.forward is not nn.Module.forward
-    and kind not in (nn.TransformerEncoder, nn.TransformerDecoder)  # whose layers answer
+    and kind not in (nn.Checkpoint, nn.TransformerEncoder, nn.TransformerDecoder)  # whose layers answer
 ]
 REQUIRED = {
     "in_features": 3, "out_features": 2, "in_channels": 2, "out_channels": 3, "kernel_size": 2, "num_features": 3,

@@ -100,6 +100,22 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.BCEWithLogitsLoss, (), {"reduction": "mean"}),
     (nn.HuberLoss, (), {"reduction": "mean", "delta": 1.0}),
     (nn.CTCLoss, (1,), {"reduction": "mean", "zero_infinity": True}),
+    (nn.CosineEmbeddingLoss, (), {"margin": 0.5, "reduction": "mean"}),
+    (nn.CosineSimilarity, (1,), {"eps": 1e-8}),
+    (nn.DiceLoss, (), {"smooth": 1.0, "squared": True, "reduction": "mean"}),
+    (nn.GaussianNLLLoss, (), {"full": True, "eps": 1e-6, "reduction": "mean"}),
+    (nn.HingeEmbeddingLoss, (), {"margin": 1.0, "reduction": "mean"}),
+    (nn.HingeLoss, (), {"p": 2, "margin": 1.0, "reduction": "mean"}),
+    (nn.MarginRankingLoss, (), {"margin": 0.5, "reduction": "mean"}),
+    (nn.MultiMarginLoss, (), {"p": 2, "margin": 1.0, "weight": [1.0, 2.0], "reduction": "mean"}),
+    (nn.NTXentLoss, (), {"temperature": 0.5, "reduction": "mean"}),
+    (nn.PairwiseDistance, (2.0,), {"eps": 1e-6, "keepdims": True}),
+    (nn.PoissonNLLLoss, (), {"log_input": True, "full": True, "eps": 1e-8, "reduction": "mean"}),
+    (nn.SigmoidFocalLoss, (), {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"}),
+    (nn.SmoothL1Loss, (), {"beta": 1.0, "reduction": "mean"}),
+    (nn.SoftMarginLoss, (), {"reduction": "mean"}),
+    (nn.SoftmaxFocalLoss, (), {"alpha": [1.0, 2.0], "gamma": 2.0, "ignore_index": 1, "reduction": "mean"}),
+    (nn.TripletMarginLoss, (), {"margin": 1.0, "p": 2.0, "eps": 1e-6, "swap": True, "reduction": "mean"}),
     (nn.KLDivLoss, (), {"reduction": "mean", "log_target": True}),
     (nn.L1Loss, (), {"reduction": "mean"}),
     (nn.MSELoss, (), {"reduction": "mean"}),
@@ -175,6 +191,7 @@ WRONG: dict[str, list[Any]] = {
     "rng": [*NOWHERE, 0, True, np.random, np.random.RandomState(0)],
     "finite": ["1", b"1", object(), {}, [1, "x"], 1j, 10**400, math.nan, [1.0, math.inf], [-math.inf, 1.0]],
 }
+WRONG["order"] = [*(value for value in NOWHERE if value is not math.inf), True, None, 0, -1]
 WRONG["not positive"] = [*NOWHERE, True, None, 1, 0.5]
 WRONG["at least 1"] = [*NOWHERE, True, None, 0.5, -1]
 WRONG["two, not negative"] = [*NOWHERE, None, 0.5, (0.5,), (0.5, -1), (-1, 0.5), (0.5, None), (True, 0.5), (1, 1, 1)]
@@ -197,6 +214,8 @@ KINDS |= dict.fromkeys(
     ["adjust_lr_fn", "anneal_strategy", "reduction", "approximate", "nonlinearity", "mode"], "choice"
 )
 KINDS |= dict.fromkeys(["start_axis", "end_axis", "axis", "blank"], "integer")
+KINDS |= dict.fromkeys(["squared", "full", "keepdims", "log_input", "swap"], "flag")
+KINDS |= dict.fromkeys(["smooth", "temperature"], "positive") | {"margin": "real"}
 KINDS |= {"eps": "not negative", "betas": "fractions", "milestones": "milestones", "padding": "natural", "rng": "rng"}
 KINDS |= {"output_padding": "natural", "divisor_override": "optional size"}
 KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": "index", "negative_slope": "real"}
@@ -225,6 +244,17 @@ OTHER_KINDS = {  # where an argument of this name means something else
     (nn.InstanceNorm1d, "momentum"): "optional fraction",
     (nn.InstanceNorm2d, "momentum"): "optional fraction",
     (nn.CELU, "alpha"): "positive",
+    (nn.SigmoidFocalLoss, "alpha"): "optional fraction",
+    (nn.SoftmaxFocalLoss, "alpha"): "not negative, finite",
+    **{(loss, "gamma"): "not negative" for loss in (nn.SigmoidFocalLoss, nn.SoftmaxFocalLoss)},
+    **{(loss, "p"): "choice" for loss in (nn.HingeLoss, nn.MultiMarginLoss)},
+    **{(layer, "p"): "order" for layer in (nn.PairwiseDistance, nn.TripletMarginLoss)},
+    **{(layer, "eps"): "real" for layer in (nn.PairwiseDistance, nn.TripletMarginLoss)},
+    (nn.CosineSimilarity, "eps"): "positive",
+    (nn.GaussianNLLLoss, "eps"): "positive",
+    (nn.PoissonNLLLoss, "eps"): "positive",
+    (nn.SmoothL1Loss, "beta"): "not negative",
+    (nn.TripletMarginLoss, "margin"): "not negative",
     (nn.ELU, "alpha"): "real",
     (nn.Upsample, "size"): "optional size",
     (nn.Upsample, "scale_factor"): "optional positive",

@@ -90,7 +90,8 @@ class _Recurrent(Layer):
         @in_float32
         def states(x: Any, initial: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any) -> Any:
             if KINDS[self._kind].is_sum and bias_ih is not None:  # one addition less in each step, one sum less back
-                bias_ih, bias_hh = bias_ih + bias_hh, None
+                dtype = np.result_type(x.dtype, bias_ih.dtype)
+                bias_ih, bias_hh = np.add(bias_ih, bias_hh, dtype=dtype), None
             a = linear(x, weight_ih, bias_ih)
             return recurrence(a, initial, weight_hh, bias_hh, kind=self._kind, lengths=lengths, reverse=reverse)
 
