@@ -131,6 +131,7 @@ def test_it_says_how_far_it_came() -> None:
             "give it the class and its hyperparameters, as method=optim.SGD, lr=0.1",
         ),
         (lambda: minimize(bowl, START, method=list, steps=3), TypeError, "method must return an optimiser, not"),
+        (lambda: minimize(bowl, START, method=optim.LBFGS, steps=3), TypeError, 'write method="L-BFGS-B"'),
         (lambda: minimize(bowl, START, method="adam"), ValueError, "unknown method 'adam'.*method=optim.Adam"),
         (lambda: minimize(START, bowl, method=optim.SGD, lr=0.1, steps=1), TypeError, "expected a function, not"),
         (lambda: minimize(bowl, [], method=optim.SGD, lr=0.1, steps=1), ValueError, "the start has no elements"),

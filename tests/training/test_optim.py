@@ -666,6 +666,8 @@ def test_averages_are_neither_applied_twice_nor_updated_by_themselves(kind: Any)
                     pass
             with pytest.raises(RuntimeError, match=r"call update\(\) outside of the context"):
                 average.update()
+            with pytest.raises(RuntimeError, match="save a training outside of the context"):
+                average.state_dict()
             np.testing.assert_array_equal(a.data, inside)
         np.testing.assert_array_equal(a.data, weight)
     np.testing.assert_array_equal(average.averages[0], inside)

@@ -68,7 +68,13 @@ class _Average(check.Checked):
         """The settings, and the averages, named `average.0` and so on.
 
         The averages are not copies: they change as training continues.
+
+        Raises:
+            RuntimeError: the parameters hold the averages. A training saved now would lose its weights.
         """
+        if self._weights is not None:
+            owner = type(self).__name__
+            raise RuntimeError(f"{owner}: the parameters hold the averages; save a training outside of the context")
         return self._own_settings() | {f"average.{i}": average for i, average in enumerate(self.averages)}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:

@@ -14,6 +14,7 @@ from .._messages import shown
 from ..func.trees import branches_of, flatten, leaves_like, leaves_of, tree_like
 from ..tensor import Array, Tensor, grad, no_grad
 from .base import Optimizer
+from .lbfgs import LBFGS
 
 WITHOUT_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
 WITH_PRODUCTS = ("newton-cg", "trust-ncg", "trust-krylov", "trust-constr")  # with the Hessian
@@ -151,6 +152,8 @@ def _optimizer(method: Any, parameters: list[Tensor], options: Mapping[str, Any]
     if isinstance(method, Optimizer):
         name = type(method).__name__
         raise TypeError(f"minimize: give it the class and its hyperparameters, as method=optim.{name}, lr=0.1")
+    if method is LBFGS:
+        raise TypeError('minimize: write method="L-BFGS-B", which is that of SciPy; optim.LBFGS takes its own steps')
     if not callable(method):
         raise TypeError(
             "minimize: method must be an optimiser's class, as method=optim.Adam, lr=0.1, or the name of a method of"
