@@ -89,6 +89,7 @@ def primitive(
             and as many inputs as there are vjps, or they take different keywords, or keywords with other defaults.
         ValueError: the function is registered already.
 
+    >>> from tinygrad_np import grad
     >>> cube = primitive(lambda x: x * x * x, lambda g, y, x: 3 * g * x * x)
     >>> x = Tensor(2.0, requires_grad=True)
     >>> grad(cube(x), x)

@@ -153,7 +153,7 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (nn.Linear, (2, 2, True), {"rng": RNG}),
     (nn.Softmax, (1,), {}),
     (nn.LogSoftmax, (1,), {}),
-    (nn.MultiheadAttention, (2, 1, True), {"rng": RNG}),
+    (nn.MultiheadAttention, (2, 1, True), {"dropout": 0.1, "rng": RNG}),
     (nn.Softplus, (1.0,), {}),
     (nn.TransformerEncoderLayer, (2, 1, 3, 0.1, "relu", 1e-5, True, True), {"rng": RNG}),
     (nn.TransformerDecoderLayer, (2, 1, 3, 0.1, "relu", 1e-5, True, True), {"rng": RNG}),

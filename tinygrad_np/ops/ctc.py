@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import _validation as check
+from .._machine.scatter import scattered
 from .._registry import composite, differentiable
 from ..tensor import Array, Tensor
 from .cases import REAL, Case, Domain
@@ -86,7 +87,10 @@ def _ctc_back(
         probability[:, :-2] += skipped[:, 2:]
     occupied *= -g[:, np.newaxis]
     places = _places(log_probabilities, states) + batch * classes * np.arange(steps)[:, np.newaxis]
-    total = np.bincount(places.ravel(), occupied.ravel(), minlength=steps * batch * classes)
+    if ends.dtype.itemsize > 8:  # np.bincount has no longdouble
+        total = scattered(occupied.ravel(), places.ravel(), (steps * batch * classes,))
+    else:
+        total = np.bincount(places.ravel(), occupied.ravel(), minlength=steps * batch * classes)
     return total.reshape(steps, batch, classes).astype(ends.dtype)
 
 

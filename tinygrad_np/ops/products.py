@@ -13,7 +13,7 @@ from .._machine.fused import matmul, product
 from .._registry import composite, differentiable, in_float32, primitive
 from ..tensor import Array, as_array
 from .cases import Case, each
-from .elementwise import conjugate, keep
+from .elementwise import array_of, conjugate, keep
 from .examples import EINSUM, LINEAR, MATMUL
 
 
@@ -421,14 +421,24 @@ def _einsum_rows(joint: Any) -> Any:
     complex=True,
 )
 def _einsum(*arrays: Array, terms: tuple[str, ...], output: str) -> Array:
-    """The einsum of one array or two; no letter is twice in a term."""
+    """The einsum of arrays in whose terms no letter is twice."""
     if len(arrays) == 2:
         return _of_two(arrays[0], arrays[1], terms[0], terms[1], output)
-    return np.asarray(np.einsum(f"{terms[0]}->{output}", *arrays))
+    return np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays))
 
 
 def _of_two(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array:
+    """The einsum of two arrays by products of matrices."""
+    y = _by_matrices(a, b, of_a, of_b, output)
+    is_summed_first = not (set(of_a) <= set(of_b + output) and set(of_b) <= set(of_a + output))
+    if is_summed_first and not np.all(np.isfinite(y)):  # (inf - 1) * inf is inf, but inf * inf - 1 * inf is NaN
+        return np.asarray(np.einsum(f"{of_a},{of_b}->{output}", a, b))
+    return y
+
+
+def _by_matrices(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array:
     """The einsum of two arrays as a product, or stacks of products, of matrices."""
+    a, b = np.asarray(a), np.asarray(b)  # a number counts as float64, as in np.einsum
     dtype = np.result_type(a, b)
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     lengths: dict[str, int] = {}
@@ -555,8 +565,8 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """`np.einsum`, with implicit outputs, ellipses and repeated letters.
 
     Subscripts are a string, or lists of numbers from 0 to 51, one after each operand and one for the result. Two
-    operands are contracted by products of matrices. More are contracted two after two, always: in the order that needs
-    the fewest multiplications, or in that of optimize=, which is NumPy's.
+    operands are contracted by products of matrices. More are contracted two after two: in the order that needs the
+    fewest multiplications, or in that of optimize=, which is NumPy's.
     """
     if not isinstance(subscripts, str):
         subscripts, operands = _as_string(subscripts, *operands)
@@ -596,7 +606,16 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     _check_letters(subscripts, terms, output, arrays)
     if len(arrays) < 3 and optimize in (False, True, None):
         return _einsum(*arrays, terms=tuple(terms), output=output)
-    return in_float32(lambda *arrays: _along_path(list(arrays), terms, output, optimize))(*arrays)
+    at_once = not optimize or (isinstance(optimize, list) and len(optimize) == 2)  # a path of one step
+
+    @in_float32
+    def several(*arrays: Any) -> Any:
+        y = _along_path([*arrays], [*terms], output, optimize)
+        if at_once and not np.all(np.isfinite(array_of(y))):  # infinities may cancel in another order
+            return _einsum(*arrays, terms=tuple(terms), output=output)
+        return y
+
+    return several(*arrays)
 
 
 def _check_letters(subscripts: str, terms: list[str], output: str, arrays: list[Any]) -> None:
