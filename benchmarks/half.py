@@ -7,6 +7,7 @@ process, and a ratio is the median of those of the rounds.
 """
 
 import argparse
+import json
 import statistics
 import time
 import tracemalloc
@@ -68,11 +69,12 @@ def main() -> None:
     model = network(options.layers, options.width)
     optimizer = optim.SGD(model.parameters(), lr=1e-3)
     ways = {"float32": in_float32, "float16": in_float16, "checkpoints": in_checkpoints}
+    kept_mb = {}
     for name, forward in ways.items():
         tracemalloc.start()
-        kept = step(model, optimizer, forward, x, labels)
+        kept_mb[name] = step(model, optimizer, forward, x, labels) / 1e6
         tracemalloc.stop()
-        print(f"{name}: the graph keeps {kept / 1e6:.0f} MB")
+        print(f"{name}: the graph keeps {kept_mb[name]:.0f} MB")
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.rounds):
         for name, forward in ways.items():
@@ -82,6 +84,7 @@ def main() -> None:
     for name, values in seconds.items():
         ratio = statistics.median(own / single for single, own in zip(seconds["float32"], values, strict=True))
         print(f"{name}: a step takes {statistics.median(values) * 1e3:.0f} ms, {ratio:.2f} of float32")
+    print(json.dumps({"benchmark": "half", **vars(options), "kept_mb": kept_mb, "seconds": seconds}))
 
 
 if __name__ == "__main__":
