@@ -721,6 +721,11 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
         reason = str(error)
         for known in (name, name.rpartition(".")[2]):  # the package's own checks, and NumPy's, name the operation too
             reason = reason.removeprefix(f"{known}: ")
+        if any(type(a) is tuple and any(hasattr(part, "requires_grad") for part in a) for a in arrays):
+            reason = (
+                "expected an array, not a tuple of Tensors; attention and recurrent layers return several results, of"
+                " which [0] is the output"
+            )
         explained = kind_of_error(f"{what}: {reason}")
         for note in getattr(error, "__notes__", ()):
             explained.add_note(note)

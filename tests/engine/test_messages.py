@@ -356,6 +356,14 @@ def test_wrong_inputs_are_answered_in_the_name_of_the_layer(kind: type[nn.Module
         assert not (kind.__name__.endswith("1d") and re.search("image|height|one or two", text)), text
 
 
+def test_the_results_of_a_layer_that_returns_several_are_told_from_an_array() -> None:
+    x = Tensor(np.ones((1, 2, 4), np.float32))
+    attention = nn.MultiheadAttention(4, 2, rng=np.random.default_rng(0))
+    for call in (lambda: x + attention(x, x, x), lambda: np.multiply(attention(x, x, x), x)):
+        with pytest.raises(TypeError, match=r"not a tuple of Tensors; .* of which \[0\] is the output"):
+            call()
+
+
 class WidthError(ValueError):
     def __init__(self, message: str, layer: str) -> None:
         super().__init__(message)
