@@ -723,8 +723,8 @@ def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: 
             reason = reason.removeprefix(f"{known}: ")
         if any(type(a) is tuple and any(hasattr(part, "requires_grad") for part in a) for a in arrays):
             reason = (
-                "expected an array, not a tuple of Tensors; attention and recurrent layers return several results, of"
-                " which [0] is the output"
+                "expected an array, not a tuple of Tensors; of a recurrent layer, write y, state = layer(x), and of"
+                " attention, y, weights = layer(x, x, x)"
             )
         explained = kind_of_error(f"{what}: {reason}")
         for note in getattr(error, "__notes__", ()):
