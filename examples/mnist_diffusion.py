@@ -37,14 +37,30 @@ class Block(nn.Module):
     """Two convolutions, to which their input is added; the time is added in between, to each channel."""
 
     def __init__(self, channels: int, rng: np.random.Generator) -> None:
+        self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, rng=rng)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, rng=rng)
         self.conv2.weight.data *= np.float32(0.1)  # a deep network begins as a shallow one
         self.time = nn.Linear(64, channels, rng=rng)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        y = self.conv1(silu(x)) + self.time(time)[:, :, np.newaxis, np.newaxis]
-        return x + self.conv2(silu(y))
+        y = self.conv1(silu(self.norm1(x))) + self.time(time)[:, :, np.newaxis, np.newaxis]
+        return x + self.conv2(silu(self.norm2(y)))
+
+
+class Attention(nn.Module):
+    """Each place looks at all others, so that the parts of a digit fit together; the input is added."""
+
+    def __init__(self, channels: int, rng: np.random.Generator) -> None:
+        self.norm = nn.GroupNorm(8, channels)
+        self.places = nn.LearnedPositionalEncoding(channels, 49, rng=rng)
+        self.attention = nn.MultiheadAttention(channels, 4, rng=rng)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        y = self.places(self.norm(x).reshape(n, channels, height * width).transpose(0, 2, 1))
+        y, _ = self.attention(y, y, y, need_weights=False)
+        return x + y.transpose(0, 2, 1).reshape(n, channels, height, width)
 
 
 class UNet(nn.Module):
@@ -58,7 +74,8 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(4, 32, 3, padding=1, rng=rng)
         self.fine = Block(32, rng)
         self.down = nn.Conv2d(32, 64, 3, stride=2, padding=1, rng=rng)
-        self.coarse = nn.ModuleList([Block(64, rng), Block(64, rng)])
+        self.coarse = nn.ModuleList([Block(64, rng), Block(64, rng), Block(64, rng)])
+        self.attention = nn.ModuleList([Attention(64, rng), Attention(64, rng)])
         self.up = nn.Conv2d(64, 32, 1, rng=rng)
         self.fine_again = Block(32, rng)
         self.last = nn.Conv2d(32, 4, 3, padding=1, rng=rng)
@@ -68,8 +85,9 @@ class UNet(nn.Module):
         time = self.time(waves(steps))
         fine = self.fine(self.first(as_channels(images)), time)
         coarse = self.down(fine)
-        for block in self.coarse:
-            coarse = block(coarse, time)
+        coarse = self.coarse[0](coarse, time)
+        for attention, block in zip(self.attention, self.coarse[1:], strict=True):
+            coarse = block(attention(coarse), time)
         doubled = np.repeat(np.repeat(self.up(coarse), 2, axis=2), 2, axis=3)
         x = self.fine_again(doubled + fine, time)
         return as_images(self.last(silu(x)))
