@@ -14,7 +14,7 @@ from .. import _validation as check
 from .._machine.fused import scale_and_add
 from ..schedules import Schedule
 from ..tensor import Array
-from .adaptive import GATHERED, two_fractions
+from .adaptive import GATHERED, averages, move_averages, two_fractions
 from .base import Optimizer, Parameters
 from .blocks import blocks
 
@@ -84,12 +84,7 @@ class NAdam(Optimizer):
         )
 
     def start(self, weights: Array, **_: Any) -> dict[str, Array]:
-        return {
-            "count": np.array(0, np.int64),
-            "momentum_product": np.array(1.0),
-            "mean": np.zeros_like(weights),
-            "mean_square": np.zeros_like(weights),
-        }
+        return averages(weights) | {"momentum_product": np.array(1.0)}
 
     def update(
         self,
@@ -115,9 +110,7 @@ class NAdam(Optimizer):
         for w, g, m, v in blocks(weights, gradient, state["mean"], state["mean_square"]):
             if weight_decay and not decoupled_weight_decay:
                 g = g + weight_decay * w
-            scale_and_add(m, betas[0], g, 1 - betas[0])
-            change = np.square(g, out=np.empty_like(g))
-            scale_and_add(v, betas[1], change, 1 - betas[1])
+            change = move_averages(m, v, g, betas, np.empty_like(g))
             denominator = np.sqrt(v)
             denominator += eps * correction
             np.multiply(m, of_mean, out=change)
@@ -187,11 +180,7 @@ class RAdam(Optimizer):
         )
 
     def start(self, weights: Array, **_: Any) -> dict[str, Array]:
-        return {
-            "count": np.array(0, np.int64),
-            "mean": np.zeros_like(weights),
-            "mean_square": np.zeros_like(weights),
-        }
+        return averages(weights)
 
     def update(
         self,
@@ -212,9 +201,7 @@ class RAdam(Optimizer):
         for w, g, m, v in blocks(weights, gradient, state["mean"], state["mean_square"]):
             if weight_decay and not decoupled_weight_decay:
                 g = g + weight_decay * w
-            scale_and_add(m, betas[0], g, 1 - betas[0])
-            change = np.square(g, out=np.empty_like(g))
-            scale_and_add(v, betas[1], change, 1 - betas[1])
+            change = move_averages(m, v, g, betas, np.empty_like(g))
             if rectification:
                 np.sqrt(v, out=change)
                 change += eps

@@ -38,6 +38,19 @@ def two_fractions(owner: str, name: str, value: Any) -> tuple[float, float]:
     return first, second
 
 
+def averages(weights: Array) -> dict[str, Array]:
+    """The state of a parameter whose gradient and its square are averaged, before the first step."""
+    return {"count": np.array(0, np.int64), "mean": np.zeros_like(weights), "mean_square": np.zeros_like(weights)}
+
+
+def move_averages(m: Array, v: Array, g: Array, betas: tuple[float, float], square: Array) -> Array:
+    """m <- beta1 * m + (1 - beta1) * g and v <- beta2 * v + (1 - beta2) * g^2, in place; returns `square`, now g^2."""
+    scale_and_add(m, betas[0], g, 1 - betas[0])
+    np.square(g, out=square)
+    scale_and_add(v, betas[1], square, 1 - betas[1])
+    return square
+
+
 class Adam(Optimizer):
     """Adam: the step of each weight is about lr, whatever the scale of its gradient.
 
@@ -93,8 +106,7 @@ class Adam(Optimizer):
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
     def start(self, weights: Array, amsgrad: bool, **_: Any) -> dict[str, Array]:
-        names = ["mean", "mean_square"] + ["largest_mean_square"] * amsgrad
-        return {"count": np.array(0, np.int64)} | {name: np.zeros_like(weights) for name in names}
+        return averages(weights) | ({"largest_mean_square": np.zeros_like(weights)} if amsgrad else {})
 
     def update(
         self,
@@ -117,9 +129,7 @@ class Adam(Optimizer):
         for w, g, m, v, *largest in blocks(weights, gradient, state["mean"], state["mean_square"], *more):
             if weight_decay and not self._decoupled:
                 g = g + weight_decay * w
-            scale_and_add(m, betas[0], g, 1 - betas[0])
-            change = np.square(g, out=np.empty_like(g))
-            scale_and_add(v, betas[1], change, 1 - betas[1])
+            change = move_averages(m, v, g, betas, np.empty_like(g))
             if largest:
                 v = np.maximum(largest[0], v, out=largest[0])
             np.sqrt(v, out=change)

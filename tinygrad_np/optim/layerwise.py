@@ -10,7 +10,7 @@ from .. import _validation as check
 from .._machine.fused import scale_and_add
 from ..schedules import Schedule
 from ..tensor import Array
-from .adaptive import two_fractions
+from .adaptive import averages, move_averages, two_fractions
 from .base import Optimizer, Parameters
 from .blocks import blocks
 from .norms import norm
@@ -135,11 +135,7 @@ class Lamb(Optimizer):
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def start(self, weights: Array, **_: Any) -> dict[str, Array]:
-        return {
-            "count": np.array(0, np.int64),
-            "mean": np.zeros_like(weights),
-            "mean_square": np.zeros_like(weights),
-        }
+        return averages(weights)
 
     def update(
         self,
@@ -157,9 +153,7 @@ class Lamb(Optimizer):
         scale = correction / (1 - betas[0] ** count)
         direction = np.empty_like(weights)
         for w, g, m, v, u in blocks(weights, gradient, state["mean"], state["mean_square"], direction):
-            scale_and_add(m, betas[0], g, 1 - betas[0])
-            np.square(g, out=u)
-            scale_and_add(v, betas[1], u, 1 - betas[1])
+            move_averages(m, v, g, betas, u)
             np.sqrt(v, out=u)
             u += eps * correction
             np.divide(m, u, out=u)
