@@ -462,8 +462,8 @@ class LSTM(_Layers):
     Arguments, attributes, shapes and errors are those of `RNN`, but without the nonlinearity and with the parameters of
     `LSTMCell`. The initial states are hx = (h, c), and the result is (outputs, (h_n, c_n)).
 
-    Forward and backward on a batch of 64 with 50 steps and 128 features take 39 ms on one thread (PyTorch: 29 ms); a
-    GRU takes 31 ms (PyTorch: 48 ms), an RNN 9.9 ms (PyTorch: 13 ms).
+    Forward and backward on a batch of 64 with 50 steps and 128 features take 38 ms on one thread (PyTorch: 28 ms); a
+    GRU takes 28 ms (PyTorch: 37 ms), an RNN 9.7 ms (PyTorch: 12 ms).
 
     >>> from tinygrad_np import nn
     >>> layer = nn.LSTM(3, 4, rng=np.random.default_rng(0))

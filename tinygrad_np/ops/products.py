@@ -657,7 +657,7 @@ def _along_path(arrays: list[Any], terms: list[str], output: str, optimize: Any)
 
 @lru_cache(maxsize=1000)
 def _path(subscripts: str, shapes: tuple[tuple[int, ...], ...], optimize: Any) -> Any:
-    """The steps of `np.einsum_path`, which takes 100 us for three arrays."""
+    """The steps of `np.einsum_path`, which takes 34 us for three arrays."""
     optimize = [*optimize] if isinstance(optimize, tuple) and optimize[:1] == ("einsum_path",) else optimize
     arrays = [np.broadcast_to(0.0, shape) for shape in shapes]
     return np.einsum_path(subscripts, *arrays, optimize=optimize)[0][1:]
