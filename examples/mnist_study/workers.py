@@ -70,7 +70,11 @@ def use_one_core() -> None:
 
 
 def stop(executor: futures.Executor) -> None:
-    """Terminate the workers at once; their results are in files."""
-    executor.shutdown(wait=False, cancel_futures=True)
+    """Terminate the workers at once; their results are in files.
+
+    Python's executor is waited for: if this process exits while the executor's thread ends, both use one pipe, which
+    one of them has closed, and Python prints a traceback.
+    """
     for process in multiprocessing.active_children():
         process.terminate()
+    executor.shutdown(wait=isinstance(executor, Workers), cancel_futures=True)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -226,6 +227,7 @@ def test_a_killed_worker_is_reported(searched: tuple[Path, object], which: int) 
 
 def test_the_end_of_every_worker_is_noticed_at_once() -> None:
     for which in (0, 1, 2):
+        threads = threading.active_count()
         with make_executor("processes", 3) as executor:
             for _ in range(3):
                 executor.submit(time.sleep, GUARD)
@@ -235,6 +237,7 @@ def test_the_end_of_every_worker_is_noticed_at_once() -> None:
             with pytest.raises(BrokenProcessPool, match="a worker process has ended"):
                 executor.check()
             stop(executor)
+            assert threading.active_count() == threads  # none that could meet the end of the process
 
 
 def test_another_search_is_refused_with_the_difference(searched: tuple[Path, object]) -> None:
