@@ -244,7 +244,7 @@ class Primitive:
         if unknown := {word for read in reads or () for word in read.split()} - {*self.names}:
             raise TypeError(f"reads= of {name} names {sorted(unknown)}, not one of {self.names}")
         self.reads = None if reads is None else [{*map(self.names.index, read.split())} for read in reads]
-        self.has_fixed_arguments = None in vjps
+        self.fixed = tuple(i for i, vjp in enumerate(vjps) if vjp is None)  # without a gradient
         self.casts, self.saves = casts, "saved" in keywords
         self.keywords = keywords - {"saved", "needed"} | ({"dtype"} if casts else set())
         self.freed = (self, None, None, None, None)  # the node after the backward pass
@@ -275,7 +275,7 @@ class Primitive:
     @cached_property
     def takes_dtype(self) -> bool:
         """Whether this is an elementwise ufunc, which takes the dtype that it computes in as a keyword."""
-        return isinstance(self.function, np.ufunc) and not self.function.signature and not self.has_fixed_arguments
+        return isinstance(self.function, np.ufunc) and not self.function.signature and not self.fixed
 
     def _in_dtype(self, args: tuple[Any, ...], dtype: np.dtype[Any]) -> tuple[Any, ...]:
         """The arguments of an elementwise ufunc in the dtype that it is to compute in; numbers have none."""

@@ -118,7 +118,7 @@ def compare(function: Callable[..., Any], given: list[Any]) -> None:
 
 def compare_case(entry: Operation, case: Case, scale: float, long: str | None) -> None:
     given = arguments(case, shapes_of(case, long), scale)
-    if isinstance(entry, Primitive) and entry.has_fixed_arguments:  # these are not Tensors
+    if isinstance(entry, Primitive) and entry.fixed:  # these are not Tensors
         fixed = {i: given[i] for i, vjp in enumerate(entry.vjps) if vjp is None}
         rest = [a for i, a in enumerate(given) if i not in fixed]
 

@@ -265,7 +265,7 @@ BINARY = [
 ]
 
 
-@pytest.mark.parametrize("entry", [e for e in BINARY if not e.has_fixed_arguments], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [e for e in BINARY if not e.fixed], ids=lambda entry: entry.name)
 @pytest.mark.parametrize("a", [-INF, -2.0, -0.5, 0.0, 0.5, 2.0, INF])
 @pytest.mark.parametrize("b", [-INF, -2.0, -0.5, 0.0, 0.5, 2.0, INF])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -74,7 +74,7 @@ def copied(layout: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndar
 def derivatives(entry: Operation, call: Call, arguments: list[Any], layout: Callable[[np.ndarray], np.ndarray]) -> Any:
     """The outputs, and the gradients of all floating point arguments, for output gradients in a layout."""
     fixed = []
-    if isinstance(entry, Primitive) and entry.has_fixed_arguments:
+    if isinstance(entry, Primitive) and entry.fixed:
         fixed = [i for i, vjp in enumerate(entry.vjps) if vjp is None]
     given = [a if i in fixed else degenerate.as_tensor(a, requires_grad=True) for i, a in enumerate(arguments)]
     outputs = call.results(as_used(entry), given)

@@ -111,8 +111,10 @@ class _Columns:
         """The weight of such matrices with their last two axes exchanged."""
         groups, joined, *others, channels, _ = self.shape
         split = matrices.reshape(self.count, groups, joined, *others, channels, matrices.shape[-1])
-        weight = split.transpose(1, split.ndim - 1, split.ndim - 2, 0, *range(2, split.ndim - 2))
-        return weight.reshape(groups * matrices.shape[-1], channels, *self.window.kernel)
+        ordered = split.transpose(1, split.ndim - 1, split.ndim - 2, 0, *range(2, split.ndim - 2))
+        weight = np.empty((groups * matrices.shape[-1], channels, *self.window.kernel), matrices.dtype)
+        weight.reshape(ordered.shape)[...] = ordered
+        return weight  # an array of its own, which a leaf's gradient must be, and not a reshaped copy
 
 
 def _images_inside(x: Array) -> Array:

@@ -134,6 +134,8 @@ def _log_or_zero(x: Any, power: Any) -> Any:
 
 def _power_slope(a: Any, b: Any) -> Any:
     """b * a**(b - 1), also where b is infinite and the power 0: then it is 0."""
+    if isinstance(b, int | float) and math.isfinite(b):
+        return b * np.power(a, _one_less(b, a))
     power = np.power(a, _one_less(b, a))
     infinite = np.isinf(b)
     slope = (np.where(infinite & (power == 0), 0, b) if np.any(infinite) else b) * power

@@ -26,7 +26,7 @@ def _row(x: Any) -> Any:
 
 
 def _transposed(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
+    return x.T if x.ndim == 2 else np.swapaxes(x, axis1=-1, axis2=-2)
 
 
 # --- matmul and its special cases ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ AXES = (None, 0, -1, (0, 2), (-1, -2), ())
 BOTH = (False, True)
 MASK = np.array([[True], [False]])  # selects the first of two rows
 ALL_KEYWORDS = {"axis": 0, "keepdims": True, "where": MASK}
+FEW = 1024  # elements, which are copied in less time than `np.broadcast_to` takes
 IN_FLOAT64 = Case("2 M", kwargs={"dtype": np.float64})
 
 # --- gradients over reduced axes -------------------------------------------------------------------------------------
@@ -27,20 +28,30 @@ IN_FLOAT64 = Case("2 M", kwargs={"dtype": np.float64})
 
 def restore(reduced: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """The result of a reduction of x over `axis`, with the reduced axes put back as axes of length 1."""
-    return reduced if keepdims or axis is None or x.ndim == 0 else np.expand_dims(reduced, axis)
+    if keepdims or axis is None or x.ndim == 0:
+        return reduced
+    shape = [*x.shape]
+    for i in (axis,) if isinstance(axis, int) else axis:
+        shape[i] = 1
+    return reduced.reshape(shape)  # 0.7 us, np.expand_dims takes 4.4
 
 
 def _spread(g: Any, x: Any, axis: Any, keepdims: bool, where: Any = True) -> Any:
     """The gradient of a sum: g for every element that was summed, 0 for masked ones."""
-    g = np.broadcast_to(restore(g, x, axis, keepdims), x.shape)
-    return g if where is True else keep(g, where)
+    g = restore(g, x, axis, keepdims)
+    if type(g) is np.ndarray and x.size <= FEW:
+        spread = np.empty(x.shape, g.dtype)
+        spread[...] = g
+    else:
+        spread = np.broadcast_to(g, shape=x.shape)
+    return spread if where is True else keep(spread, where)
 
 
 def _count(x: Any, axis: Any, where: Any = True) -> Any:
     """The number of elements of x reduced to each result; an array if there is a mask."""
     if where is not True:
         return np.sum(np.broadcast_to(where, x.shape), axis=axis, keepdims=True)
-    axes = range(x.ndim) if axis is None or x.ndim == 0 else np.atleast_1d(np.asarray(axis, int))
+    axes = range(x.ndim) if axis is None or x.ndim == 0 else (axis,) if isinstance(axis, int) else axis
     return math.prod(x.shape[i] for i in axes)
 
 

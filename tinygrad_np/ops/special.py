@@ -449,11 +449,11 @@ def _shares(x: Any, y: Any, axis: Any) -> Any:
     """
     y = array_of(y)
     infinite = np.isinf(y)
-    if not np.any(infinite):
+    if not infinite.any():
         if type(x) is Tensor:  # whose derivative loses nothing
             return softmax(x, axis=axis)
         e = np.exp(x - y)
-        return e / np.sum(e, axis=axis, keepdims=True)
+        return e / np.add.reduce(e, axis, keepdims=True)
     e = np.where(infinite, x == y, np.exp(np.where(infinite, 0, x - y)))
     return e / np.sum(e, axis=axis, keepdims=True)
 
@@ -533,16 +533,17 @@ def logsumexp(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     Tensor(1000.6932, dtype=float32)
     """
     check.floating("logsumexp", "x", x)
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, 0)  # inf - inf would be NaN
+    top = np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
+    if not (finite := np.isfinite(top)).all():
+        top = np.where(finite, top, 0)  # inf - inf would be NaN
     with np.errstate(divide="ignore", over="ignore"):  # log(0) = -inf is right where every x is -inf
         e = np.exp(x - top)
-        sums = np.sum(e, axis=axis, keepdims=True)
+        sums = np.add.reduce(e, axis, keepdims=True)
         y = np.log(sums) + top
     if (sums < 1.0005).any():  # log(1 + rest)
         small = (sums >= 1) & (sums < 1.0005)
         y = np.where(small, np.log1p(sum_of_others(e, np.where(small, e, 0), axis)) + top, y)
-    return np.asarray(y if keepdims else np.squeeze(y, axis=axis))
+    return np.asarray(y if keepdims else y.squeeze(axis))
 
 
 def _log_softmax_back_into(g: Array, y: Array, out: Array) -> None:

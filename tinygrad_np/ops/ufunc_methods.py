@@ -35,7 +35,7 @@ def _takes_two_numbers(function: Any) -> bool:
 
 operations: list[tuple[Any, Any]] = [(f, entry) for f, entry in registry.items() if _takes_two_numbers(f)]
 for ufunc, entry in operations:
-    if (cases := getattr(entry, "cases", None)) and not getattr(entry, "has_fixed_arguments", False):
+    if (cases := getattr(entry, "cases", None)) and not getattr(entry, "fixed", ()):
         pairs = [Case(shapes, domains=cases[0].domains) for shapes in ("n m, k", ", k")]
         composite(ufunc.outer, cases=pairs, complex=not entry.real_only)(in_float32(_outer(ufunc)))
 
