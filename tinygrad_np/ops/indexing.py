@@ -63,6 +63,12 @@ def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     return Part(g, index, shape) if plain else scatter_add(g, index, shape=shape)
 
 
+def _only_adds_axes(index: Any) -> bool:
+    """Whether an index is made of `np.newaxis`, `:` and `...` alone."""
+    parts = index if type(index) is tuple else (index,)
+    return all(part is None or part is ... or (type(part) is slice and part == slice(None)) for part in parts)
+
+
 def _scatter_rows(g: Any, y: Any, x: Any, index: Any) -> Any:
     """The gradients of x[index] for several stacked ones."""
     parts = index if type(index) is tuple else (index,)
@@ -75,7 +81,7 @@ def _scatter_rows(g: Any, y: Any, x: Any, index: Any) -> Any:
 
 primitive(
     getitem,
-    lambda g, y, x, index: _scatter(g, index, x.shape),
+    lambda g, y, x, index: g.reshape(x.shape) if _only_adds_axes(index) else _scatter(g, index, x.shape),
     None,
     reads=("index",),
     jvp="linear",
