@@ -1335,6 +1335,18 @@ class Tensor(Hints):
             )
         return np.array(self._data, dtype, copy=copy)
 
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        """The memory, shared with another library: `torch.from_dlpack(t)`, `np.from_dlpack(t)`.
+
+        What the other library writes into it is not noticed by a backward pass, as with `t.data`.
+        """
+        if self._requires_grad:
+            raise BufferError("a Tensor that requires a gradient is not shared: write from_dlpack(t.detach())")
+        return self._data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self._data.__dlpack_device__()
+
 
 class At(Hints):
     """A Tensor, and with brackets an index into it, on the way to `set` or `add`."""

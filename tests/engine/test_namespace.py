@@ -80,5 +80,5 @@ def test_what_makes_bare_arrays_does_not_lose_a_gradient(name: str) -> None:
         "mask_indices": (x, np.triu),
     }  # fmt: skip
     call = function.__getitem__ if name in ("r_", "c_") else function
-    with pytest.raises((TypeError, ValueError, AttributeError)):  # it has no __dlpack__
+    with pytest.raises((TypeError, ValueError, BufferError)):
         call(*given.get(name, (x,)))
