@@ -1,6 +1,5 @@
 """PyTorch as an independent oracle (extra `oracle`): values and gradients of every operation with a namesake there."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -244,12 +243,6 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "concatenate": lambda arrays, axis=0, dtype=None: torch.cat(  # float64 throughout
         [a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0
     ),
-    "_scatter_parts": lambda *arrays, indices, shape: sum(
-        torch.zeros(math.prod(shape), dtype=x.dtype).index_add(
-            0, torch.arange(math.prod(shape)).reshape(shape)[index].reshape(-1), x.reshape(-1)
-        )
-        for x, index in zip(arrays, indices, strict=True)
-    ).reshape(shape),
     "stack": lambda arrays, axis=0, dtype=None: torch.stack(arrays, axis),
     "hstack": lambda arrays, dtype=None: torch.hstack(arrays),
     "vstack": lambda arrays, dtype=None: torch.vstack(arrays),

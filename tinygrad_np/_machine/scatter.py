@@ -169,8 +169,9 @@ class Parts:
 
     def added_to(self, before: Any) -> "Parts":
         """`before + self`, of a whole Tensor or of other parts, which then grow in place."""
-        if not isinstance(before, Parts):
-            return self + before
+        if type(before) is not Parts:
+            total: Parts = self + before
+            return total
         before.arrays += self.arrays
         before.indices += self.indices
         return before
