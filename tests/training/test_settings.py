@@ -61,7 +61,7 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (optim.RMSprop, (w(), 0.1), {"alpha": 0.9, "eps": 1e-8, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
     (optim.Adagrad, (w(), 0.1), {"lr_decay": 0.1, "eps": 1e-8, "weight_decay": 0.1}),
     (optim.Muon, (w(), 0.1), {"weight_decay": 0.1, "momentum": 0.5, "nesterov": True, "adjust_lr_fn": "original"}),
-    (optim.EMA, (w(), 0.5), {}),
+    (optim.EMA, (w(), 0.5), {"warmup": True}),
     (optim.clip_grad_norm, (w(), 0.5), {"error_if_nonfinite": True, "per_parameter": True}),
     (optim.clip_grad_value, (w(), 0.5), {}),
     (data.DataLoader, (), {"batch_size": 2, "drop_last": True}),
@@ -222,7 +222,7 @@ KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": 
 KINDS |= dict.fromkeys(["growth", "warmup_steps", "decay_steps", "k", "max_iterations", "history"], "positive integer")
 KINDS |= dict.fromkeys(["max_value", "momentum_decay", "tolerance_grad", "tolerance_change"], "not negative")
 KINDS |= dict.fromkeys(["rho", "threshold"], "not negative") | dict.fromkeys(["power", "trust_coefficient"], "positive")
-KINDS |= dict.fromkeys(["amsgrad", "decoupled_weight_decay", "adaptive", "per_parameter"], "flag")
+KINDS |= dict.fromkeys(["amsgrad", "decoupled_weight_decay", "adaptive", "per_parameter", "warmup"], "flag")
 KINDS |= dict.fromkeys(["patience", "cooldown"], "natural") | dict.fromkeys(["mode", "threshold_mode"], "choice")
 KINDS |= {"max_evaluations": "optional size", "factor": "fraction", "beta2_decay": "not positive", "d": "at least 1"}
 KINDS |= {"lr": "rate", "weight": "not negative, finite", "pos_weight": "not negative, finite"}
