@@ -49,7 +49,7 @@ FLOORS = {
     "_per_example": {"tensor", "_passes", "_messages"},
     "_passes": {"tensor", "_machine", "_messages"},
     "special": {"tensor", "ops"},
-    "stats": {"tensor", "ops"},
+    "stats": {"tensor", "_messages", "ops"},
     "schedules": {"_machine", "_messages", "_validation"},
     "data": {"tensor", "_messages", "_settings", "_validation"},
     "serialization": {"tensor"},

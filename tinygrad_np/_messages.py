@@ -697,6 +697,28 @@ def shown(value: Any) -> str:
         return f"a {type(value).__name__}"
 
 
+def as_call(thing: object, *parts: Any, **settings: Any) -> str:
+    """The repr of an object as the call that makes it: `SGD(lr=0.1, momentum=0.9)`.
+
+    >>> as_call(1.5, np.zeros((2, 3)), rate=as_call, rng=np.random.default_rng(0))
+    'float(float64[2, 3], rate=as_call, rng=Generator(PCG64))'
+    """
+    texts = [_setting(part) for part in parts] + [f"{name}={_setting(value)}" for name, value in settings.items()]
+    return f"{type(thing).__name__}({', '.join(texts)})"
+
+
+def _setting(value: Any) -> str:
+    """An argument in a repr, without addresses: an array by its dtype and shape, a function by its name."""
+    if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, type):
+        return kind(value) if value.shape else str(value)
+    if isinstance(value, np.random.Generator):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_setting, value))}]"
+    text = repr(value)
+    return str(getattr(value, "__name__", f"{type(value).__name__}(...)")) if " at 0x" in text else text
+
+
 def raise_explained(error: Exception, name: str, arrays: Sequence[Any], kwargs: Mapping[str, Any]) -> NoReturn:
     """Raise an error that names the operation and what it was given, and has the class of the error that it raised.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from ._machine.arrays import Array
-from ._messages import foreign, shown
+from ._messages import as_call, foreign, shown
 
 Check: TypeAlias = Callable[[str, str, Any], Any]
 Checks: TypeAlias = Mapping[str, Check]  # by the name of what is checked
@@ -31,6 +31,13 @@ class Checked:
     >>> Scale().factor = "2"
     Traceback (most recent call last):
     ValueError: Scale: factor must be a finite number, not '2', which is no number
+
+    Its repr shows them, as the call that makes it.
+
+    >>> scale = Scale()
+    >>> scale.factor = 2
+    >>> scale
+    Scale(factor=2.0)
     """
 
     _checks: ClassVar[Checks] = {}
@@ -46,6 +53,9 @@ class Checked:
                 name=name,
             )
         super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return as_call(self, **{name: getattr(self, name) for name in self._checks if hasattr(self, name)})
 
 
 def optional(check: Check) -> Check:

@@ -76,10 +76,12 @@ class Checkpoints:
     >>> rng = np.random.default_rng(0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     checkpoints = Checkpoints(folder, rng=rng)
+    ...     print(repr(checkpoints).replace(folder, "folder"))
     ...     _ = checkpoints.save(10, {"loss": 0.5})
     ...     drawn = rng.random()
     ...     checkpoints.resume()
     ...     drawn == rng.random()
+    Checkpoints('folder', rng=Generator(...))
     Resumed(step=10, record={'loss': 0.5}, damaged=[])
     True
     """
@@ -103,6 +105,10 @@ class Checkpoints:
         self._lock = threading.RLock()  # one that a signal handler can take again
         self._at = -1  # the step last saved or resumed
         self._known: set[str] = set()  # names of the checkpoints that were saved here, or found when it was resumed
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={type(part).__name__}(...)" for name, part in self.parts.items()]
+        return f"Checkpoints({', '.join([repr(str(self.folder)), *parts])})"
 
     def save(self, step: int, record: Any = None) -> Path:
         """Save the state of all parts, remove all checkpoints but this and the previous one, and return the path.

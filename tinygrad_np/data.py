@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple
 import numpy as np
 
 from . import _validation as check
-from ._messages import module_getattr, shown, with_hints
+from ._messages import as_call, module_getattr, shown, with_hints
 from ._settings import checksum
 from .tensor import Array, Tensor
 
@@ -189,6 +189,9 @@ class DataLoader(check.Checked):
         self._sizes = (self.batch_size, self.drop_last)  # in which the position counts
         self._continue, self._iteration = False, 0
         self._summed: tuple[tuple[Array, ...], int] | None = None
+
+    def __repr__(self) -> str:
+        return as_call(self, *self.arrays, batch_size=self.batch_size, rng=self.rng, drop_last=self.drop_last)
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ._messages import as_call
 from .ops.elementwise import array_of
 from .ops.scipy_special import special
 from .ops.special import log_softmax
@@ -61,10 +62,17 @@ class Distribution:
 
 
 class Frozen:
-    """A distribution whose parameters are given: `norm(0, 1).logpdf(x)` is `norm.logpdf(x, 0, 1)`."""
+    """A distribution whose parameters are given: `norm(0, 1).logpdf(x)` is `norm.logpdf(x, 0, 1)`.
+
+    >>> norm(0, scale=2)
+    Normal(0, scale=2)
+    """
 
     def __init__(self, distribution: Distribution, parameters: tuple[Any, ...], named: dict[str, Any]) -> None:
         self.distribution, self.parameters, self.named = distribution, parameters, named
+
+    def __repr__(self) -> str:
+        return as_call(self.distribution, *self.parameters, **self.named)
 
     def __getattr__(self, name: str) -> Callable[[Any], Any]:
         method = getattr(self.distribution, name)

@@ -25,7 +25,7 @@ from ._machine import writes
 from ._machine.arrays import Array as Array
 from ._machine.arrays import memory_of, summed
 from ._machine.fused import Product
-from ._machine.scatter import Part
+from ._machine.scatter import Part, Parts
 from ._machine.writes import serials
 from ._messages import (
     Hints,
@@ -355,6 +355,8 @@ def _backward_pass(
     while order:  # the youngest first: by then everything that it was used for has been visited
         output = order.pop()
         g, node = gradients.pop(id(output), None), output._node
+        if create_graph and type(g) is Parts:
+            g = g.computed()
         if node is None or id(output) in inputs:
             results.append((output, g))
             if node is None or output is last:
@@ -370,7 +372,7 @@ def _backward_pass(
                     part = operation.vjps[i](g, y, *arrays, **kwargs) if parts is None else parts[i]
                     x = a._data
                     if type(part) not in _ARRAYS or part.shape != x.shape or part.dtype is not x.dtype:
-                        adds = key in owned and not (create_graph or observation)
+                        adds = (create_graph or key in owned) and not observation
                         part = _fit(part, x, create_graph, lazy and not (a._node or observation), output, i, adds)
                     if observation is not None:
                         observation.after(i, part, g, y, arrays)
@@ -378,6 +380,8 @@ def _backward_pass(
                         gradients[key] = part
                     elif key in owned and not create_graph:
                         gradients[key] += part
+                    elif type(part) is Parts:
+                        gradients[key] = part.added_to(gradients[key])
                     else:
                         before = gradients[key]
                         # A sum of many float16 would stop growing where its unit in the last place exceeds the next.
@@ -509,12 +513,14 @@ def _fit(
 ) -> Any:
     """The gradient in the shape and dtype of argument i of the node: what broadcasting repeated is summed.
 
-    With `lazy` it may be a `Product`, and if it is to be added to another one in place, with `adds`, a `Part`.
+    With `lazy` it may be a `Product`, and with `adds` what is to be added to another one: a `Part` if that is done in
+    place, `Parts` if it is recorded.
     """
     if type(g) is not _ndarray and not isinstance(g, np.generic):
         if type(g) is Product:
             g = g if lazy and g.shape == x.shape and g.dtype == x.dtype else g.computed()
-        elif type(g) is Part:
+        elif type(g) is Part or type(g) is Parts:
+            adds = adds and recorded is (type(g) is Parts)
             g = g if adds and g.shape == x.shape != () and g.dtype is x.dtype else g.computed()
         elif type(g) is not Tensor or not recorded:
             raise TypeError(_unfit(g, x, recorded, output, i))

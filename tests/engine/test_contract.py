@@ -12,7 +12,7 @@ from typing import Any
 
 from tinygrad_np import Tensor, _passes, constant, differentiable, func, grad, nn, no_grad, optim, primitive, tensor
 from tinygrad_np._functions import name_of
-from tinygrad_np._machine.scatter import Part
+from tinygrad_np._machine.scatter import Part, Parts
 from tinygrad_np._registry import Primitive, registry
 from tinygrad_np.ops.cases import Case
 from tinygrad_np.testing import check_gradients
@@ -116,7 +116,7 @@ def test_what_is_no_gradient_is_refused_in_the_backward_pass_of_every_operation(
                 continue  # of a complex result the backward pass takes the real part
 
             def change(part: Any, x: Any, *_: Any, make: Any = make, kind: str = kind) -> Any:
-                part = part.computed() if type(part) is Part else part
+                part = part.computed() if type(part) in (Part, Parts) else part
                 x, part = (np.asarray(tensor._arrays(value)) for value in (x, part))
                 return part if kind == "another shape" and x.ndim == 0 else make(part, x)
 

@@ -304,6 +304,27 @@ def test_the_weights_of_a_model() -> None:
     assert all(w.grad is None for w in weights)
 
 
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("lengths", [None, np.array([2, 6, 1, 4, 6])])
+def test_the_weights_of_a_recurrent_network(kind: Any, lengths: Any) -> None:
+    """Whose batch is the second axis of its operation: it takes the pass of `jacobian`."""
+    rng = np.random.default_rng(0)
+    layer = kind(4, 3, num_layers=2, bidirectional=True, batch_first=True, rng=rng, dtype=np.float64)
+    head = nn.Linear(6, 3, rng=rng, dtype=np.float64)
+    weights, x = [*layer.parameters(), *head.parameters()], normal(5, 6, 4)
+
+    def losses(which: slice) -> Any:
+        keywords = {} if lengths is None else {"lengths": lengths[which]}
+        outputs, _ = layer(x[which], **keywords)
+        return cross_entropy(head(np.mean(outputs, axis=1)), LABELS[which], reduction="none")
+
+    found = per_example_grad(losses(slice(None)), weights)
+    for i in range(5):
+        of_one = grad(losses(slice(i, i + 1)).sum(), weights)
+        for ours, expected in zip(found, of_one, strict=True):
+            np.testing.assert_allclose(ours.data[i], expected.data, rtol=1e-10, atol=1e-12)
+
+
 def test_the_graph_is_kept_and_may_be_recorded() -> None:
     w = Tensor(normal(4), requires_grad=True)
     losses = np.tanh(X @ w) ** 2

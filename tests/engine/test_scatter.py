@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, grad, set_num_threads
+from tinygrad_np import Tensor, grad, set_num_threads, tensor
 from tinygrad_np._machine import scatter
 
 import numpy as np
@@ -119,3 +119,80 @@ def test_zeros_are_written_twice_however_many_parts_there_are(monkeypatch: pytes
     gradient = grad(sum((row * row).sum() for row in x), x)
     np.testing.assert_array_equal(gradient.data, 2.0)
     assert len(calls) == 2
+
+
+# --- many parts of one array -----------------------------------------------------------------------------------------
+
+TAKEN_APART: dict[str, Callable[[Tensor], Any]] = {
+    "iteration": list,
+    "unstack": np.unstack,
+    "split": lambda x: np.split(x, len(x)),
+    "array_split": lambda x: np.array_split(x, len(x) - 1),
+    "indices": lambda x: [x[i] for i in range(len(x))],
+    "overlapping": lambda x: [x[i : i + 2] for i in range(len(x) - 1)],
+    "repeated": lambda x: [x[[i, i]] for i in range(len(x))],
+    "x itself, too": lambda x: [*x[:5], x, *x[5:]],
+}
+
+
+def of_parts(x: Tensor, parts: Any) -> Tensor:
+    """A function of parts of x with a derivative of every order."""
+    return np.exp(np.concatenate([np.ravel(part * part) * (1 + i % 3) for i, part in enumerate(parts)])).sum()
+
+
+class Sizes:
+    """An observer that adds up the sizes of all results."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def run(self, function: Any, args: Any, arrays: Any, kwargs: Any) -> Any:
+        result = function(*arrays, **kwargs)
+        self.total += np.size(result)
+        return result
+
+    def ran(self, operation: Any, args: Any, kwargs: Any, output: Tensor) -> None:
+        pass
+
+
+def recorded_work(take_apart: Callable[[Tensor], Any], rows: int) -> int:
+    """How many numbers all operations compute for two derivatives that are recorded."""
+    x = Tensor(np.linspace(0.1, 0.5, rows * 4).reshape(rows, 4), requires_grad=True)
+    sizes = Sizes()
+    tensor.observe(sizes)
+    try:
+        first = grad(of_parts(x, take_apart(x)), x, create_graph=True)
+        grad((first * first).sum(), x, create_graph=True)
+    finally:
+        tensor.observe(sizes, on=False)
+    return sizes.total
+
+
+@pytest.mark.parametrize("name", TAKEN_APART)
+def test_the_work_of_recorded_gradients_is_linear_in_the_number_of_parts(name: str) -> None:
+    work = [recorded_work(TAKEN_APART[name], rows) for rows in (100, 200, 400)]
+    assert work[2] - work[1] < 2.1 * (work[1] - work[0])  # 4 times as much, if it were quadratic
+
+
+@pytest.mark.parametrize("name", TAKEN_APART)
+def test_recorded_gradients_of_parts_are_those_of_one_index(name: str) -> None:
+    """To the third order, against the same numbers chosen from x all at once."""
+    take_apart = TAKEN_APART[name]
+    values = np.linspace(0.1, 0.5, 24).reshape(12, 2)
+    places = [np.ravel(part) for part in take_apart(Tensor(np.arange(24.0).reshape(12, 2)))]
+    index = np.concatenate([part.data for part in places]).astype(int)
+    factors = np.concatenate([np.full(part.size, 1 + i % 3) for i, part in enumerate(places)])
+
+    def derivatives(function: Callable[[Tensor], Tensor]) -> list[np.ndarray]:
+        x = Tensor(values, requires_grad=True)
+        y, found = function(x), []
+        for _ in range(3):
+            g = grad(y, x, create_graph=True)
+            found.append(g.data)
+            y = (g * g).sum()
+        return found
+
+    ours = derivatives(lambda x: of_parts(x, take_apart(x)))
+    theirs = derivatives(lambda x: np.exp(np.ravel(x)[index] ** 2 * factors).sum())
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)

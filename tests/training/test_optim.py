@@ -630,6 +630,41 @@ def test_averages_follow_their_formula_in_place() -> None:
     np.testing.assert_array_equal(parameter.data, weight)
 
 
+@pytest.mark.parametrize("decay", [0.3, 0.999])
+def test_averages_that_warm_up_follow_their_formula(decay: float) -> None:
+    parameter = Tensor(np.array([1.0, -2.0]), requires_grad=True)
+    ema = EMA([parameter], decay, warmup=True)
+    expected = parameter.data.copy()
+    for t in range(20):
+        parameter.data += 1
+        ema.update()
+        kept = min(decay, (1 + t) / (10 + t))
+        expected = kept * expected + (1 - kept) * parameter.data
+        np.testing.assert_allclose(ema.averages[0], expected, rtol=1e-14)
+
+
+def test_averages_resume_in_the_middle_of_their_warm_up() -> None:
+    parameter = Tensor(np.array([1.0]), requires_grad=True)
+    ema, other = EMA([parameter], warmup=True), EMA([parameter], warmup=True)
+    for _ in range(3):
+        parameter.data += 1
+        ema.update()
+    other.load_state_dict({name: array.copy() for name, array in ema.state_dict().items()})
+    for average in (ema, other):
+        average.update()
+    np.testing.assert_array_equal(other.averages[0], ema.averages[0])
+    plain = EMA([parameter])
+    assert list(plain.state_dict()) == ["decay", "average.0"]
+    with pytest.raises(ValueError, match="count is unknown; warmup is unknown"):
+        plain.load_state_dict(ema.state_dict())
+    with pytest.raises(ValueError, match="count is missing; warmup is missing"):
+        ema.load_state_dict(plain.state_dict())
+    with pytest.raises(ValueError, match="count"):
+        ema.load_state_dict(ema.state_dict() | {"count": np.array(-1)})
+    with pytest.raises(AttributeError, match="EMA: warmup is fixed when it is made"):
+        plain.warmup = True
+
+
 def test_weights_come_back_after_an_error_and_from_within() -> None:
     a, b = weights((2,), (3,))
     ema = EMA([a, b], decay=0.5)

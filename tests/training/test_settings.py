@@ -61,7 +61,7 @@ CALLS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (optim.RMSprop, (w(), 0.1), {"alpha": 0.9, "eps": 1e-8, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
     (optim.Adagrad, (w(), 0.1), {"lr_decay": 0.1, "eps": 1e-8, "weight_decay": 0.1}),
     (optim.Muon, (w(), 0.1), {"weight_decay": 0.1, "momentum": 0.5, "nesterov": True, "adjust_lr_fn": "original"}),
-    (optim.EMA, (w(), 0.5), {}),
+    (optim.EMA, (w(), 0.5), {"warmup": True}),
     (optim.clip_grad_norm, (w(), 0.5), {"error_if_nonfinite": True, "per_parameter": True}),
     (optim.clip_grad_value, (w(), 0.5), {}),
     (data.DataLoader, (), {"batch_size": 2, "drop_last": True}),
@@ -222,7 +222,7 @@ KINDS |= {"stride": "positive integer", "padding_idx": "index", "ignore_index": 
 KINDS |= dict.fromkeys(["growth", "warmup_steps", "decay_steps", "k", "max_iterations", "history"], "positive integer")
 KINDS |= dict.fromkeys(["max_value", "momentum_decay", "tolerance_grad", "tolerance_change"], "not negative")
 KINDS |= dict.fromkeys(["rho", "threshold"], "not negative") | dict.fromkeys(["power", "trust_coefficient"], "positive")
-KINDS |= dict.fromkeys(["amsgrad", "decoupled_weight_decay", "adaptive", "per_parameter"], "flag")
+KINDS |= dict.fromkeys(["amsgrad", "decoupled_weight_decay", "adaptive", "per_parameter", "warmup"], "flag")
 KINDS |= dict.fromkeys(["patience", "cooldown"], "natural") | dict.fromkeys(["mode", "threshold_mode"], "choice")
 KINDS |= {"max_evaluations": "optional size", "factor": "fraction", "beta2_decay": "not positive", "d": "at least 1"}
 KINDS |= {"lr": "rate", "weight": "not negative, finite", "pos_weight": "not negative, finite"}
@@ -302,6 +302,50 @@ def test_wrong_values_are_refused_by_the_name_of_the_argument(function: Any, nam
         with pytest.raises((TypeError, ValueError), match=name) as caught:
             call(function, **{name: value})
         assert type(caught.value) in (TypeError, ValueError), value
+
+
+# --- shown -----------------------------------------------------------------------------------------------------------
+
+CLASSES = [function for function, _, _ in CALLS if inspect.isclass(function)]
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_objects_show_in_a_line_the_call_that_makes_them(kind: Any) -> None:
+    shown = repr(call(kind))
+    assert shown.startswith(f"{kind.__name__}(")
+    assert " at 0x" not in shown
+    assert "\n" not in shown or issubclass(kind, nn.Module)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if not issubclass(kind, nn.Module)])
+def test_the_settings_that_are_shown_are_those_that_were_given(kind: Any) -> None:
+    args, kwargs = next((args, kwargs) for other, args, kwargs in CALLS if other is kind)
+    given = inspect.signature(kind).bind(*args, **kwargs).arguments
+    for name, value in given.items():
+        if name not in ("parameters", "optimizer", "milestones", "schedules"):
+            assert f"{name}={value!r}" in repr(call(kind))
+
+
+def test_what_differs_between_groups_is_shown_for_each() -> None:
+    (a,), (b,) = w(), w()
+    optimizer = optim.SGD([{"parameters": [a]}, {"parameters": [b], "weight_decay": 0.5}], 0.1)
+    assert repr(optimizer) == "SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=[0.0, 0.5])"
+    optimizer.groups[0]["lr"] = schedules.CosineScheduler(0.1, 5)
+    assert repr(optimizer).startswith("SGD(lr=[CosineScheduler(lr=0.1, steps=5, minimum=0.0), 0.1], momentum=0.0")
+
+
+def test_a_wrapper_shows_what_it_wraps() -> None:
+    inner = optim.SGD(w(), lambda step: 0.1)
+    shown = "SGD(lr=<lambda>, momentum=0.0, nesterov=False, weight_decay=0.0)"
+    assert (
+        repr(optim.SAM(optim.Lookahead(inner))) == f"SAM(Lookahead({shown}, k=5, alpha=0.5), rho=0.05, adaptive=False)"
+    )
+
+
+def test_a_loader_shows_its_arrays_by_their_shapes() -> None:
+    loader = data.DataLoader(np.ones((6, 2), np.float32), np.arange(6), batch_size=2, rng=np.random.default_rng(0))
+    expected = "DataLoader(float32[6, 2], int64[6], batch_size=2, rng=Generator(PCG64), drop_last=False)"
+    assert repr(loader) == expected
 
 
 # --- assigned later --------------------------------------------------------------------------------------------------

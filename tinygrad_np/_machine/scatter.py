@@ -3,11 +3,13 @@
     add_at(y, index, x)                              # as np.add.at(y, index, x)
     combine_rows(np.maximum, y, rows, x)             # y[rows[i]] <- the larger of itself and x[i], for each i
     Part(x, index, shape)                            # zeros but for x at an index, not written to memory yet
+    Parts(scatter, x, index, shape)                  # the same for gradients that are recorded
 
 The additions are made in the order of the index, as NumPy makes them, so the bits of a result depend on nothing else.
 """
 
 import math
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Any
 
@@ -135,6 +137,44 @@ class Part:
         """`array += part`, which adds to the array in place; nothing else is done with a part."""
         add_at(array, self.index, self.g)
         return array
+
+
+class Parts:
+    """A sum of parts that is not computed yet: the gradient of x under create_graph, while x[index] is gone through.
+
+    One operation then adds up all of them. Addition by addition, each would record an array of the whole shape.
+
+    Args:
+        scatter: the operation `scatter(*arrays, indices=, shape=)`.
+        g: a Tensor.
+        index: where it is added.
+        shape: of the sum.
+    """
+
+    __slots__ = ("arrays", "dtype", "indices", "scatter", "shape")
+
+    def __init__(self, scatter: Callable[..., Any], g: Any, index: Any, shape: tuple[int, ...]) -> None:
+        self.scatter, self.arrays, self.indices = scatter, [g], [index]
+        self.shape, self.dtype = shape, g.dtype
+
+    def computed(self) -> Any:
+        """The whole Tensor."""
+        return self.scatter(*self.arrays, indices=tuple(self.indices), shape=self.shape)
+
+    def __add__(self, whole: Any) -> "Parts":
+        """The sum with an array of the whole shape, which becomes one of the parts: it grows in place."""
+        self.arrays.append(whole)
+        self.indices.append(...)
+        return self
+
+    def added_to(self, before: Any) -> "Parts":
+        """`before + self`, of a whole Tensor or of other parts, which then grow in place."""
+        if type(before) is not Parts:
+            total: Parts = self + before
+            return total
+        before.arrays += self.arrays
+        before.indices += self.indices
+        return before
 
 
 def scattered(x: Array, index: Any, shape: tuple[int, ...]) -> Array:

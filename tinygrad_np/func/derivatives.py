@@ -614,8 +614,9 @@ def per_example_grad(function: Function, argnums: int | tuple[int, ...] = 0) -> 
 
     These are the rows of `jacobian`. One backward pass takes them all where operations say how they treat the examples
     of a batch: elementwise ones, matrix products, sums over other axes, convolutions, layer normalisation, losses. For
-    a network with others it computes what `jacobian` does, whose time grows with the square of the batch. Where the
-    examples mix, as in batch normalisation, a loss depends on all of them, and so does its gradient.
+    a network with others it computes what `jacobian` does, whose time grows with the square of the batch; recurrent
+    layers are such, since the batch is the second axis of their sequences. Where the examples mix, as in batch
+    normalisation, a loss depends on all of them, and so does its gradient.
 
     For the weights of a model, which the function does not take as an argument, see `tinygrad_np.per_example_grad`.
 

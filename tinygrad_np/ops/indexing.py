@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from .._machine.scatter import Part, scattered, selects_once
+from .._machine.scatter import Part, Parts, scattered, selects_once
+from .._machine.scatter import add_at as add_in_place
 from .._registry import composite, differentiable, primitive, registry
 from ..tensor import Array, Tensor, as_array
 from .cases import Case, each
@@ -57,10 +58,32 @@ def scatter_add(x: Array, index: Any, shape: tuple[int, ...]) -> Array:
     return scattered(x, index, shape)
 
 
+@differentiable(
+    joint=lambda g, y, *arrays, needed, indices, shape: [
+        g[index] if is_needed else None for index, is_needed in zip(indices, needed, strict=True)
+    ],
+    reads=(),
+    wide=True,
+    cases=[
+        Case("2, 4 2, 3 2", kwargs={"indices": (1, ..., np.array([0, 0, 1])), "shape": (4, 2)}),
+        Case("2 5", kwargs={"indices": (slice(1, 3),), "shape": (4, 5)}),
+    ],
+    name="scatter_add",
+    complex=True,
+)
+def _scatter_parts(*arrays: Array, indices: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """Zeros of the given shape with each array added at its index, one after the other."""
+    y = np.zeros(shape, np.result_type(*arrays))
+    for x, index in zip(arrays, indices, strict=True):
+        add_in_place(y, index, x)
+    return y
+
+
 def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """The gradient of x[index]; float16 adds up in float32, and what is recorded is an operation."""
-    plain = type(g) is np.ndarray and g.dtype.itemsize > 2
-    return Part(g, index, shape) if plain else scatter_add(g, index, shape=shape)
+    """The gradient of x[index]; float16 adds up in float32."""
+    if g.dtype.itemsize <= 2:
+        return scatter_add(g, index, shape=shape)
+    return Parts(_scatter_parts, g, index, shape) if type(g) is Tensor else Part(g, index, shape)
 
 
 def _only_adds_axes(index: Any) -> bool:

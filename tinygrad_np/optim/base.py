@@ -12,7 +12,7 @@ from .. import _validation as check
 from .._machine import writes
 from .._machine.fused import Product
 from .._machine.tuning import tune
-from .._messages import Hints, of_keyword, shown, with_hints
+from .._messages import Hints, as_call, of_keyword, shown, with_hints
 from .._settings import described, name_of
 from ..schedules import Schedule
 from ..tensor import Array, Tensor, lazy_gradients
@@ -182,6 +182,14 @@ class Optimizer(Hints):
                 name=name,
             )
         object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """The hyperparameters, and a list of those that differ between groups."""
+        settings = {}
+        for name in vars(self).get("_names", ()):  # there are none yet where an error comes first
+            values = [group.get(name) for group in self.groups]
+            settings[name] = values[0] if len({repr(value) for value in values}) == 1 else values
+        return as_call(self, **settings)
 
     def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """`start(weights, **hyperparameters)`: the initial state of one parameter, arrays by name.

@@ -20,7 +20,7 @@ import numpy as np
 from .. import _validation as check
 from .._machine import writes
 from .._machine.fused import scale_and_add
-from .._messages import shown, with_hints
+from .._messages import as_call, shown, with_hints
 from ..tensor import Array, Tensor
 from .base import Optimizer
 from .closures import value_of
@@ -41,6 +41,9 @@ class _Wrapper(check.Checked):
                 f"{type(self).__name__}: optimizer must be one that takes gradients, not {shown(optimizer)}{hint}"
             )
         self.optimizer: Optimizer | _Wrapper = optimizer
+
+    def __repr__(self) -> str:
+        return as_call(self, self.optimizer, **{name: getattr(self, name) for name in self._checks})
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -145,6 +148,8 @@ class Lookahead(_Wrapper):
     >>> from tinygrad_np.optim import SGD
     >>> w = Tensor([1.0], requires_grad=True)
     >>> optimizer = Lookahead(SGD([w], lr=0.1), k=2, alpha=0.5)
+    >>> optimizer
+    Lookahead(SGD(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0), k=2, alpha=0.5)
     >>> for _ in range(2):
     ...     optimizer.minimize(w.sum())
     ...     print(np.round(w.data, 3))

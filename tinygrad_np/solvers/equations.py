@@ -104,6 +104,10 @@ def fixed_point(
     Differentiable to any order in args, and in all that f reaches by itself, such as parameters of a network; not in
     x0. The derivative is that of `root` for f(x) - x.
 
+    All of x is one system, also where it is a batch of them: the acceleration combines their steps with one set of
+    weights, the tolerance is relative to the largest element of all, and the iteration ends when the last of them has
+    converged. To solve each on its own, call it for each.
+
     Args:
         f: takes a tree like x0, of Tensors, and returns such a tree.
         x0: where to start: a tree of floating point arrays, Tensors or numbers.
