@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinygrad_np import Tensor, get_num_threads, set_num_threads
 from tinygrad_np import schedules as package_schedules
-from tinygrad_np.data import load_mnist
+from tinygrad_np.data import Dataset, load_mnist
 
 import examples_as_run
 import numpy as np
@@ -141,17 +141,17 @@ def test_n_grams_are_counted_right() -> None:
     assert found == pytest.approx(-np.mean(np.log([a, b_after_a, a_after_b])))
 
 
-def test_the_diffusion_model_learns_to_predict_noise() -> None:
+def test_the_diffusion_model_learns_to_tell_noise_from_image() -> None:
     rng = np.random.default_rng(0)
     model = mnist_diffusion.UNet(rng)
-    images = mnist_diffusion.pixels(TEST.images[:256])
-    before = mnist_diffusion.error(model, images, rng).item()
-    errors = mnist_diffusion.train(model, TRAIN.images[:4000], 1, rng)
-    after = np.mean([mnist_diffusion.error(model, images, rng).item() for _ in range(5)])
-    assert 0.7 < before < 2  # the noise has variance 1
+    images, labels = mnist_diffusion.pixels(TEST.images[:256]), TEST.labels[:256]
+    before = mnist_diffusion.error(model, images, labels, rng).item()
+    errors = mnist_diffusion.train(model, Dataset(TRAIN.images[:4000], TRAIN.labels[:4000]), 2, rng)
+    after = np.mean([mnist_diffusion.error(model, images, labels, rng).item() for _ in range(5)])
+    assert 0.7 < before < 2  # noise and pixels have a mean square of about 1
     assert after < 0.4
     assert np.mean(errors[-10:]) < 0.4
-    drawn = mnist_diffusion.draw_digits(model, 4, rng)
+    drawn = mnist_diffusion.draw_digits(model, np.arange(4), rng)
     assert len(drawn) == mnist_diffusion.STEPS + 1
     assert np.abs(drawn[-1]).max() < 1.1  # the last step adds no noise, and a pixel is from -1 to 1
     assert np.std(drawn[0]) == pytest.approx(1, abs=0.1)
@@ -161,15 +161,45 @@ def test_who_knows_the_noise_gets_the_image_back() -> None:
     """A prediction that is right at each step, since it knows the image, leads to the image."""
     image = mnist_diffusion.pixels(TEST.images[:1])
 
-    def knowing(x: np.ndarray, steps: np.ndarray) -> Tensor:
+    def knowing(x: np.ndarray, steps: np.ndarray, labels: np.ndarray) -> Tensor:
         kept = mnist_diffusion.KEPT[steps[0]]
-        return Tensor((x - np.sqrt(kept) * image) / np.sqrt(1 - kept))
+        noise = (x - np.sqrt(kept) * image) / np.sqrt(1 - kept)
+        return Tensor(np.sqrt(kept) * noise - np.sqrt(1 - kept) * image)
 
-    drawn = mnist_diffusion.draw_digits(knowing, 3, np.random.default_rng(0))
+    drawn = mnist_diffusion.draw_digits(knowing, np.arange(3), np.random.default_rng(0))
     np.testing.assert_allclose(drawn[-1], np.broadcast_to(image, (3, 28, 28)), atol=1e-5)
     for step in (20, 80):  # on the way, the image and noise of the variance that is due
         kept = mnist_diffusion.KEPT[mnist_diffusion.STEPS - step - 1]
         np.testing.assert_allclose(np.std(drawn[step] - np.sqrt(kept) * image), np.sqrt(1 - kept), rtol=0.05)
+
+
+def test_guidance_goes_beyond_what_the_label_says() -> None:
+    """Expecting images of 0 without a label, and of a tenth of the label with it, leads to 1 + guidance tenths."""
+
+    def half_knowing(x: np.ndarray, steps: np.ndarray, labels: np.ndarray) -> Tensor:
+        kept = mnist_diffusion.KEPT[steps[0]]
+        image = np.where(labels == mnist_diffusion.UNTOLD, 0, labels / 10)[:, np.newaxis, np.newaxis]
+        noise = (x - np.sqrt(kept) * image) / np.sqrt(1 - kept)
+        return Tensor(np.sqrt(kept) * noise - np.sqrt(1 - kept) * image)
+
+    labels = np.array([0, 1, 3, 9])
+    drawn = mnist_diffusion.draw_digits(half_knowing, labels, np.random.default_rng(0))[-1]
+    expected = np.minimum(labels / 10 * (1 + mnist_diffusion.GUIDANCE), 1)  # no pixel is above 1
+    np.testing.assert_allclose(drawn, np.broadcast_to(expected[:, np.newaxis, np.newaxis], drawn.shape), atol=1e-5)
+
+
+def test_a_tenth_of_the_images_is_without_a_label() -> None:
+    seen = []
+
+    def listening(x: np.ndarray, steps: np.ndarray, labels: np.ndarray) -> Tensor:
+        seen.append(labels)
+        return Tensor(np.zeros_like(x))
+
+    labels = np.resize(np.arange(10), 10_000)
+    mnist_diffusion.error(listening, np.zeros((10_000, 1, 1), np.float32), labels, np.random.default_rng(0))
+    untold = seen[0] == mnist_diffusion.UNTOLD
+    assert np.mean(untold) == pytest.approx(0.1, abs=0.01)
+    np.testing.assert_array_equal(seen[0][~untold], labels[~untold])
 
 
 def test_the_steps_of_the_diffusion_go_from_an_image_to_noise() -> None:
@@ -177,10 +207,6 @@ def test_the_steps_of_the_diffusion_go_from_an_image_to_noise() -> None:
     assert mnist_diffusion.KEPT[0] > 0.99
     assert mnist_diffusion.KEPT[-1] < 1e-3
     np.testing.assert_allclose(np.cumprod(1 - mnist_diffusion.ADDED), mnist_diffusion.KEPT, rtol=1e-12)
-    images = np.arange(2 * 28 * 28.0).reshape(2, 28, 28)
-    channels = mnist_diffusion.as_channels(images)
-    np.testing.assert_array_equal(channels[1, :, 3, 5], images[1, 6:8, 10:12].reshape(4))
-    np.testing.assert_array_equal(mnist_diffusion.as_images(channels), images)
 
 
 def test_the_club_is_that_of_zachary_and_its_camps_are_found(tmp_path: Path) -> None:
