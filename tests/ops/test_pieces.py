@@ -5,8 +5,9 @@ from typing import Any
 
 from tinygrad_np import Tensor, cross_entropy, get_num_threads, grad, set_num_threads
 from tinygrad_np.ops import elementwise, losses, pieces
+from tinygrad_np.ops.activations import celu, elu, hardsigmoid, hardswish, logsigmoid, selu
 from tinygrad_np.ops.elementwise import relu
-from tinygrad_np.ops.special import erf, gelu, log_softmax, sigmoid, silu, softmax
+from tinygrad_np.ops.special import erf, gelu, log_softmax, sigmoid, silu, softmax, softplus
 
 import numpy as np
 import pytest
@@ -19,6 +20,15 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "erf": erf,
     "gelu": gelu,
     "gelu, tanh": lambda x: gelu(x, approximate="tanh"),
+    "softplus": softplus,
+    "softplus, beta": lambda x: softplus(x, beta=2.5),
+    "logsigmoid": logsigmoid,
+    "elu": elu,
+    "elu, alpha": lambda x: elu(x, alpha=-0.5),
+    "celu": lambda x: celu(x, alpha=3.0),
+    "selu": selu,
+    "hardsigmoid": hardsigmoid,
+    "hardswish": hardswish,
     "softmax": softmax,
     "log_softmax": log_softmax,
 }

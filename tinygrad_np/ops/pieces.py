@@ -1,4 +1,6 @@
-"""Functions of large arrays, some elements or rows at a time, on all cores: `in_pieces`, `in_rows`, `over_rows`."""
+"""Functions of large arrays, some elements or rows at a time, on all cores: `in_pieces`, `written`, `in_rows`,
+`over_rows`.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -30,6 +32,17 @@ def in_pieces(function: Callable[..., Result], into: Callable[..., None], *array
     flat = [a.reshape(-1) for a in (*arrays, *results)]
     run(lambda piece: into(*(a[piece] for a in flat)), blocks(x.size, 1, PIECE))
     return cast(Result, results[0] if outputs == 1 else tuple(results))
+
+
+def written(into: Callable[..., None], *arrays: Any) -> Any:
+    """What `into(*arrays, output)` writes, in the shape and dtype of the first array; of large arrays in pieces."""
+
+    def whole(*arrays: Any) -> Any:
+        result = np.empty(arrays[0].shape, arrays[0].dtype)
+        into(*arrays, result)
+        return result
+
+    return in_pieces(whole, into, *arrays)
 
 
 def in_rows(function: Callable[..., Result], into: Callable[..., None], *arrays: Any, axis: int) -> Result:

@@ -13,7 +13,7 @@ from ..tensor import Array, Tensor
 from .cases import Case, each
 from .elementwise import array_of, binary, is_complex, keep, unary, within
 from .examples import along
-from .pieces import in_pieces, in_rows
+from .pieces import in_pieces, in_rows, written
 from .reductions import restore
 from .rows import along_axis
 
@@ -86,8 +86,32 @@ def _times(factor: float, x: Any) -> Any:
         return factor * x
 
 
+def times_sigmoid(g: Any, x: Any, rate: float) -> Any:
+    """g * sigmoid(rate * x)."""
+
+    def into(g: Array, x: Array, out: Array) -> None:
+        with np.errstate(over="ignore"):  # as in `sigmoid`
+            np.multiply(x, -rate, out=out)
+            np.exp(out, out=out)
+            out += 1
+        np.divide(g, out, out=out)
+
+    return in_pieces(lambda g, x: g * sigmoid(_times(rate, x)), into, g, x)
+
+
+def softplus_of_minus_abs_into(x: Array, out: Array, beta: float = 1.0) -> None:
+    """Write log(1 + exp(-beta * |x|)) / beta."""
+    np.abs(x, out=out)
+    with np.errstate(over="ignore"):
+        out *= -beta
+    np.exp(out, out=out)
+    np.log1p(out, out=out)
+    if beta != 1:
+        out /= beta
+
+
 @differentiable(
-    lambda g, y, x, *, beta=1.0: g * sigmoid(_times(beta, x)),
+    lambda g, y, x, *, beta=1.0: times_sigmoid(g, x, beta),
     wide=True,
     jvp="elementwise",
     cases=[Case("*"), Case("*", kwargs={"beta": 2.5})],
@@ -105,8 +129,12 @@ def softplus(x: Array, beta: float = 1.0) -> Array:
     check.floating("softplus", "x", x)
     if beta != 1:
         check.real("softplus", "beta", beta, above=0)
-    rest = np.log1p(np.exp(-np.abs(_times(beta, x)))) / beta  # np.logaddexp: 12 times as long
-    return np.asarray(np.maximum(x, 0) + rest)
+
+    def into(x: Array, out: Array) -> None:  # np.logaddexp: 12 times as long
+        softplus_of_minus_abs_into(x, out, beta)
+        out += np.clip(x, 0, math.inf)
+
+    return np.asarray(written(into, x))
 
 
 def _tanh_slope(y: Any, x: Any) -> Any:
