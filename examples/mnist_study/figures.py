@@ -39,6 +39,13 @@ class Picture(NamedTuple):
     alt: str
     png: bytes
 
+    def __repr__(self) -> str:
+        return f"<{self.title}. {self.alt}>"
+
+    def _repr_png_(self) -> bytes:
+        """The picture, as notebooks show it."""
+        return self.png
+
 
 def picture(title: str, **style: Any) -> Callable[[Callable[..., tuple[Figure, str]]], Callable[..., Picture]]:
     """Decorate a function that returns a figure and its alt text: it returns a `Picture`, drawn in the common style."""
