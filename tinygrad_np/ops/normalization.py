@@ -42,6 +42,12 @@ def _sum_product(a: Any, b: Any, axis: Axes) -> Any:
 
     b broadcasts to the shape of a.
     """
+    if type(a) is np.ndarray and not a.flags.c_contiguous:  # such as images whose channels come last in memory
+        order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))
+        if order != [*range(a.ndim)]:
+            b = None if b is None else np.broadcast_to(b, a.shape).transpose(order)
+            places = tuple(place for place, i in enumerate(order) if i in axis)
+            return _sum_product(a.transpose(order), b, places).transpose(np.argsort(order))
     last = _rows(a.ndim, axis)
     row = a.shape[a.ndim - last :]
     if last == 1 == len(axis) and row[0] in DOT and type(a) is np.ndarray and (b is None or b.shape[-1:] == row):
@@ -51,9 +57,15 @@ def _sum_product(a: Any, b: Any, axis: Axes) -> Any:
         sums = np.vecdot(rows, np.ones(rows.shape[-1:], a.dtype) if b is None else b.reshape(*b.shape[:-last], -1))
         sums = summed(sums, axis[:-last]) if len(axis) > last else sums
         return sums.reshape([1 if i in axis else n for i, n in enumerate(a.shape)])
+    if type(a) is np.ndarray and a.size and 0 < last < len(axis):
+        return _sum(_sum_product(a, b, axis[:-last]), axis[-last:])
+    if b is not None and b.shape != a.shape:
+        b = np.broadcast_to(b, a.shape)
+    adjacent = axis and axis[-1] - axis[0] == len(axis) - 1
+    if type(a) is np.ndarray and adjacent and not last and a.size and axis != (0,):
+        return _sum_of_middle(a, b, axis)
     if b is None:
         return np.expand_dims(summed(a, axis), axis)
-    b = b if b.shape == a.shape else np.broadcast_to(b, a.shape)
     letters = LETTERS[: a.ndim]
     left = letters.translate({ord(letters[i]): None for i in axis})
     total: Any = None
@@ -66,13 +78,43 @@ def _sum_product(a: Any, b: Any, axis: Axes) -> Any:
     return np.expand_dims(rest if total is None else total + rest, axis)
 
 
+def _sum_of_middle(a: Array, b: Any, axis: Axes) -> Array:
+    """`_sum_product` over adjacent axes that are not the last: of rows that are added up for each place in them."""
+    before, rows, row = (math.prod(a.shape[i] for i in s) for s in (range(axis[0]), axis, range(axis[-1] + 1, a.ndim)))
+    kept = [1 if i in axis else n for i, n in enumerate(a.shape)]
+    if before == 1:
+        b = None if b is None else b.reshape(rows, row)
+        return np.asarray(_sum_product(a.reshape(rows, row), b, (0,)).reshape(kept))
+    # Several short rows as a long one: the sum of 32 x 784 x 32 takes 0.11 ms instead of 0.41, that of products 0.12
+    # instead of 0.20.
+    wide = min(FOLDS, rows & -rows)
+    shape = before, rows // wide, wide * row
+    if b is None:
+        sums = np.add.reduce(a.reshape(shape), 1)
+    else:
+        sums = np.einsum("abc,abc->ac", a.reshape(shape), b.reshape(shape))
+    return np.asarray(np.add.reduce(sums.reshape(before, wide, row), 1).reshape(kept))
+
+
 def _count(x: Any, axis: Axes) -> int:
     return math.prod(x.shape[i] for i in axis)
 
 
-def _per_statistic(parameters: tuple[Any, ...], axis: Axes, ndim: int) -> bool:
-    """Whether weight and bias are the same for all numbers with one mean, as those of channels are."""
-    return all(p is None or all(p.shape[i - ndim] == 1 for i in axis if ndim - i <= p.ndim) for p in parameters)
+def _along_which_alike(parameters: tuple[Any, ...], axis: Axes, ndim: int) -> Axes:
+    """Those of the axes along which weight and bias are the same, as those of channels are along all."""
+    given = [p.shape for p in parameters if p is not None]
+    return tuple(i for i in axis if all(ndim - i > len(shape) or shape[i - ndim] == 1 for shape in given))
+
+
+def _spread(statistic: Array, x: Array, alike: Axes) -> Array:
+    """A mean or a scale for each number that the weight has, if channels of x come last in memory.
+
+    One for a group of them would make the rows that NumPy goes over shorter.
+    """
+    if not alike or x.strides[-1] == x.itemsize:
+        return statistic
+    shape = tuple(1 if i in alike else n for i, n in enumerate(x.shape))
+    return statistic if statistic.shape == shape else np.ascontiguousarray(np.broadcast_to(statistic, shape))
 
 
 def _parts(shape: tuple[int, ...], axis: Axes, *parameters: Any) -> list[Part]:
@@ -147,21 +189,27 @@ def _standardize_back(
         return _gradients(g, standard, scale, weight, axis, centre)
     if x.dtype == np.float16:
         x = x.astype(np.float32)
-    count, per_statistic = _count(x, axis), _per_statistic((weight, bias), axis, x.ndim)
-    to_x = np.empty(x.shape, np.result_type(g, x)) if needed[0] else None
+    count, alike = _count(x, axis), _along_which_alike((weight, bias), axis, x.ndim)
+    to_x = np.empty_like(x, np.result_type(g, x)) if needed[0] else None
 
     def work(part: Part) -> tuple[Any, ...]:
         h, s, b, w = g[part], scale[part], _of_part(bias, part, x.ndim), _of_part(weight, part, x.ndim)
         out = np.empty_like(x[part], h.dtype) if to_x is None else to_x[part]
-        centred = np.subtract(x[part], mean[part], out=out) if centre else x[part]
-        if per_statistic:
-            to_weight, to_bias = s * _sum_product(h, centred, axis), _sum(h, axis) if centre or needed[2] else 0.0
-            if needed[0]:
+        centred = np.subtract(x[part], _spread(mean[part], out, alike), out=out) if centre else x[part]
+        if alike:
+            to_weight, to_bias = s * _sum_product(h, centred, alike), _sum(h, alike) if centre or needed[2] else 0.0
+            if needed[0] and alike == axis:
                 np.multiply(centred, s * to_weight / -count, out=out)
                 out += h
                 if centre:
                     out -= to_bias / count
                 out *= s if w is None else s * w
+            elif needed[0]:
+                factor = 1 if w is None else w
+                np.multiply(centred, _spread(s * s * _sum(to_weight * factor, axis) / -count, out, alike), out=out)
+                out += h * (s * factor)
+                if centre:
+                    out -= _spread(s * _sum(to_bias * factor, axis) / count, out, alike)
         else:
             standard = np.multiply(centred, s, out=out)
             product = h * standard
@@ -243,10 +291,10 @@ def standardize(
         x = x.astype(np.float32)
     axis = tuple(sorted(normalize_axis_tuple(axis, x.ndim)))
     saved: tuple[Any, Any, Any]  # standardised x, if it is needed; the scale; the mean
-    count, per_statistic = _count(x, axis), _per_statistic((weight, bias), axis, x.ndim)
+    count, alike = _count(x, axis), _along_which_alike((weight, bias), axis, x.ndim)
     kept = tuple(1 if i in axis else n for i, n in enumerate(x.shape))
     scale, mean, variance = (np.empty(kept, x.dtype) for _ in range(3))
-    y = np.empty(x.shape, np.result_type(x, *(p for p in (weight, bias) if p is not None)))
+    y = np.empty_like(x, np.result_type(x, *(p for p in (weight, bias) if p is not None)))
 
     def work(part: Part) -> bool:
         """Standardise a part, unless that needs care."""
@@ -255,15 +303,15 @@ def standardize(
         with np.errstate(over="ignore", invalid="ignore"):
             if centre:
                 m = mean[part] = _sum(centred, axis) / count
-                centred = np.subtract(centred, m, out=out)
+                centred = np.subtract(centred, _spread(m, out, alike), out=out)
             v = variance[part] = _sum_product(centred, centred, axis) / count
             if not (m * m <= 100 * v).all() or not np.max(v, initial=0) < np.inf:
                 return False
         if eps < 1e-20 and np.min(v, initial=1) < 1e-30:
             return False
         s = scale[part] = 1 / np.sqrt(v + eps)
-        np.multiply(centred, s * w if per_statistic and w is not None else s, out=out)
-        if w is not None and not per_statistic:
+        np.multiply(centred, s * w if alike and w is not None else s, out=out)
+        if w is not None and not alike:
             out *= w
         if b is not None:
             out += b
