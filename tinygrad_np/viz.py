@@ -2,6 +2,8 @@
 
     viz.render(loss, "loss.svg", model)                  # an SVG file; needs the program `dot`
     viz.render(loss, "loss.svg", model, gradients=True)  # with the values and gradients of small Tensors
+    viz.graph(loss, model)                               # in a notebook: the picture
+    viz.graph(loss, model).save("loss.pdf")              # or .svg, .png, .dot
     print(viz.graph(loss, model))                        # the DOT source, for other programs
 
 Operations are blue and show the dtype and shape of their results. Tensors that require a gradient are green, constants
@@ -28,6 +30,42 @@ RESULT = 'fillcolor="#fdeccc", color="#c98a1b"'
 LEAF = 'style=filled, fillcolor="#e3f2df", color="#5d9150"'
 CONSTANT = 'style=filled, fillcolor="#f1f1f1", color="#9a9a9a"'
 SMALL = 6  # the largest number of elements whose values fit into a node
+ARGUMENT, TUPLE, CALL = 30, 60, 80  # the most characters of an argument, a tuple, and all arguments of an operation
+FORMATS = (".svg", ".png", ".pdf", ".dot")
+
+
+class Graph(str):
+    """A computation graph: its DOT source as text, which a notebook shows as a picture.
+
+    Where Graphviz's program `dot` is not installed, a notebook shows the text.
+
+    >>> picture = graph(Tensor([1.0, 2.0]))
+    >>> picture.splitlines()[-2]
+    '  n0 [label="float32[2]", fillcolor="#fdeccc", color="#c98a1b"]'
+    >>> picture.save("graph.gif")
+    Traceback (most recent call last):
+    ValueError: a graph is saved as .svg, .png, .pdf or .dot, not as 'graph.gif'
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_svg_(self) -> str | None:
+        return _drawn(self, "svg").decode() if shutil.which("dot") else None
+
+    def save(self, path: "str | Path") -> None:
+        """Write the graph to a file whose name ends in .svg, .png, .pdf or .dot; all but .dot need Graphviz.
+
+        Raises:
+            ValueError: the name ends otherwise.
+            RuntimeError: Graphviz's program `dot` is not installed or fails.
+        """
+        ending = Path(path).suffix
+        if ending not in FORMATS:
+            raise ValueError(f"a graph is saved as .svg, .png, .pdf or .dot, not as {Path(path).name!r}")
+        Path(path).write_bytes(self.encode() if ending == ".dot" else _drawn(self, ending[1:]))
 
 
 def graph(
@@ -36,8 +74,10 @@ def graph(
     *,
     gradients: bool = False,
     horizontal: bool = False,
-) -> str:
-    """The computation graph of a Tensor as DOT source, with the inputs at the top and the Tensor at the bottom.
+) -> Graph:
+    """The computation graph of a Tensor as DOT source, which a notebook shows as a picture.
+
+    The inputs are at the top and the Tensor is at the bottom.
 
     The same computation gives the same text. Arrays and Tensors without a gradient are nodes too; numbers, indices and
     keyword arguments appear in the label of their operation.
@@ -94,7 +134,7 @@ def graph(
         lines += [f"  {nodes[id(a)]} -> {nodes[id(made)]}" for a in sources]
     if not nodes:
         add(tensor, "", RESULT)
-    return "\n".join([*lines, "}"]) + "\n"
+    return Graph("\n".join([*lines, "}"]) + "\n")
 
 
 def render(
@@ -118,17 +158,21 @@ def render(
     """
     if Path(path).suffix != ".svg":
         raise ValueError(f"render writes SVG files: the name must end in .svg, not {Path(path).name!r}")
-    source = graph(tensor, parameters, gradients=gradients, horizontal=horizontal)
+    graph(tensor, parameters, gradients=gradients, horizontal=horizontal).save(path)
+
+
+def _drawn(source: str, form: str) -> bytes:
+    """The picture that Graphviz draws, as an SVG, PNG or PDF file."""
     program = shutil.which("dot")
     if program is None:
         raise RuntimeError(
             "render needs Graphviz's program `dot`: apt install graphviz, brew install graphviz or conda install"
             " graphviz; or pass the output of viz.graph() to another program"
         )
-    run = subprocess.run([program, "-Tsvg"], input=source.encode(), capture_output=True, check=False)
+    run = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
     if run.returncode:
         raise RuntimeError(f"dot failed with status {run.returncode}: {run.stderr.decode(errors='replace')[:500]}")
-    Path(path).write_bytes(run.stdout)
+    return run.stdout
 
 
 def _is_tensor(value: Any, name: str) -> bool:
@@ -156,7 +200,7 @@ def _call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     given = ["·" if _is_node(a) else _shown(a) for a in args]
     given += [f"{key}={_shown(value)}" for key, value in kwargs.items() if key not in ("saved", "call")]
     name = name.removeprefix("_")
-    return name if set(given) <= {"·"} else f"{name}({', '.join(given)})"
+    return name if set(given) <= {"·"} else f"{name}({_cut(', '.join(given), CALL)})"
 
 
 def _shown(value: Any) -> str:
@@ -165,11 +209,14 @@ def _shown(value: Any) -> str:
         ends = ["" if end is None else str(end) for end in (value.start, value.stop, value.step)]
         return ":".join(ends if ends[2] else ends[:2])
     if isinstance(value, tuple):
-        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
+        return f"({_cut(', '.join(map(_shown, value)), TUPLE)}{',' if len(value) == 1 else ''})"
     if isinstance(value, np.ndarray) and value.ndim:
         return _kind(value)
-    text = "..." if value is ... else str(value)
-    return text if len(text) <= 30 else text[:29] + "…"
+    return _cut("..." if value is ... else str(value), ARGUMENT)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _escaped(text: str) -> str:

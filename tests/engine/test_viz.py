@@ -242,3 +242,39 @@ def test_without_graphviz_an_error_says_what_to_install(tmp_path: Path, monkeypa
     with pytest.raises(RuntimeError, match="dot failed with status 3: no fonts"):
         viz.render(network()[1], tmp_path / "graph.svg")
     assert not (tmp_path / "graph.svg").exists()
+
+
+@needs_dot
+@pytest.mark.parametrize(
+    ("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph")]
+)
+def test_a_graph_is_saved_in_four_formats(tmp_path: Path, ending: str, start: bytes) -> None:
+    model, loss = network()
+    viz.graph(loss, model).save(tmp_path / f"graph.{ending}")
+    assert (tmp_path / f"graph.{ending}").read_bytes().startswith(start)
+
+
+@needs_dot
+def test_a_notebook_shows_the_picture() -> None:
+    model, loss = network()
+    drawn = xml.etree.ElementTree.fromstring(viz.graph(loss, model)._repr_svg_())
+    assert {"0.weight", "cross_entropy"} <= {text.text for text in drawn.iter(f"{SVG}text")}
+
+
+def test_a_notebook_shows_the_text_without_graphviz(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    graph = viz.graph(Tensor(1.0))
+    assert graph._repr_svg_() is None
+    assert repr(graph) == str(graph) == graph
+    with pytest.raises(RuntimeError, match="Graphviz"):
+        graph.save(tmp_path / "graph.png")
+    graph.save(tmp_path / "graph.dot")
+    assert [path.name for path in tmp_path.iterdir()] == ["graph.dot"]
+
+
+def test_long_arguments_are_shortened() -> None:
+    x = Tensor(np.ones(200), requires_grad=True)
+    label = list(nodes(viz.graph(x.reshape((1,) * 60 + (200,)))).values())[-1].split(r"\n")[0]
+    assert label.startswith("reshape(·, ")
+    assert "…" in label
+    assert len(label) <= viz.CALL + len("reshape()")
