@@ -35,18 +35,19 @@ ADDED = 1 - COSINES[1:] / COSINES[:-1]  # the part that becomes noise in each st
 
 
 class Block(nn.Module):
-    """Two convolutions, to which their input is added; step and label are added in between, to each channel."""
+    """Two convolutions, to which their input is added; in between, step and label scale and shift each channel."""
 
     def __init__(self, channels: int, rng: np.random.Generator) -> None:
         self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, rng=rng)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, rng=rng)
         self.conv2.weight.data *= np.float32(0.1)  # a deep network begins as a shallow one
-        self.condition = nn.Linear(64, channels, rng=rng)
+        self.condition = nn.Linear(64, 2 * channels, rng=rng)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        y = self.conv1(silu(self.norm1(x))) + self.condition(condition)[:, :, np.newaxis, np.newaxis]
-        return x + self.conv2(silu(self.norm2(y)))
+        y = self.norm2(self.conv1(silu(self.norm1(x))))
+        scale, shift = np.split(self.condition(condition)[:, :, np.newaxis, np.newaxis], 2, axis=1)
+        return x + self.conv2(silu(y * (1 + scale) + shift))
 
 
 class Attention(nn.Module):
@@ -77,23 +78,23 @@ class UNet(nn.Module):
         self.time = nn.Sequential(nn.Linear(32, 64, rng=rng), nn.SiLU(), nn.Linear(64, 64, rng=rng))
         self.label = nn.Embedding(UNTOLD + 1, 64, rng=rng)
         self.first = nn.Conv2d(4, 32, 3, padding=1, rng=rng)
-        self.fine = Block(32, rng)
+        self.fine = nn.ModuleList([Block(32, rng), Block(32, rng), Block(32, rng)])
         self.down = nn.Conv2d(32, 64, 3, stride=2, padding=1, rng=rng)
-        self.coarse = nn.ModuleList([Block(64, rng), Block(64, rng), Block(64, rng)])
-        self.attention = nn.ModuleList([Attention(64, rng), Attention(64, rng)])
+        self.coarse = nn.ModuleList([Block(64, rng), Block(64, rng)])
+        self.attention = Attention(64, rng)
         self.up = nn.Conv2d(64, 32, 1, rng=rng)
-        self.fine_again = Block(32, rng)
+        self.norm = nn.GroupNorm(8, 32)
         self.last = nn.Conv2d(32, 4, 3, padding=1, rng=rng)
         self.last.weight.data *= np.float32(0.1)
 
     def forward(self, images: np.ndarray, steps: np.ndarray, labels: np.ndarray) -> Tensor:
         condition = silu(self.time(waves(steps)) + self.label(labels))
-        fine = self.fine(self.first(pixel_unshuffle(images[:, np.newaxis], 2)), condition)
+        fine = self.fine[0](self.first(pixel_unshuffle(images[:, np.newaxis], 2)), condition)
         coarse = self.coarse[0](self.down(fine), condition)
-        for attention, block in zip(self.attention, self.coarse[1:], strict=True):
-            coarse = block(attention(coarse), condition)
-        x = self.fine_again(interpolate(self.up(coarse), scale_factor=2) + fine, condition)
-        return pixel_shuffle(self.last(silu(x)), 2)[:, 0]
+        coarse = self.coarse[1](self.attention(coarse), condition)
+        x = self.fine[1](interpolate(self.up(coarse), scale_factor=2) + fine, condition)
+        x = self.fine[2](x, condition)
+        return pixel_shuffle(self.last(silu(self.norm(x))), 2)[:, 0]
 
 
 def waves(steps: np.ndarray) -> np.ndarray:
