@@ -21,7 +21,7 @@ import numpy as np
 
 try:
     from matplotlib.figure import Figure
-    from tqdm import trange
+    from tqdm import tqdm, trange
 except ModuleNotFoundError as error:
     sys.exit(f'char_transformer.py needs {error.name}: python -m pip install -e ".[examples]"')
 
@@ -80,7 +80,7 @@ def train(model: Transformer, text: np.ndarray, steps: int, rng: np.random.Gener
     schedule = JoinedScheduler([warmup, decay], milestones=[min(100, steps)])
     optimizer = AdamW(model.parameters(), lr=schedule, betas=(0.9, 0.99), weight_decay=0.1)
     losses = []
-    for _ in trange(steps, unit="step"):
+    for step in trange(1, steps + 1, unit="step", disable=None):
         starts = rng.integers(0, len(text) - model.length, 32)
         loss = loss_of(model, text[starts[:, np.newaxis] + np.arange(model.length + 1)])
         optimizer.zero_grad()
@@ -88,6 +88,8 @@ def train(model: Transformer, text: np.ndarray, steps: int, rng: np.random.Gener
         clip_grad_norm(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
+        if step % 500 == 0:
+            tqdm.write(f"step {step}/{steps}  loss {np.mean(losses[-500:]):.4g}")
     return losses
 
 
@@ -160,6 +162,10 @@ def main() -> None:
     parser.add_argument("--steps", type=positive_integer, default=3000, help=f"of training {default}")
     parser.add_argument("--order", type=positive_integer, default=7, help=f"of the longest n-grams {default}")
     options = parser.parse_args()
+    try:  # now, not after the training
+        folder = new_folder("char_transformer")
+    except OSError as error:
+        sys.exit(f"char_transformer.py: {error}")
     rng = np.random.default_rng(0)
     text = read_text()
     alphabet = sorted(set(text))
@@ -177,7 +183,6 @@ def main() -> None:
     found = held_out(model, numbers[end:])
     sample = "".join(alphabet[i] for i in write(model, numbers[end : end + 64], 500, rng))
 
-    folder = new_folder("char_transformer")
     path = folder / "loss_by_step.png"
     draw(losses, {best: baselines[best], "transformer, held out": found}).savefig(path, dpi=120)
     (folder / "sample.txt").write_text(sample + "\n")

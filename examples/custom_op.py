@@ -49,7 +49,7 @@ def accuracy(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, te
     rng = np.random.default_rng(0)
     model = nn.Sequential(nn.Linear(784, 100, rng=rng), Mish(), nn.Linear(100, 10, rng=rng))
     optimizer = SGD(model.parameters(), lr=0.2)
-    for pixels, digits in tqdm(DataLoader(images, labels, batch_size=64, rng=rng), unit="step"):
+    for pixels, digits in tqdm(DataLoader(images, labels, batch_size=64, rng=rng), unit="step", disable=None):
         optimizer.minimize(cross_entropy(model(pixels), digits))
     return float(np.mean(model(test_images).argmax(axis=1) == test_labels))
 
@@ -69,11 +69,14 @@ def draw() -> Figure:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    try:
+        path = new_folder("custom_op") / "operation.png"
+    except OSError as error:
+        sys.exit(f"custom_op.py: {error}")
     fit_threads(64 * 784 * 100)  # the multiply-adds of the largest product: one thread is fastest
     points = np.array([-30.0, -1.2, 0.0, 0.7, 30.0])
     check_gradients(mish, points, order=2)
     print(f"the gradient of mish agrees with finite differences, to second order, at {points}")
-    path = new_folder("custom_op") / "operation.png"
     draw().savefig(path, dpi=120)
     (images, labels), (test_images, test_labels) = load_mnist(Path(__file__).parent / "data/mnist")
     pixels, test_pixels = (a.reshape(len(a), 784) / np.float32(255) for a in (images, test_images))

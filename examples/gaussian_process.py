@@ -9,6 +9,7 @@ the covariance of values. The picture shows both, with the band in which they li
 import argparse
 import itertools
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def main() -> None:
     try:
         folder = options.out or new_folder("gaussian_process")
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # whether files can be written there
     except OSError as error:
         sys.exit(f"gaussian_process.py: {error}")
 

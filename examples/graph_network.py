@@ -10,6 +10,7 @@ shows the friendships, laid out by gradients as well, and which camp the network
 import argparse
 import itertools
 import sys
+import tempfile
 from pathlib import Path
 
 from tinygrad_np import Tensor, cross_entropy, nn, no_grad, softmax
@@ -126,6 +127,7 @@ def main() -> None:
     try:
         folder = options.out or new_folder("graph_network")
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # whether files can be written there
     except OSError as error:
         sys.exit(f"graph_network.py: {error}")
 

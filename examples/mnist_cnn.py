@@ -7,6 +7,7 @@ two cores, it reads 99.4 % of the test images correctly; after one, 98.8 %.
 import argparse
 import itertools
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def train(model: nn.Sequential, dataset: Dataset, epochs: int, rng: np.random.Ge
     loader = DataLoader(*dataset, batch_size=BATCH_SIZE, rng=rng)
     steps = epochs * len(loader)
     optimizer = AdamW(model.parameters(), lr=CosineScheduler(2e-3, steps=steps), weight_decay=0.01)
-    with tqdm(total=steps, unit="step") as bar:
+    with tqdm(total=steps, unit="step", disable=None) as bar:
         for _ in range(epochs):
             model.train()
             losses = []
@@ -101,6 +102,7 @@ def main() -> None:
         train_set, test_set = load_mnist(options.data)
         folder = options.out or new_folder("mnist_cnn")
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # whether files can be written there
     except (OSError, ValueError) as error:
         sys.exit(f"mnist_cnn.py: {error}")
 

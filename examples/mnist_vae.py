@@ -57,13 +57,14 @@ def train(model: Autoencoder, pixels: np.ndarray, epochs: int, rng: np.random.Ge
     steps = epochs * len(loader)
     optimizer = Adam(model.parameters(), lr=CosineScheduler(2e-3, steps=steps))
     losses = []
-    with tqdm(total=steps, unit="step") as bar:
-        for _ in range(epochs):
+    with tqdm(total=steps, unit="step", disable=None) as bar:
+        for epoch in range(1, epochs + 1):
             for (batch,) in loader:
                 loss = negative_elbo(model, batch, rng)
                 optimizer.minimize(loss)
                 losses.append(loss.item())
                 bar.update()
+            tqdm.write(f"epoch {epoch:2d}  negative ELBO {np.mean(losses[-len(loader) :]):.1f}")
     return losses
 
 
@@ -123,6 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         train_set, test_set = load_mnist(options.data)
+        folder = new_folder("mnist_vae")
     except (OSError, ValueError) as error:
         sys.exit(f"mnist_vae.py: {error}")
 
@@ -139,7 +141,6 @@ def main() -> None:
         grid = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2)
         decoded = sigmoid(model.decoder(grid)).data.reshape(20, 20, 28, 28)
         samples = sigmoid(model.decoder(rng.normal(size=(100, 2)).astype(np.float32))).data.reshape(10, 10, 28, 28)
-    folder = new_folder("mnist_vae")
     draw_losses(losses, -elbo).savefig(folder / "loss_by_step.png", dpi=120)
     draw_latent_plane(codes.data, test_set.labels, decoded, span).savefig(folder / "latent_plane.png", dpi=120)
     draw_samples(samples).savefig(folder / "samples.png", dpi=120)

@@ -6,6 +6,7 @@ The script needs only the package. With tqdm it shows its progress, with matplot
 
 import argparse
 import itertools
+import sys
 from pathlib import Path
 
 from tinygrad_np import Tensor, cross_entropy, fit_threads, grad, relu
@@ -31,11 +32,12 @@ def train(images: np.ndarray, labels: np.ndarray, epochs: int) -> tuple[Tensor, 
     loader = DataLoader(images, labels, batch_size=64, rng=rng)
     losses = []
     for epoch in range(1, epochs + 1):
-        for pixels, digits in tqdm(loader, f"epoch {epoch}/{epochs}", unit="step") if tqdm else loader:
+        for pixels, digits in tqdm(loader, unit="step", disable=None, leave=False) if tqdm else loader:
             loss = cross_entropy(relu(pixels @ w1) @ w2, digits)
             for weights, gradient in zip((w1, w2), grad(loss, (w1, w2)), strict=True):
                 weights.data -= 0.3 * gradient.data  # a step of gradient descent
             losses.append(loss.item())
+        print(f"epoch {epoch}/{epochs}  loss {np.mean(losses[-len(loader) :]):.4f}", flush=True)
     return w1, w2, losses
 
 
@@ -44,6 +46,11 @@ def main() -> None:
     missing = ["no progress bar without tqdm"] * (not tqdm) + ["no picture without matplotlib"] * (not Figure)
     if missing:
         print(f'{", ".join(missing)}: python -m pip install -e ".[examples]"')
+    if Figure:
+        try:  # now, not after the training
+            folder = new_folder("quickstart")
+        except OSError as error:
+            sys.exit(f"quickstart.py: {error}")
     fit_threads(64 * 784 * 100)  # the multiply-adds of the largest product: one thread is fastest
 
     x = Tensor([0.0, 1.0, 2.0], requires_grad=True)  # an ndarray that records what is computed from it
@@ -55,7 +62,7 @@ def main() -> None:
     correct = np.argmax(np.maximum(test_pixels @ w1.data, 0) @ w2.data, axis=1) == test_labels
     where = ""
     if Figure:
-        path = new_folder("quickstart") / "loss_by_step.png"
+        path = folder / "loss_by_step.png"
         draw(losses).savefig(path, dpi=120)
         where = f"; the loss is drawn in {path}"
     print(f"{np.mean(correct):.2%} of the test images are read correctly{where}")

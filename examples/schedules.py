@@ -66,7 +66,10 @@ def draw(schedules: list[Callable[[int], float]]) -> Figure:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    path = new_folder("schedules") / "schedules.png"
+    try:
+        path = new_folder("schedules") / "schedules.png"
+    except OSError as error:
+        sys.exit(f"schedules.py: {error}")
     draw(SCHEDULES).savefig(path, dpi=120)
     print(f"drawn in {path}")
 

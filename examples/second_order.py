@@ -19,7 +19,7 @@ import numpy as np
 
 try:
     from matplotlib.figure import Figure
-    from tqdm import trange
+    from tqdm import tqdm, trange
 except ModuleNotFoundError as error:
     sys.exit(f'second_order.py needs {error.name}: python -m pip install -e ".[examples]"')
 
@@ -60,11 +60,13 @@ def train(solution: Solution, steps: int, rng: np.random.Generator) -> list[floa
     """The mean squared residual of each step."""
     optimizer = Adam(solution.parameters(), lr=CosineScheduler(1e-2, steps=steps))
     losses = []
-    for _ in trange(steps, unit="step"):
+    for step in trange(1, steps + 1, unit="step", disable=None):
         t = Tensor(rng.uniform(0, END, (128, 1)), requires_grad=True)
         loss = np.mean(np.square(residual(solution, t)))
         optimizer.minimize(loss)
         losses.append(loss.item())
+        if step % 500 == 0:
+            tqdm.write(f"step {step}/{steps}  loss {np.mean(losses[-500:]):.4g}")
     return losses
 
 
@@ -89,13 +91,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=positive_integer, default=8000, help="of training (default %(default)s)")
     options = parser.parse_args()
+    try:  # now, not after the training
+        path = new_folder("second_order") / "solution.png"
+    except OSError as error:
+        sys.exit(f"second_order.py: {error}")
     rng = np.random.default_rng(0)
     solution = Solution(rng)
     losses = train(solution, options.steps, rng)
     t = np.linspace(0, END, 301)
     found = solution(t[:, np.newaxis]).data[:, 0]
     error = np.max(np.abs(found - exact(t)))
-    path = new_folder("second_order") / "solution.png"
     draw(t, found, losses).savefig(path, dpi=120)
     print(f"the largest error is {error:.2g}; the solution is drawn in {path}")
 

@@ -78,6 +78,9 @@ class Application:
         evaluation = Evaluation(model.state_dict(), record, test_set, self.predict(model, test_set.images))
         print(evaluation.table)
         print(f"test loss {evaluation.loss:.4f}, test accuracy {evaluation.accuracy:.2%}")
+        chance = float(np.bincount(test_set.labels).max() / len(test_set.labels))
+        if not options.test and evaluation.accuracy < 1.5 * chance and chance < 0.5:
+            print(f"that is near chance ({chance:.2%}): try a smaller --lr or --weight-decay, or more --epochs")
         again = command_line.command("mnist_fcn.py", *words)
         evaluation.save(folder, report=options.report or bool(options.test), again=again, search=search)
         print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}")

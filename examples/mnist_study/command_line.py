@@ -5,7 +5,9 @@ A bad option or an unreadable file ends a command with one line that says what i
 
 import argparse
 import math
+import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import field, fields
@@ -21,8 +23,16 @@ def script() -> str:
 
 
 def progress(total: int, unit: str, quiet: bool) -> Any:
-    """A progress bar on stderr, invisible if `quiet`."""
-    return tqdm(total=total, unit=unit, disable=quiet)
+    """A progress bar on stderr, invisible if `quiet` or without a terminal.
+
+    In a terminal of less than 80 columns only the percentage, the postfix and the time left are shown.
+    """
+    wide = "{desc}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+    narrow = "{percentage:3.0f}%{postfix}, {remaining} left"
+    columns = shutil.get_terminal_size().columns
+    if sys.stderr.isatty() and "COLUMNS" not in os.environ:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or columns
+    return tqdm(total=total, unit=unit, disable=quiet or None, bar_format=wide if columns >= 80 else narrow)
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

@@ -1,9 +1,17 @@
 """Folders for results, in which no earlier results are lost."""
 
 import itertools
+import os
 from pathlib import Path
 
 from tinygrad_np.serialization import write_atomically
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    import msvcrt
+
+    fcntl = None
 
 CHECKPOINTS = "checkpoints"  # a subfolder of a run's folder
 
@@ -14,9 +22,12 @@ def new_folder(name: str) -> Path:
         folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
         try:
             folder.mkdir(parents=True)
-            return folder
         except FileExistsError:
+            if not Path("runs").is_dir():
+                raise
             continue
+        lock(folder)
+        return folder
     raise AssertionError
 
 
@@ -37,6 +48,21 @@ def writable_folder(out: Path) -> Path:
     return out
 
 
+def lock(folder: Path) -> None:
+    """Keep other runs out of a folder until this process ends, in whatever way: the system releases the lock.
+
+    Raises:
+        OSError: another run is using the folder.
+    """
+    try:
+        if fcntl:
+            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:  # a directory cannot be opened there
+            msvcrt.locking(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT), msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError) as error:
+        raise OSError(f"{folder}: another run is writing there; wait until it ends, or give another --out") from error
+
+
 def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = False) -> Path:
     """The folder for the results of a run.
 
@@ -55,6 +81,8 @@ def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = Fals
         out = begun[-1].parent if begun else None
     if out is None:
         return new_folder(name)
+    if out.is_dir():
+        lock(out)
     has_checkpoints = any((out / CHECKPOINTS).glob("step-*"))
     if has_checkpoints and not (resume or overwrite):
         raise FileExistsError(
@@ -64,7 +92,10 @@ def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = Fals
         (out / result).exists() for result in ("model.safetensors", "metrics.json", "report.html", "search.json")
     ):
         raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
+    existed = out.is_dir()
     folder = writable_folder(out)
+    if not existed:
+        lock(folder)
     if has_checkpoints and name == "mnist_fcn" and not resume:
         for checkpoint in (folder / CHECKPOINTS).glob("*step-*"):
             checkpoint.unlink()

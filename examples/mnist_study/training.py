@@ -160,6 +160,7 @@ class Training:
             f"  test loss {test_loss:.4f}  accuracy {test_accuracy:.2%}",
             file=sys.stdout,
         )
+        sys.stdout.flush()  # a log shows each epoch as it ends
         self.bar.set_description(f"epoch {min(epoch + 1, self.epochs)}/{self.epochs}")
 
     def _save_checkpoint(self) -> None:
