@@ -342,7 +342,7 @@ def test_an_unreadable_image_loses_no_other(trained: tuple[Path, object], tmp_pa
     assert read.returncode == 1
     assert [line.split()[0] for line in read.stdout.splitlines()[2:]] == [str(tmp_path / "good.png")]
     first, second = read.stderr.splitlines()
-    assert first.startswith(f"mnist_fcn.py: {tmp_path}/text.png: not a PNG or PGM image")
+    assert first.startswith(f"mnist_fcn.py: {tmp_path}/text.png: not a PNG, PGM, JPEG or WebP image")
     assert "No such file" in second
     assert "nowhere.png" in second
 
@@ -350,5 +350,5 @@ def test_an_unreadable_image_loses_no_other(trained: tuple[Path, object], tmp_pa
 def test_without_a_model_there_is_nothing_to_read_with(tmp_path: Path) -> None:
     refused = run(tmp_path, "--predict", "x.png")
     assert refused.stderr == (
-        "mnist_fcn.py: there is no model under runs/; train one first, or give its file with --model\n"
+        "mnist_fcn.py: there is no model of this script under runs/; train one first, or give its file with --model\n"
     )
