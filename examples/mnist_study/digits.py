@@ -18,6 +18,7 @@ ENOUGH = 2000  # pixels a side; larger pictures are scaled down first
 FAINTEST = 0.05  # the smallest contrast of ink and paper, as a fraction of that of black and white
 FAINTEST_INK = 0.04  # as a fraction of the darkest; anything fainter is paper
 SMALLEST_PAGE = 60  # pixels a side; smaller pictures have no border and no printed lines
+SMALLEST_DIGIT = 8  # pixels of its larger side
 SPECK = 0.15  # the largest side of a speck, as a fraction of the largest stroke's
 NEAR = 0.08  # a speck no farther from a stroke is a part of its digit
 FORMATS = ("PNG", "PPM", "JPEG", "WEBP", "AVIF", "HEIF")  # the last two where Pillow reads them
@@ -38,7 +39,13 @@ def read_digits(path: Path, shape: tuple[int, int] = (28, 28)) -> list[np.ndarra
     ink = _without_lines(_ink(brightness))
     if ink.max() < FAINTEST:
         raise ValueError(f"{path}: all of it has the same brightness; there is no digit to be seen")
-    return [_as_mnist(digit, shape) for digit in _split(ink)]
+    digits = _split(ink)
+    if (largest := max(max(digit.shape) for digit in digits)) < SMALLEST_DIGIT:
+        raise ValueError(
+            f"{path}: the largest thing on it is {largest} pixels large, too small for a digit ({SMALLEST_DIGIT});"
+            " take the picture from nearer"
+        )
+    return [_as_mnist(digit, shape) for digit in digits]
 
 
 def _page(brightness: np.ndarray) -> np.ndarray:

@@ -104,8 +104,12 @@ def test_ink_may_touch_the_edge(file: Path) -> None:
         rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
         Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]).save(file)
         assert difference(read_digit(file), digit, shift=1) < 0.06
+
+
+def test_a_picture_too_small_is_refused(file: Path) -> None:
     Image.fromarray(np.array([[0, 255]], np.uint8)).save(file)
-    assert read_digit(file).max() == 255
+    with pytest.raises(ValueError, match=r"digit.png: the largest thing on it is 2 pixels large, too small for a"):
+        read_digit(file)
 
 
 def test_an_image_larger_than_needed(file: Path) -> None:
