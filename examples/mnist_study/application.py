@@ -106,7 +106,7 @@ class Application:
         return model, training.record
 
     def read_digits(self, options: argparse.Namespace) -> None:
-        """Print the digits that a saved model reads in image files, left to right, with the probability of each class."""
+        """Print the digits that a saved model reads in image files, left to right, and the probability of each."""
         file = options.model or options.test or newest_model(self.network)
         model, record = load_model(file, self.network)
         inputs, classes = size(model)

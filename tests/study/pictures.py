@@ -70,11 +70,14 @@ def readings(kind: str, images: np.ndarray, model: mnist_fcn.Sequential) -> np.n
 
 
 def measure(kind: str, start: int, count: int, model: mnist_fcn.Sequential) -> np.ndarray:
-    """For each of `count` test digits from `start`, whether it was read correctly, and with which confidence."""
-    images, labels = load_mnist(MNIST)[1]
+    """For `count` test digits from all of the set, whether each was read correctly, and with which confidence.
+
+    `start` 0 takes them from the even places, 1 from the odd ones. MNIST's halves are not equally hard.
+    """
+    images, labels = (array[start::2][:: 5000 // count][:count] for array in load_mnist(MNIST)[1])
     step = 3 if kind == "several" else 1
     rows: list[tuple[bool, float]] = []
-    for i in range(start, start + count, step):
+    for i in range(0, count, step):
         probabilities = readings(kind, images[i : i + step], model)
         if probabilities is None:
             rows += [(False, 1.0)] * step
@@ -88,7 +91,7 @@ def main() -> None:
     count = int(sys.argv[2])
     print(f"{'kind':15}  correct  of the sure  not sure    (confidence from {SURE})")
     for kind in KINDS:
-        correct, confidence = measure(kind, 5000, count, model).T  # the threshold is chosen on the first 5000
+        correct, confidence = measure(kind, 1, count, model).T  # the threshold is chosen on the others
         sure = confidence >= SURE
         print(f"{kind:15}  {correct.mean():7.2%}  {correct[sure].mean():11.2%}  {1 - sure.mean():8.2%}")
     chosen = np.concatenate([measure(kind, 0, count, model) for kind in KINDS])
