@@ -25,7 +25,9 @@ from .search_results import read_search
 from .training import Training
 
 DATA = Path(__file__).parent.parent / "data/mnist"
-SURE = 0.9  # below this probability a reading is "not sure"
+SURE = (
+    0.9  # below it, "not sure": the least of 0.5, 0.6 ... 0.9, 0.95, 0.99 with 99.5 % correct on half of the test set
+)
 
 
 class Application:
