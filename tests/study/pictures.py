@@ -72,7 +72,8 @@ def readings(kind: str, images: np.ndarray, model: mnist_fcn.Sequential) -> np.n
 def measure(kind: str, start: int, count: int, model: mnist_fcn.Sequential) -> np.ndarray:
     """For `count` test digits from all of the set, whether each was read correctly, and with which confidence.
 
-    `start` 0 takes them from the even places, on which the threshold is chosen, 1 from the odd ones. MNIST's halves are not equally hard.
+    `start` 0 takes them from the even places, on which the threshold is chosen, 1 from the odd ones. MNIST's halves
+    are not equally hard.
     """
     images, labels = (array[start::2][:: 5000 // count][:count] for array in load_mnist(MNIST)[1])
     step = 3 if kind == "several" else 1
