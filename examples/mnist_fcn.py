@@ -108,7 +108,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--report", "also write report.html, one page with all results", action="store_true")
     add("--search", "include a search of mnist_search.py in the report", type=path_name, metavar="FOLDER")
     add("--test", "test a saved model, with a report, instead of training one", type=path_name, metavar="MODEL")
-    add("--predict", "read the digit in each PNG or PGM file, of any size", type=path_name, metavar="IMAGE", nargs="+")
+    add("--predict", "read the digits in each picture (PNG, JPEG ...)", type=path_name, metavar="IMAGE", nargs="+")
     add("--model", "for --predict (default: that of --test, or the newest in runs/)", type=path_name, metavar="MODEL")
     add("--quiet", "no progress bar", action="store_true")
     options = parser.parse_args(arguments)

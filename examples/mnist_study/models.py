@@ -39,16 +39,23 @@ def load_model(file: Path, network: Callable[..., Sequential]) -> tuple[Sequenti
         raise ValueError(f"{file}: the record of its training, beside the weights, is damaged: {error}") from error
 
 
-def newest_model() -> Path:
-    """The model under runs/ that was saved last.
+def newest_model(network: Callable[..., Sequential]) -> Path:
+    """The model under runs/ that was saved last, of those that `load_model` takes.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    models = sorted(Path("runs").glob("*/model.safetensors"), key=lambda file: file.stat().st_mtime)
-    if not models:
-        raise FileNotFoundError("there is no model under runs/; train one first, or give its file with --model")
-    return models[-1]
+    models = sorted(Path("runs").glob("*/model.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in models:
+        try:
+            load_model(file, network)
+        except ValueError:  # of another script, or damaged
+            continue
+        return file
+    of_others = "; those there are of other scripts, or damaged" if models else ""
+    raise FileNotFoundError(
+        f"there is no model of this script under runs/{of_others}; train one first, or give its file with --model"
+    )
 
 
 def size(model: Sequential) -> tuple[int, int]:

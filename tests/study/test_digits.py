@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnist_study.digits import read_digit
+from mnist_study.digits import read_digits
 
 DIGITS = load_mnist(EXAMPLES / "data/mnist")[1].images[:40]
 
@@ -20,6 +20,12 @@ DIGITS = load_mnist(EXAMPLES / "data/mnist")[1].images[:40]
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("digits") / "digit.png"
+
+
+def read_digit(path: Path, shape: tuple[int, int] = (28, 28)) -> np.ndarray:
+    """The only digit of a picture."""
+    (digit,) = read_digits(path, shape)
+    return digit
 
 
 def difference(a: np.ndarray, b: np.ndarray, shift: int = 0) -> float:
@@ -98,8 +104,12 @@ def test_ink_may_touch_the_edge(file: Path) -> None:
         rows, columns = (np.flatnonzero(digit.any(axis=axis)) for axis in (1, 0))
         Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]).save(file)
         assert difference(read_digit(file), digit, shift=1) < 0.06
+
+
+def test_a_picture_too_small_is_refused(file: Path) -> None:
     Image.fromarray(np.array([[0, 255]], np.uint8)).save(file)
-    assert read_digit(file).max() == 255
+    with pytest.raises(ValueError, match=r"digit.png: the largest thing on it is 2 pixels large, too small for a"):
+        read_digit(file)
 
 
 def test_an_image_larger_than_needed(file: Path) -> None:
@@ -125,15 +135,15 @@ def test_other_sizes_of_networks(file: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a PNG or PGM image"),
-        (b"\x89PNG\r\n\x1a\n", "not a PNG or PGM image"),
-        (b"P5 4 4 255 \0\0", "not a PNG or PGM image"),
-        (b"P5 0 4 255 ", "not a PNG or PGM image"),
-        (b"P5 99999999 99999999 255 ", "not a PNG or PGM image"),
+        (b"", "not a PNG, PGM, JPEG or WebP image"),
+        (b"\x89PNG\r\n\x1a\n", "not a PNG, PGM, JPEG or WebP image"),
+        (b"P5 4 4 255 \0\0", "not a PNG, PGM, JPEG or WebP image"),
+        (b"P5 0 4 255 ", "not a PNG, PGM, JPEG or WebP image"),
+        (b"P5 99999999 99999999 255 ", "not a PNG, PGM, JPEG or WebP image"),
         (b"P5 12000 12000 255 ", "12000 x 12000 pixels are more than 100,000,000"),
         (b"P5 3 3 255 " + b"\x80" * 9, "all of it has the same brightness"),
         (b"P5 1 1 255 \xff", "all of it has the same brightness"),
-        (b"GIF89a\1\0\1\0\x80\0\0", "not a PNG or PGM image"),
+        (b"GIF89a\1\0\1\0\x80\0\0", "not a PNG, PGM, JPEG or WebP image"),
     ],
 )
 def test_a_file_without_a_digit_is_refused_by_name(content: bytes, message: str, file: Path) -> None:

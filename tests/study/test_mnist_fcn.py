@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import shutil
 import signal
@@ -327,10 +328,39 @@ def test_digits_in_image_files_are_read(trained: tuple[Path, object], tmp_path: 
     assert [row[0] for row in rows] == [str(name) for name in names]
     assert [row[1] for row in rows] == ["0", "0", "1", "1", "7", "7"]
     for row in rows:
-        probabilities = [float(word) for word in row[2:]]
+        probabilities = [float(word) for word in row[2:12]]
         assert len(probabilities) == 10
         assert abs(sum(probabilities) - 100) < 0.06
         assert probabilities[int(row[1])] == max(probabilities)
+
+
+def test_models_of_other_scripts_are_passed_over(trained: tuple[Path, object], tmp_path: Path) -> None:
+    folder, _ = trained
+    shutil.copytree(folder / "runs/mnist_fcn", tmp_path / "runs/mnist_fcn")
+    (tmp_path / "runs/mnist_cnn").mkdir()
+    other = tmp_path / "runs/mnist_cnn/model.safetensors"
+    serialization.save(other, {"0.weight": np.ones((8, 1, 3, 3), np.float32)})
+    os.utime(other, (2**32, 2**32))  # newer than that of this script
+    images, _ = load_mnist(EXAMPLES / "data/mnist")[1]
+    Image.fromarray(np.concatenate([images[0], images[2]], axis=1)).save(tmp_path / "two.png")
+    read = run(tmp_path, "--predict", "two.png")
+    assert read.returncode == 0, read.stderr
+    assert [line.split()[:2] for line in read.stdout.splitlines()[2:]] == [["two.png", "7"], ["two.png", "1"]]
+    shutil.rmtree(tmp_path / "runs/mnist_fcn")
+    refused = run(tmp_path, "--predict", "two.png")
+    assert refused.stderr == (
+        "mnist_fcn.py: there is no model of this script under runs/; those there are of other scripts, or damaged;"
+        " train one first, or give its file with --model\n"
+    )
+
+
+def test_a_reading_of_low_probability_is_said_to_be_unsure(trained: tuple[Path, object], tmp_path: Path) -> None:
+    folder, _ = trained
+    weights, _ = serialization.load(folder / "runs/mnist_fcn/model.safetensors")
+    serialization.save(tmp_path / "flat", weights | {"2.weight": 0 * weights["2.weight"]})  # says nothing of an image
+    Image.fromarray(load_mnist(EXAMPLES / "data/mnist")[1].images[0]).save(tmp_path / "digit.png")
+    read = run(tmp_path, "--predict", "digit.png", "--model", "flat")
+    assert read.stdout.splitlines()[2].endswith("  not sure")
 
 
 def test_an_unreadable_image_loses_no_other(trained: tuple[Path, object], tmp_path: Path) -> None:
@@ -342,7 +372,7 @@ def test_an_unreadable_image_loses_no_other(trained: tuple[Path, object], tmp_pa
     assert read.returncode == 1
     assert [line.split()[0] for line in read.stdout.splitlines()[2:]] == [str(tmp_path / "good.png")]
     first, second = read.stderr.splitlines()
-    assert first.startswith(f"mnist_fcn.py: {tmp_path}/text.png: not a PNG or PGM image")
+    assert first.startswith(f"mnist_fcn.py: {tmp_path}/text.png: not a PNG, PGM, JPEG or WebP image")
     assert "No such file" in second
     assert "nowhere.png" in second
 
@@ -350,5 +380,5 @@ def test_an_unreadable_image_loses_no_other(trained: tuple[Path, object], tmp_pa
 def test_without_a_model_there_is_nothing_to_read_with(tmp_path: Path) -> None:
     refused = run(tmp_path, "--predict", "x.png")
     assert refused.stderr == (
-        "mnist_fcn.py: there is no model under runs/; train one first, or give its file with --model\n"
+        "mnist_fcn.py: there is no model of this script under runs/; train one first, or give its file with --model\n"
     )
