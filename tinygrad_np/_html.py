@@ -87,7 +87,9 @@ def _table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     first = "".join(f'<th style="text-align: left; {BORDER}">{escape(cell)}</th>' for cell in head)
     lines = ["".join(f'<td style="text-align: left">{escape(cell)}</td>' for cell in row) for row in rows]
     rest = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<div>{title}<table><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>"
+    return (
+        f'<div>{title}<table style="color: inherit"><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
+    )
 
 
 def _short(text: str) -> str:
