@@ -1,8 +1,11 @@
 """How objects show in a notebook, and that a printed model fits a terminal."""
 
+import runpy
 import xml.etree.ElementTree
+from pathlib import Path
 from typing import Any
 
+import tinygrad_np
 from tinygrad_np import Tensor, nn, schedules
 from tinygrad_np.data import DataLoader
 from tinygrad_np.optim import SGD, Adam
@@ -12,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
+EXAMPLES = Path(tinygrad_np.__file__).parent.parent / "examples"
 
 
 def parsed(thing: Any) -> xml.etree.ElementTree.Element:
@@ -104,3 +109,17 @@ def test_a_printed_model_fits_80_columns_and_keeps_its_shapes() -> None:
     assert max(map(len, lines)) <= 80
     assert all(f"tensor_{i} 2 x 3" in str(model) for i in range(40))
     assert lines[0].endswith("parameters")
+
+
+@pytest.mark.parametrize(
+    ("script", "network", "sizes"),
+    [
+        ("char_transformer", "Transformer", (60, 64, 128, 4)),
+        ("mnist_diffusion", "UNet", ()),
+        ("mnist_vae", "Autoencoder", ()),
+    ],
+)
+def test_networks_of_the_examples_fit_80_columns(script: str, network: str, sizes: tuple[int, ...]) -> None:
+    pytest.importorskip("matplotlib")  # which these scripts import
+    kind = runpy.run_path(str(EXAMPLES / f"{script}.py"))[network]
+    assert max(map(len, str(kind(*sizes, rng=np.random.default_rng(0))).splitlines())) <= 80
