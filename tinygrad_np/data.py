@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
+from . import _html
 from . import _validation as check
 from ._messages import as_call, module_getattr, shown, with_hints
 from ._settings import checksum
@@ -192,6 +193,14 @@ class DataLoader(check.Checked):
 
     def __repr__(self) -> str:
         return as_call(self, *self.arrays, batch_size=self.batch_size, rng=self.rng, drop_last=self.drop_last)
+
+    def _repr_html_(self) -> str:
+        return _html.of_loader(
+            type(self).__name__,
+            len(self),
+            self.arrays,
+            {"batch_size": self.batch_size, "rng": self.rng, "drop_last": self.drop_last},
+        )
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""

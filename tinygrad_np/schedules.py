@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
+from . import _html
 from . import _validation as check
 from ._machine.arrays import Array
 from ._messages import Hints, module_getattr, with_hints
@@ -27,6 +28,9 @@ Kind = TypeVar("Kind", bound=type)
 
 class _Scheduler(Hints):
     """Base class of the schedules without state that are defined here."""
+
+    def _repr_html_(self) -> str | None:
+        return _html.of_schedule(self)
 
 
 def _natural(owner: str, name: str, value: Any) -> int:

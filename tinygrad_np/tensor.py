@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Never, NoReturn, Protocol, TypeAlias, TypeGuar
 
 import numpy as np
 
+from . import _html
 from ._contexts import StepDecorator
 from ._functions import name_of
 from ._machine import writes
@@ -1237,6 +1238,9 @@ class Tensor(Hints):
     def __repr__(self) -> str:
         numbers = np.array2string(self._data, separator=", ", prefix="Tensor(")
         return f"Tensor({numbers}, dtype={self.dtype}{', requires_grad=True' if self._requires_grad else ''})"
+
+    def _repr_html_(self) -> str:
+        return _html.of_tensor(self._data, self._requires_grad)
 
     # ndarray's methods that have a NumPy function of their name: all of them, whether or not the operation is
     # registered, so that a new operation need not touch this file.

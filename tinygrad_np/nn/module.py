@@ -17,6 +17,7 @@ import copy
 import inspect
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from .. import _html
 from .. import _validation as check
 from .._contents import GENERATORS, KNOWN, attributes, contents, hidden
 from .._messages import Hints, add_note, note_call, shown, with_hints
@@ -34,6 +36,8 @@ from ..tensor import Array, Tensor, _ancestors
 from .patterns import matching
 
 DEPTH = 30  # of modules in modules that a repr shows
+COLUMNS, DEEPEST = 80, 10  # of a printed table: its width, and the most steps of its indentation
+SPACE = "\N{NO-BREAK SPACE}"  # at which lines are not broken
 SHORT = 80  # characters of a module that a repr shows again, where it occurs again
 
 _switching: ContextVar[frozenset[int]] = ContextVar("switching", default=frozenset())  # whose train() is running
@@ -455,15 +459,31 @@ class Module(Hints):
 
         Tensors that do not require a gradient are in parentheses.
         """
-        rows = []
+        rows = list(self._rows())
+        third = max(len(row[3]) for row in rows)
+        space = COLUMNS - third - len(" parameters") - 4
+        names = [f"{'  ' * min(depth, DEEPEST)}{name}" for depth, name, _, _ in rows]
+        widest = max(len(shapes) for _, _, shapes, _ in rows)
+        first = min(max(map(len, names)), max(space - widest, space // 2))
+        lines: list[str] = []
+        second = min(widest, space - first)
+        for name, (_, _, shapes, count) in zip(names, rows, strict=True):
+            cut = name if len(name) <= first else f"{name[: first - 3]}..."
+            head, *rest = textwrap.wrap(shapes.replace(" ", SPACE).replace(f",{SPACE}", ", "), max(second, 1)) or [""]
+            lines.append(f"{cut:{first}}  {head:{second}}  {count:>{third}}{'' if lines else ' parameters'}".rstrip())
+            lines += [f"{'':{first}}  {more}" for more in rest]
+        return "\n".join(lines).replace(SPACE, " ")
+
+    def _repr_html_(self) -> str:
+        return _html.of_module(self._rows())
+
+    def _rows(self) -> Iterator[tuple[int, str, str, str]]:
+        """Each module's depth, name and kind, the shapes of its own Tensors, and its number of parameters."""
         for depth, name, _, module, tensors in self._tree():
             shapes = [f"{path} {' x '.join(map(str, t.shape)) or 'scalar'}" for path, t in tensors]
             texts = [text if t.requires_grad else f"({text})" for text, (_, t) in zip(shapes, tensors, strict=True)]
             count = _count(module)
-            rows.append([f"{'  ' * depth}{name}", ", ".join(texts), f"{count:,}" if count else ""])
-        first, second, third = (max(len(row[i]) for row in rows) for i in range(3))
-        total, *others = (f"{a:{first}}  {b:{second}}  {c:>{third}}" for a, b, c in rows)
-        return "\n".join([f"{total} parameters", *map(str.rstrip, others)])
+            yield depth, " ".join(name.split()), ", ".join(texts), f"{count:,}" if count else ""
 
     def _tree(self) -> "Iterator[tuple[int, str, str, Module, list[tuple[str, Tensor]]]]":
         """Each module in the tree of modules, as tables show it.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from .. import _html
 from .. import _validation as check
 from .._machine import writes
 from .._machine.fused import Product
@@ -190,6 +191,9 @@ class Optimizer(Hints):
             values = [group.get(name) for group in self.groups]
             settings[name] = values[0] if len({repr(value) for value in values}) == 1 else values
         return as_call(self, **settings)
+
+    def _repr_html_(self) -> str:
+        return _html.of_optimizer(type(self).__name__, self._names, self.groups, self.steps)
 
     def start(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
         """`start(weights, **hyperparameters)`: the initial state of one parameter, arrays by name.

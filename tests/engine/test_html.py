@@ -1,0 +1,125 @@
+"""How objects show in a notebook, and that a printed model fits a terminal."""
+
+import runpy
+import xml.etree.ElementTree
+from pathlib import Path
+from typing import Any
+
+import tinygrad_np
+from tinygrad_np import Tensor, nn, schedules
+from tinygrad_np.data import DataLoader
+from tinygrad_np.optim import SGD, Adam
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+EXAMPLES = Path(tinygrad_np.__file__).parent.parent / "examples"
+
+
+def parsed(thing: Any) -> xml.etree.ElementTree.Element:
+    return xml.etree.ElementTree.fromstring(thing._repr_html_())
+
+
+def cells(thing: Any) -> list[list[str]]:
+    return [["".join(cell.itertext()) for cell in row] for row in parsed(thing).iter("tr")]
+
+
+@given(
+    arrays.arrays(
+        st.sampled_from([np.float16, np.float32, np.float64, np.complex64, np.bool_, np.int64]),
+        arrays.array_shapes(min_dims=0, min_side=0, max_dims=4, max_side=4),
+    )
+)
+def test_a_tensor_shows_its_dtype_shape_and_numbers(array: np.ndarray[Any, Any]) -> None:
+    text = "".join(parsed(Tensor(array)).itertext())
+    assert f"{array.dtype}{list(array.shape)}" in text
+    assert np.array2string(array, separator=", ", threshold=200) in text
+    assert "requires_grad" not in text
+
+
+def test_a_long_tensor_is_shortened() -> None:
+    text = Tensor(np.zeros((1000, 1000)), requires_grad=True)._repr_html_()
+    assert "requires_grad=True" in text
+    assert "..." in text
+    assert len(text) < 2000
+
+
+def test_a_module_shows_as_a_table() -> None:
+    model = nn.Sequential(nn.Linear(3, 4, rng=np.random.default_rng(0)), nn.ReLU())
+    assert [[cell.strip() for cell in row] for row in cells(model)] == [
+        ["module", "shapes", "parameters"],
+        ["Sequential", "", "16"],
+        ["0: Linear(3, 4)", "weight 3 x 4, bias 4", "16"],
+        ["1: ReLU()", "", ""],
+    ]
+
+
+def test_names_are_escaped() -> None:
+    kind = type("<b>&", (nn.Module,), {})
+    model = kind()
+    setattr(model, "<script>", Tensor(1.0, requires_grad=True))
+    assert cells(model)[1] == ["<b>&(<script>: float32[])", "<script> scalar", "1"]
+    assert "<script>" not in model._repr_html_()
+
+
+def test_an_optimiser_shows_its_groups() -> None:
+    a, b = Tensor(np.ones(3), requires_grad=True), Tensor(np.ones((2, 5)), requires_grad=True)
+    head, first, second = cells(SGD([{"parameters": [a]}, {"parameters": [b], "lr": 0.5}], lr=0.1))
+    place = head.index("lr")
+    assert (first[:2], first[place], second[:2], second[place]) == (["0", "3"], "0.1", ["1", "10"], "0.5")
+    assert "CosineScheduler" in "".join(parsed(Adam([a], lr=schedules.CosineScheduler(0.1, 20))).itertext())
+
+
+def test_a_loader_shows_its_arrays_and_settings() -> None:
+    loader = DataLoader(np.zeros((10, 2)), np.zeros(10, np.int8), batch_size=4)
+    assert cells(loader)[1:] == [["0", "float64", "10 x 2"], ["1", "int8", "10"]]
+    assert "DataLoader of 3 batches: batch_size=4" in "".join(parsed(loader).itertext())
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.ExponentialScheduler(0.5),
+        schedules.CosineScheduler(0.1, 900),
+        schedules.WarmupScheduler(0.1, 20),
+        schedules.MultiStepScheduler(0.1, (300, 800)),
+        schedules.JoinedScheduler((schedules.WarmupScheduler(0.1, 20), schedules.CosineScheduler(0.1, 80)), (20,)),
+        schedules.WarmupScheduler(0.0, 5),
+    ],
+)
+def test_a_schedule_shows_its_plot(schedule: Any) -> None:
+    (line,) = parsed(schedule).iter("{http://www.w3.org/2000/svg}polyline")
+    places = np.array([point.split(",") for point in line.get("points").split()], float)
+    assert (np.diff(places[:, 0]) > 0).all()
+    assert places.min() >= 10
+    highest = np.argmax([schedule(step) for step in range(1000)])
+    assert (places[:, 1].min() == 20) == (schedule(int(highest)) > 0)
+
+
+def test_a_printed_model_fits_80_columns_and_keeps_its_shapes() -> None:
+    rng = np.random.default_rng(0)
+    model = nn.Module()
+    model.a_name_that_goes_on_and_on_and_on = nn.Sequential(nn.LSTM(300, 400, 3, rng=rng), nn.Linear(4, 4, rng=rng))
+    for i in range(40):
+        setattr(model, f"tensor_{i}", Tensor(np.zeros((2, 3)), requires_grad=True))
+    lines = str(model).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(f"tensor_{i} 2 x 3" in str(model) for i in range(40))
+    assert lines[0].endswith("parameters")
+
+
+@pytest.mark.parametrize(
+    ("script", "network", "sizes"),
+    [
+        ("char_transformer", "Transformer", (60, 64, 128, 4)),
+        ("mnist_diffusion", "UNet", ()),
+        ("mnist_vae", "Autoencoder", ()),
+    ],
+)
+def test_networks_of_the_examples_fit_80_columns(script: str, network: str, sizes: tuple[int, ...]) -> None:
+    pytest.importorskip("matplotlib")  # which these scripts import
+    kind = runpy.run_path(str(EXAMPLES / f"{script}.py"))[network]
+    assert max(map(len, str(kind(*sizes, rng=np.random.default_rng(0))).splitlines())) <= 80
