@@ -54,13 +54,20 @@ def lock(folder: Path) -> None:
     Raises:
         OSError: another run is using the folder.
     """
-    try:
-        if fcntl:
-            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:  # a directory cannot be opened there
-            msvcrt.locking(os.open(folder / ".lock", os.O_RDWR | os.O_CREAT), msvcrt.LK_NBLCK, 1)
-    except (BlockingIOError, PermissionError) as error:
-        raise OSError(f"{folder}: another run is writing there; wait until it ends, or give another --out") from error
+    busy = f"{folder}: another run is writing there; wait until it ends, or give another --out"
+    if fcntl:
+        try:
+            fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)  # open until the process ends
+        except BlockingIOError as error:
+            raise OSError(busy) from error
+        except OSError:  # a file system without locks of directories, such as NFS: the run goes on without
+            return
+    else:  # Windows opens no directories
+        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise OSError(busy) from error
 
 
 def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = False) -> Path:
