@@ -34,7 +34,7 @@ def engine(package: Path, first: str = "tensor.py") -> list[Path]:
 
 
 def _imported(package: Path, file: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _files(package, alias.name.split("."), [])

@@ -102,7 +102,7 @@ def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
     if part(path) == "__init__":
         return
     depth = len(path.relative_to(PACKAGE).parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
             assert set(names) <= FLOORS[part(path)]
@@ -118,7 +118,7 @@ def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -264,7 +264,7 @@ def test_composites_name_their_arguments_as_numpy_does() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"`[^`\n]+`", "``", page.read_text())  # vjp(h, x)[1](v) is no link
+    text = re.sub(r"`[^`\n]+`", "``", page.read_text(encoding="utf-8"))  # vjp(h, x)[1](v) is no link
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert links
     for link in links:

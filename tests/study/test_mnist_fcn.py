@@ -213,7 +213,7 @@ class Page(HTMLParser):
         self.outside: list[str] = []
         self.tags: set[str] = set()
         self.text = ""
-        self.feed(path.read_text())
+        self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)

@@ -142,7 +142,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     """The processes that train the candidates of a search, oldest first. It has another child: the resource tracker."""
     found = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one of them has just ended
-        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split():
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(int(child))
     return found
@@ -191,7 +191,7 @@ def wait_until_none_is_left(group: int) -> None:
 
 def takes_interrupts(process: subprocess.Popen[str]) -> bool:
     """Whether it does not ignore ctrl-C, as it does while it starts a worker."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     ignored = int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16)
     return not ignored >> (signal.SIGINT - 1) & 1
 

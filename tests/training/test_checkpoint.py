@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import resource as limits
 import subprocess
 import types
 from collections.abc import Callable, Iterator
@@ -353,6 +352,7 @@ def test_a_part_that_fails_late_changes_no_other(tmp_path: Path) -> None:
 
 
 def test_older_checkpoints_survive_a_full_disk(tmp_path: Path) -> None:
+    limits = pytest.importorskip("resource", reason="only POSIX limits the size of files")
     checkpoints = Checkpoints(tmp_path, model=nn.Linear(50, 50, rng=np.random.default_rng(0)))
     checkpoints.save(1)
     soft, hard = limits.getrlimit(limits.RLIMIT_FSIZE)
