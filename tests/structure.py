@@ -64,7 +64,7 @@ def main() -> None:
     package = parser.parse_args().package.resolve()
     if not (package / "tensor.py").is_file():
         parser.error(f"{package}: there is no tensor.py; give the folder of the package, as ../other/tinygrad_np")
-    arrows, texts = imports(package), [file.read_text() for file in engine(package)]
+    arrows, texts = imports(package), [file.read_text(encoding="utf-8") for file in engine(package)]
     print(f"{len(arrows)} files, {sum(map(len, arrows.values()))} imports between them")
     lines, words = sum(len(text.splitlines()) for text in texts), sum(len(text.split()) for text in texts)
     names = ", ".join(str(file.relative_to(package)) for file in engine(package))
