@@ -90,7 +90,7 @@ def peaks(imports: list[str], calls: dict[str, str]) -> dict[str, Peak]:
 
 def resident() -> float:
     """The current resident memory of this process, in MB."""
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 

@@ -185,7 +185,7 @@ def main() -> None:
 
     path = folder / "loss_by_step.png"
     draw(losses, {best: baselines[best], "transformer, held out": found}).savefig(path, dpi=120)
-    (folder / "sample.txt").write_text(sample + "\n")
+    (folder / "sample.txt").write_text(sample + "\n", encoding="utf-8")
     print(f"a sample:\n\n{sample}\n")
     print(f"the transformer: {found:.3f} nats per letter, held out; {best}: {baselines[best]:.3f}; drawn in {path}")
 

@@ -34,7 +34,7 @@ def engine(package: Path, first: str = "tensor.py") -> list[Path]:
 
 
 def _imported(package: Path, file: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _files(package, alias.name.split("."), [])
@@ -64,7 +64,7 @@ def main() -> None:
     package = parser.parse_args().package.resolve()
     if not (package / "tensor.py").is_file():
         parser.error(f"{package}: there is no tensor.py; give the folder of the package, as ../other/tinygrad_np")
-    arrows, texts = imports(package), [file.read_text() for file in engine(package)]
+    arrows, texts = imports(package), [file.read_text(encoding="utf-8") for file in engine(package)]
     print(f"{len(arrows)} files, {sum(map(len, arrows.values()))} imports between them")
     lines, words = sum(len(text.splitlines()) for text in texts), sum(len(text.split()) for text in texts)
     names = ", ".join(str(file.relative_to(package)) for file in engine(package))

@@ -104,7 +104,7 @@ def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
     if part(path) == "__init__":
         return
     depth = len(path.relative_to(PACKAGE).parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level == depth:
             names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
             assert set(names) <= FLOORS[part(path)]
@@ -120,7 +120,7 @@ def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -226,7 +226,7 @@ def test_files_and_imports_are_counted(tmp_path: Path) -> None:
         "ops/second.py": "from .first import a, b",
     }
     for name, text in texts.items():
-        (package / name).write_text(text)
+        (package / name).write_text(text, encoding="utf-8")
     arrows = structure.imports(package)
     found = {str(a.relative_to(package)): {str(b.relative_to(package)) for b in arrows[a]} for a in arrows}
     assert found == {
@@ -247,7 +247,7 @@ def test_files_and_imports_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_table_of_operations_is_current() -> None:
-    assert reference.PATH.read_text() == reference.text(), "run python -m tinygrad_np.testing.reference"
+    assert reference.PATH.read_text(encoding="utf-8") == reference.text(), "run python -m tinygrad_np.testing.reference"
 
 
 def test_two_hundred_functions_and_methods_are_differentiable() -> None:
@@ -266,7 +266,7 @@ def test_composites_name_their_arguments_as_numpy_does() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"`[^`\n]+`", "``", page.read_text())  # vjp(h, x)[1](v) is no link
+    text = re.sub(r"`[^`\n]+`", "``", page.read_text(encoding="utf-8"))  # vjp(h, x)[1](v) is no link
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert links
     for link in links:
@@ -274,22 +274,24 @@ def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
         target = (page.parent / file).resolve()
         assert target.exists(), link
         if anchor:  # as GitHub makes them of headings
-            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
 
 
 def test_every_page_of_the_documentation_is_reached_from_the_front_page() -> None:
-    linked = {(README.parent / link).resolve() for link in re.findall(r"\]\(([^)\s]+)\)", README.read_text())}
+    linked = {
+        (README.parent / link).resolve() for link in re.findall(r"\]\(([^)\s]+)\)", README.read_text(encoding="utf-8"))
+    }
     assert set(PAGES[1:]) | {reference.PATH} <= linked
 
 
 def test_the_map_names_every_file() -> None:
-    text = (PACKAGE / "docs" / "map.md").read_text()
+    text = (PACKAGE / "docs" / "map.md").read_text(encoding="utf-8")
     assert not [
         path for path in FILES if path.name != "__init__.py" and f"(../{path.relative_to(PACKAGE)})" not in text
     ]
 
 
 def test_the_front_page_tells_the_length_of_the_engine() -> None:
-    stated = int(re.search(r"([\d,]+) lines", README.read_text())[1].replace(",", ""))
-    assert abs(stated - len((PACKAGE / "tensor.py").read_text().splitlines())) <= 10
+    stated = int(re.search(r"([\d,]+) lines", README.read_text(encoding="utf-8"))[1].replace(",", ""))
+    assert abs(stated - len((PACKAGE / "tensor.py").read_text(encoding="utf-8").splitlines())) <= 10

@@ -28,7 +28,7 @@ HERE = Path(__file__)
 
 def line_of(text: str) -> str:
     """Where a line of this file stands, as messages say it."""
-    numbers = [i for i, line in enumerate(HERE.read_text().splitlines(), 1) if line.strip() == text]
+    numbers = [i for i, line in enumerate(HERE.read_text(encoding="utf-8").splitlines(), 1) if line.strip() == text]
     assert len(numbers) == 1
     return f", at {HERE}:{numbers[0]}: {text}"
 

@@ -11,6 +11,7 @@ from tinygrad_np._machine import openblas
 import pytest
 
 ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 avx2 avx512f avx512bw avx512vl\n"
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_setting_of_the_environment_without_effect_is_told_of(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("variables", "small", "large"),
     [
-        ({}, 1, len(os.sched_getaffinity(0))),
+        ({}, 1, CORES),
         ({"OPENBLAS_NUM_THREADS": "1"}, 1, 1),
         ({"OMP_NUM_THREADS": "2"}, 2, 2),
         ({"TINYGRAD_NP_TUNING": "off", "OPENBLAS_NUM_THREADS": "2"}, 2, 2),

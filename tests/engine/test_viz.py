@@ -237,7 +237,7 @@ def test_without_graphviz_an_error_says_what_to_install(tmp_path: Path, monkeypa
     with pytest.raises(RuntimeError, match="apt install graphviz"):
         viz.render(network()[1], tmp_path / "graph.svg")
     program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\necho no fonts >&2\nexit 3\n")
+    program.write_text("#!/bin/sh\necho no fonts >&2\nexit 3\n", encoding="utf-8")
     program.chmod(0o755)
     with pytest.raises(RuntimeError, match="dot failed with status 3: no fonts"):
         viz.render(network()[1], tmp_path / "graph.svg")

@@ -129,6 +129,17 @@ def test_without_scipy_an_error_says_what_to_install() -> None:
     assert all(line.endswith("needs SciPy: python -m pip install scipy") for line in lines)
 
 
+def test_without_scipy_modules_can_be_inspected() -> None:
+    code = (
+        "import sys; sys.modules['scipy'] = None\n"
+        "import doctest\n"
+        "from tinygrad_np import special, stats\n"
+        "print(*(len(doctest.DocTestFinder().find(module)) > 1 for module in (special, stats)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True True\n"
+
+
 def test_what_a_user_has_registered_stays() -> None:
     registry.pop(scipy.gammaln)
     mine = primitive(scipy.gammaln, lambda g, y, x: g * scipy.psi(x))

@@ -47,7 +47,7 @@ def _jax_in_float64() -> Iterator[None]:
 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table in a section of the page, without backticks."""
-    section = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)
+    section = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     text = next(part for part in section if part.startswith(heading + "\n"))
     lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
     found = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]

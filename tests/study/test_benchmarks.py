@@ -113,7 +113,9 @@ def test_another_checkout_competes() -> None:
 def test_another_checkout_runs_its_own_package(tmp_path: Path) -> None:
     (tmp_path / "tinygrad_np").mkdir()
     command = [sys.executable, "-m", *OVERHEAD, "--beside", str(tmp_path)]
-    (tmp_path / "tinygrad_np/__init__.py").write_text("raise NotImplementedError('the other package')")
+    (tmp_path / "tinygrad_np/__init__.py").write_text(
+        "raise NotImplementedError('the other package')", encoding="utf-8"
+    )
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "NotImplementedError: the other package" in done.stderr
     assert f"benchmarks.overhead: tinygrad_np at {tmp_path} ended with code 1" in done.stderr

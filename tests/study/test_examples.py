@@ -117,7 +117,7 @@ def test_the_autoencoder_comes_to_know_digits() -> None:
 
 def test_the_transformer_learns_letters_from_letters_before() -> None:
     rng = np.random.default_rng(0)
-    text = char_transformer.read_text()
+    text = char_transformer.read_text(encoding="utf-8")
     alphabet = sorted(set(text))
     numbers = np.array([alphabet.index(letter) for letter in text[:60_000]])
     model = char_transformer.Transformer(len(alphabet), length=32, features=32, layers=1, rng=rng)
@@ -327,13 +327,13 @@ def test_the_quickstart_needs_only_the_package(tmp_path: Path) -> None:
 
 def test_scripts_leave_the_search_path_alone() -> None:
     for path in EXAMPLES.rglob("*.py"):
-        assert "sys.path" not in path.read_text(), path
+        assert "sys.path" not in path.read_text(encoding="utf-8"), path
 
 
 def test_the_short_scripts_import_nothing_of_their_neighbours() -> None:
     neighbours = {path.stem for path in EXAMPLES.iterdir()}
     for name in SCRIPTS:
-        for node in ast.walk(ast.parse((EXAMPLES / f"{name}.py").read_text())):
+        for node in ast.walk(ast.parse((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
                 assert not {module.partition(".")[0] for module in modules} & neighbours, name

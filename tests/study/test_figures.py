@@ -152,5 +152,7 @@ def test_epochs_are_counted_in_whole_numbers() -> None:
 
 def test_the_study_draws_in_one_file_that_trains_nothing() -> None:
     for path in (*(EXAMPLES / "mnist_study").glob("*.py"), *EXAMPLES.glob("mnist_[fs]*.py")):
-        assert ("matplotlib" in path.read_text().replace('"matplotlib"', "")) <= (path.name == "figures.py")
-    assert "tinygrad_np" not in (EXAMPLES / "mnist_study/figures.py").read_text()
+        assert ("matplotlib" in path.read_text(encoding="utf-8").replace('"matplotlib"', "")) <= (
+            path.name == "figures.py"
+        )
+    assert "tinygrad_np" not in (EXAMPLES / "mnist_study/figures.py").read_text(encoding="utf-8")

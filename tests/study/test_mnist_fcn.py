@@ -40,7 +40,7 @@ def test_a_run_learns_and_writes_everything(trained: tuple[Path, subprocess.Comp
     assert "precision    recall  f1-score   support" in finished.stdout
     assert "epoch   2" in finished.stdout
     assert finished.stderr == ""  # no bar without a terminal
-    metrics = json.loads((folder / "runs/mnist_fcn/metrics.json").read_text())
+    metrics = json.loads((folder / "runs/mnist_fcn/metrics.json").read_text(encoding="utf-8"))
     assert [len(metrics[name]) for name in METRICS] == [2] * 4
     assert metrics["test_accuracy"][-1] > 0.85
     assert metrics["train_loss"][1] < metrics["train_loss"][0]
@@ -129,7 +129,7 @@ def test_other_image_sizes_and_numbers_of_classes(tmp_path: Path) -> None:
     ],
 )
 def test_bad_options_are_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
-    (tmp_path / "text").write_text("not a model")
+    (tmp_path / "text").write_text("not a model", encoding="utf-8")
     refused = run(tmp_path, *arguments)
     assert refused.returncode in (1, 2)
     assert message in refused.stderr
@@ -214,7 +214,7 @@ class Page(HTMLParser):
         self.outside: list[str] = []
         self.tags: set[str] = set()
         self.text = ""
-        self.feed(path.read_text())
+        self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
@@ -237,7 +237,7 @@ def test_the_report_holds_all_of_a_run_and_refers_to_nothing(trained: tuple[Path
     assert len({image["alt"] for image in page.images}) == len(FIGURES)
     for word in ("stage_length", "Classification report", "macro avg", "NumPy", "kernels", "--hidden 64", "SHA-256"):
         assert word in page.text
-    metrics = json.loads((folder / "runs/mnist_fcn/metrics.json").read_text())
+    metrics = json.loads((folder / "runs/mnist_fcn/metrics.json").read_text(encoding="utf-8"))
     assert f"{metrics['test_accuracy'][-1]:.2%}" in page.text
     for number in re.findall(r"\d\.\d{4}", finished.stdout.split("precision")[1].split("accuracy")[0]):
         assert number in page.text  # the classification table is the one on the terminal
@@ -367,7 +367,7 @@ def test_an_unreadable_image_loses_no_other(trained: tuple[Path, object], tmp_pa
     folder, _ = trained
     image = load_mnist(EXAMPLES / "data/mnist")[1].images[0]
     Image.fromarray(image).save(tmp_path / "good.png")
-    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "text.png").write_text("no image", encoding="utf-8")
     read = run(folder, "--predict", tmp_path / "text.png", tmp_path / "good.png", tmp_path / "nowhere.png")
     assert read.returncode == 1
     assert [line.split()[0] for line in read.stdout.splitlines()[2:]] == [str(tmp_path / "good.png")]

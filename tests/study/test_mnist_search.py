@@ -78,7 +78,7 @@ def test_it_ends_with_the_command_of_the_winner(searched: tuple[Path, subprocess
     command = line.replace("python", f"{sys.executable} -W error", 1).replace("--epochs 30", "--epochs 1")
     final = subprocess.run(command + " --quiet --out final", shell=True, cwd=folder, capture_output=True, text=True)
     assert final.returncode == 0, final.stderr
-    page = (folder / "final/report.html").read_text()
+    page = (folder / "final/report.html").read_text(encoding="utf-8")
     assert page.count("<figure>") == 3 + 7
     assert "Step 3: weight decay" in page
 
@@ -94,7 +94,7 @@ def test_pictures_and_report(searched: tuple[Path, subprocess.CompletedProcess[s
         "candidates",
     }
     assert {path.name for path in (folder / "out").iterdir()} == names
-    page = (folder / "out/report.html").read_text()
+    page = (folder / "out/report.html").read_text(encoding="utf-8")
     assert page.count("<img src='data:image/png") == 3
     assert page.count("<tr class=best>") == 3
     assert "--weight-decay 0.01,0.001,0" in page
@@ -142,7 +142,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     """The processes that train the candidates of a search, oldest first. It has another child: the resource tracker."""
     found = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one of them has just ended
-        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split():
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(int(child))
     return found
@@ -191,7 +191,7 @@ def wait_until_none_is_left(group: int) -> None:
 
 def takes_interrupts(process: subprocess.Popen[str]) -> bool:
     """Whether it does not ignore ctrl-C, as it does while it starts a worker."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     ignored = int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16)
     return not ignored >> (signal.SIGINT - 1) & 1
 
@@ -267,19 +267,19 @@ def test_another_search_is_refused_with_the_difference(searched: tuple[Path, obj
 def test_a_damaged_result_is_refused_and_kept(searched: tuple[Path, object], content: str, message: str) -> None:
     folder, _ = searched
     file = next(path for path in sorted((folder / "out/candidates").iterdir()) if "lr=0.005" in path.name)
-    good = file.read_text()
+    good = file.read_text(encoding="utf-8")
     if content == "half":
         content = json.dumps(json.loads(good) | {"train_loss": [0.1]})
     try:
-        file.write_text(content)
+        file.write_text(content, encoding="utf-8")
         refused = run(folder, *SMALL, "--out", "out", "--quiet")
         assert refused.returncode == 1
         assert f"{file.relative_to(folder)}: " in refused.stderr
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
-        assert file.read_text() == content
+        assert file.read_text(encoding="utf-8") == content
     finally:
-        file.write_text(good)
+        file.write_text(good, encoding="utf-8")
 
 
 def test_what_diverges_is_not_chosen(searched: tuple[Path, object]) -> None:
@@ -310,9 +310,9 @@ def test_what_diverges_is_not_chosen(searched: tuple[Path, object]) -> None:
     ],
 )
 def test_bad_options_are_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
-    (tmp_path / "file").write_text("no search")
+    (tmp_path / "file").write_text("no search", encoding="utf-8")
     (tmp_path / "text").mkdir()
-    (tmp_path / "text/search.json").write_text("no search")
+    (tmp_path / "text/search.json").write_text("no search", encoding="utf-8")
     refused = run(tmp_path, *arguments)
     assert refused.returncode in (1, 2)
     assert message in refused.stderr

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import random
-import resource as limits
 import subprocess
 import types
 from collections.abc import Callable, Iterator
@@ -86,7 +85,7 @@ def test_what_is_resumed_goes_on_to_the_same_bits(tmp_path: Path, step: int) -> 
 def test_the_newest_two_are_kept_and_what_a_kill_has_left_is_removed(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, rng=np.random.default_rng(0))
     (tmp_path / ".step-0000000001.safetensors.123").write_bytes(b"half")
-    (tmp_path / "notes.txt").write_text("not ours")
+    (tmp_path / "notes.txt").write_text("not ours", encoding="utf-8")
     for step in (1, 2, 10):
         checkpoints.save(step)
     assert sorted(os.listdir(tmp_path)) == ["notes.txt", "step-0000000002.safetensors", "step-0000000010.safetensors"]
@@ -353,6 +352,7 @@ def test_a_part_that_fails_late_changes_no_other(tmp_path: Path) -> None:
 
 
 def test_older_checkpoints_survive_a_full_disk(tmp_path: Path) -> None:
+    limits = pytest.importorskip("resource", reason="only POSIX limits the size of files")
     checkpoints = Checkpoints(tmp_path, model=nn.Linear(50, 50, rng=np.random.default_rng(0)))
     checkpoints.save(1)
     soft, hard = limits.getrlimit(limits.RLIMIT_FSIZE)
@@ -400,7 +400,10 @@ def test_the_example_goes_on_only_with_what_is_its_own(tmp_path: Path) -> None:
     assert (
         "passed over: runs/mnist_fcn/checkpoints/step-0000000040.safetensors: not a safetensors" in passed_over.stderr
     )
-    assert json.loads((tmp_path / "runs/mnist_fcn/metrics.json").read_text())["hyperparameters"]["epochs"] == 2
+    assert (
+        json.loads((tmp_path / "runs/mnist_fcn/metrics.json").read_text(encoding="utf-8"))["hyperparameters"]["epochs"]
+        == 2
+    )
     images = tmp_path / "data/train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-1] + b"\1")
     assert "the state is of a loader of other data" in run("--epochs", 2, *out, "--resume").stderr

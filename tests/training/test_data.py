@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_mnist_is_whole_and_unchanged() -> None:
-    for line in (MNIST / "SHA256SUMS").read_text().splitlines():
+    for line in (MNIST / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
         digest, name = line.split()
         assert hashlib.sha256(gzip.decompress((MNIST / f"{name}.gz").read_bytes())).hexdigest() == digest
     train, test = load_mnist(MNIST)

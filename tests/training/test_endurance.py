@@ -2,10 +2,10 @@
 
 import gc
 import multiprocessing
-import resource
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tinygrad_np import cross_entropy, get_num_threads, nn, optim, set_num_threads
 
@@ -61,10 +61,13 @@ def test_a_process_that_is_forked_or_spawned_trains_to_the_same_bits(method: str
 
 def test_memory_is_flat_without_the_garbage_collector() -> None:
     """`python -m benchmarks.memory` makes 100,000 steps."""
+    resource = pytest.importorskip("resource", reason="the size of a page")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("resident memory is read from Linux's /proc")
 
     def resident() -> int:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+        with open("/proc/self/statm", encoding="utf-8") as file:
+            return int(file.read().split()[1]) * int(resource.getpagesize())
 
     gc.disable()
     tracemalloc.start()

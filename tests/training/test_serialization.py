@@ -1,7 +1,6 @@
 """Saving and loading: exact, whole or not at all."""
 
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -34,6 +33,7 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="only POSIX limits the size of files")
     path = tmp_path / "file"
     serialization.save(path, {"a": np.zeros(3)})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

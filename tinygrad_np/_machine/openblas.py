@@ -43,7 +43,7 @@ def choose_kernels(cpuinfo: str, machine: str, environment: "os._Environ[str] | 
 
 def _read_cpuinfo() -> str:
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
             return file.read(1 << 16)  # the first processor is enough
     except OSError:
         return ""

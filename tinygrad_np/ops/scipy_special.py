@@ -31,6 +31,8 @@ class _Library:
     """`scipy.special`, loaded when one of its functions is first needed."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # inspect, doctest and copy ask any object for these; none is a function of SciPy
+            raise AttributeError(name)
         try:
             found = getattr(import_module("scipy.special"), name)
         except ModuleNotFoundError as error:

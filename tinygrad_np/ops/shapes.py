@@ -24,7 +24,7 @@ def _ordered(order: str) -> Any:
 
 primitive(
     np.reshape,
-    lambda g, y, x, *, shape, order="C": np.reshape(g, x.shape, order=_ordered(order)),
+    lambda g, y, x, *, shape=None, order="C": np.reshape(g, x.shape, order=_ordered(order)),
     reads=(),
     jvp="linear",
     rows=[in_order],

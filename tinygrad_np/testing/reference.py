@@ -199,7 +199,7 @@ The engine also guarantees the following, each with a test:
 
 
 if __name__ == "__main__":
-    PATH.write_text(text())
+    PATH.write_text(text(), encoding="utf-8")
     counts = {"gradients": len(CONVENTIONS), "refused": len(REFUSED), "traps": len(TRAPS)}
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     print(f"{len(differentiable_functions())} functions and {len(differentiable_methods())} methods: {PATH}")
