@@ -410,6 +410,14 @@ X = np.ones((2, 4, 5, 6))
         (lambda: conv1d(X, np.ones((2, 4, 3, 3))), r"conv1d: expected x of shape \(n, channels, length\)"),
         (lambda: max_pool2d(X, 2, padding=2), r"padding must be at most half the kernel of \(2, 2\), not 2"),
         (lambda: max_pool2d(X, 7), "does not fit"),
+        (
+            lambda: max_pool2d(X[..., :2], (1, 2), padding=(0, 1), dilation=3),
+            r"image of \(5, 2\) a window of padding al",
+        ),
+        (
+            lambda: max_pool1d(X[0, ..., :2], 2, padding=1, dilation=3),
+            "max_pool1d: padding=1 with .* of length 2 a window",
+        ),
         (lambda: avg_pool2d(X[0], 2), "expected x of shape"),
         (lambda: avg_pool2d(X, 2.0), "kernel_size must be one or two integers"),
         (lambda: nn.Conv2d(3, 4, 3, groups=2, rng=RNG), "groups=2 must divide in_channels=3 and out_channels=4"),

@@ -285,6 +285,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "mish": torch.nn.functional.mish,
     "softsign": torch.nn.functional.softsign,
     "softplus": torch.nn.functional.softplus,
+    "logsigmoid": torch.nn.functional.logsigmoid,
     "cross_entropy": lambda logits, labels, **options: (  # its options: test_oracle_layers.py
         NotImplemented if options else torch.nn.functional.cross_entropy(logits, labels.long())
     ),

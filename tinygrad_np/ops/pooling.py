@@ -237,7 +237,8 @@ def max_pool2d(
     Args:
         x: shape (n, channels, height, width), floating point.
         kernel_size, stride, padding, dilation: one number, or one for height and one for width. The stride defaults to
-            kernel_size. Padding is at most half the kernel and is never the maximum.
+            kernel_size. Padding is at most half the kernel and is never the maximum; beside dilation, each window must
+            have an element of the image.
         ceil_mode: whether a last window that ends outside of the padded image counts, if it begins in the image or in
             the padding before it.
 
@@ -250,7 +251,21 @@ def max_pool2d(
     Tensor([[[[4.]]]], dtype=float32)
     """
     x = as_images(x)
-    return _max_pool(x, window=_pooling("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=2)[0])
+    window, _ = _pooling("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=2)
+    _refuse_padding_alone("max_pool2d", window, x.shape[2:], padding, dilation)
+    return _max_pool(x, window=window)
+
+
+def _refuse_padding_alone(name: str, window: Window, sizes: Sizes, padding: Any, dilation: Any) -> None:
+    """Refuse a window that has no element of the images, as one of padding before and behind them."""
+    if max(window.dilation) == 1 or not any(map(sum, window.padding)):  # without dilation, half the kernel is inside
+        return
+    if np.min(_elements_in(window, np.ones((1, 1, *sizes), int))) == 0:
+        what = f"a sequence of length {sizes[1]}" if name.endswith("1d") else f"an image of {sizes}"
+        raise ValueError(
+            f"{name}: padding={padding!r} with dilation={dilation!r} gives {what} a window of padding alone, which has"
+            " no maximum; write less of either"
+        )
 
 
 def max_pool1d(
@@ -271,6 +286,7 @@ def max_pool1d(
     """
     x = as_images(x)
     window, _ = _pooling("max_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=1)
+    _refuse_padding_alone("max_pool1d", window, (1, *x.shape[2:]), padding, dilation)
     return np.squeeze(_max_pool(np.expand_dims(x, 2), window=window), 2)
 
 
