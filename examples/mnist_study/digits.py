@@ -21,6 +21,7 @@ SMALLEST_PAGE = 60  # pixels a side; smaller pictures have no border and no prin
 SMALLEST_DIGIT = 8  # pixels of its larger side
 SPECK = 0.15  # the largest side of a speck, as a fraction of the largest stroke's
 NEAR = 0.08  # a speck no farther from a stroke is a part of its digit
+MOST_STROKES = 200
 FORMATS = ("PNG", "PPM", "JPEG", "WEBP", "AVIF", "HEIF")  # the last two where Pillow reads them
 READABLE = "a PNG, PGM, JPEG or WebP image"
 
@@ -33,13 +34,14 @@ def read_digits(path: Path, shape: tuple[int, int] = (28, 28)) -> list[np.ndarra
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not a picture that Pillow reads, is damaged, has over 100 million pixels, or shows no digit.
+        ValueError: it is not a picture that Pillow reads, is damaged, has over 100 million pixels, shows no digit, or
+            more than 200 strokes.
     """
     brightness = _page(_brightness(path))
     ink = _without_lines(_ink(brightness))
     if ink.max() < FAINTEST:
         raise ValueError(f"{path}: all of it has the same brightness; there is no digit to be seen")
-    digits = _split(ink)
+    digits = _split(ink, path)
     if (largest := max(max(digit.shape) for digit in digits)) < SMALLEST_DIGIT:
         raise ValueError(
             f"{path}: the largest thing on it is {largest} pixels large, too small for a digit ({SMALLEST_DIGIT});"
@@ -120,7 +122,7 @@ def _without_lines(ink: np.ndarray) -> np.ndarray:
     return ink
 
 
-def _split(ink: np.ndarray) -> list[np.ndarray]:
+def _split(ink: np.ndarray, path: Path) -> list[np.ndarray]:
     """The ink of each digit, from left to right. Strokes above each other are one digit; specks are none."""
     rows, starts, ends, labels = _strokes(ink > 0)
     names, labels = np.unique(labels, return_inverse=True)
@@ -131,7 +133,14 @@ def _split(ink: np.ndarray) -> list[np.ndarray]:
     sizes = (high - low).max(axis=1)
     largest = sizes.max()
     strokes = np.flatnonzero(sizes >= SPECK * largest)
-    gaps = np.maximum(low[:, None] - high[strokes], low[strokes] - high[:, None]).max(axis=2).min(axis=1)
+    if len(strokes) > MOST_STROKES:
+        raise ValueError(
+            f"{path}: it shows {len(strokes):,} separate strokes, which are no digits on paper; cut them out, or write"
+            " darker"
+        )
+    gaps = np.full(len(low), max(ink.shape))
+    for stroke in strokes:  # one by one: of a noisy picture there may be 100,000 specks
+        np.minimum(gaps, np.maximum(low - high[stroke], low[stroke] - high).max(axis=1), out=gaps)
     groups: list[list[int]] = []
     for stroke in sorted(np.flatnonzero((sizes >= SPECK * largest) | (gaps < NEAR * largest)), key=lambda i: low[i, 1]):
         if groups and _belongs(low, high, groups[-1], stroke, largest):

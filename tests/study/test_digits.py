@@ -112,6 +112,14 @@ def test_a_picture_too_small_is_refused(file: Path) -> None:
         read_digit(file)
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_noise_is_refused_without_much_memory(file: Path, share: float) -> None:
+    noise = np.random.default_rng(0).random((1200, 1200)) < share
+    Image.fromarray(np.where(noise, 0, 255).astype(np.uint8)).save(file)
+    with pytest.raises(ValueError, match=r"digit.png: it shows [\d,]+ separate strokes, which are no digits on paper"):
+        read_digit(file)
+
+
 def test_an_image_larger_than_needed(file: Path) -> None:
     Image.fromarray(DIGITS[0]).resize((5000, 4000)).save(file)
     wide = np.asarray(Image.fromarray(DIGITS[0]).resize((35, 28)))
