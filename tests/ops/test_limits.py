@@ -124,6 +124,7 @@ SMOOTH: dict[str, tuple[Any, list[float]]] = {
     "sigmoid": (_sigmoid, EVERYWHERE),
     "softplus": (_softplus, EVERYWHERE),
     "softplus, beta=2.5": (lambda x: _softplus(x, 2.5), EVERYWHERE),
+    "logsigmoid": (lambda x: -_softplus(-x), EVERYWHERE),
     "silu": (lambda x: x * _sigmoid(x), EVERYWHERE),
     "mish": (lambda x: x * mp.tanh(_softplus(x)), EVERYWHERE),
     "softsign": (
