@@ -117,7 +117,7 @@ def test_the_autoencoder_comes_to_know_digits() -> None:
 
 def test_the_transformer_learns_letters_from_letters_before() -> None:
     rng = np.random.default_rng(0)
-    text = char_transformer.read_text(encoding="utf-8")
+    text = char_transformer.read_text()
     alphabet = sorted(set(text))
     numbers = np.array([alphabet.index(letter) for letter in text[:60_000]])
     model = char_transformer.Transformer(len(alphabet), length=32, features=32, layers=1, rng=rng)

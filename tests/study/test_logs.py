@@ -84,14 +84,6 @@ def test_two_runs_in_one_folder_are_refused_until_the_first_is_killed(folder: Pa
     assert done.returncode == 0, done.stderr
 
 
-def test_two_searches_in_one_folder_are_refused(folder: Path) -> None:
-    with started("mnist_search.py", folder, *LONG[:4], "--validation", 400, "--out", "mine") as first:
-        wait_until((folder / "mine/search.json").exists, first)
-        refused = run("mnist_search.py", folder, *LONG[:4], "--validation", 400, "--out", "mine")
-        assert refused.returncode == 1
-        assert refused.stderr.startswith("mnist_search.py: mine: another run is writing there")
-
-
 @pytest.mark.parametrize(
     "script",
     ["quickstart", "custom_op", "mnist_cnn", "mnist_vae", "char_transformer", "graph_network", "gaussian_process",

@@ -66,8 +66,7 @@ def test_the_best_of_each_step_goes_on_to_the_next(searched: tuple[Path, subproc
     assert best["hidden"] == 32
     assert len(records(folder / "out")) == 5  # of 7: what is the same is trained once
     assert finished.stdout.count("<- best") == 3
-    assert "14/14" in finished.stderr
-    assert "epoch/s" in finished.stderr
+    assert finished.stderr == ""  # no bar without a terminal
 
 
 def test_it_ends_with_the_command_of_the_winner(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
