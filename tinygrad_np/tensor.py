@@ -540,7 +540,7 @@ def _fit(
     if shape != expected:
         extra = len(shape) - len(expected)
         axes = [*range(extra)]
-        if shape[extra:] != expected:  # more than new axes in front; spares a bias 1.4 of 4.5 us
+        if shape[extra:] != expected:  # more than new axes in front; spares a bias 1.1 of 3.9 us
             for axis, n in enumerate(expected, extra):
                 if extra < 0 or (n != shape[axis] and n != 1):
                     raise ValueError(_unfit(g, x, recorded, output, i))
