@@ -534,10 +534,10 @@ def test_grad_is_used_as_before() -> None:
 
 def test_memory_is_shared_by_dlpack() -> None:
     t = Tensor([[1.0, 2.0], [3.0, 4.0]])
-    array = np.from_dlpack(t)  # type: ignore[arg-type]
+    array = np.from_dlpack(t)
     assert np.shares_memory(array, t.data)
-    np.testing.assert_array_equal(np.from_dlpack(t.T), t.data.T)  # type: ignore[arg-type]
-    copy = np.from_dlpack(t, copy=True)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.from_dlpack(t.T), t.data.T)
+    copy = np.from_dlpack(t, copy=True)
     assert not np.shares_memory(copy, t.data)
     with pytest.raises(BufferError, match="requires a gradient is not shared: write from_dlpack\\(t.detach"):
-        np.from_dlpack(Tensor([1.0], requires_grad=True))  # type: ignore[arg-type]
+        np.from_dlpack(Tensor([1.0], requires_grad=True))
