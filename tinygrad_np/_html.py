@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._messages import _setting, kind
+from ._messages import kind, setting_text
 
 BORDER = "border-bottom: 1px solid currentColor"
 LONGEST = 60  # the most characters of a hyperparameter
@@ -31,7 +31,7 @@ def of_module(rows: Iterable[tuple[int, str, str, str]]) -> str:
 def of_optimizer(name: str, names: Sequence[str], groups: Iterable[Mapping[str, Any]], steps: int) -> str:
     """The groups of an optimiser, with their hyperparameters."""
     rows = [
-        (f"{i}", f"{sum(p.size for p in group['parameters']):,}", *(_short(_setting(group.get(n))) for n in names))
+        (f"{i}", f"{sum(p.size for p in group['parameters']):,}", *(_short(setting_text(group.get(n))) for n in names))
         for i, group in enumerate(groups)
     ]
     return _table(f"{name}, {steps:,} steps taken", ("group", "parameters", *names), rows)
@@ -39,7 +39,7 @@ def of_optimizer(name: str, names: Sequence[str], groups: Iterable[Mapping[str, 
 
 def of_loader(name: str, batches: int, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
     """The arrays of a DataLoader, with its settings."""
-    texts = ", ".join(f"{key}={_short(_setting(value))}" for key, value in settings.items())
+    texts = ", ".join(f"{key}={_short(setting_text(value))}" for key, value in settings.items())
     rows = [(f"{i}", f"{array.dtype}", " x ".join(map(str, array.shape))) for i, array in enumerate(arrays)]
     return _table(f"{name} of {batches:,} batches: {texts}", ("array", "dtype", "shape"), rows)
 

@@ -703,18 +703,18 @@ def as_call(thing: object, *parts: Any, **settings: Any) -> str:
     >>> as_call(1.5, np.zeros((2, 3)), rate=as_call, rng=np.random.default_rng(0))
     'float(float64[2, 3], rate=as_call, rng=Generator(PCG64))'
     """
-    texts = [_setting(part) for part in parts] + [f"{name}={_setting(value)}" for name, value in settings.items()]
-    return f"{type(thing).__name__}({', '.join(texts)})"
+    named = [f"{name}={setting_text(value)}" for name, value in settings.items()]
+    return f"{type(thing).__name__}({', '.join([*map(setting_text, parts), *named])})"
 
 
-def _setting(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """An argument in a repr, without addresses: an array by its dtype and shape, a function by its name."""
     if hasattr(value, "dtype") and hasattr(value, "shape") and not isinstance(value, type):
         return kind(value) if value.shape else str(value)
     if isinstance(value, np.random.Generator):
         return str(value)
     if isinstance(value, list):
-        return f"[{', '.join(map(_setting, value))}]"
+        return f"[{', '.join(map(setting_text, value))}]"
     text = repr(value)
     return str(getattr(value, "__name__", f"{type(value).__name__}(...)")) if " at 0x" in text else text
 

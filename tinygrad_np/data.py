@@ -192,15 +192,13 @@ class DataLoader(check.Checked):
         self._summed: tuple[tuple[Array, ...], int] | None = None
 
     def __repr__(self) -> str:
-        return as_call(self, *self.arrays, batch_size=self.batch_size, rng=self.rng, drop_last=self.drop_last)
+        return as_call(self, *self.arrays, **self._options())
 
     def _repr_html_(self) -> str:
-        return _html.of_loader(
-            type(self).__name__,
-            len(self),
-            self.arrays,
-            {"batch_size": self.batch_size, "rng": self.rng, "drop_last": self.drop_last},
-        )
+        return _html.of_loader(type(self).__name__, len(self), self.arrays, self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {"batch_size": self.batch_size, "rng": self.rng, "drop_last": self.drop_last}
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""

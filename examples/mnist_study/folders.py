@@ -88,8 +88,8 @@ def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = Fals
         out = begun[-1].parent if begun else None
     if out is None:
         return new_folder(name)
-    if out.is_dir():
-        lock(out)
+    folder = writable_folder(out)
+    lock(folder)
     has_checkpoints = any((out / CHECKPOINTS).glob("step-*"))
     if has_checkpoints and not (resume or overwrite):
         raise FileExistsError(
@@ -99,10 +99,6 @@ def run_folder(out: Path | None, overwrite: bool, name: str, resume: bool = Fals
         (out / result).exists() for result in ("model.safetensors", "metrics.json", "report.html", "search.json")
     ):
         raise FileExistsError(f"{out} holds the results of a run; give another --out, or --overwrite to replace them")
-    existed = out.is_dir()
-    folder = writable_folder(out)
-    if not existed:
-        lock(folder)
     if has_checkpoints and name == "mnist_fcn" and not resume:
         for checkpoint in (folder / CHECKPOINTS).glob("*step-*"):
             checkpoint.unlink()

@@ -63,9 +63,9 @@ def _rows(index: Any, shape: tuple[int, ...]) -> tuple[Array, int] | None:
     None if these are no whole rows, or if an integer is out of range.
     """
     parts = list(index) if type(index) is tuple else [index]
-    while parts and _is_whole(parts[-1]):
+    while parts and is_whole(parts[-1]):
         parts.pop()
-    before = next(i for i, part in enumerate(parts) if not _is_whole(part))  # axes that are not indexed
+    before = next(i for i, part in enumerate(parts) if not is_whole(part))  # axes that are not indexed
     arrays = [np.asarray(part) for part in parts[before:]]
     if len(parts) > len(shape) or any(array.dtype.kind not in "iu" for array in arrays):
         return None
@@ -83,7 +83,7 @@ def _rows(index: Any, shape: tuple[int, ...]) -> tuple[Array, int] | None:
     return rows, len(parts)
 
 
-def _is_whole(part: Any) -> bool:
+def is_whole(part: Any) -> bool:
     """Whether a part of an index is `:`."""
     return isinstance(part, slice) and part == slice(None)
 

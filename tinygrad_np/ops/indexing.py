@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from .._machine.scatter import Part, Parts, scattered, selects_once
+from .._machine.scatter import Part, Parts, is_whole, scattered, selects_once
 from .._machine.scatter import add_at as add_in_place
 from .._registry import composite, differentiable, primitive, registry
 from ..tensor import Array, Tensor, as_array
@@ -89,7 +89,7 @@ def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 def _only_adds_axes(index: Any) -> bool:
     """Whether an index is made of `np.newaxis`, `:` and `...` alone."""
     parts = index if type(index) is tuple else (index,)
-    return all(part is None or part is ... or (type(part) is slice and part == slice(None)) for part in parts)
+    return all(part is None or part is ... or is_whole(part) for part in parts)
 
 
 def _scatter_rows(g: Any, y: Any, x: Any, index: Any) -> Any:

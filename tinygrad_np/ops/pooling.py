@@ -7,7 +7,7 @@ many numbers, and work on a few images at a time, on all cores.
 
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import product, starmap
 from typing import Any, TypeAlias
 
@@ -260,12 +260,17 @@ def _refuse_padding_alone(name: str, window: Window, sizes: Sizes, padding: Any,
     """Refuse a window that has no element of the images, as one of padding before and behind them."""
     if max(window.dilation) == 1 or not any(map(sum, window.padding)):  # without dilation, half the kernel is inside
         return
-    if np.min(_elements_in(window, np.ones((1, 1, *sizes), int))) == 0:
+    if _has_padding_alone(window, sizes):
         what = f"a sequence of length {sizes[1]}" if name.endswith("1d") else f"an image of {sizes}"
         raise ValueError(
             f"{name}: padding={padding!r} with dilation={dilation!r} gives {what} a window of padding alone, which has"
             " no maximum; write less of either"
         )
+
+
+@lru_cache(maxsize=256)  # the windows of a layer are the same at each step
+def _has_padding_alone(window: Window, sizes: Sizes) -> bool:
+    return bool(np.min(_elements_in(window, np.ones((1, 1, *sizes), int))) == 0)
 
 
 def max_pool1d(
