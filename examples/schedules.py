@@ -14,10 +14,14 @@ from pathlib import Path
 from tinygrad_np.schedules import (
     CosineScheduler,
     ExponentialScheduler,
+    InverseSquareRootScheduler,
     JoinedScheduler,
     MultiStepScheduler,
     OneCycleScheduler,
+    PolynomialScheduler,
+    RestartScheduler,
     WarmupScheduler,
+    WarmupStableDecayScheduler,
 )
 
 try:
@@ -35,6 +39,10 @@ SCHEDULES = [
     JoinedScheduler((WarmupScheduler(0.1, steps=200), CosineScheduler(0.1, steps=800)), milestones=(200,)),
     OneCycleScheduler(0.1, steps=1000),
     OneCycleScheduler(0.1, steps=1000, anneal_strategy="linear"),
+    RestartScheduler(0.1, steps=150, growth=2),
+    PolynomialScheduler(0.1, steps=900, power=2.0, minimum=0.01),
+    InverseSquareRootScheduler(0.1, warmup_steps=100),
+    WarmupStableDecayScheduler(0.1, steps=1000, warmup_steps=100, decay_steps=200, anneal_strategy="sqrt"),
 ]
 
 

@@ -3,9 +3,9 @@
     SGD(parameters, lr=JoinedScheduler([WarmupScheduler(0.1, 500), CosineScheduler(0.1, 9500)], milestones=[500]))
 
 A schedule is any function `step -> lr`, with steps counted from 0. It has no state, so nothing of it is saved: training
-that resumes at a step continues its schedule. examples/schedules.py draws most of those defined here.
+that resumes at a step continues its schedule. examples/schedules.py draws those of this file.
 
-`PlateauScheduler` alone depends on more than the step, and so has a state.
+`PlateauScheduler` alone depends on more than the step, so that it has a state, and is not drawn.
 """
 
 import math

@@ -13,7 +13,7 @@ from tinygrad_np.optim import line_search
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 RATES, DECAYS, FRACTIONS = st.floats(0.0, 0.1), st.floats(0.0, 0.5), st.floats(0.0, 0.99)
@@ -203,6 +203,113 @@ def test_a_line_search_ends_with_the_strong_wolfe_conditions(
     point = line_search.strong_wolfe(evaluate, start, first, 1.0, 0.0, 200)
     assert point.value <= start.value + line_search.C1 * point.t * start.slope
     assert abs(point.slope) <= line_search.C2 * abs(start.slope)
+
+
+def cubic(steepness: float, minimum: float, distance: float) -> Callable[[float], line_search.Point]:
+    """The cubic with the slope steepness * (t - minimum) * (t - minimum + distance), lowest at the minimum."""
+
+    def evaluate(t: float) -> line_search.Point:
+        x = t - minimum
+        value = steepness * (x**3 / 3 + distance * x**2 / 2)
+        return line_search.Point(t, value, np.zeros(0), steepness * x * (x + distance))
+
+    return evaluate
+
+
+@given(
+    steepness=st.floats(0.1, 10),
+    minimum=st.floats(0.5, 2),
+    distance=st.floats(3, 9),
+    right=st.floats(0.5, 2),
+    is_turned=st.booleans(),
+)
+def test_a_line_search_in_a_bracket_goes_to_the_minimum_of_a_cubic(
+    steepness: float, minimum: float, distance: float, right: float, is_turned: bool
+) -> None:
+    """At once, in whichever order the ends of the bracket are given."""
+    function, tried = cubic(steepness, minimum, distance), []
+
+    def evaluate(t: float) -> line_search.Point:
+        tried.append(t)
+        return function(t)
+
+    ends = function(0.0), function(minimum + right)
+    point = line_search._between(evaluate, ends[0], ends[::-1] if is_turned else ends, 1.0, 0.0, 20)
+    assert tried == [point.t]
+    assert point.t == pytest.approx(minimum, rel=1e-9)
+
+
+@given(
+    steepness=st.floats(0.1, 10),
+    minimum=st.floats(-2, 2),
+    distance=st.floats(0.1, 9),
+    left=st.floats(-3, 3),
+    width=st.floats(0.1, 3),
+)
+def test_the_lowest_of_a_cubic_is_its_minimum_or_the_nearest_bound(
+    steepness: float, minimum: float, distance: float, left: float, width: float
+) -> None:
+    function, bounds = cubic(steepness, minimum, distance), (left, left + width)
+    found = line_search._lowest_of_cubic(function(bounds[0]), function(bounds[1]), bounds)
+    assert found == pytest.approx(min(max(minimum, bounds[0]), bounds[1]), rel=1e-5, abs=1e-5)
+
+
+NUMBERS = st.floats(-100, 100) | st.floats(-0.1, 0.1)
+
+
+@example(points=[(9.0, -1.0), (8.0, 1.0), (5.0, 1.0), (6.0, 1.0)], is_turned=False)
+@given(points=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=20), is_turned=st.booleans())
+def test_a_line_search_shrinks_its_bracket_whatever_the_function_is(
+    points: list[tuple[float, float]], is_turned: bool
+) -> None:
+    """Each step goes to the cubic's minimum in the bracket; but not twice running to the tenth at an end of it."""
+    start, left, right, *others = [
+        line_search.Point(t, value, np.zeros(0), slope)
+        for t, (value, slope) in zip([0.0, 0.0, 1.0] + [math.nan] * len(points), [(1.0, -1.0), *points], strict=False)
+    ]
+    tried: list[line_search.Point] = []
+
+    def evaluate(t: float) -> line_search.Point:
+        tried.append(others[len(tried)]._replace(t=t))
+        return tried[-1]
+
+    ends = (right, left) if is_turned else (left, right)
+    found = line_search._between(evaluate, start, ends, 1.0, 0.0, len(others))
+    assert found.value == min(point.value for point in [left, right, *tried])
+    was_near = False
+    for i, point in enumerate(tried):
+        width = right.t - left.t
+        lowest = line_search._lowest_of_cubic(left, right, (left.t, right.t))
+        near = min(lowest - left.t, right.t - lowest) < 0.1 * width
+        if near and (was_near or not left.t < lowest < right.t):
+            end = right.t - 0.1 * width if right.t - lowest < lowest - left.t else left.t + 0.1 * width
+            assert point.t == pytest.approx(end, rel=1e-9)
+            was_near = False
+        else:
+            assert point.t == lowest
+            was_near = near
+        if i + 1 < len(tried):
+            if point.value < min(1 - line_search.C1 * point.t, left.value, right.value):
+                assert (tried[i + 1].t < point.t) == (point.slope > 0)  # on the side where the function falls
+            left, right = (left, point) if tried[i + 1].t < point.t else (point, right)
+
+
+@pytest.mark.parametrize(
+    ("length", "tolerance", "count"), [(1.0, 1.01, 0), (1.0, 0.99, 1), (3.0, 2.9, 1), (0.3, 0.31, 0)]
+)
+def test_a_line_search_ends_in_a_bracket_that_changes_no_element_by_the_tolerance(
+    length: float, tolerance: float, count: int
+) -> None:
+    tried: list[float] = []
+
+    def evaluate(t: float) -> line_search.Point:
+        tried.append(t)
+        return cubic(1.0, 0.5, 5.0)(t)
+
+    ends = cubic(1.0, 0.5, 5.0)(0.0), cubic(1.0, 0.5, 5.0)(1.0)
+    point = line_search._between(evaluate, ends[0], ends, length, tolerance, 20)
+    assert len(tried) == count
+    assert point.t == (pytest.approx(0.5) if count else 0.0 if ends[0].value <= ends[1].value else 1.0)
 
 
 def test_lbfgs_puts_the_weights_back_where_the_loss_raises() -> None:
