@@ -197,6 +197,7 @@ __all__ = [
     "tune",
     "unfold",
     "viz",
+    "numpy",
 ]
 
 # Loaded when they are first used, which saves the others an eighth of the import.
@@ -206,6 +207,7 @@ _MODULES = (
 )  # fmt: skip
 
 if TYPE_CHECKING:
+    from . import _numpy as numpy
     from . import (
         checkpoint,
         data,
@@ -229,6 +231,8 @@ _absent = module_getattr(__name__)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "numpy":  # for type checkers, which read _numpy/__init__.pyi
+        return import_module("numpy")
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name in ("detect_anomaly", "guard"):

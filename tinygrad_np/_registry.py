@@ -262,6 +262,23 @@ class Primitive:
         kinds = [parameter.kind for parameter in signature.parameters.values()] if signature else []
         return None if inspect.Parameter.VAR_POSITIONAL in kinds else signature
 
+    @property
+    def call_signature(self) -> inspect.Signature:
+        """What `help` shows: the arguments and keywords that are supported, with their defaults."""
+        kind = inspect.Parameter
+        if self.signature is None:
+            names = [*self.names[1:]] if self.arity is not None else []
+            rest = [kind("args", kind.VAR_POSITIONAL)] if self.arity is None else []
+            own = [kind(name, kind.POSITIONAL_ONLY) for name in names] + rest
+            own += [kind(name, kind.KEYWORD_ONLY, default=None) for name in ["dtype"] * self.takes_dtype]
+        else:
+            given = [*self.signature.parameters.values()]
+            own = given[: self.arity] + [p for p in given[self.arity :] if p.name in self.keywords]
+        defaults = Parameters.of(self.joint or next(filter(None, self.vjps))).defaults
+        return inspect.Signature(
+            [p.replace(default=defaults.get(p.name)) if p.default is np._NoValue else p for p in own]
+        )
+
     def gives_float16(self, arrays: Sequence[Any]) -> bool:
         """Whether the result for these arrays is float16, to judge by the arguments that have a gradient."""
         parts = [a for a, vjp in zip(arrays, self.vjps) if (vjp or self.joint) and isinstance(a, np.ndarray)]  # noqa: B905
@@ -343,6 +360,11 @@ class Composite:
         self.real_only = not complex
         self.name = name or name_of(function)
 
+    @property
+    def call_signature(self) -> inspect.Signature:
+        """What `help` shows: that of the implementation."""
+        return inspect.signature(self.implementation)
+
     @cached_property
     def keywords(self) -> set[str]:
         return set(inspect.signature(self.implementation).parameters)
@@ -411,6 +433,12 @@ class Constant:
     def __init__(self, function: Function, complex: bool = False) -> None:
         self.function, self.real_only = function, not complex
         self.name = name_of(function)
+
+    @property
+    def call_signature(self) -> inspect.Signature:
+        """What `help` shows: that of the function without `out`."""
+        own = inspect.signature(self.function)
+        return own.replace(parameters=[p for p in own.parameters.values() if p.name != "out"])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("out") is not None:

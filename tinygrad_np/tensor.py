@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from functools import partial, wraps
 from importlib import import_module
 from operator import attrgetter, getitem, iadd, setitem
-from typing import Any, ClassVar, Never, NoReturn, Protocol, TypeAlias, TypeGuard, final
+from typing import Any, ClassVar, Never, NoReturn, Protocol, TypeAlias, TypeGuard, cast, final, overload
 
 import numpy as np
 
@@ -637,9 +637,19 @@ def _seed(output: "Tensor", gradient: Any) -> Any:
     return np.asarray(gradient, dtype=output.dtype)
 
 
+@overload
+def grad(
+    outputs: "Tensor | Sequence[Tensor]", inputs: "Tensor", grad_outputs: Any = None, *,
+    create_graph: bool = False, retain_graph: bool | None = None,
+) -> "Tensor": ...  # fmt: skip
+@overload
+def grad(
+    outputs: "Tensor | Sequence[Tensor]", inputs: "Sequence[Tensor] | Iterator[Tensor]", grad_outputs: Any = None, *,
+    create_graph: bool = False, retain_graph: bool | None = None,
+) -> "tuple[Tensor, ...]": ...  # fmt: skip
 def grad(
     outputs: "Tensor | Sequence[Tensor]",
-    inputs: "Tensor | Sequence[Tensor]",
+    inputs: "Tensor | Sequence[Tensor] | Iterator[Tensor]",
     grad_outputs: Any = None,
     *,
     create_graph: bool = False,
@@ -777,7 +787,7 @@ def _refuse_call(error: TypeError, function: Function, args: Sequence[Any], kwar
         raise TypeError(f"{error}{hint}") from None
 
 
-def _method(function: Function) -> Function:
+def _method(function: Function) -> "Callable[..., Tensor]":
     """The NumPy function as a method of the same name: `t.sum(axis=0)` is `np.sum(t, axis=0)`."""
 
     @wraps(function)
@@ -789,6 +799,9 @@ def _method(function: Function) -> Function:
             raise
 
     return method
+
+
+_constant = cast("Callable[[Function], Function]", _method)  # which returns arrays
 
 
 def _operator(function: np.ufunc) -> tuple[Function, Function]:
@@ -1125,7 +1138,7 @@ class Tensor(Hints):
     __xor__, __rxor__ = _operator(np.bitwise_xor)
     __lshift__, __rlshift__ = _operator(np.left_shift)
     __rshift__, __rrshift__ = _operator(np.right_shift)
-    __invert__ = _method(np.invert)
+    __invert__ = _constant(np.invert)
 
     def __matmul__(self, other: Any) -> "Tensor":
         return apply(np.matmul, self, other)
@@ -1175,12 +1188,12 @@ class Tensor(Hints):
         """
         return At(self)
 
-    __eq__ = _method(np.equal)
-    __ne__ = _method(np.not_equal)
-    __lt__ = _method(np.less)
-    __le__ = _method(np.less_equal)
-    __gt__ = _method(np.greater)
-    __ge__ = _method(np.greater_equal)
+    __eq__ = _constant(np.equal)
+    __ne__ = _constant(np.not_equal)
+    __lt__ = _constant(np.less)
+    __le__ = _constant(np.less_equal)
+    __gt__ = _constant(np.greater)
+    __ge__ = _constant(np.greater_equal)
     __hash__ = object.__hash__
 
     def __len__(self) -> int:
@@ -1245,12 +1258,12 @@ class Tensor(Hints):
     # ndarray's methods that have a NumPy function of their name: all of them, whether or not the operation is
     # registered, so that a new operation need not touch this file.
 
-    all = _method(np.all)
-    any = _method(np.any)
-    argmax = _method(np.argmax)
-    argmin = _method(np.argmin)
-    argpartition = _method(np.argpartition)
-    argsort = _method(np.argsort)
+    all = _constant(np.all)
+    any = _constant(np.any)
+    argmax = _constant(np.argmax)
+    argmin = _constant(np.argmin)
+    argpartition = _constant(np.argpartition)
+    argsort = _constant(np.argsort)
     astype = _method(np.astype)
     choose = _method(np.choose)
     clip = _method(np.clip)
@@ -1264,12 +1277,12 @@ class Tensor(Hints):
     max = _method(np.max)
     mean = _method(np.mean)
     min = _method(np.min)
-    nonzero = _method(np.nonzero)
+    nonzero = _constant(np.nonzero)
     prod = _method(np.prod)
     ravel = _method(np.ravel)
     repeat = _method(np.repeat)
     round = _method(np.round)
-    searchsorted = _method(np.searchsorted)
+    searchsorted = _constant(np.searchsorted)
     squeeze = _method(np.squeeze)
     std = _method(np.std)
     sum = _method(np.sum)

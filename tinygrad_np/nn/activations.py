@@ -38,7 +38,7 @@ class ReLU(Layer):
     Tensor([0., 1.], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return relu(x)
 
 
@@ -55,7 +55,7 @@ class LeakyReLU(Layer):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return leaky_relu(x, negative_slope=self.negative_slope)
 
 
@@ -75,7 +75,7 @@ class GELU(Layer):
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return gelu(x, approximate=self.approximate)
 
 
@@ -87,7 +87,7 @@ class SiLU(Layer):
     Tensor([-0.2689414,  0.       ,  0.7310586], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return silu(x)
 
 
@@ -99,7 +99,7 @@ class Tanh(Layer):
     Tensor([0., 1.], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return np.tanh(x)
 
 
@@ -113,7 +113,7 @@ class Sigmoid(Layer):
     Tensor([0.5, 1. ], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return sigmoid(x)
 
 
@@ -130,7 +130,7 @@ class Softplus(Layer):
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return softplus(x, beta=self.beta)
 
 
@@ -149,7 +149,7 @@ class Softmax(Layer):
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return softmax(x, axis=self.axis)
 
 
@@ -166,7 +166,7 @@ class LogSoftmax(Layer):
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return log_softmax(x, axis=self.axis)
 
 
@@ -183,7 +183,7 @@ class ELU(Layer):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return elu(x, alpha=self.alpha)
 
 
@@ -200,7 +200,7 @@ class CELU(Layer):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return celu(x, alpha=self.alpha)
 
 
@@ -212,7 +212,7 @@ class SELU(Layer):
     Tensor([-1.7580993,  1.050701 ], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return selu(x)
 
 
@@ -245,7 +245,7 @@ class PReLU(Layer):
         check.floating_dtype("PReLU", "dtype", dtype)
         self.weight = Tensor(np.full(self.num_parameters, self.init, dtype), requires_grad=True)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return prelu(as_array(x), self.weight)
 
 
@@ -264,7 +264,7 @@ class Hardtanh(Layer):
         if not self.min_val < self.max_val:
             raise ValueError(f"Hardtanh: min_val must be below max_val, not {min_val!r} with max_val={max_val!r}")
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return hardtanh(x, min_val=self.min_val, max_val=self.max_val)
 
 
@@ -276,7 +276,7 @@ class ReLU6(Layer):
     Tensor([0., 2., 6.], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return relu6(x)
 
 
@@ -288,7 +288,7 @@ class Hardsigmoid(Layer):
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return hardsigmoid(x)
 
 
@@ -300,7 +300,7 @@ class Hardswish(Layer):
     Tensor([-0.   ,  1.125,  4.   ], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return hardswish(x)
 
 
@@ -312,7 +312,7 @@ class Mish(Layer):
     Tensor([0.       , 0.8650984], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return mish(x)
 
 
@@ -324,7 +324,7 @@ class Softsign(Layer):
     Tensor([-0.5 ,  0.75], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return softsign(x)
 
 
@@ -336,7 +336,7 @@ class LogSigmoid(Layer):
     Tensor([-1.000000e+03, -6.931472e-01], dtype=float32)
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return logsigmoid(x)
 
 
@@ -349,7 +349,7 @@ class _Gated(Layer):
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return self.gate(as_array(x), axis=self.axis)
 
 

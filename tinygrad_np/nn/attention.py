@@ -108,7 +108,7 @@ class MultiheadAttention(Layer):
         need_weights: bool = True,
         attn_mask: Any = None,
         is_causal: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Any]:
         q, k, v = np.shape(query), np.shape(key), np.shape(value)
         alike = len(q) == len(k) and q[:-2] == k[:-2] and k == v and q[-1:] == k[-1:] == (self.embed_dim,)
         if len(q) not in (2, 3) or not alike:
@@ -169,7 +169,7 @@ class _PositionalEncoding(Layer):
     def __init__(self, embed_dim: int, max_length: int) -> None:
         self.embed_dim, self.max_length = embed_dim, max_length
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         shape = np.shape(x)
         if len(shape) < 2 or shape[-1] != self.embed_dim or shape[-2] > self.max_length:
             expected = f"x of shape (..., length, {self.embed_dim}) with a length of at most {self.max_length}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, M
 from typing import Any
 
 from .._messages import shown, with_hints
+from ..tensor import Tensor
 from .module import Module, _finite
 
 
@@ -69,7 +70,7 @@ class Sequential(_Numbered):
     def __init__(self, *layers: Callable[[Any], Any]) -> None:
         self.layers = [_checked("Sequential", i, layer) for i, layer in enumerate(layers)]
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         for layer in self.layers:
             x = layer(x)
         return x

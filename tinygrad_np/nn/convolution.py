@@ -57,7 +57,7 @@ class _Convolution(Layer):
     def _options(self) -> dict[str, Any]:
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         operands: list[Any] = [x, self.weight, self.bias]
         if getattr(x, "dtype", self.weight.dtype) is not self.weight.dtype:
             hint_if_wider(self, x, self.weight)

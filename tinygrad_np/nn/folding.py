@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from .. import _validation as check
 from ..ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
 from ..ops.windows import sizes_of, sliding
+from ..tensor import Tensor
 from .module import Layer
 
 
@@ -21,7 +22,7 @@ class Unfold(Layer):
         sliding("Unfold", kernel_size, stride, padding, dilation)
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return unfold(x, self.kernel_size, dilation=self.dilation, padding=self.padding, stride=self.stride)
 
 
@@ -42,7 +43,7 @@ class Fold(Layer):
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         options = {"dilation": self.dilation, "padding": self.padding, "stride": self.stride}
         return fold(x, self.output_size, self.kernel_size, **options)
 
@@ -61,7 +62,7 @@ class PixelShuffle(Layer):
     def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = upscale_factor
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return pixel_shuffle(x, self.upscale_factor)
 
 
@@ -79,5 +80,5 @@ class PixelUnshuffle(Layer):
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = downscale_factor
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return pixel_unshuffle(x, self.downscale_factor)

@@ -58,7 +58,7 @@ class Linear(Layer):
         self.weight = Tensor(weight, requires_grad=True)
         self.bias = Tensor(init.zeros(out_features, dtype=dtype), requires_grad=True) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         y = linear(x, self.weight, self.bias)
         if y.dtype is not self.weight.dtype:
             hint_if_wider(self, x, self.weight)
@@ -112,7 +112,7 @@ class Bilinear(Layer):
         of_bias = init.uniform(self.out_features, -bound, bound, rng=rng, dtype=dtype) if bias else None
         self.bias = Tensor(of_bias, requires_grad=True) if bias else None
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Any, x2: Any) -> Tensor:
         x1, x2 = (check.floating("Bilinear", "the input", as_array(x)) for x in (x1, x2))
         outputs, first, second = self.weight.shape
         if x1.shape[-1:] != (first,) or x2.shape[-1:] != (second,) or x1.shape[:-1] != x2.shape[:-1]:
@@ -195,13 +195,14 @@ class Embedding(Layer):
             self.padding_idx = padding_idx % num_embeddings
         self.weight = Tensor(weight, requires_grad=True)
 
-    def forward(self, indices: Any) -> Any:
+    def forward(self, indices: Any) -> Tensor:
         indices = _as_indices("Embedding", indices, self.num_embeddings)
         vectors = self.weight[indices]
         if self.padding_idx is None:
             return vectors
         padding = (indices == self.padding_idx % self.num_embeddings)[..., np.newaxis]  # it may have been assigned
-        return np.where(padding, self.weight.detach()[self.padding_idx], vectors)
+        y: Any = np.where(padding, self.weight.detach()[self.padding_idx], vectors)
+        return y
 
 
 class EmbeddingBag(Layer):
@@ -266,7 +267,7 @@ class EmbeddingBag(Layer):
             self.padding_idx = padding_idx % num_embeddings
         self.weight = Tensor(weight, requires_grad=True)
 
-    def forward(self, indices: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
+    def forward(self, indices: Any, offsets: Any = None, per_sample_weights: Any = None) -> Tensor:
         indices = _as_indices("EmbeddingBag", indices, self.num_embeddings)
         if per_sample_weights is not None:
             per_sample_weights = as_array(per_sample_weights)
@@ -290,7 +291,7 @@ class EmbeddingBag(Layer):
             per_sample_weights = None if per_sample_weights is None else per_sample_weights[used]
         filled = np.flatnonzero(lengths)
         if len(filled) == 0:
-            return np.zeros((bags, self.embedding_dim), self.weight.dtype) * self.weight[0]
+            return self.weight[0] * np.zeros((bags, self.embedding_dim), self.weight.dtype)
         lengths = lengths[filled]
         y = self._reduced(indices, lengths, per_sample_weights)
         return y if len(filled) == bags else Tensor(np.zeros((bags, self.embedding_dim), y.dtype)).at[filled].set(y)
@@ -354,7 +355,7 @@ class Flatten(Layer):
     def __init__(self, start_axis: int = 1, end_axis: int = -1) -> None:
         self.start_axis, self.end_axis = start_axis, end_axis
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         shape = np.shape(x)
         start = normalize_axis_index(self.start_axis, len(shape), "Flatten: start_axis")
         end = normalize_axis_index(self.end_axis, len(shape), "Flatten: end_axis")
@@ -362,7 +363,8 @@ class Flatten(Layer):
             raise ValueError(
                 f"Flatten: end_axis {self.end_axis} is before start_axis {self.start_axis} in shape {shape}"
             )
-        return np.reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+        y: Any = np.reshape(x, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+        return y
 
 
 class Identity(Layer):
@@ -373,7 +375,7 @@ class Identity(Layer):
     3.0
     """
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return x
 
 
@@ -396,7 +398,7 @@ class Upsample(Layer):
         self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
         check_together("Upsample", size, scale_factor, mode, align_corners)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return resample("Upsample", x, self.size, self.scale_factor, self.mode, self.align_corners)
 
 
@@ -438,7 +440,7 @@ class Dropout(Layer):
     def __init__(self, p: float = 0.5, *, rng: "np.random.Generator") -> None:
         self.p, self.rng = p, rng
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return dropped(x, self.p, self.rng) if self.training else x
 
 
@@ -447,7 +449,7 @@ class _ChannelDropout(Dropout):
 
     expected: ClassVar[str]
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         shape = np.shape(x)
         if len(shape) != 1 + self.expected.count(","):
             raise ValueError(f"{type(self).__name__}: expected an input of shape {self.expected}, not {shape}")

@@ -92,7 +92,7 @@ class CrossEntropyLoss(_ClassLoss):
         super().__init__(weight, ignore_index=ignore_index, reduction=reduction)
         self.label_smoothing = label_smoothing
 
-    def forward(self, logits: Any, labels: Any) -> Any:
+    def forward(self, logits: Any, labels: Any) -> Tensor:
         return cross_entropy(
             logits,
             labels,
@@ -117,7 +117,7 @@ class NLLLoss(_ClassLoss):
     Tensor(0.6931472, dtype=float32)
     """
 
-    def forward(self, log_probabilities: Any, labels: Any) -> Any:
+    def forward(self, log_probabilities: Any, labels: Any) -> Tensor:
         return nll_loss(
             log_probabilities, labels, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
         )
@@ -131,7 +131,7 @@ class MSELoss(_Loss):
     Tensor(2., dtype=float32)
     """
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return mse_loss(predictions, targets, reduction=self.reduction)
 
 
@@ -143,7 +143,7 @@ class L1Loss(_Loss):
     Tensor(1., dtype=float32)
     """
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return l1_loss(predictions, targets, reduction=self.reduction)
 
 
@@ -161,7 +161,7 @@ class HuberLoss(_Loss):
         super().__init__(reduction=reduction)
         self.delta = delta
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return huber_loss(predictions, targets, reduction=self.reduction, delta=self.delta)
 
 
@@ -187,7 +187,7 @@ class BCEWithLogitsLoss(_Loss):
             check.weights("BCEWithLogitsLoss", "pos_weight", pos_weight)
         self.weight, self.pos_weight = weight, pos_weight
 
-    def forward(self, logits: Any, targets: Any) -> Any:
+    def forward(self, logits: Any, targets: Any) -> Tensor:
         return binary_cross_entropy_with_logits(
             logits, targets, weight=self.weight, pos_weight=self.pos_weight, reduction=self.reduction
         )
@@ -215,7 +215,7 @@ class KLDivLoss(_Loss):
         super().__init__(reduction=reduction)
         self.log_target = log_target
 
-    def forward(self, log_probabilities: Any, targets: Any) -> Any:
+    def forward(self, log_probabilities: Any, targets: Any) -> Tensor:
         return kl_div(log_probabilities, targets, reduction=self.reduction, log_target=self.log_target)
 
 
@@ -242,7 +242,7 @@ class SmoothL1Loss(_Loss):
         super().__init__(reduction=reduction)
         self.beta = beta
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return smooth_l1_loss(predictions, targets, beta=self.beta, reduction=self.reduction)
 
 
@@ -273,7 +273,7 @@ class PoissonNLLLoss(_Loss):
         super().__init__(reduction=reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return poisson_nll_loss(
             predictions, targets, log_input=self.log_input, full=self.full, eps=self.eps, reduction=self.reduction
         )
@@ -303,7 +303,7 @@ class GaussianNLLLoss(_Loss):
         super().__init__(reduction=reduction)
         self.full, self.eps = full, eps
 
-    def forward(self, predictions: Any, targets: Any, var: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any, var: Any) -> Tensor:
         return gaussian_nll_loss(predictions, targets, var, full=self.full, eps=self.eps, reduction=self.reduction)
 
 
@@ -331,7 +331,7 @@ class HingeLoss(_Loss):
         super().__init__(reduction=reduction)
         self.p, self.margin = p, margin
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return hinge_loss(predictions, targets, p=self.p, margin=self.margin, reduction=self.reduction)
 
 
@@ -358,7 +358,7 @@ class HingeEmbeddingLoss(_Loss):
         super().__init__(reduction=reduction)
         self.margin = margin
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return hinge_embedding_loss(predictions, targets, margin=self.margin, reduction=self.reduction)
 
 
@@ -370,7 +370,7 @@ class SoftMarginLoss(_Loss):
     Tensor(0.3465736, dtype=float32)
     """
 
-    def forward(self, predictions: Any, targets: Any) -> Any:
+    def forward(self, predictions: Any, targets: Any) -> Tensor:
         return soft_margin_loss(predictions, targets, reduction=self.reduction)
 
 
@@ -397,7 +397,7 @@ class MarginRankingLoss(_Loss):
         super().__init__(reduction=reduction)
         self.margin = margin
 
-    def forward(self, first: Any, second: Any, targets: Any) -> Any:
+    def forward(self, first: Any, second: Any, targets: Any) -> Tensor:
         return margin_ranking_loss(first, second, targets, margin=self.margin, reduction=self.reduction)
 
 
@@ -426,7 +426,7 @@ class MultiMarginLoss(_Loss):
         super().__init__(reduction=reduction)
         self.p, self.margin, self.weight = p, margin, weight
 
-    def forward(self, predictions: Any, labels: Any) -> Any:
+    def forward(self, predictions: Any, labels: Any) -> Tensor:
         return multi_margin_loss(
             predictions, labels, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
         )
@@ -456,7 +456,7 @@ class SigmoidFocalLoss(_Loss):
         super().__init__(reduction=reduction)
         self.alpha, self.gamma = alpha, gamma
 
-    def forward(self, logits: Any, targets: Any) -> Any:
+    def forward(self, logits: Any, targets: Any) -> Tensor:
         return sigmoid_focal_loss(logits, targets, alpha=self.alpha, gamma=self.gamma, reduction=self.reduction)
 
 
@@ -487,7 +487,7 @@ class SoftmaxFocalLoss(_Loss):
         super().__init__(reduction=reduction)
         self.alpha, self.gamma, self.ignore_index = alpha, gamma, ignore_index
 
-    def forward(self, logits: Any, labels: Any) -> Any:
+    def forward(self, logits: Any, labels: Any) -> Tensor:
         return softmax_focal_loss(
             logits, labels, alpha=self.alpha, gamma=self.gamma, ignore_index=self.ignore_index, reduction=self.reduction
         )
@@ -517,7 +517,7 @@ class DiceLoss(_Loss):
         super().__init__(reduction=reduction)
         self.smooth, self.squared = smooth, squared
 
-    def forward(self, probabilities: Any, targets: Any) -> Any:
+    def forward(self, probabilities: Any, targets: Any) -> Tensor:
         return dice_loss(probabilities, targets, smooth=self.smooth, squared=self.squared, reduction=self.reduction)
 
 
@@ -544,7 +544,7 @@ class CosineEmbeddingLoss(_Loss):
         super().__init__(reduction=reduction)
         self.margin = margin
 
-    def forward(self, first: Any, second: Any, targets: Any) -> Any:
+    def forward(self, first: Any, second: Any, targets: Any) -> Tensor:
         return cosine_embedding_loss(first, second, targets, margin=self.margin, reduction=self.reduction)
 
 
@@ -576,7 +576,7 @@ class TripletMarginLoss(_Loss):
         super().__init__(reduction=reduction)
         self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
 
-    def forward(self, anchor: Any, positive: Any, negative: Any) -> Any:
+    def forward(self, anchor: Any, positive: Any, negative: Any) -> Tensor:
         return triplet_margin_loss(
             anchor,
             positive,
@@ -613,7 +613,7 @@ class NTXentLoss(_Loss):
         super().__init__(reduction=reduction)
         self.temperature = temperature
 
-    def forward(self, first: Any, second: Any) -> Any:
+    def forward(self, first: Any, second: Any) -> Tensor:
         return nt_xent_loss(first, second, temperature=self.temperature, reduction=self.reduction)
 
 
@@ -640,7 +640,7 @@ class CosineSimilarity(Layer):
     def __init__(self, axis: int = -1, *, eps: float = 1e-8) -> None:
         self.axis, self.eps = axis, eps
 
-    def forward(self, x: Any, y: Any) -> Any:
+    def forward(self, x: Any, y: Any) -> Tensor:
         return cosine_similarity(x, y, self.axis, eps=self.eps)
 
 
@@ -663,7 +663,7 @@ class PairwiseDistance(Layer):
     def __init__(self, p: float = 2.0, *, eps: float = 1e-6, keepdims: bool = False) -> None:
         self.p, self.eps, self.keepdims = p, eps, keepdims
 
-    def forward(self, x: Any, y: Any) -> Any:
+    def forward(self, x: Any, y: Any) -> Tensor:
         return pairwise_distance(x, y, p=self.p, eps=self.eps, keepdims=self.keepdims)
 
 
@@ -691,7 +691,7 @@ class CTCLoss(_Loss):
         super().__init__(reduction=reduction)
         self.blank, self.zero_infinity = blank, zero_infinity
 
-    def forward(self, log_probabilities: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
+    def forward(self, log_probabilities: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:
         return ctc_loss(
             log_probabilities,
             targets,

@@ -24,7 +24,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import wraps
 from types import GeneratorType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -48,10 +48,10 @@ watchers: "ContextVar[tuple[Watcher, ...]]" = ContextVar("watchers", default=())
 class Watcher(Protocol):
     """What modules tell of their calls, in the thread or task in which it is among the `watchers`."""
 
-    def before(self, module: "Module") -> None:
+    def before(self, module: Any) -> None:
         """A module is called."""
 
-    def after(self, module: "Module", result: Any) -> None:
+    def after(self, module: Any, result: Any) -> None:
         """It has returned."""
 
 
@@ -95,6 +95,16 @@ def _finite(represent: Callable[[Any], str]) -> Callable[[Any], str]:
     return finite
 
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result", covariant=True)
+
+
+class _Forward(Protocol[Given, Result]):
+    """A module for type checkers: it is called as its `forward`, and returns what that does."""
+
+    def forward(self, *args: Given.args, **kwargs: Given.kwargs) -> Result: ...
+
+
 class Module(Hints):
     """Base class of layers and networks.
 
@@ -136,7 +146,7 @@ class Module(Hints):
             )
         object.__setattr__(self, name, value)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: "_Forward[Given, Result]", *args: Given.args, **kwargs: Given.kwargs) -> Result:
         watching = watchers.get()
         for watcher in watching:
             watcher.before(self)
@@ -593,7 +603,7 @@ class _LayerNote(str):
         return str, (str(self),)  # errors are pickled to get from process to process, and layers need not go along
 
 
-def _add_layer_note(error: Exception, module: Module) -> None:
+def _add_layer_note(error: Exception, module: Any) -> None:
     """Add a note to an error that names the layer it came from, by its path in the outermost module called."""
     try:
         notes = getattr(error, "__notes__", [])

@@ -56,7 +56,7 @@ class _BatchNorm(Layer):
         self.running_var: Any = Tensor(np.ones(num_features, wide)) if track_running_stats else None
         self.num_batches_tracked: Any = Tensor(np.array(0)) if track_running_stats else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         shape = np.shape(x)
         if len(shape) not in [1 + text.count(",") for text in self.inputs] or shape[1] != self.num_features:
             expected = " or ".join(self.inputs).replace("channels", str(self.num_features))
@@ -252,7 +252,7 @@ class GroupNorm(Layer):
         self.weight: Any = Tensor(np.ones(num_channels, dtype), requires_grad=True) if affine else None
         self.bias: Any = Tensor(np.zeros(num_channels, dtype), requires_grad=True) if affine else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         x = check.floating("GroupNorm", "the input", as_array(x))
         if x.ndim < 2 or x.shape[1] != self.num_channels:
             hint = of_images(x.shape, self.num_channels, 4) if x.ndim == 4 else ""
@@ -263,8 +263,8 @@ class GroupNorm(Layer):
         grouped = np.reshape(x, (len(x), groups, self.num_channels // groups, *further))
         along = (groups, self.num_channels // groups, *[1] * len(further))
         weight, bias = (self.weight.reshape(along), self.bias.reshape(along)) if self.affine else (None, None)
-        y = standardize(grouped, weight, bias, axis=tuple(range(2, grouped.ndim)), eps=self.eps)
-        return np.reshape(y, x.shape)
+        y: Any = standardize(grouped, weight, bias, axis=tuple(range(2, grouped.ndim)), eps=self.eps)
+        return y.reshape(x.shape)
 
 
 # --- statistics of each example --------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ class LayerNorm(_ExampleNorm):
         self.weight = Tensor(np.ones(shape, dtype), requires_grad=True) if affine else None
         self.bias = Tensor(np.zeros(shape, dtype), requires_grad=True) if affine and bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return self._standardize(as_array(x), self.weight, self.bias, self.eps, centre=True)
 
 
@@ -379,7 +379,7 @@ class RMSNorm(_ExampleNorm):
         check.floating_dtype("RMSNorm", "dtype", dtype)
         self.weight = Tensor(np.ones(self.normalized_shape, dtype), requires_grad=True) if elementwise_affine else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         x, eps = as_array(x), self.eps
         if eps is None:
             eps = float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 0.0  # integers are refused below

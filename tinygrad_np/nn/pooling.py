@@ -16,6 +16,7 @@ from ..ops.pooling import (
     output_sizes,
 )
 from ..ops.windows import sliding
+from ..tensor import Tensor
 from .module import Layer
 
 
@@ -34,7 +35,7 @@ class _MaxPool(Layer):
         self.kernel_size, self.stride, self.padding, self.dilation = kernel_size, stride, padding, dilation
         self.ceil_mode = ceil_mode
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         return type(self).pool(x, self.kernel_size, **options, ceil_mode=self.ceil_mode)
 
@@ -91,7 +92,7 @@ class AvgPool2d(Layer):
         self.kernel_size, self.stride, self.padding, self.ceil_mode = kernel_size, stride, padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         options: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "ceil_mode": self.ceil_mode}
         options |= {"count_include_pad": self.count_include_pad, "divisor_override": self.divisor_override}
         return avg_pool2d(x, self.kernel_size, **options)
@@ -120,7 +121,7 @@ class AvgPool1d(Layer):
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         options = {"stride": self.stride, "padding": self.padding, "ceil_mode": self.ceil_mode}
         return avg_pool1d(x, self.kernel_size, **options, count_include_pad=self.count_include_pad)
 
@@ -135,7 +136,7 @@ class _AdaptivePool(Layer):
         output_sizes(type(self).__name__, output_size, axes=self.axes)
         self.output_size = output_size
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Tensor:
         return type(self).pool(x, self.output_size)
 
 

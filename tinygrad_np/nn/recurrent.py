@@ -121,9 +121,6 @@ class _Cell(_Recurrent):
         initial = self._initial(hx, (*x.shape[:-1], self.hidden_size))
         return self._states(x[np.newaxis], initial, "")[:, 1]
 
-    def forward(self, x: Any, hx: Any = None) -> Any:
-        return self._step(x, hx)[0]
-
 
 class RNNCell(_Cell):
     """One step of a plain recurrent network: h' = tanh(x @ weight_ih + bias_ih + h @ weight_hh + bias_hh).
@@ -169,6 +166,9 @@ class RNNCell(_Cell):
     ) -> None:
         self.nonlinearity = nonlinearity
         super().__init__(nonlinearity, input_size, hidden_size, bias, rng, dtype)
+
+    def forward(self, x: Any, hx: Any = None) -> Tensor:
+        return self._step(x, hx)[0]
 
 
 class GRUCell(_Cell):
@@ -216,6 +216,9 @@ class GRUCell(_Cell):
         dtype: "np.typing.DTypeLike" = np.float32,
     ) -> None:
         super().__init__("gru", input_size, hidden_size, bias, rng, dtype)
+
+    def forward(self, x: Any, hx: Any = None) -> Tensor:
+        return self._step(x, hx)[0]
 
 
 class LSTMCell(_Cell):
@@ -266,7 +269,7 @@ class LSTMCell(_Cell):
     ) -> None:
         super().__init__("lstm", input_size, hidden_size, bias, rng, dtype)
 
-    def forward(self, x: Any, hx: Any = None) -> Any:
+    def forward(self, x: Any, hx: Any = None) -> tuple[Tensor, Tensor]:
         h, c = self._step(x, hx)
         return h, c
 
@@ -354,7 +357,7 @@ class _Layers(_Recurrent):
             raise ValueError(f"{owner}: lengths must be from 1 to {shape[0]}, the number of steps, not {wrong}")
         return array
 
-    def forward(self, x: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+    def forward(self, x: Any, hx: Any = None, *, lengths: Any = None) -> tuple[Tensor, Any]:
         outputs, last = self._read(x, hx, lengths)
         return outputs, last[0]
 
@@ -489,6 +492,6 @@ class LSTM(_Layers):
             "lstm", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rng, dtype
         )
 
-    def forward(self, x: Any, hx: Any = None, *, lengths: Any = None) -> Any:
+    def forward(self, x: Any, hx: Any = None, *, lengths: Any = None) -> tuple[Tensor, Any]:
         outputs, (h_n, c_n) = self._read(x, hx, lengths)
         return outputs, (h_n, c_n)

@@ -165,7 +165,7 @@ class TransformerEncoderLayer(_TransformerLayer):
 
     def forward(
         self, x: Any, *, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-    ) -> Any:
+    ) -> Tensor:
         def attend(x: Any) -> Any:
             return _attended(self.self_attn, x, x, src_mask, src_key_padding_mask, is_causal)
 
@@ -227,7 +227,7 @@ class TransformerDecoderLayer(_TransformerLayer):
         memory_key_padding_mask: Any = None,
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         memory = self._checked("memory", memory)
 
         def attend(x: Any) -> Any:
@@ -294,7 +294,7 @@ class TransformerEncoder(_Stack):
 
     def forward(
         self, x: Any, *, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-    ) -> Any:
+    ) -> Tensor:
         masks = {"src_mask": src_mask, "src_key_padding_mask": src_key_padding_mask}
         return self._through(x, **masks, is_causal=is_causal)
 
@@ -324,7 +324,7 @@ class TransformerDecoder(_Stack):
         memory_key_padding_mask: Any = None,
         tgt_is_causal: bool = False,
         memory_is_causal: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         of_x = {"tgt_mask": tgt_mask, "tgt_key_padding_mask": tgt_key_padding_mask}
         of_memory = {"memory_mask": memory_mask, "memory_key_padding_mask": memory_key_padding_mask}
         causal = {"tgt_is_causal": tgt_is_causal, "memory_is_causal": memory_is_causal}

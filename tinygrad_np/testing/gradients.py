@@ -112,12 +112,14 @@ def _check(
             return sum(weight * value(at) for (_, weight), at in zip(STENCIL, moved, strict=True)) / STEP
 
         direction = _random(rng, x.shape, x.dtype) / np.maximum(1, np.abs(gradient.data))
-        found, expected = float(np.sum(gradient.data * direction).real), slope(direction)
+        found: Any = float(np.sum(gradient.data * direction).real)
+        expected: Any = slope(direction)
         if _close(found, expected, rtol, atol):
             continue
         where = "along a random direction"
         for index in np.ndindex(x.shape):  # find a wrong element for the message
-            one, right = gradient.data[index], _element(slope, x, index)
+            one: Any = gradient.data[index]
+            right = _element(slope, x, index)
             if not (_close(one.real, right.real, rtol, atol) and _close(one.imag, right.imag, rtol, atol)):
                 where, found, expected = f"at index {index}", one, right
                 break

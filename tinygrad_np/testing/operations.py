@@ -173,7 +173,7 @@ def tensors_in(values: Iterable[Any]) -> list[Tensor]:
 def gradients(outputs: Iterable[Any], sources: Sequence[Tensor], **options: Any) -> tuple[Tensor, ...]:
     """The gradients of the sum of all outputs."""
     tensors = tensors_in(outputs)
-    return grad(tensors, sources, [np.ones(y.shape) for y in tensors], **options)  # type: ignore[no-any-return]
+    return grad(tensors, sources, [np.ones(y.shape) for y in tensors], **options)
 
 
 def recorded(entry: Operation, case: Case, arrays: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
