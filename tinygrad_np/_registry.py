@@ -17,6 +17,7 @@ from ._functions import Parameters, name_of, refuse_other_arguments, refuse_othe
 from ._messages import MESSAGE_ONLY, of_keyword, raise_explained
 from .tensor import (
     _PLAIN,
+    Array,
     Function,
     Tensor,
     _arrays,
@@ -101,13 +102,16 @@ def primitive(
     >>> grad(times(x, x), x)
     Tensor(4., dtype=float32)
     """
-    _register(Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, examples, casts, complex))
+    operation = Primitive(function, vjps, joint, reads, wide, jvp, rows, cases, name, examples, casts, complex)
+    _register(operation)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         return apply(function, *args, **kwargs)
 
     call.__name__ = getattr(function, "__name__", name_of(function))
+    if inspect.isfunction(function) and not call.__name__.startswith("_"):
+        call.__signature__ = _of_tensors(operation.call_signature)  # type: ignore[attr-defined]
     return call
 
 
@@ -178,6 +182,21 @@ def _register(operation: "Primitive | Composite | Constant") -> None:
     if operation.function in registry:
         raise ValueError(f"{operation.name} is registered already")
     registry[operation.function] = operation
+
+
+def _of_tensors(signature: inspect.Signature) -> inspect.Signature:
+    """What `help` shows of a function on arrays that has become one on Tensors."""
+    parameters = [p.replace(annotation=Tensor) if p.annotation == Array else p for p in signature.parameters.values()]
+    return inspect.Signature(parameters, return_annotation=Tensor)
+
+
+def describe_methods() -> None:
+    """Let `help` show of each method of a Tensor what it takes, and not what the method of an array does."""
+    for method in vars(Tensor).values():
+        function = getattr(method, "__wrapped__", None)
+        if function in registry and not isinstance(function, np.ufunc):
+            first, *others = registry[function].call_signature.parameters.values()
+            method.__signature__ = inspect.Signature([first.replace(name="self"), *others])
 
 
 # --- the entries of the registry -------------------------------------------------------------------------------------

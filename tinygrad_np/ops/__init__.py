@@ -3,6 +3,7 @@
 An operation is one entry: the function, a vjp for each argument, and the cases its tests are generated from.
 """
 
+from .._registry import describe_methods
 from . import (
     activations,
     attention,
@@ -72,3 +73,5 @@ __all__ = [
     "ufunc_methods",
     "windows",
 ]
+
+describe_methods()

@@ -149,8 +149,13 @@ class _Binary:
 """
 
 
-def _overloads(name: str, signature: inspect.Signature, operands: dict[str, str], result: str) -> list[str]:
-    """A function: with a Tensor for one of its operands it returns Tensors; otherwise that is left open."""
+def _overloads(
+    name: str, signature: inspect.Signature, operands: dict[str, str], result: str, numpys: bool = False
+) -> list[str]:
+    """A function: with a Tensor for one of its operands it returns Tensors; otherwise that is left open.
+
+    One of NumPy's takes all of its own arguments there.
+    """
     first = next(iter(signature.parameters), None)
     needed = [
         p.name
@@ -164,6 +169,8 @@ def _overloads(name: str, signature: inspect.Signature, operands: dict[str, str]
         types = {other: _plain(operands[other]) for other in needed[:i]} | {operand: operands[operand]}
         lines += ["@overload", f"def {name}({_parameters(signature, types)}) -> {result}: ..."]
     types = {operand: _plain(operands[operand]) for operand in needed}
+    if not numpys:
+        return [*lines, "@overload", f"def {name}({_parameters(signature, types)}) -> Any: ..."]
     kept = list(signature.parameters.values())[: list(signature.parameters).index(needed[-1]) + 1]
     text = _parameters(inspect.Signature(kept), types)
     rest = "" if kept[-1].kind is kept[-1].VAR_POSITIONAL else ", *arguments: Any"
@@ -218,7 +225,7 @@ def _of_numpy(module: ModuleType) -> str:
         if isinstance(entry, Primitive) and entry.takes_dtype and isinstance(thing, np.ufunc):
             own.append(f"{name}: {'_Unary' if thing.nin == 1 else '_Binary'}")
         else:
-            own += _overloads(name, facts.signature, facts.operands, facts.result)
+            own += _overloads(name, facts.signature, facts.operands, facts.result, numpys=True)
     imports = "".join(["from ..tensor import Tensor\n", *others])
     if module is np:
         imports += "from . import fft as fft\nfrom . import linalg as linalg\n"
@@ -272,7 +279,9 @@ def _of_special() -> str:
         operands = {p.name: "Tensor" for p in given if p.kind is not p.VAR_KEYWORD}
         several = "return_sign" in signature.parameters
         own += _overloads(name, signature, operands, "Any" if several else result)
-    return "\n".join([HEADER, START.format(imports="from .tensor import Tensor as Tensor"), UFUNCS, _all(special), *own, ""])
+    return "\n".join(
+        [HEADER, START.format(imports="from .tensor import Tensor as Tensor"), UFUNCS, _all(special), *own, ""]
+    )
 
 
 def _all(module: ModuleType) -> str:
