@@ -197,7 +197,6 @@ __all__ = [
     "tune",
     "unfold",
     "viz",
-    "numpy",
 ]
 
 # Loaded when they are first used, which saves the others an eighth of the import.
@@ -207,7 +206,6 @@ _MODULES = (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from . import _numpy as numpy
     from . import (
         checkpoint,
         data,

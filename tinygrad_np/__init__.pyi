@@ -19,7 +19,6 @@ from .tensor import Tensor as Tensor
 from .tensor import enable_grad as enable_grad
 from .tensor import grad as grad
 from .tensor import no_grad as no_grad
-from . import _numpy as numpy
 from . import checkpoint as checkpoint
 from . import data as data
 from . import debug as debug
@@ -35,11 +34,12 @@ from . import testing as testing
 from . import viz as viz
 from .debug import detect_anomaly as detect_anomaly
 from .debug import guard as guard
+from . import _numpy as numpy
 
 _Plain: TypeAlias = NDArray[Any] | generic | complex | Sequence[Any]  # what is no Tensor
 
 
-__all__ = ['Tensor', 'adaptive_avg_pool1d', 'adaptive_avg_pool2d', 'adaptive_max_pool1d', 'adaptive_max_pool2d', 'avg_pool1d', 'avg_pool2d', 'binary_cross_entropy_with_logits', 'celu', 'checkpoint', 'composite', 'constant', 'conv1d', 'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', 'cosine_embedding_loss', 'cosine_similarity', 'cross_entropy', 'ctc_loss', 'data', 'debug', 'detect_anomaly', 'dice_loss', 'differentiable', 'elu', 'enable_grad', 'erf', 'fit_threads', 'fold', 'func', 'gather', 'gaussian_nll_loss', 'geglu', 'gelu', 'get_num_threads', 'glu', 'grad', 'guard', 'hardsigmoid', 'hardswish', 'hardtanh', 'hinge_embedding_loss', 'hinge_loss', 'huber_loss', 'interpolate', 'kl_div', 'l1_loss', 'leaky_relu', 'log_softmax', 'logsigmoid', 'logsumexp', 'margin_ranking_loss', 'max_pool1d', 'max_pool2d', 'mish', 'mse_loss', 'multi_margin_loss', 'nll_loss', 'nn', 'no_grad', 'normalize', 'nt_xent_loss', 'one_hot', 'optim', 'pairwise_distance', 'per_example_grad', 'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'primitive', 'reglu', 'relu', 'relu6', 'scatter_add', 'schedules', 'segment_max', 'segment_mean', 'segment_min', 'segment_softmax', 'segment_sum', 'selu', 'serialization', 'set_num_threads', 'show_config', 'sigmoid', 'sigmoid_focal_loss', 'silu', 'smooth_l1_loss', 'soft_margin_loss', 'softmax', 'softmax_focal_loss', 'softplus', 'softsign', 'solve_triangular', 'solvers', 'special', 'stats', 'swiglu', 'testing', 'triplet_margin_loss', 'tune', 'unfold', 'viz', 'numpy']
+__all__ = ['Tensor', 'adaptive_avg_pool1d', 'adaptive_avg_pool2d', 'adaptive_max_pool1d', 'adaptive_max_pool2d', 'avg_pool1d', 'avg_pool2d', 'binary_cross_entropy_with_logits', 'celu', 'checkpoint', 'composite', 'constant', 'conv1d', 'conv2d', 'conv3d', 'conv_transpose1d', 'conv_transpose2d', 'cosine_embedding_loss', 'cosine_similarity', 'cross_entropy', 'ctc_loss', 'data', 'debug', 'detect_anomaly', 'dice_loss', 'differentiable', 'elu', 'enable_grad', 'erf', 'fit_threads', 'fold', 'func', 'gather', 'gaussian_nll_loss', 'geglu', 'gelu', 'get_num_threads', 'glu', 'grad', 'guard', 'hardsigmoid', 'hardswish', 'hardtanh', 'hinge_embedding_loss', 'hinge_loss', 'huber_loss', 'interpolate', 'kl_div', 'l1_loss', 'leaky_relu', 'log_softmax', 'logsigmoid', 'logsumexp', 'margin_ranking_loss', 'max_pool1d', 'max_pool2d', 'mish', 'mse_loss', 'multi_margin_loss', 'nll_loss', 'nn', 'no_grad', 'normalize', 'nt_xent_loss', 'one_hot', 'optim', 'pairwise_distance', 'per_example_grad', 'pixel_shuffle', 'pixel_unshuffle', 'poisson_nll_loss', 'prelu', 'primitive', 'reglu', 'relu', 'relu6', 'scatter_add', 'schedules', 'segment_max', 'segment_mean', 'segment_min', 'segment_softmax', 'segment_sum', 'selu', 'serialization', 'set_num_threads', 'show_config', 'sigmoid', 'sigmoid_focal_loss', 'silu', 'smooth_l1_loss', 'soft_margin_loss', 'softmax', 'softmax_focal_loss', 'softplus', 'softsign', 'solve_triangular', 'solvers', 'special', 'stats', 'swiglu', 'testing', 'triplet_margin_loss', 'tune', 'unfold', 'viz']
 
 __version__: str
 @overload

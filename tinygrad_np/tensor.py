@@ -1281,7 +1281,7 @@ class Tensor(Hints):
     prod = _method(np.prod)
     ravel = _method(np.ravel)
     repeat = _method(np.repeat)
-    round = _method(np.round)
+    round = _constant(np.round)
     searchsorted = _constant(np.searchsorted)
     squeeze = _method(np.squeeze)
     std = _method(np.std)

@@ -59,6 +59,7 @@ from numpy import c_ as c_
 from numpy import can_cast as can_cast
 from numpy import cdouble as cdouble
 from numpy import ceil as ceil
+from numpy import char as char
 from numpy import character as character
 from numpy import clongdouble as clongdouble
 from numpy import common_type as common_type
@@ -77,10 +78,8 @@ from numpy import diag_indices_from as diag_indices_from
 from numpy import digitize as digitize
 from numpy import double as double
 from numpy import dtype as dtype
-from numpy import dtypes as dtypes
 from numpy import e as e
 from numpy import einsum_path as einsum_path
-from numpy import emath as emath
 from numpy import empty as empty
 from numpy import empty_like as empty_like
 from numpy import equal as equal
@@ -182,9 +181,9 @@ from numpy import logical_xor as logical_xor
 from numpy import long as long
 from numpy import longdouble as longdouble
 from numpy import longlong as longlong
+from numpy import ma as ma
 from numpy import mask_indices as mask_indices
 from numpy import matrix as matrix
-from numpy import matrixlib as matrixlib
 from numpy import may_share_memory as may_share_memory
 from numpy import memmap as memmap
 from numpy import mgrid as mgrid
@@ -212,6 +211,7 @@ from numpy import packbits as packbits
 from numpy import pi as pi
 from numpy import place as place
 from numpy import poly1d as poly1d
+from numpy import polynomial as polynomial
 from numpy import printoptions as printoptions
 from numpy import promote_types as promote_types
 from numpy import put as put
@@ -221,6 +221,7 @@ from numpy import r_ as r_
 from numpy import random as random
 from numpy import ravel_multi_index as ravel_multi_index
 from numpy import real_if_close as real_if_close
+from numpy import rec as rec
 from numpy import recarray as recarray
 from numpy import record as record
 from numpy import require as require
@@ -255,6 +256,8 @@ from numpy import size as size
 from numpy import sort_complex as sort_complex
 from numpy import spacing as spacing
 from numpy import str_ as str_
+from numpy import strings as strings
+from numpy import testing as testing
 from numpy import timedelta64 as timedelta64
 from numpy import tri as tri
 from numpy import tril_indices as tril_indices
@@ -287,7 +290,6 @@ from numpy import unravel_index as unravel_index
 from numpy import unsignedinteger as unsignedinteger
 from numpy import ushort as ushort
 from numpy import vectorize as vectorize
-from numpy import version as version
 from numpy import void as void
 from numpy import zeros as zeros
 from numpy import zeros_like as zeros_like

@@ -8,7 +8,9 @@ from typing import Any
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 from ..ops.cases import REAL, Case, Domain
 from ..tensor import Array
@@ -80,3 +82,14 @@ def arguments(draw: st.DrawFn, case: Case) -> list[Any]:
         result.append(_array(shape, domain, places[: math.prod(shape)], draw(_layouts)))
         del places[: math.prod(shape)]
     return result
+
+
+def example(case: Case) -> list[Any]:
+    """Some arrays of a case, always the same ones; with elements, unless the case is of arrays without any."""
+    options = settings(
+        database=None, derandomize=True, max_examples=20, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
+    try:
+        return find(arguments(case), lambda drawn: all(array.size for array in drawn), settings=options)
+    except NoSuchExample:
+        return find(arguments(case), lambda drawn: True, settings=options)
