@@ -1,9 +1,10 @@
 """Digits drawn with the mouse on the page of `mnist_fcn.py --page`, in Chromium, and read by page and command alike.
 
-PYTHONPATH=.:examples python tests/study/drawing.py runs/mnist_fcn/model.safetensors 100
+PYTHONPATH=.:examples python tests/study/drawing.py runs/mnist_fcn/model.safetensors 100 [picture.png]
 
 It draws as many digits by strokes, and puts as many of MNIST's test digits on the paper; then it saves each picture,
-reads it as `--predict` does, and compares. It needs what `chromium.py` names.
+reads it as `--predict` does, and compares. The picture is of the page with a digit on it, for the documentation. It
+needs what `chromium.py` names.
 """
 
 import base64
@@ -193,6 +194,17 @@ def from_mnist(browser: Any, model: Sequential, count: int) -> Agreement:
     return agreement
 
 
+def take_picture(browser: Any, path: Path) -> None:
+    """Save what a reader sees of the page, with a 9 on it that is not closed and may be a 4."""
+    size = {"width": 960, "height": 1220, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.find_element("id", "clear").click()
+    draw(browser, [_arc(0.48, 0.36, 0.16, 0.15, 0, 0.75), _line((0.64, 0.3), (0.6, 0.8))])
+    browser.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
+    browser.save_screenshot(str(path))
+    Image.open(path).quantize(128, Image.Quantize.FASTOCTREE).save(path, optimize=True)
+
+
 def main() -> None:
     model, record = load_model(Path(sys.argv[1]), mnist_fcn.network)
     count = int(sys.argv[2])
@@ -207,6 +219,8 @@ def main() -> None:
             "const start = performance.now(); for (let i = 0; i < 20; i++) look(); return performance.now() - start"
         )
         print(f"{milliseconds / 20:.1f} ms for a look at the paper")
+        for name in sys.argv[3:]:
+            take_picture(browser, Path(name))
 
 
 if __name__ == "__main__":

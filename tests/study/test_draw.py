@@ -16,6 +16,7 @@ import pytest
 import mnist_fcn
 from mnist_study import draw
 from mnist_study.application import LARGEST_PAGE, SURE, draw_page
+from mnist_study.models import load_model
 
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -98,6 +99,24 @@ def test_the_command_writes_the_page_beside_the_model_or_where_it_is_told(tmp_pa
     assert page.read_bytes() == draw_page(network(8), {})
     examples_as_run.run("mnist_fcn.py", tmp_path, "--page", "--model", "other", "--out", "there")
     assert (tmp_path / "there/draw.html").read_bytes() == draw_page(network(8, seed=1), {})
+
+
+@pytest.mark.slow
+def test_a_training_leaves_the_page_of_its_network_unless_that_is_large(tmp_path: Path) -> None:
+    examples_as_run.write_subset(tmp_path / "data")
+    for hidden, found in ((8, True), (1300, False)):
+        trained = examples_as_run.run(
+            "mnist_fcn.py", tmp_path, "--data", "data", "--epochs", 1, "--hidden", hidden, "--out", "out", "--overwrite"
+        )
+        assert trained.returncode == 0, trained.stderr
+        page = tmp_path / "out/draw.html"
+        assert page.exists() == found  # the second time, that of the first network is gone
+        if found:
+            model, record = load_model(tmp_path / "out/model.safetensors", mnist_fcn.network)
+            assert page.read_bytes() == draw_page(model, record)
+    asked = examples_as_run.run("mnist_fcn.py", tmp_path, "--page", "--model", "out/model.safetensors")
+    assert asked.returncode == 0, asked.stderr
+    assert page.stat().st_size > LARGEST_PAGE
 
 
 @pytest.mark.slow
