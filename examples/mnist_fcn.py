@@ -111,7 +111,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--test", "test a saved model, with a report, instead of training one", type=path_name, metavar="MODEL")
     add("--predict", "read the digits in each picture (PNG, JPEG ...)", type=path_name, metavar="IMAGE", nargs="+")
     add("--page", "write a page to draw digits on, draw.html, beside the model or in --out", action="store_true")
-    add("--model", "for these two (default: that of --test, or the newest in runs/)", type=path_name, metavar="MODEL")
+    add("--model", "for --predict and --page (default: that of --test, or the newest)", type=path_name, metavar="MODEL")
     add("--quiet", "no progress bar", action="store_true")
     options = parser.parse_args(arguments)
     check_options(parser, options)

@@ -93,6 +93,7 @@ class Application:
         evaluation.save(folder, report=options.report or bool(options.test), again=again, search=search)
         if not options.test and len(page := draw_page(model, record)) < LARGEST_PAGE:
             write_atomically(folder / "draw.html", page)
+            print(f"to draw digits that it reads, open {folder / 'draw.html'} in a browser")
         print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}")
 
     def train_and_save(
