@@ -5,6 +5,7 @@
     python examples/mnist_fcn.py --checkpoint-every 500 --resume   # continues after a kill, with the same result
     python examples/mnist_fcn.py --test runs/mnist_fcn/model.safetensors
     python examples/mnist_fcn.py --predict seven.png   # with the newest model under runs/
+    python examples/mnist_fcn.py --page                # writes draw.html: draw digits in a browser, and see them read
 
 Read `train` first. In its loop the network computes logits from the pixels, the loss measures how wrong they are, and
 `optimizer.minimize(loss)` computes the gradient of the loss and takes a step. (`optimizer.zero_grad()`,
@@ -109,7 +110,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--search", "include a search of mnist_search.py in the report", type=path_name, metavar="FOLDER")
     add("--test", "test a saved model, with a report, instead of training one", type=path_name, metavar="MODEL")
     add("--predict", "read the digits in each picture (PNG, JPEG ...)", type=path_name, metavar="IMAGE", nargs="+")
-    add("--model", "for --predict (default: that of --test, or the newest in runs/)", type=path_name, metavar="MODEL")
+    add("--page", "write a page to draw digits on, draw.html, beside the model or in --out", action="store_true")
+    add("--model", "for --predict and --page (default: that of --test, or the newest)", type=path_name, metavar="MODEL")
     add("--quiet", "no progress bar", action="store_true")
     options = parser.parse_args(arguments)
     check_options(parser, options)

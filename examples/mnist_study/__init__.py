@@ -12,6 +12,7 @@
     figures.py             all pictures
     report.py              HTML pages
     digits.py              image files as MNIST images
+    draw.py                a page to draw on, with draw.html, draw.css and draw.js
     environment.py         versions, threads and processor
     command_line.py        options, messages and exit codes
     folders.py             folders for results

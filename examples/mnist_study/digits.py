@@ -22,6 +22,7 @@ SMALLEST_DIGIT = 8  # pixels of its larger side
 SPECK = 0.15  # the largest side of a speck, as a fraction of the largest stroke's
 NEAR = 0.08  # a speck no farther from a stroke is a part of its digit
 MOST_STROKES = 200
+HALF_WAY = 1e-4  # pixels; a centre this near to half-way between two places counts as exactly there
 FORMATS = ("PNG", "PPM", "JPEG", "WEBP", "AVIF", "HEIF")  # the last two where Pillow reads them
 READABLE = "a PNG, PGM, JPEG or WebP image"
 
@@ -198,7 +199,7 @@ def _as_mnist(ink: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     small = small / small.max()  # thin lines are as dark as thick ones
     result = np.zeros(shape)
     top, left = (
-        int(np.clip(np.ceil(side / 2 - centre), 0, side - length))  # MNIST rounds so
+        int(np.clip(np.ceil(side / 2 - centre - HALF_WAY), 0, side - length))  # MNIST rounds so
         for side, length, centre in zip(shape, small.shape, _centre_of_mass(small), strict=True)
     )
     result[top : top + height, left : left + width] = small

@@ -142,7 +142,8 @@ def _training_pictures(record: Mapping[str, Any]) -> dict[str, Picture]:
 
 
 def remove_pictures(folder: Path) -> None:
-    """Remove the pictures and the report of an earlier run."""
+    """Remove the pictures and the pages of an earlier run."""
     for name in (*TRAINING, *TEST, *WEIGHTS):
         (folder / f"{name}.png").unlink(missing_ok=True)
-    (folder / "report.html").unlink(missing_ok=True)
+    for page in ("report.html", "draw.html"):
+        (folder / page).unlink(missing_ok=True)

@@ -1,24 +1,19 @@
 """The report in a real browser, opened from the disk as its readers do: Chromium, on a desk and on a telephone.
 
-Needs the extra `browser`, chromium and its chromedriver, which `.ci/run` installs; without them it is skipped.
+Needs what `chromium.py` names; without it the tests are skipped.
 """
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import chromium
 import examples_as_run
 import pytest
+from chromium import open_page
 
-PROGRAMS = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-           "--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]  # fmt: skip
-
-webdriver = pytest.importorskip("selenium.webdriver")
-if missing := [name for name, path in PROGRAMS.items() if path is None]:
-    pytest.skip(f"{', '.join(missing)} not found", allow_module_level=True)
+if chromium.MISSING:
+    pytest.skip(f"{', '.join(chromium.MISSING)} not found", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 
@@ -38,31 +33,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = PROGRAMS["chromium"] or ""
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(PROGRAMS["chromedriver"]))
-    driver.execute_cdp_cmd("Network.enable", {})
-    yield driver
-    driver.quit()
-
-
-def open_page(browser: Any, path: Path, width: int) -> list[str]:
-    """Open a page on a screen of this width, with no network; return the addresses that it asked for."""
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": True}
-    )
-    browser.execute_cdp_cmd(
-        "Network.emulateNetworkConditions",
-        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
-    )
-    browser.get_log("performance")  # forget what was before
-    browser.get(path.as_uri())
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+def browser() -> Iterator[Any]:
+    with chromium.started() as driver:
+        yield driver
 
 
 @pytest.mark.parametrize("width", [360, 1280])

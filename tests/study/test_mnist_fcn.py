@@ -121,7 +121,7 @@ def test_other_image_sizes_and_numbers_of_classes(tmp_path: Path) -> None:
         (["--test", "text"], "mnist_fcn.py: text: not a safetensors file"),
         (["--lr", "1e400"], "argument --lr: must be a finite number of at least 0, not '1e400'"),
         (["--search", "text"], "argument --search: it is for the report; give --report too"),
-        (["--model", "text"], "argument --model: it is for --predict; --test MODEL tests a model"),
+        (["--model", "text"], "argument --model: it is for --predict and --page; --test MODEL tests a model"),
         (["--overwrite"], "argument --overwrite: it is for --out FOLDER; give that too"),
         (["--out", ""], "argument --out: must not be empty"),
         (["--out", "text"], "mnist_fcn.py: --out text is a file, not a folder"),
