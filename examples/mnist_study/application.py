@@ -85,7 +85,7 @@ class Application:
         if not options.test and evaluation.accuracy < 1.5 * chance and chance < 0.5:
             print(f"that is near chance ({chance:.2%}): try a smaller --lr or --weight-decay, or more --epochs")
         again = command_line.command("mnist_fcn.py", *words)
-        evaluation.save(folder, report=options.report or bool(options.test), again=again, search=search)
+        evaluation.save(folder, options.report or bool(options.test), again, search, start)
         print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}")
 
     def train_and_save(
