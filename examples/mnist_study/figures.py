@@ -179,9 +179,8 @@ def candidates(
     if any(loss > 0 for history in histories for loss in history["train_loss"] + history["validation_loss"]):
         top.set_yscale("log")
         low, high = top.get_ylim()
-        top.yaxis.set_major_locator(
-            LogLocator(subs=(1, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e3 * low else (1,))
-        )
+        subs = (1, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e3 * low else (1,)
+        top.yaxis.set_major_locator(MaxNLocator(5) if high < 3 * low else LogLocator(subs=subs))
         top.yaxis.set_major_formatter("{x:g}")
         top.yaxis.set_minor_locator(NullLocator())
     top.set_ylabel("cross-entropy (nats per image)")

@@ -5,6 +5,7 @@ A page needs no network, no script and no other file, and is readable on a phone
 
 import base64
 import html
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ th:first-child, td:first-child {{ text-align: left; }}
 .words td {{ text-align: left; overflow-wrap: anywhere; }}
 .best td {{ font-weight: 700; background: #eef4fb; }}
 pre {{ background: #f4f4f4; padding: .8rem; white-space: pre-wrap; }}
+.option {{ white-space: nowrap; }}
 @media (max-width: 640px) {{ img {{ max-width: min(100%, 28rem); }} }}
 @media (max-width: 30rem) {{
   body {{ padding: .75rem; }}
@@ -65,9 +67,11 @@ pre {{ background: #f4f4f4; padding: .8rem; white-space: pre-wrap; }}
 
 def page(title: str, *parts: str, start: float) -> bytes:
     """A whole page, made of what the functions below return; `start` is the `time.perf_counter()` of its beginning."""
-    seconds, of_commit = time.perf_counter() - start, commit()
-    about = f"Written on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC, {seconds:.1f} s after the command was given, by"
-    about += f" tinygrad_np {tinygrad_np.__version__}" + f" (commit {of_commit})" * bool(of_commit) + "."
+    about = (
+        f"Written on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC, {time.perf_counter() - start:.1f}\N{NO-BREAK SPACE}s"
+        f" after the command was given, by tinygrad_np {tinygrad_np.__version__}"
+    )
+    about += f" (commit {known})." if (known := commit()) else "."
     return PAGE.format(title=html.escape(title), about=html.escape(about), body="\n".join(parts)).encode()
 
 
@@ -80,7 +84,9 @@ def paragraph(text: str) -> str:
 
 
 def commands(*lines: str) -> str:
-    return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
+    """Commands in full, in as many lines as they need; none breaks inside an option's name."""
+    text = re.sub("--[a-z-]+", r"<span class=option>\g<0></span>", html.escape("\n".join(lines)))
+    return f"<pre>{text}</pre>"
 
 
 def figure(picture: Picture) -> str:

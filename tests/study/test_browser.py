@@ -153,7 +153,7 @@ def test_a_report_begins_with_when_how_long_and_by_what(browser: Any, report: Pa
     about = browser.execute_script("return document.querySelector('h1').nextElementSibling.innerText")
     version = re.escape(tinygrad_np.__version__)
     assert re.fullmatch(
-        r"Written on 20\d\d-\d\d-\d\d at \d\d:\d\d UTC, \d+\.\d s after the command was given, by tinygrad_np "
+        r"Written on 20\d\d-\d\d-\d\d at \d\d:\d\d UTC, \d+\.\d\ss after the command was given, by tinygrad_np "
         + version
         + r"( \(commit [0-9a-f]{7,}(, changed since)?\))?\.",
         about,

@@ -237,7 +237,7 @@ def test_distances_of_colours_are_those_of_others() -> None:
     np.testing.assert_allclose(lab("white"), [100, 0, 0], atol=0.02)
     np.testing.assert_allclose(lab("red"), [53.24, 80.09, 67.20], atol=0.02)  # as B. Lindbloom's calculator
     np.testing.assert_allclose(lab("blue"), [32.30, 79.19, -107.86], atol=0.02)
-    assert distance("red", "black") < 50 < np.linalg.norm(lab("red") - lab("black"))  # a protanope's red is dark
+    assert np.linalg.norm(lab("red", VISIONS["protanopia"])) < 70 < 100 < np.linalg.norm(lab("red"))
     for vision in VISIONS.values():
         np.testing.assert_allclose(np.sum(vision, axis=1), 1, atol=1e-5)  # grey stays grey
     assert distance("C1", "C2") < 5 < APART < distance("C0", "C1")
