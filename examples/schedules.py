@@ -58,11 +58,11 @@ def call(schedule: Callable[[int], float]) -> str:
 
 def draw(schedules: list[Callable[[int], float]]) -> Figure:
     """The learning rate at each step, in a panel for each schedule."""
-    figure = Figure((3.75, 1.15 * len(schedules) + 0.6), layout="constrained")
+    figure = Figure((3.75, 1.05 * len(schedules) + 0.6), layout="constrained")
     panels = figure.subplots(len(schedules), sharex=True, sharey=True)
     for axes, schedule in zip(panels, schedules, strict=True):
         axes.plot([schedule(step) for step in range(STEPS + 1)], color=BLUE)
-        axes.set_title(textwrap.fill(call(schedule), 40), family="monospace", fontsize=9)
+        axes.set_title(textwrap.fill(call(schedule), 43), family="monospace", fontsize=9)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     axes.set_xlabel("step")

@@ -163,7 +163,7 @@ def candidates(
         f"{value:.12g}" + " (best)" * (value == best) + " (diverged)" * bool(history.get("diverged"))
         for value, history in zip(values, histories, strict=True)
     ]
-    columns = max(1, int(width * 72 / matplotlib.rcParams["font.size"] / (5 + 0.6 * max(map(len, labels)))))
+    columns = _columns([len(label) for label in labels], 72 * width / matplotlib.rcParams["font.size"])
     figure = Figure((width, 4 + width / 2 + 0.2 * -(-len(labels) // columns)))
     top, bottom = figure.subplots(2, sharex=True)
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(values)))
@@ -195,6 +195,12 @@ def candidates(
     ]
     alt = f"Line charts of loss and accuracy against the epoch for each value of the {parameter}."
     return figure, f"{alt} Validation accuracy at the end: {', '.join(finals)}."
+
+
+def _columns(lengths: list[int], width: float) -> int:
+    """Of a legend with labels of these lengths, of which one may be longer than others, in a width in letters."""
+    *_, second, longest = 0, *sorted(lengths)
+    return max(1, int((width - 0.6 * (longest - second)) / (5 + 0.6 * second)))
 
 
 # --- the test ----------------------------------------------------------------------------------------------------
