@@ -96,7 +96,7 @@ def layout(rng: np.random.Generator) -> np.ndarray:
 
 def draw(places: np.ndarray, president: np.ndarray) -> Figure:
     """The graph: the colour of a member is the probability of the president's camp, its shape the camp it joined."""
-    figure = Figure((3.75, 4.3), layout="compressed")
+    figure = Figure((3.75, 4.1), layout="compressed")
     axes = figure.subplots()
     for pair in PAIRS:
         axes.plot(*places[pair].T, color="0.8", linewidth=0.8, zorder=0)
@@ -113,7 +113,7 @@ def draw(places: np.ndarray, president: np.ndarray) -> Figure:
         axes.text(x, y, str(member + 1), ha="center", va="center", fontsize=9, fontweight=bold, color=color)
     figure.colorbar(dots, ax=axes, location="bottom", label="probability of the president's camp")
     axes.set_aspect("equal")
-    axes.margins(0.03)
+    axes.margins(0.05, 0.08)
     axes.set_axis_off()
     figure.legend(loc="outside lower center", markerscale=0.6)
     axes.set_title("It knows the camps of 1 and 34 only", fontsize=10)
