@@ -8,6 +8,7 @@ universal design") and, for values that have an order, viridis: everyone can tel
 
 import functools
 import io
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -200,7 +201,8 @@ def candidates(
 def _columns(lengths: list[int], width: float) -> int:
     """Of a legend with labels of these lengths, of which one may be longer than others, in a width in letters."""
     *_, second, longest = 0, *sorted(lengths)
-    return max(1, int((width - 0.6 * (longest - second)) / (5 + 0.6 * second)))
+    rows = math.ceil(len(lengths) / max(1, int((width - 0.6 * (longest - second)) / (5 + 0.6 * second))))
+    return math.ceil(len(lengths) / rows)  # so that all rows are full, or nearly so
 
 
 # --- the test ----------------------------------------------------------------------------------------------------
