@@ -143,7 +143,7 @@ def main() -> None:
     model = Autoencoder(rng)
     print(model)
     losses = train(model, pixels, options.epochs, rng)
-    span = 3.0
+    span = 2.5
     points = np.linspace(-span, span, 20, dtype=np.float32)
     with no_grad():
         elbo = -np.mean([negative_elbo(model, test_pixels, rng).item() for _ in range(3)])
