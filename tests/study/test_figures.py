@@ -52,6 +52,13 @@ def probabilities(n: int, classes: int) -> np.ndarray:
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
 
+def members() -> np.ndarray:
+    """Where the members of the club are in the picture."""
+    same = np.random.default_rng(0)
+    graph_network.network(same)
+    return graph_network.layout(same)
+
+
 IMAGES = rng.integers(0, 256, (40, 28, 28), dtype=np.uint8)
 CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (figures.losses, ([0.3, 0.2, 0.1], [0.2, 0.15, 0.12])),
@@ -99,7 +106,7 @@ OF_SCRIPTS: list[tuple[Callable[..., Figure], tuple[Any, ...]]] = [
     (mnist_diffusion.draw, (rng.random((10, 10, 28, 28)), "each row was asked for one digit")),
     (mnist_diffusion.draw, (rng.random((5, 10, 28, 28)), "from noise to digits")),
     (gaussian_process.draw, (gaussian_process.START, *gaussian_process.observations(rng))),
-    (graph_network.draw, (graph_network.layout(np.random.default_rng(0)), rng.random(34))),
+    (graph_network.draw, (members(), rng.random(34))),
     (scaling.draw, ({"operations": [100, 1000], "batch": [16, 1024], "hidden": [32, 2048]},
                     {"operations": [1e-3, 0.012], "batch": [1e-4, 2e-3], "hidden": [5e-5, 3e-3]})),
 ]  # fmt: skip
