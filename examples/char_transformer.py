@@ -25,6 +25,8 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f'char_transformer.py needs {error.name}: python -m pip install -e ".[examples]"')
 
+BLUE, VERMILION = "#0072b2", "#d55e00"  # of M. Okabe and K. Ito, whose colours everyone can tell apart
+
 
 def read_text() -> str:
     """Python's language reference, without duplicates."""
@@ -141,18 +143,18 @@ def write(model: Transformer, start: np.ndarray, count: int, rng: np.random.Gene
 
 def draw(losses: list[float], baselines: dict[str, float]) -> Figure:
     """The loss of each step and its moving average, and baselines as horizontal lines."""
-    figure = Figure((6, 4), layout="constrained")
+    figure = Figure((3.75, 3.4), layout="constrained")
     axes = figure.subplots()
     width = max(1, len(losses) // 50)
     means = np.convolve(losses, np.full(width, 1 / width), "valid")
-    axes.plot(losses, color="C0", alpha=0.3, linewidth=0.8)
-    axes.plot(np.arange(len(means)) + width // 2, means, color="C0", label=f"mean of {width} steps")
+    axes.plot(losses, color=BLUE, alpha=0.3, linewidth=0.8)
+    axes.plot(np.arange(len(means)) + width // 2, means, color=BLUE, label=f"mean of {width} steps")
     for (name, value), style in zip(baselines.items(), ("--", ":"), strict=True):
-        axes.axhline(value, color="C3", linestyle=style, label=f"{name} ({value:.3f})")
+        axes.axhline(value, color=VERMILION, linestyle=style, label=f"{name} ({value:.3f})")
     axes.set(xlabel="step", ylabel="cross-entropy (nats per letter)")
     axes.set_ylim(0, 1.05 * max(np.percentile(losses, 99), *baselines.values()))
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center")
     return figure
 
 
@@ -184,7 +186,7 @@ def main() -> None:
     sample = "".join(alphabet[i] for i in write(model, numbers[end : end + 64], 500, rng))
 
     path = folder / "loss_by_step.png"
-    draw(losses, {best: baselines[best], "transformer, held out": found}).savefig(path, dpi=120)
+    draw(losses, {best: baselines[best], "transformer, held out": found}).savefig(path, dpi=160)
     (folder / "sample.txt").write_text(sample + "\n", encoding="utf-8")
     print(f"a sample:\n\n{sample}\n")
     print(f"the transformer: {found:.3f} nats per letter, held out; {best}: {baselines[best]:.3f}; drawn in {path}")

@@ -24,6 +24,8 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f'custom_op.py needs {error.name}: python -m pip install -e ".[examples]"')
 
+BLUE, VERMILION = "#0072b2", "#d55e00"  # of M. Okabe and K. Ito, whose colours everyone can tell apart
+
 
 def derivative(x: np.ndarray) -> np.ndarray:
     """The derivative of Mish. It takes Tensors as well as ndarrays, and so has derivatives itself."""
@@ -57,10 +59,10 @@ def accuracy(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, te
 def draw() -> Figure:
     """Mish and its derivative."""
     x = np.linspace(-5, 5, 201)
-    figure = Figure((6, 4), layout="constrained")
+    figure = Figure((3.75, 2.8), layout="constrained")
     axes = figure.subplots()
-    axes.plot(x, mish(x), label="Mish")
-    axes.plot(x, derivative(x), label="its derivative")
+    axes.plot(x, mish(x), color=BLUE, label="Mish")
+    axes.plot(x, derivative(x), color=VERMILION, linestyle="--", label="its derivative")
     axes.set(xlabel="x")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -77,7 +79,7 @@ def main() -> None:
     points = np.array([-30.0, -1.2, 0.0, 0.7, 30.0])
     check_gradients(mish, points, order=2)
     print(f"the gradient of mish agrees with finite differences, to second order, at {points}")
-    draw().savefig(path, dpi=120)
+    draw().savefig(path, dpi=160)
     (images, labels), (test_images, test_labels) = load_mnist(Path(__file__).parent / "data/mnist")
     pixels, test_pixels = (a.reshape(len(a), 784) / np.float32(255) for a in (images, test_images))
     read = accuracy(pixels, labels, test_pixels, test_labels)

@@ -24,6 +24,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f'gaussian_process.py needs {error.name}: python -m pip install -e ".[examples]"')
 
+BLUE, VERMILION = "#0072b2", "#d55e00"  # of M. Okabe and K. Ito, whose colours everyone can tell apart
 NOISE = 0.2  # its standard deviation, which the process does not know
 START = {"amplitude": 0.0, "length": 0.0, "noise": 0.0}  # logarithms
 
@@ -88,21 +89,21 @@ def predict(
 def draw(logarithms: dict[str, float], x: np.ndarray, y: np.ndarray) -> Figure:
     """The function and its slope: what is true, what is predicted, and how sure that is."""
     points = np.linspace(-1, 12, 400)
-    figure = Figure((7, 6), layout="constrained")
+    figure = Figure((3.75, 5), layout="constrained")
     top, bottom = figure.subplots(2, sharex=True)
     draw_prediction(top, points, truth(points), *predict(logarithms, x, y, points))
     top.plot(x, y, "k.", label="observed")
     top.set(ylabel="function")
     draw_prediction(bottom, points, slope_of_truth(points), *predict(logarithms, x, y, points, slope=True))
     bottom.set(xlabel="x", ylabel="slope, never observed")
-    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
 def draw_prediction(axes: Axes, points: np.ndarray, true: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
-    axes.plot(points, true, color="C3", linestyle="--", label="true")
-    axes.plot(points, mean, color="C0", label="predicted")
-    axes.fill_between(points, mean - 1.96 * deviation, mean + 1.96 * deviation, color="C0", alpha=0.2, label="95 %")
+    axes.plot(points, true, color=VERMILION, linestyle="--", label="true")
+    axes.plot(points, mean, color=BLUE, label="predicted")
+    axes.fill_between(points, mean - 1.96 * deviation, mean + 1.96 * deviation, color=BLUE, alpha=0.2, label="95 %")
     axes.grid(alpha=0.3)
 
 
@@ -127,7 +128,7 @@ def main() -> None:
         mean, deviation = predict(logarithms, x, y, points, slope=slope)
         inside = np.mean(np.abs(mean - true) < 1.96 * deviation)
         print(f"the {name} is in the band of 95 % at {inside:.1%} of the points from 0 to 10")
-    draw(logarithms, x, y).savefig(folder / "process.png", dpi=120)
+    draw(logarithms, x, y).savefig(folder / "process.png", dpi=160)
     print(f"the picture is in {folder}")
 
 

@@ -1,7 +1,7 @@
 """Draw a computation graph with its values and gradients: `python examples/graph.py`.
 
-The graph is that of loss = (w * x + b - y)**2, the squared error of a line at one point. Values are computed from left
-to right, gradients of the loss from right to left. The picture is written to graph.svg, or to the file that you name.
+The graph is that of loss = (w * x + b - y)**2, the squared error of a line at one point. Values are computed from top
+to bottom, gradients of the loss from bottom to top. The picture is written to graph.svg, or to the file that you name.
 Drawing needs Graphviz's program `dot`.
 """
 
@@ -27,7 +27,7 @@ def main() -> None:
     path = parser.parse_args().path
     loss, names = expression()
     try:
-        viz.render(loss, path, names, gradients=True, horizontal=True)
+        viz.render(loss, path, names, gradients=True)
     except (OSError, RuntimeError, ValueError) as error:  # no Graphviz, say, or a path that cannot be written
         sys.exit(str(error))
     loss.backward()

@@ -96,7 +96,7 @@ def layout(rng: np.random.Generator) -> np.ndarray:
 
 def draw(places: np.ndarray, president: np.ndarray) -> Figure:
     """The graph: the colour of a member is the probability of the president's camp, its shape the camp it joined."""
-    figure = Figure((7, 5), layout="compressed")
+    figure = Figure((3.75, 4.1), layout="compressed")
     axes = figure.subplots()
     for pair in PAIRS:
         axes.plot(*places[pair].T, color="0.8", linewidth=0.8, zorder=0)
@@ -104,16 +104,19 @@ def draw(places: np.ndarray, president: np.ndarray) -> Figure:
         x, y = places[camp == CAMPS].T
         colours = president[camp == CAMPS]
         dots = axes.scatter(
-            x, y, c=colours, cmap="coolwarm", vmin=0, vmax=1, s=220, marker=marker, label=name, edgecolors="0.3"
+            x, y, c=colours, cmap="coolwarm", vmin=0, vmax=1, s=140, marker=marker, label=name, edgecolors="0.3"
         )
     for member, (x, y) in enumerate(places):
         bold = "bold" if member in (INSTRUCTOR, PRESIDENT) else "normal"
-        axes.text(x, y, str(member + 1), ha="center", va="center", fontsize=8, fontweight=bold)
-    figure.colorbar(dots, ax=axes, label="probability of the president's camp")
+        dark = abs(president[member] - 0.5) > 0.4
+        color = "white" if dark else "black"
+        axes.text(x, y, str(member + 1), ha="center", va="center", fontsize=9, fontweight=bold, color=color)
+    figure.colorbar(dots, ax=axes, location="bottom", label="probability of the president's camp")
     axes.set_aspect("equal")
+    axes.margins(0.05, 0.08)
     axes.set_axis_off()
-    figure.legend(loc="outside lower center", ncols=2, markerscale=0.6)
-    axes.set_title("The network knows the camps of 1 and 34 only")
+    figure.legend(loc="outside lower center", markerscale=0.6)
+    axes.set_title("It knows the camps of 1 and 34 only", fontsize=10)
     return figure
 
 
@@ -137,7 +140,7 @@ def main() -> None:
     losses = train(model, options.steps)
     president = probabilities(model)
     right = np.sum((president > 0.5) == CAMPS)
-    draw(layout(rng), president).savefig(folder / "graph.png", dpi=120)
+    draw(layout(rng), president).savefig(folder / "graph.png", dpi=200)
     print(f"the loss fell from {losses[0]:.3f} to {losses[-1]:.3f}; {right} of {MEMBERS} members are put in their camp")
     print(f"the picture is in {folder}")
 

@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
     sys.exit(f'mnist_cnn.py needs {error.name}: python -m pip install -e ".[examples]"')
 
 BATCH_SIZE = 64
+BLUE = "#0072b2"
 
 
 def network(rng: np.random.Generator) -> nn.Sequential:
@@ -79,12 +80,13 @@ def accuracy(model: nn.Sequential, dataset: Dataset) -> float:
 
 def draw(accuracies: list[float]) -> Figure:
     """Test accuracy against the epoch."""
-    figure = Figure((6, 4), layout="constrained")
+    figure = Figure((3.75, 2.8), layout="constrained")
     axes = figure.subplots()
-    axes.plot(range(1, len(accuracies) + 1), accuracies, marker="o")
+    axes.plot(range(1, len(accuracies) + 1), accuracies, marker="o", color=BLUE, clip_on=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    axes.set(xlabel="epoch", ylabel="test images read correctly", title=f"{accuracies[-1]:.2%} after the last")
+    axes.set(xlabel="epoch", ylabel="test images read correctly", title=f"{accuracies[-1]:.2%} in the end")
+    axes.set_ylim(top=1)
     axes.grid(alpha=0.3)
     return figure
 
@@ -114,7 +116,7 @@ def main() -> None:
         accuracies.append(accuracy(model, test_set))
         tqdm.write(f"epoch {epoch:2d}  train loss {loss:.4f}  test accuracy {accuracies[-1]:.2%}")
     save(folder / "model.safetensors", model.state_dict())
-    draw(accuracies).savefig(folder / "accuracy_on_the_test_set.png", dpi=120)
+    draw(accuracies).savefig(folder / "accuracy_on_the_test_set.png", dpi=160)
     print(f"{accuracies[-1]:.2%} of the test images are read correctly; weights and picture are in {folder}")
 
 

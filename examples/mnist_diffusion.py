@@ -161,7 +161,7 @@ def draw_digits(model: UNet, labels: np.ndarray, rng: np.random.Generator) -> li
 def draw(images: np.ndarray, title: str) -> Figure:
     """Images of the shape (rows, columns, height, width)."""
     rows, columns, height, _ = images.shape
-    figure = Figure((6, 6 * rows / columns + 0.4), layout="constrained")
+    figure = Figure((3.75, 3.75 * rows / columns + 0.4), layout="constrained")
     axes = figure.subplots()
     axes.imshow(images.transpose(0, 2, 1, 3).reshape(rows * height, -1), cmap="gray_r", vmin=-1, vmax=1)
     axes.set(xticks=[], yticks=[], title=title)
@@ -192,10 +192,10 @@ def main() -> None:
         loss = error(model, pixels(test_set.images[:2000]), test_set.labels[:2000], rng).item()
     save(folder / "model.safetensors", model.state_dict())
     images = draw_digits(model, np.repeat(np.arange(10), 10), rng)
-    draw(images[-1].reshape(10, 10, 28, 28), "each row was asked for one digit").savefig(folder / "digits.png", dpi=120)
+    draw(images[-1].reshape(10, 10, 28, 28), "each row was asked for one digit").savefig(folder / "digits.png", dpi=200)
     shown = [*range(0, STEPS, STEPS // 9), STEPS]
     steps = np.stack([images[step][::20] for step in shown], axis=1)
-    draw(steps, "from noise to digits").savefig(folder / "steps.png", dpi=120)
+    draw(steps, "from noise to digits").savefig(folder / "steps.png", dpi=200)
     print(f"the error on test images is {loss:.4f}; weights and pictures are in {folder}")
 
 

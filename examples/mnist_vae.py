@@ -25,6 +25,10 @@ except ModuleNotFoundError as error:
     sys.exit(f'mnist_vae.py needs {error.name}: python -m pip install -e ".[examples]"')
 
 
+BLUE, VERMILION = "#0072b2", "#d55e00"  # of M. Okabe and K. Ito, whose colours everyone can tell apart
+DIGITS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", BLUE, VERMILION, "#cc79a7", "#bbbbbb", "#661100")
+
+
 class Autoencoder(nn.Module):
     """Pixels (n, 784) to means and log-variances of their codes, (n, 2) each; codes (n, 2) to logits of pixels."""
 
@@ -70,10 +74,10 @@ def train(model: Autoencoder, pixels: np.ndarray, epochs: int, rng: np.random.Ge
 
 def draw_losses(losses: list[float], test: float) -> Figure:
     """The negative ELBO of each step, and that of the test images at the end."""
-    figure = Figure((6, 4), layout="constrained")
+    figure = Figure((3.75, 2.8), layout="constrained")
     axes = figure.subplots()
-    axes.plot(losses, alpha=0.5)
-    axes.axhline(test, color="C3", linestyle="--", label=f"test images ({test:.1f})")
+    axes.plot(losses, color=BLUE, alpha=0.5)
+    axes.axhline(test, color=VERMILION, linestyle="--", label=f"test images ({test:.1f})")
     axes.set(xlabel="step", ylabel="negative ELBO (nats per image)")
     axes.set_ylim(0.95 * min(*losses, test), 1.02 * max(np.percentile(losses, 99), test))
     axes.grid(alpha=0.3)
@@ -84,14 +88,20 @@ def draw_losses(losses: list[float], test: float) -> Figure:
 def draw_latent_plane(codes: np.ndarray, labels: np.ndarray, decoded: np.ndarray, span: float) -> Figure:
     """The codes of images as dots, coloured by class; below, images decoded from a grid from -span to span.
 
-    `decoded` has the shape (rows, columns, height, width), with the first row at the bottom.
+    `decoded` has the shape (rows, columns, height, width), with the first row at the bottom. Of each class, some dots
+    are drawn as digits, so that nobody needs the colours. Both pictures have the same axes.
     """
-    figure = Figure((6, 10.5), layout="compressed")
-    top, bottom = figure.subplots(2)
-    dots = top.scatter(*codes.T, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=2, linewidths=0)
-    top.set_aspect("equal")
-    top.set_title(f"{len(labels):,} test images in the latent plane")
-    figure.colorbar(dots, ax=top, ticks=range(10), label="digit")
+    figure = Figure((3.75, 7.4), layout="compressed")
+    top, bottom = figure.subplots(2, sharex=True, sharey=True)
+    for digit, color in enumerate(DIGITS):
+        x, y = codes[labels == digit].T
+        top.scatter(x, y, color=color, s=2, linewidths=0)
+        halo = {"color": "white", "linewidths": 2.5}
+        for style in (halo, {"color": "black", "linewidths": 0.3}):
+            top.scatter(x[:8], y[:8], marker=f"${digit}$", s=36, zorder=2, **style)
+    inside = np.all(np.abs(codes) <= span, axis=1)
+    top.set(aspect="equal", xlim=(-span, span), ylim=(-span, span))
+    top.set_title(f"{np.sum(inside):,} of {len(labels):,} test images")
     bottom.imshow(tiled(decoded[::-1]), cmap="gray_r", vmin=0, vmax=1, extent=(-span, span, -span, span))
     bottom.set_title("images decoded at each point")
     for axes in (top, bottom):
@@ -101,7 +111,7 @@ def draw_latent_plane(codes: np.ndarray, labels: np.ndarray, decoded: np.ndarray
 
 def draw_samples(images: np.ndarray) -> Figure:
     """Images of the shape (rows, columns, height, width)."""
-    figure = Figure((6, 6), layout="constrained")
+    figure = Figure((3.75, 4), layout="constrained")
     axes = figure.subplots()
     axes.imshow(tiled(images), cmap="gray_r", vmin=0, vmax=1)
     axes.set_axis_off()
@@ -141,9 +151,9 @@ def main() -> None:
         grid = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2)
         decoded = sigmoid(model.decoder(grid)).data.reshape(20, 20, 28, 28)
         samples = sigmoid(model.decoder(rng.normal(size=(100, 2)).astype(np.float32))).data.reshape(10, 10, 28, 28)
-    draw_losses(losses, -elbo).savefig(folder / "loss_by_step.png", dpi=120)
-    draw_latent_plane(codes.data, test_set.labels, decoded, span).savefig(folder / "latent_plane.png", dpi=120)
-    draw_samples(samples).savefig(folder / "samples.png", dpi=120)
+    draw_losses(losses, -elbo).savefig(folder / "loss_by_step.png", dpi=200)
+    draw_latent_plane(codes.data, test_set.labels, decoded, span).savefig(folder / "latent_plane.png", dpi=200)
+    draw_samples(samples).savefig(folder / "samples.png", dpi=200)
     print(f"the ELBO of the test images is {elbo:.1f} nats on average; pictures are in {folder}")
 
 

@@ -63,18 +63,19 @@ def main() -> None:
     where = ""
     if Figure:
         path = folder / "loss_by_step.png"
-        draw(losses).savefig(path, dpi=120)
+        draw(losses).savefig(path, dpi=160)
         where = f"; the loss is drawn in {path}"
     print(f"{np.mean(correct):.2%} of the test images are read correctly{where}")
 
 
 def draw(losses: list[float]) -> "Figure":
     """The loss of each step, and its moving average."""
-    figure = Figure((6, 4), layout="constrained")
+    figure = Figure((3.75, 2.8), layout="constrained")
     axes = figure.subplots()
-    axes.plot(losses, alpha=0.3)
-    axes.plot(range(25, len(losses) - 24), np.convolve(losses, np.full(50, 1 / 50), "valid"), label="mean of 50 steps")
-    axes.set(xlabel="step", ylabel="cross-entropy (nats per image)", ylim=(0, np.percentile(losses, 99)))
+    axes.plot(losses, color="#0072b2", alpha=0.3)
+    means = np.convolve(losses, np.full(50, 1 / 50), "valid")
+    axes.plot(range(25, len(losses) - 24), means, color="#d55e00", label="mean of 50 steps")
+    axes.set(xlabel="step", ylabel="cross-entropy (nats)", ylim=(0, np.percentile(losses, 99)))
     axes.legend()
     return figure
 

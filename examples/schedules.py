@@ -30,6 +30,7 @@ except ModuleNotFoundError as error:
     sys.exit(f'schedules.py needs {error.name}: python -m pip install -e ".[examples]"')
 
 STEPS = 1000
+BLUE = "#0072b2"
 SCHEDULES = [
     ExponentialScheduler(0.1, decay=0.5, stage_length=200),
     ExponentialScheduler(0.1, decay=0.5, stage_length=200, staircase=False),
@@ -57,18 +58,15 @@ def call(schedule: Callable[[int], float]) -> str:
 
 def draw(schedules: list[Callable[[int], float]]) -> Figure:
     """The learning rate at each step, in a panel for each schedule."""
-    rows = -(-len(schedules) // 2)
-    figure = Figure((8, 1.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
-    for axes, schedule in zip(panels.flat, schedules, strict=False):
-        axes.plot([schedule(step) for step in range(STEPS + 1)])
-        axes.set_title(textwrap.fill(call(schedule), 52), family="monospace", fontsize=8)
+    figure = Figure((3.75, 1.05 * len(schedules) + 0.6), layout="constrained")
+    panels = figure.subplots(len(schedules), sharex=True, sharey=True)
+    for axes, schedule in zip(panels, schedules, strict=True):
+        axes.plot([schedule(step) for step in range(STEPS + 1)], color=BLUE)
+        axes.set_title(textwrap.fill(call(schedule), 43), family="monospace", fontsize=9)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-    for axes in panels[-1]:
-        axes.set_xlabel("step")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("learning rate")
+    axes.set_xlabel("step")
+    figure.supylabel("learning rate", fontsize=10)
     return figure
 
 
@@ -78,7 +76,7 @@ def main() -> None:
         path = new_folder("schedules") / "schedules.png"
     except OSError as error:
         sys.exit(f"schedules.py: {error}")
-    draw(SCHEDULES).savefig(path, dpi=120)
+    draw(SCHEDULES).savefig(path, dpi=160)
     print(f"drawn in {path}")
 
 

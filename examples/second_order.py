@@ -23,6 +23,7 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f'second_order.py needs {error.name}: python -m pip install -e ".[examples]"')
 
+BLUE, VERMILION = "#0072b2", "#d55e00"  # of M. Okabe and K. Ito, whose colours everyone can tell apart
 DAMPING, FREQUENCY, END = 0.3, 3.0, 3.0
 
 
@@ -72,15 +73,16 @@ def train(solution: Solution, steps: int, rng: np.random.Generator) -> list[floa
 
 def draw(t: np.ndarray, found: np.ndarray, losses: list[float]) -> Figure:
     """The network's solution and the exact one, their difference, and the loss of each step."""
-    figure = Figure((6, 7), layout="constrained")
+    figure = Figure((3.75, 5.4), layout="constrained")
     top, middle, bottom = figure.subplots(3, height_ratios=(3, 1.5, 1.5))
-    top.plot(t, exact(t), color="C3", linewidth=4, alpha=0.4, label="exact")
-    top.plot(t, found, label="found")
+    top.plot(t, exact(t), color=VERMILION, linewidth=4, alpha=0.5, label="exact")
+    top.plot(t, found, color=BLUE, label="found")
     top.set(ylabel="u(t)")
     figure.legend(loc="outside upper center", ncols=2)
-    middle.plot(t, found - exact(t))
+    middle.plot(t, found - exact(t), color=BLUE)
     middle.set(xlabel="t", ylabel="found - exact")
-    bottom.semilogy(losses, linewidth=0.8)
+    bottom.semilogy(losses, color=BLUE, linewidth=0.8)
+    bottom.yaxis.set_major_formatter("{x:g}")  # powers of ten have small exponents
     bottom.set(xlabel="step", ylabel="squared residual")
     for axes in (top, middle, bottom):
         axes.grid(alpha=0.3)
@@ -101,7 +103,7 @@ def main() -> None:
     t = np.linspace(0, END, 301)
     found = solution(t[:, np.newaxis]).data[:, 0]
     error = np.max(np.abs(found - exact(t)))
-    draw(t, found, losses).savefig(path, dpi=120)
+    draw(t, found, losses).savefig(path, dpi=160)
     print(f"the largest error is {error:.2g}; the solution is drawn in {path}")
 
 

@@ -91,7 +91,7 @@ class Application:
         if not options.test and evaluation.accuracy < 1.5 * chance and chance < 0.5:
             print(f"that is near chance ({chance:.2%}): try a smaller --lr or --weight-decay, or more --epochs")
         again = command_line.command("mnist_fcn.py", *words)
-        evaluation.save(folder, report=options.report or bool(options.test), again=again, search=search)
+        evaluation.save(folder, options.report or bool(options.test), again, search, start)
         if not options.test and len(page := draw_page(model, record)) < LARGEST_PAGE:
             write_atomically(folder / "draw.html", page)
             print(f"to draw digits that it reads, open {folder / 'draw.html'} in a browser")

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import subprocess
+from pathlib import Path
 
 import tinygrad_np
 
@@ -27,6 +29,23 @@ def environment() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def commit() -> str:
+    """The commit of the repository that these files are in, and whether files have changed since; "" if unknown."""
+    git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
+    elsewhere = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}  # set in hooks of another repository
+    variables = {name: value for name, value in os.environ.items() if name not in elsewhere}
+
+    def told(*words: str) -> str:
+        run = subprocess.run([*git, *words], capture_output=True, check=True, timeout=10, env=variables)
+        return run.stdout.decode().strip()
+
+    try:
+        told("ls-files", "--error-unmatch", Path(__file__).name)  # a copy may lie in somebody else's repository
+        return told("describe", "--always", "--exclude=*", "--dirty=, changed since")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
 
 
 def _processor() -> str:

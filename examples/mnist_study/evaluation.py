@@ -66,17 +66,27 @@ class Evaluation:
         }
         return pictures | (_training_pictures(self.record) if self.record else {})
 
-    def save(self, folder: Path, report: bool, again: str, search: Mapping[str, Any] | None) -> None:
-        """Write the pictures into a folder and, if asked for, the report; `again` is the command that reproduces it."""
+    def save(self, folder: Path, report: bool, again: str, search: Mapping[str, Any] | None, start: float) -> None:
+        """Write the pictures into a folder and, if asked for, the report.
+
+        Args:
+            folder: for the files.
+            report: whether it is asked for.
+            again: the command that reproduces it.
+            search: what `read_search` returns, or None.
+            start: the `time.perf_counter()` of the beginning.
+        """
         pictures = self.pictures()
         remove_pictures(folder)  # those of an earlier run
         for name, picture in pictures.items():
             write_atomically(folder / f"{name}.png", picture.png)
         if report:
-            write_atomically(folder / "report.html", self.page(pictures, again, search))
+            write_atomically(folder / "report.html", self.page(pictures, again, search, start))
 
-    def page(self, pictures: Mapping[str, Picture], again: str, search: Mapping[str, Any] | None) -> bytes:
-        """The report; `search` is what `read_search` returns, or None."""
+    def page(
+        self, pictures: Mapping[str, Picture], again: str, search: Mapping[str, Any] | None, start: float
+    ) -> bytes:
+        """The report; see `save` for the arguments."""
         inputs, hidden = self.weights["0.weight"].shape
         right, n = int(np.trace(self.confusion)), len(self.test_set.labels)
         checksum = hashlib.sha256(b"".join(self.weights[name].tobytes() for name in sorted(self.weights)))
@@ -107,7 +117,7 @@ class Evaluation:
                 f" Their SHA-256, of the arrays in the order of their names: {checksum.hexdigest()}"
             ),
         ]
-        return report.page("Reading handwritten digits", *parts)
+        return report.page("Reading handwritten digits", *parts, start=start)
 
     def _rows(self) -> list[list[str]]:
         names = [str(label) for label in self.classes]

@@ -80,7 +80,7 @@ class SearchApplication:
         winner = command_line.command("mnist_fcn.py", *words_of_winner)
         if options.report:
             again = command_line.command("mnist_search.py", *words)
-            write_atomically(folder / "report.html", search_results.search_page(record, winner, again))
+            write_atomically(folder / "report.html", search_results.search_page(record, winner, again, start))
         print(f"{time.perf_counter() - start:.1f} s in all; results are in {folder}. The final training:\n\n{winner}")
 
 

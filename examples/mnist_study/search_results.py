@@ -71,20 +71,31 @@ def search_parts(search: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def search_page(search: Mapping[str, Any], winner: str, again: str) -> bytes:
-    """The report of a search alone."""
+def search_page(search: Mapping[str, Any], winner: str, again: str, start: float) -> bytes:
+    """The report of a search alone; see `report.page` for `start`."""
     return report.page(
         "Searching for the settings of a network",
-        *search_parts(search),
         report.heading("The winner"),
-        report.paragraph("The final training, on all training images:"),
+        report.paragraph(_about_winner(search)),
         report.commands(winner),
+        *search_parts(search),
         report.heading("Settings that all candidates share"),
         report.facts(search["shared"]),
         report.heading("Environment"),
         report.facts(environment()),
         report.heading("How to reproduce this"),
         report.commands(INSTALL, again),
+        start=start,
+    )
+
+
+def _about_winner(search: Mapping[str, Any]) -> str:
+    step = search["steps"][-1]
+    winner = step["candidates"][step["best"]]
+    settings = ", ".join(f"{name} {winner['settings'][key]:.12g}" for key, name in NAMES.items())
+    return (
+        f"{settings[0].upper()}{settings[1:]}: {winner['validation_accuracy'][-1]:.2%} of the validation images are"
+        " read correctly. The final training, on all training images:"
     )
 
 

@@ -196,6 +196,9 @@ def test_the_picture_on_the_front_page_is_current() -> None:
     picture = xml.etree.ElementTree.parse(EXAMPLES / "images/graph.svg")
     drawn = sorted(text.text.replace("\xa0", " ") for text in picture.iter(f"{SVG}text"))
     assert drawn == sorted(line for label in labels for line in label.split(r"\n"))
+    width = float(picture.getroot().get("width").removesuffix("pt"))
+    for text in picture.iter(f"{SVG}text"):  # on a telephone of 360 pixels, which are 270 points
+        assert float(text.get("font-size")) * min(1, 270 / width) >= 9
 
 
 @needs_dot

@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
+import tinygrad_np
 from tinygrad_np import serialization
 from tinygrad_np.data import load_mnist
 
@@ -20,6 +22,8 @@ import numpy as np
 import pytest
 from examples_as_run import EXAMPLES, GUARD, write_subset
 from PIL import Image
+
+from mnist_study import environment
 
 METRICS = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 FIGURES = {"loss", "accuracy", "learning_rate", "confusion", "mistakes", "first_layer", "second_layer"}
@@ -241,6 +245,51 @@ def test_the_report_holds_all_of_a_run_and_refers_to_nothing(trained: tuple[Path
     assert f"{metrics['test_accuracy'][-1]:.2%}" in page.text
     for number in re.findall(r"\d\.\d{4}", finished.stdout.split("precision")[1].split("accuracy")[0]):
         assert number in page.text  # the classification table is the one on the terminal
+
+
+def test_the_report_says_when_how_long_and_by_what(trained: tuple[Path, object]) -> None:
+    folder, _ = trained
+    text = Page(folder / "runs/mnist_fcn/report.html").text
+    date, seconds, version = re.findall(r"Written on (.*) UTC, (.*)\ss after .*, by tinygrad_np ([\w.]+\w)", text)[0]
+    age = datetime.now(UTC) - datetime.strptime(date, "%Y-%m-%d at %H:%M").replace(tzinfo=UTC)
+    assert timedelta(minutes=-1) < age < timedelta(days=1)
+    assert 0 < float(seconds) < 24 * 3600
+    assert version == tinygrad_np.__version__
+    now, _, _ = environment.commit().partition(",")
+    assert re.findall(r" \(commit ([^,]+?)(?:, changed since)?\)\.", text) == ([now] if now else [])
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, "-C", folder, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_commit_is_that_of_the_repository_that_the_files_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CEILING_DIRECTORIES"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "environment.py"
+    file.write_text("1", encoding="utf-8")
+    monkeypatch.setattr(environment, "__file__", str(file))
+    assert environment.commit() == ""  # there is no repository
+    git(tmp_path, "init", "-q")
+    assert environment.commit() == ""  # it has no commits
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
+    assert environment.commit() == ""  # it is somebody else's
+    git(tmp_path, "add", "environment.py")
+    git(tmp_path, "commit", "-q", "-m", "second")
+    git(tmp_path, "tag", "v1")
+    short = git(tmp_path, "rev-parse", "--short", "HEAD")
+    assert environment.commit() == short
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))  # as in a hook of another repository
+    assert environment.commit() == short
+    file.write_text("2", encoding="utf-8")
+    assert environment.commit() == f"{short}, changed since"
+    monkeypatch.setenv("PATH", "")
+    assert environment.commit() == ""  # there is no git
 
 
 def test_a_tested_model_gets_the_same_report(trained: tuple[Path, object]) -> None:

@@ -83,7 +83,7 @@ def test_it_ends_with_the_command_of_the_winner(searched: tuple[Path, subprocess
 
 
 def test_pictures_and_report(searched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, _ = searched
+    folder, finished = searched
     names = {
         "step-1-lr.png",
         "step-2-hidden.png",
@@ -94,9 +94,12 @@ def test_pictures_and_report(searched: tuple[Path, subprocess.CompletedProcess[s
     }
     assert {path.name for path in (folder / "out").iterdir()} == names
     page = (folder / "out/report.html").read_text(encoding="utf-8")
-    assert page.count("<img src='data:image/png") == 3
+    assert page.count("<img src='data:image/png") == page.count("<source media=") == 3
     assert page.count("<tr class=best>") == 3
-    assert "--weight-decay 0.01,0.001,0" in page
+    winner, again = re.findall("<pre>(.*?)</pre>", re.sub("</?span.*?>", "", page), flags=re.DOTALL)
+    assert winner == finished.stdout.splitlines()[-1]
+    assert "--weight-decay 0.01,0.001,0" in again
+    assert page.index("The winner") < page.index(winner[:30]) < page.index("Step 1")
 
 
 def test_a_longer_list_trains_only_what_is_new(searched: tuple[Path, object]) -> None:
