@@ -1,0 +1,236 @@
+"""The documentation as a site: `python -m sphinx -W -c docs . build/site`, then open build/site/index.html.
+
+The pages are the Markdown files that the README links to, and one page for each public module, from its docstrings.
+"""
+
+import inspect
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tinygrad_np
+from tinygrad_np._messages import _Absent
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parent.parent
+MADE = ROOT / "docs" / "made"  # pages that this file writes, before Sphinx reads them
+LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#:\s]+)\)")
+
+project = "tinygrad_np"
+version = tinygrad_np.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+include_patterns = ["*.md", "examples/data/mnist/README.md", "tinygrad_np/*.md", "tinygrad_np/docs/*.md", "docs/made/**"]
+exclude_patterns = ["DESCRIPTION.md"]  # the README in short, for package indexes
+root_doc = "README"
+default_role = "code"  # `x` in a docstring
+myst_heading_anchors = 3
+autodoc_member_order = "groupwise"
+autodoc_typehints = "none"  # the signature would fill a screen; the docstring gives shapes and dtypes
+autosummary_generate = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+toc_object_entries = False  # each page would copy those of all others: half of the time of the build
+html_theme = "furo"
+html_title = f"tinygrad_np {version}"
+html_copy_source = False
+html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+
+GUIDE = """
+
+```{toctree}
+:hidden:
+:caption: Guide
+
+%s
+```
+
+```{toctree}
+:hidden:
+:caption: Reference
+
+/docs/made/reference
+/CHANGELOG
+/CONTRIBUTING
+```
+"""
+
+REFERENCE = """\
+Reference
+=========
+
+Every public name, module by module.
+
+.. list-table::
+
+%s
+
+.. toctree::
+   :hidden:
+
+%s
+"""
+
+MODULE = """\
+{name}
+{rule}
+
+.. automodule:: {name}
+
+.. currentmodule:: {name}
+
+.. autosummary::
+
+{names}
+
+{entries}
+"""
+
+SOURCE = """\
+:orphan:
+:nosearch:
+
+{name}
+{rule}
+
+.. literalinclude:: /{name}
+   :language: python
+"""
+
+
+def public_modules(module: ModuleType = tinygrad_np) -> Iterator[ModuleType]:
+    """The package, and the modules that its modules list as public."""
+    yield module
+    for name in module.__all__:
+        if isinstance(part := getattr(module, name), ModuleType):
+            yield from public_modules(part)
+
+
+def members(module: ModuleType) -> dict[str, Any]:
+    things = {name: getattr(module, name) for name in module.__all__}
+    return {name: thing for name, thing in things.items() if not isinstance(thing, ModuleType)}
+
+
+# --- pages that are made ---------------------------------------------------------------------------------------------
+
+
+def entry(name: str, thing: Any) -> str:
+    if inspect.isclass(thing):
+        return f".. autoclass:: {name}\n   :members:\n   :show-inheritance:\n"
+    if inspect.isfunction(thing):
+        return f".. autofunction:: {name}\n"
+    return f".. autodata:: {name}\n   :no-value:\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page if it changed: Sphinx reads those again that are newer than its cache."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def write_modules() -> None:
+    modules = list(public_modules())
+    for module in modules:
+        things = members(module)
+        text = MODULE.format(
+            name=module.__name__,
+            rule="=" * len(module.__name__),
+            names="\n".join(f"   {name}" for name in things),
+            entries="\n".join(entry(name, thing) for name, thing in things.items()),
+        )
+        write(MADE / f"{module.__name__}.rst", text)
+    rows = [f"   * - :doc:`{m.__name__}`\n     - {escaped(inspect.getdoc(m).splitlines()[0])}" for m in modules]
+    write(MADE / "reference.rst", REFERENCE % ("\n".join(rows), "\n".join(f"   {m.__name__}" for m in modules)))
+
+
+def write_sources() -> None:
+    for path in [*ROOT.glob("tinygrad_np/**/*.py"), *ROOT.glob("examples/**/*.py")]:
+        name = path.relative_to(ROOT).as_posix()
+        write(MADE / f"{name}.rst", SOURCE.format(name=name, rule="=" * len(name)))
+
+
+# --- pages that are read ---------------------------------------------------------------------------------------------
+
+
+def read_page(app: Sphinx, name: str, content: list[str]) -> None:
+    """Lead links to source files to pages of them; folders have no page, and no link."""
+    if not app.env.doc2path(name).suffix == ".md":
+        return
+    folder = (ROOT / name).parent
+
+    def link(match: re.Match[str]) -> str:
+        target = (folder / match[2]).resolve()
+        page = MADE / f"{target.relative_to(ROOT)}.rst"
+        if target.is_dir():
+            return match[1]
+        return f"[{match[1]}](/{page.relative_to(ROOT)})" if page.exists() else match[0]
+
+    text = content[0]
+    if name == root_doc:
+        pages = [target.removesuffix(".md") for _, target in LINK.findall(text.partition("## Read on")[2])]
+        text += GUIDE % "\n".join(f"/{page}" for page in dict.fromkeys(pages) if (ROOT / f"{page}.md").exists())
+    content[0] = LINK.sub(link, text)
+
+
+# --- docstrings ------------------------------------------------------------------------------------------------------
+
+
+def escaped(text: str) -> str:
+    """Text whose * and | and _ are characters, outside of code, and whose code may be followed by a letter."""
+    parts = re.split(r"(``?[^`]+``?)", text)
+    for i, part in enumerate(parts):
+        if i % 2 == 0:
+            parts[i] = re.sub(r"(?<!\\)[*|]|(?<=\w)_\b", r"\\\g<0>", part)
+            if i and part[:1].isalnum():
+                parts[i] = "\\ " + parts[i]  # an s, for example
+    return "".join(parts)
+
+
+def paragraphs(lines: list[str]) -> Iterator[list[str]]:
+    """The lines between empty ones."""
+    for empty, group in itertools.groupby(lines, key=lambda line: not line.strip()):
+        if not empty:
+            yield list(group)
+
+
+def indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def as_restructured_text(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Escape what would be markup only by chance, and keep indented code as it is."""
+    if getattr(thing, "__module__", None) == "numpy":  # a method, whose docstring is that of NumPy's function
+        lines[:] = [*next(paragraphs(lines)), "", f"See the documentation of `numpy.{thing.__name__}`."]
+    if what == "data":
+        lines[:] = inspect.getdoc(thing).splitlines()
+    result: list[str] = []
+    indent = 0  # of the text above
+    for paragraph in paragraphs(lines):
+        first = paragraph[0]
+        if indent_of(first) >= indent + 4 and not first.lstrip().startswith(("- ", ":", ">>>")):
+            result += [" " * indent + "::", "", *paragraph, ""]
+            continue
+        examples = next((i for i, line in enumerate(paragraph) if line.lstrip().startswith(">>>")), len(paragraph))
+        text = escaped("\n".join(paragraph[:examples])).split("\n") if examples else []
+        result += [*text, *paragraph[examples:], ""]
+        indent = indent_of((paragraph[:examples] or paragraph)[-1])
+    lines[:] = result
+
+
+def leave_out(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the names of other libraries, which only say what to write instead."""
+    return True if type(thing) is _Absent else None
+
+
+def setup(app: Sphinx) -> None:
+    write_modules()
+    write_sources()
+    app.connect("source-read", read_page)
+    app.connect("autodoc-skip-member", leave_out)
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=600)  # after napoleon
