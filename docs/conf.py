@@ -6,15 +6,18 @@ The pages are the Markdown files that the README links to, and one page for each
 import inspect
 import itertools
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
 import tinygrad_np
 from tinygrad_np._messages import _Absent
 
 from sphinx.application import Sphinx
+from sphinx.ext import napoleon
+from sphinx.ext.napoleon import GoogleDocstring
 
 ROOT = Path(__file__).parent.parent
 MADE = ROOT / "docs" / "made"  # pages that this file writes, before Sphinx reads them
@@ -41,7 +44,7 @@ html_show_copyright = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 
-GUIDE = """
+NAVIGATION = """
 
 ```{toctree}
 :hidden:
@@ -55,8 +58,13 @@ GUIDE = """
 :caption: Reference
 
 /docs/made/reference
-/CHANGELOG
-/CONTRIBUTING
+```
+
+```{toctree}
+:hidden:
+:caption: About
+
+%s
 ```
 """
 
@@ -85,6 +93,7 @@ MODULE = """\
 .. currentmodule:: {name}
 
 .. autosummary::
+   :nosignatures:
 
 {names}
 
@@ -124,7 +133,18 @@ def entry(name: str, thing: Any) -> str:
         return f".. autoclass:: {name}\n   :members:\n   :show-inheritance:\n"
     if inspect.isfunction(thing):
         return f".. autofunction:: {name}\n"
-    return f".. autodata:: {name}\n   :no-value:\n"
+    methods = [value for key, value in inspect.getmembers(thing, inspect.ismethod) if not key.startswith("_")]
+    return f".. autodata:: {name}\n   :no-value:\n\n{''.join(method_entry(name, each) for each in methods)}"
+
+
+def method_entry(owner: str, method: MethodType) -> str:
+    """An entry for a method of a public object whose class is not public: autodoc knows those of classes only."""
+    called = inspect.signature(method)
+    parameters = [parameter.replace(annotation=parameter.empty) for parameter in called.parameters.values()]
+    call = called.replace(parameters=parameters, return_annotation=called.empty)
+    lines = restructured(str(GoogleDocstring(inspect.getdoc(method), napoleon.Config())).splitlines())
+    text = textwrap.indent("\n".join(lines), " " * 6)
+    return f"   .. py:method:: {owner}.{method.__name__}{call}\n\n{text}\n\n"
 
 
 def write(path: Path, text: str) -> None:
@@ -173,9 +193,14 @@ def read_page(app: Sphinx, name: str, content: list[str]) -> None:
 
     text = content[0]
     if name == root_doc:
-        pages = [target.removesuffix(".md") for _, target in LINK.findall(text.partition("## Read on")[2])]
-        text += GUIDE % "\n".join(f"/{page}" for page in dict.fromkeys(pages) if (ROOT / f"{page}.md").exists())
-    content[0] = LINK.sub(link, text)
+        table, _, rest = text.partition("## Read on")[2].partition("\n\n[")
+        text += NAVIGATION % (pages_of(table), pages_of(f"[{rest}"))
+    content[0] = LINK.sub(link, text).replace("\n\n```\n", "\n```\n")  # doctest needs the empty line
+
+
+def pages_of(text: str) -> str:
+    """The pages that a text links to, as entries of a table of contents."""
+    return "\n".join(f"/{target.removesuffix('.md')}" for _, target in LINK.findall(text) if target.endswith(".md"))
 
 
 # --- docstrings ------------------------------------------------------------------------------------------------------
@@ -204,11 +229,16 @@ def indent_of(line: str) -> int:
 
 
 def as_restructured_text(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Escape what would be markup only by chance, and keep indented code as it is."""
+    """Make a docstring, of which napoleon has seen the sections, the markup that Sphinx reads."""
     if getattr(thing, "__module__", None) == "numpy":  # a method, whose docstring is that of NumPy's function
         lines[:] = [*next(paragraphs(lines)), "", f"See the documentation of `numpy.{thing.__name__}`."]
     if what == "data":
         lines[:] = inspect.getdoc(thing).splitlines()
+    lines[:] = restructured(lines)
+
+
+def restructured(lines: list[str]) -> list[str]:
+    """Escape what would be markup only by chance, and keep indented code as it is."""
     result: list[str] = []
     indent = 0  # of the text above
     for paragraph in paragraphs(lines):
@@ -220,7 +250,7 @@ def as_restructured_text(app: Sphinx, what: str, name: str, thing: Any, options:
         text = escaped("\n".join(paragraph[:examples])).split("\n") if examples else []
         result += [*text, *paragraph[examples:], ""]
         indent = indent_of((paragraph[:examples] or paragraph)[-1])
-    lines[:] = result
+    return result
 
 
 def leave_out(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
