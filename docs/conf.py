@@ -26,9 +26,10 @@ LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#:\s]+)\)")
 project = "tinygrad_np"
 version = tinygrad_np.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
-include_patterns = ["*.md", "examples/data/mnist/README.md", "tinygrad_np/*.md", "tinygrad_np/docs/*.md", "docs/made/**"]
+include_patterns = ["*.md", "examples/data/**.md", "tinygrad_np/**.md", "docs/made/**"]
 exclude_patterns = ["DESCRIPTION.md"]  # the README in short, for package indexes
 root_doc = "README"
+smartquotes = False
 default_role = "code"  # `x` in a docstring
 myst_heading_anchors = 3
 autodoc_member_order = "groupwise"
@@ -180,7 +181,7 @@ def write_sources() -> None:
 
 def read_page(app: Sphinx, name: str, content: list[str]) -> None:
     """Lead links to source files to pages of them; folders have no page, and no link."""
-    if not app.env.doc2path(name).suffix == ".md":
+    if app.env.doc2path(name).suffix != ".md":
         return
     folder = (ROOT / name).parent
 
@@ -258,9 +259,16 @@ def leave_out(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options
     return True if type(thing) is _Absent else None
 
 
+def write_index(app: Sphinx, error: Exception | None) -> None:
+    """Lead from index.html, where browsers and servers look for it, to the front page."""
+    page = f'<!doctype html><title>{project}</title><meta http-equiv="refresh" content="0; url={root_doc}.html">\n'
+    Path(app.outdir, "index.html").write_text(page, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> None:
     write_modules()
     write_sources()
     app.connect("source-read", read_page)
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=600)  # after napoleon
+    app.connect("build-finished", write_index)
