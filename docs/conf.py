@@ -35,8 +35,9 @@ myst_heading_anchors = 3
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # the signature would fill a screen; the docstring gives shapes and dtypes
 autosummary_generate = False
-napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_use_param = False  # a field of two names, as `weight, bias`, would be a name and its type
+napoleon_custom_sections = [("Attributes", "params_style")]
 toc_object_entries = False  # each page would copy those of all others: half of the time of the build
 html_theme = "furo"
 html_title = f"tinygrad_np {version}"
@@ -143,37 +144,39 @@ def method_entry(owner: str, method: MethodType) -> str:
     called = inspect.signature(method)
     parameters = [parameter.replace(annotation=parameter.empty) for parameter in called.parameters.values()]
     call = called.replace(parameters=parameters, return_annotation=called.empty)
-    lines = restructured(str(GoogleDocstring(inspect.getdoc(method), napoleon.Config())).splitlines())
-    text = textwrap.indent("\n".join(lines), " " * 6)
+    lines = restructured(inspect.getdoc(method).splitlines())
+    sections = str(GoogleDocstring(lines, napoleon.Config(napoleon_use_param=False)))
+    text = textwrap.indent(sections, " " * 6)
     return f"   .. py:method:: {owner}.{method.__name__}{call}\n\n{text}\n\n"
 
 
-def write(path: Path, text: str) -> None:
-    """Write a page if it changed: Sphinx reads those again that are newer than its cache."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+def write_pages() -> None:
+    """Write the pages that have changed, since Sphinx reads those again that are newer than its cache."""
+    pages = {MADE / f"{name}.rst": text for name, text in [*module_pages(), *source_pages()]}
+    for path in set(MADE.rglob("*.rst")) - set(pages):
+        path.unlink()
+    for path, text in pages.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
 
 
-def write_modules() -> None:
+def module_pages() -> Iterator[tuple[str, str]]:
     modules = list(public_modules())
     for module in modules:
         things = members(module)
-        text = MODULE.format(
-            name=module.__name__,
-            rule="=" * len(module.__name__),
-            names="\n".join(f"   {name}" for name in things),
-            entries="\n".join(entry(name, thing) for name, thing in things.items()),
-        )
-        write(MADE / f"{module.__name__}.rst", text)
+        names = "\n".join(f"   {name}" for name in things)
+        entries = "\n".join(entry(name, thing) for name, thing in things.items())
+        name, rule = module.__name__, "=" * len(module.__name__)
+        yield name, MODULE.format(name=name, rule=rule, names=names, entries=entries)
     rows = [f"   * - :doc:`{m.__name__}`\n     - {escaped(inspect.getdoc(m).splitlines()[0])}" for m in modules]
-    write(MADE / "reference.rst", REFERENCE % ("\n".join(rows), "\n".join(f"   {m.__name__}" for m in modules)))
+    yield "reference", REFERENCE % ("\n".join(rows), "\n".join(f"   {m.__name__}" for m in modules))
 
 
-def write_sources() -> None:
+def source_pages() -> Iterator[tuple[str, str]]:
     for path in [*ROOT.glob("tinygrad_np/**/*.py"), *ROOT.glob("examples/**/*.py")]:
         name = path.relative_to(ROOT).as_posix()
-        write(MADE / f"{name}.rst", SOURCE.format(name=name, rule="=" * len(name)))
+        yield name, SOURCE.format(name=name, rule="=" * len(name))
 
 
 # --- pages that are read ---------------------------------------------------------------------------------------------
@@ -230,7 +233,7 @@ def indent_of(line: str) -> int:
 
 
 def as_restructured_text(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Make a docstring, of which napoleon has seen the sections, the markup that Sphinx reads."""
+    """Make a docstring the markup that Sphinx reads, apart from its sections, which napoleon will see to."""
     if getattr(thing, "__module__", None) == "numpy":  # a method, whose docstring is that of NumPy's function
         lines[:] = [*next(paragraphs(lines)), "", f"See the documentation of `numpy.{thing.__name__}`."]
     if what == "data":
@@ -266,9 +269,8 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    write_modules()
-    write_sources()
+    write_pages()
     app.connect("source-read", read_page)
     app.connect("autodoc-skip-member", leave_out)
-    app.connect("autodoc-process-docstring", as_restructured_text, priority=600)  # after napoleon
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=400)  # before napoleon
     app.connect("build-finished", write_index)

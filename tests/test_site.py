@@ -73,7 +73,7 @@ def broken(pages: dict[Path, Page]) -> list[str]:
 
 
 def test_links_and_pictures_of_the_site_lead_somewhere(pages: dict[Path, Page]) -> None:
-    assert sum(len(page.links) for page in pages.values()) > 10_000
+    assert sum(len(page.links) for page in pages.values()) > 5000
     assert broken(pages) == []
 
 
@@ -117,9 +117,8 @@ def test_every_public_name_is_in_the_site_and_in_its_search(
 
 
 def test_docstrings_are_read_as_they_are_meant(site: Path) -> None:
-    """Characters stay what they are, code in an indented block is code, and a plural may follow a name."""
+    """Two products are no emphasis, indented code is no quotation, a word before a colon is no type."""
     for page in (site / "docs" / "made").glob("tinygrad_np*.html"):
         text = page.read_text(encoding="utf-8")
-        prose = re.sub(r"<(pre|code)\b.*?</\1>|<[^>]*>", "", text, flags=re.DOTALL)
-        assert "`" not in prose, page.name
-        assert "<blockquote" not in re.sub(r"<blockquote>\s*<div><table.*?</blockquote>", "", text, flags=re.DOTALL)
+        assert re.findall(r"<em>(?!<span)[^<]*", text) == [], page.name
+        assert "<blockquote" not in text, page.name
