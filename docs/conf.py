@@ -1,6 +1,7 @@
-"""The documentation as a site: `python -m sphinx -W -c docs . build/site`, then open build/site/index.html.
+"""The documentation as a site: `python -m sphinx -W -q -c docs . build/site`, then open build/site/index.html.
 
-The pages are the Markdown files that the README links to, and one page for each public module, from its docstrings.
+The pages are the Markdown files and the notebook that the README links to, and one page for each public module, from
+its docstrings.
 """
 
 import inspect
@@ -25,13 +26,14 @@ LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(([^)#:\s]+)\)")
 
 project = "tinygrad_np"
 version = tinygrad_np.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
-include_patterns = ["*.md", "examples/data/**.md", "tinygrad_np/**.md", "docs/made/**"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+include_patterns = ["*.md", "examples/*.ipynb", "examples/data/**.md", "tinygrad_np/**.md", "docs/made/**"]
 exclude_patterns = ["DESCRIPTION.md"]  # the README in short, for package indexes
 root_doc = "README"
 smartquotes = False
 default_role = "code"  # `x` in a docstring
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # it is kept with its outputs, which a test compares
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # the signature would fill a screen; the docstring gives shapes and dtypes
 autosummary_generate = False
@@ -204,7 +206,8 @@ def read_page(app: Sphinx, name: str, content: list[str]) -> None:
 
 def pages_of(text: str) -> str:
     """The pages that a text links to, as entries of a table of contents."""
-    return "\n".join(f"/{target.removesuffix('.md')}" for _, target in LINK.findall(text) if target.endswith(".md"))
+    links = (Path(target) for _, target in LINK.findall(text))
+    return "\n".join(f"/{link.with_suffix('')}" for link in links if link.suffix in (".md", ".ipynb"))
 
 
 # --- docstrings ------------------------------------------------------------------------------------------------------
