@@ -16,6 +16,8 @@ from typing import Any
 import tinygrad_np
 from tinygrad_np._messages import _Absent
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.ext import napoleon
 from sphinx.ext.napoleon import GoogleDocstring
@@ -30,8 +32,9 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx
 include_patterns = ["*.md", "examples/*.ipynb", "examples/data/**.md", "tinygrad_np/**.md", "docs/made/**"]
 exclude_patterns = ["DESCRIPTION.md"]  # the README in short, for package indexes
 root_doc = "README"
-smartquotes = False
+smartquotes_action = "D"  # dashes only: "quotes" are often code
 default_role = "code"  # `x` in a docstring
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # it is kept with its outputs, which a test compares
 autodoc_member_order = "groupwise"
@@ -42,6 +45,7 @@ napoleon_use_param = False  # a field of two names, as `weight, bias`, would be 
 napoleon_custom_sections = [("Attributes", "params_style")]
 toc_object_entries = False  # each page would copy those of all others: half of the time of the build
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = f"tinygrad_np {version}"
 html_copy_source = False
 html_show_copyright = False
@@ -129,12 +133,16 @@ def members(module: ModuleType) -> dict[str, Any]:
     return {name: thing for name, thing in things.items() if not isinstance(thing, ModuleType)}
 
 
+PUBLIC = {thing for module in public_modules() for thing in members(module).values() if inspect.isclass(thing)}
+
+
 # --- pages that are made ---------------------------------------------------------------------------------------------
 
 
 def entry(name: str, thing: Any) -> str:
     if inspect.isclass(thing):
-        return f".. autoclass:: {name}\n   :members:\n   :show-inheritance:\n"
+        bases = "   :show-inheritance:\n" if PUBLIC.issuperset(thing.__bases__) else ""
+        return f".. autoclass:: {name}\n   :members:\n{bases}"
     if inspect.isfunction(thing):
         return f".. autofunction:: {name}\n"
     methods = [value for key, value in inspect.getmembers(thing, inspect.ismethod) if not key.startswith("_")]
@@ -265,6 +273,15 @@ def leave_out(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options
     return True if type(thing) is _Absent else None
 
 
+# --- the site --------------------------------------------------------------------------------------------------------
+
+
+def write_formula(writer: Any, node: nodes.math | nodes.math_block) -> None:
+    """Write a formula for browsers themselves to set: MathJax would be loaded from the network."""
+    writer.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+    raise nodes.SkipNode
+
+
 def write_index(app: Sphinx, error: Exception | None) -> None:
     """Lead from index.html, where browsers and servers look for it, to the front page."""
     page = f'<!doctype html><title>{project}</title><meta http-equiv="refresh" content="0; url={root_doc}.html">\n'
@@ -273,6 +290,7 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     write_pages()
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("source-read", read_page)
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)  # before napoleon

@@ -101,6 +101,12 @@ def test_the_pages_of_the_front_page_are_in_the_navigation(pages: dict[Path, Pag
     assert {f"{name}.html" for name in linked} <= navigation
 
 
+def test_formulas_are_set_by_the_browser_itself(site: Path) -> None:
+    text = (site / "examples" / "mnist_study.html").read_text(encoding="utf-8")
+    assert len(re.findall(r"<math\b.*?<mi>.*?</math>", text, re.DOTALL)) >= 5
+    assert "$" not in re.sub(r"<(pre|script)\b.*?</\1>", "", text, flags=re.DOTALL)
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_public_name_is_in_the_site_and_in_its_search(
     module: object, pages: dict[Path, Page], site: Path
