@@ -11,6 +11,8 @@ import argparse
 import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tinygrad_np"
 
@@ -31,6 +33,20 @@ def engine(package: Path, first: str = "tensor.py") -> list[Path]:
             found.add(file)
             waiting += arrows[file]
     return sorted(found)
+
+
+def public_modules(module: ModuleType) -> Iterator[ModuleType]:
+    """A module and those that it lists as public, and that these list."""
+    yield module
+    for name in module.__all__:
+        if isinstance(part := getattr(module, name), ModuleType):
+            yield from public_modules(part)
+
+
+def public_members(module: ModuleType) -> dict[str, Any]:
+    """What else a module lists as public, by name."""
+    things = {name: getattr(module, name) for name in module.__all__}
+    return {name: thing for name, thing in things.items() if not isinstance(thing, ModuleType)}
 
 
 def _imported(package: Path, file: Path) -> Iterator[Path]:

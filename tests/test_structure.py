@@ -6,10 +6,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import tinygrad_np
-import tinygrad_np.testing
-from tinygrad_np import checkpoint, data, debug, schedules, serialization, special, stats, viz
 from tinygrad_np._registry import Composite, registry
 from tinygrad_np.testing import reference
 
@@ -21,6 +20,7 @@ PACKAGE = Path(tinygrad_np.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 README = PACKAGE.parent / "README.md"
 PAGES = [README, *sorted((PACKAGE / "docs").glob("*.md"))]
+MARKDOWN = [*sorted(PACKAGE.parent.glob("*.md")), *sorted(PACKAGE.rglob("*.md"))]
 
 # What each part may import of the package; "" is the package itself, which imports all it likes.
 FLOORS = {
@@ -86,8 +86,6 @@ FLOORS = {
     "viz": {"tensor", "nn", "_messages"},
     "__main__": {"__version__", "show_config"},
 }
-# The example of save() loads; one that registered a NumPy function would do so in every test that follows.
-WITHOUT_EXAMPLE = {"load", "write_atomically", "composite", "constant"}
 IN_KWARGS = {
     ("einsum", "subscripts"),
     *(("pad", name) for name in ("constant_values", "end_values", "stat_length")),
@@ -127,43 +125,46 @@ def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path
             assert not [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
 
 
-MODULES = [
-    tinygrad_np,
-    tinygrad_np.nn,
-    tinygrad_np.nn.init,
-    tinygrad_np.optim,
-    tinygrad_np.func,
-    tinygrad_np.solvers,
-    tinygrad_np.testing,
-    checkpoint,
-    data,
-    serialization,
-    schedules,
-    special,
-    stats,
-    viz,
-    debug,
-]
+MODULES = list(structure.public_modules(tinygrad_np))
+
+
+def test_a_public_module_is_one_that_a_public_module_lists() -> None:
+    names = {module.__name__ for module in MODULES}
+    assert len(names) == len(MODULES) >= 15
+    assert {"tinygrad_np", "tinygrad_np.nn", "tinygrad_np.nn.init", "tinygrad_np.stats"} <= names
+    files = {path for path in FILES if not any(part.startswith("_") for part in path.relative_to(PACKAGE).parts)}
+    at_the_top = {f"tinygrad_np.{path.stem}" for path in files if path.parent == PACKAGE}
+    assert at_the_top - names == {"tinygrad_np.tensor"}  # the engine, whose public names are those of the package
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_public_names_are_sorted_and_explained(module: object) -> None:
-    names = getattr(module, "__all__", None)
-    if names is None:
-        names = [n for n, thing in vars(module).items() if getattr(thing, "__module__", "") == module.__name__]
-    else:
-        assert names == sorted(names)
-    for name in names:
-        thing = getattr(module, name)
-        if name.startswith("_"):
-            continue
-        assert inspect.getdoc(thing), name
-        if inspect.isfunction(thing) or (inspect.isclass(thing) and name not in ("Dataset", "Resumed")):
-            assert ">>>" in inspect.getdoc(thing) or name in WITHOUT_EXAMPLE, f"{name} has no example"
-        if inspect.isclass(thing):
-            for member, value in vars(thing).items():
-                if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
-                    assert inspect.getdoc(getattr(thing, member)), f"{name}.{member}"
+def test_public_names_are_sorted_and_explained(module: ModuleType) -> None:
+    assert module.__all__ == sorted(set(module.__all__))
+    assert _summary(module)
+    for name, thing in structure.public_members(module).items():
+        assert _summary(thing), name
+        assert ">>>" in inspect.getdoc(thing), f"{name} has no example"
+        kind = thing if inspect.isclass(thing) or inspect.isfunction(thing) else type(thing)
+        for member, value in vars(kind).items():
+            if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+                assert inspect.getdoc(getattr(kind, member)), f"{name}.{member}"
+
+
+def _summary(thing: object) -> bool:
+    """Whether the docstring begins with a line that stands alone and is a sentence."""
+    summary, *others = inspect.getdoc(thing).split("\n")
+    return summary.endswith((".", ":")) and (not others or not others[0])
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(PACKAGE.parent)))
+def test_code_of_the_documentation_is_run(page: Path, pytestconfig: pytest.Config) -> None:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    code = [text for language, text in blocks if language not in ("sh", "text")]
+    for text in code:
+        if ">>>" not in text:
+            assert text in (PACKAGE / "ops" / "elementwise.py").read_text(encoding="utf-8")  # a quotation
+    run = [PACKAGE.parent / path for path in pytestconfig.getini("testpaths")]
+    assert not code or any(page.is_relative_to(path) for path in run), "add it to testpaths in setup.cfg"
 
 
 def test_the_package_imports_nothing_that_it_does_not_need() -> None:

@@ -138,7 +138,19 @@ def composite(
 
     Where all Tensors hold integers or booleans, nothing is differentiable, and NumPy's function itself is called. Those
     of its results that are numbered in `constants` stay arrays, as they do in the decorated function. Complex numbers
-    are refused unless `complex`.
+    are refused unless `complex`. `cases` and `name` are those of `primitive`.
+
+    Raises:
+        ValueError: the function is registered already.
+
+    >>> cube = np.frompyfunc(lambda x: x * x * x, 1, 1)  # a ufunc, as libraries other than NumPy have them as well
+    >>> @composite(cube)
+    ... def cube_of_tensors(x):
+    ...     return x * x * x
+    >>> x = Tensor(2.0, requires_grad=True)
+    >>> cube(x).backward()
+    >>> x.grad
+    Tensor(12., dtype=float32)
     """
 
     def register(implementation: Function) -> Function:
@@ -149,7 +161,18 @@ def composite(
 
 
 def constant(*functions: Function, complex: bool = False) -> None:
-    """Register NumPy functions without a gradient: given Tensors, they see ndarrays and return what NumPy returns."""
+    """Register NumPy functions without a gradient: given Tensors, they see ndarrays and return what NumPy returns.
+
+    Complex numbers are refused unless `complex`.
+
+    Raises:
+        ValueError: a function is registered already.
+
+    >>> bucket = np.frompyfunc(lambda x: int(x // 10), 1, 1)  # a ufunc, as libraries other than NumPy have them as well
+    >>> constant(bucket)
+    >>> bucket(Tensor([5.0, 25.0], requires_grad=True))
+    array([0, 2], dtype=object)
+    """
     for function in functions:
         _register(Constant(function, complex))
 

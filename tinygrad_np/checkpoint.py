@@ -23,6 +23,8 @@ from ._settings import FROZEN, described, differences, name_of
 from .serialization import load, remove_abandoned, save
 from .tensor import Array
 
+__all__ = ["Checkpoints", "Resumed"]
+
 FORMAT = 3  # of what a checkpoint says beside its arrays; 2 had no settings of modules
 NAME = re.compile(r"step-(\d{10,})\.safetensors")
 ARRAY = re.compile(r"(float|int|uint|bool|complex)\d*\[")  # the beginning of the description of an array or a Tensor
@@ -34,7 +36,15 @@ def _step(file: Path) -> int:
 
 
 class Resumed(NamedTuple):
-    """The checkpoint that was resumed: its step, its record, and a message for each newer file that is damaged."""
+    """The checkpoint that was resumed: its step, its record, and a message for each newer file that is damaged.
+
+    `Checkpoints.resume` returns it, and `Checkpoints.save` was given the step and the record.
+
+    >>> resumed = Resumed(step=500, record={"best": 0.97}, damaged=[])
+    >>> step, record, damaged = resumed
+    >>> resumed.record["best"]
+    0.97
+    """
 
     step: int
     record: Any

@@ -17,6 +17,8 @@ from ._messages import as_call, module_getattr, shown, with_hints
 from ._settings import checksum
 from .tensor import Array, Tensor
 
+__all__ = ["DataLoader", "Dataset", "load_mnist", "read_idx"]
+
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
 CHUNK = 1 << 20  # bytes per read, so that memory grows with the data in a file and not with the sizes in its header
 
@@ -78,7 +80,13 @@ def _parse_idx(file: BinaryIO) -> Array:
 
 
 class Dataset(NamedTuple):
-    """Images, shape (n, height, width), uint8, and labels, shape (n,), integers."""
+    """Images, shape (n, height, width), uint8, and labels, shape (n,), integers.
+
+    >>> dataset = Dataset(images=np.zeros((2, 28, 28), np.uint8), labels=np.array([7, 2]))
+    >>> images, labels = dataset
+    >>> dataset.images.shape
+    (2, 28, 28)
+    """
 
     images: Array
     labels: Array

@@ -30,6 +30,8 @@ from ._messages import add_note
 from ._messages import kind as _kind
 from .tensor import Array, Tensor
 
+__all__ = ["detect_anomaly", "guard"]
+
 OURS = (os.path.dirname(__file__) + os.sep, os.path.dirname(np.__file__) + os.sep)
 NAMED = 5  # indices in a message
 Place = tuple[str, int]

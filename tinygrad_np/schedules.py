@@ -22,6 +22,20 @@ from . import _validation as check
 from ._machine.arrays import Array
 from ._messages import Hints, module_getattr, with_hints
 
+__all__ = [
+    "CosineScheduler",
+    "ExponentialScheduler",
+    "InverseSquareRootScheduler",
+    "JoinedScheduler",
+    "MultiStepScheduler",
+    "OneCycleScheduler",
+    "PlateauScheduler",
+    "PolynomialScheduler",
+    "RestartScheduler",
+    "WarmupScheduler",
+    "WarmupStableDecayScheduler",
+]
+
 Schedule: TypeAlias = Callable[[int], float]
 Kind = TypeVar("Kind", bound=type)
 

@@ -29,6 +29,8 @@ from safetensors.numpy import save as to_bytes
 
 from .tensor import Array, Tensor
 
+__all__ = ["load", "remove_abandoned", "save", "write_atomically"]
+
 FORMAT = "1"
 VERSION, DIGEST = "tinygrad_np", "sha256"  # metadata keys of the format version and of the digest
 NO_DIGEST = "0" * 64  # placeholder while the digest is computed
@@ -90,6 +92,12 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
         ValueError: the file is not in safetensors format, is damaged, or has a newer format version. The message names
             the file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/weights.safetensors", {"bias": np.zeros(3, np.float32)}, {"epoch": "5"})
+    ...     load(f"{folder}/weights.safetensors")
+    ({'bias': array([0., 0., 0.], dtype=float32)}, {'epoch': '5'})
     """
     name = os.fspath(path)
     if Path(path).is_dir():
@@ -152,6 +160,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     Raises:
         OSError: the file cannot be written, or the path is that of a folder, a pipe or a device; what exists is left
             intact.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(f"{folder}/results.json", b"{}")
+    ...     os.listdir(folder)
+    ['results.json']
     """
     place = Path(os.path.realpath(path))  # a link stays one
     mode = place.stat().st_mode if place.exists() else None

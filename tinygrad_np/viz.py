@@ -22,6 +22,8 @@ from ._messages import kind as _kind
 from .nn import Module
 from .tensor import Tensor, _ancestors, grad
 
+__all__ = ["Graph", "graph", "render"]
+
 HEAD = """digraph {
   node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11, margin="0.12,0.05", height=0.3]
   edge [color="#707070", arrowsize=0.6]"""

@@ -40,8 +40,8 @@ def collect_activations(model: Module, *patterns: str) -> Iterator[dict[str, lis
             default all modules; the path of the model itself is "".
 
     Returns:
-        A dict, when entered, with a list for each path: one entry for each call of that layer, in order. A layer that
-        is shared has one path, the first. Functions in a `Sequential` are no modules, and are not collected.
+        A dict, when entered, with a list for each path, of one entry for each call of that layer, in order. A layer
+        that is shared has one path, the first. Functions in a `Sequential` are no modules, and are not collected.
 
     Raises:
         TypeError: it is no module.

@@ -16,6 +16,18 @@ from .._machine.arrays import aligned
 from .._messages import module_getattr, shown, with_hints
 from ..tensor import Array
 
+__all__ = [
+    "fans",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "normal",
+    "orthogonal",
+    "uniform",
+    "zeros",
+]
+
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """fan_in and fan_out: the number of inputs of each output, and of outputs of each input.

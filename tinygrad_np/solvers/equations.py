@@ -59,7 +59,7 @@ def root(
         steps: how many steps Newton's method may take.
 
     Returns:
-        A tree like x0: of arrays where x0 and args are, of Tensors otherwise.
+        A tree like x0, of arrays where x0 and args are, of Tensors otherwise.
 
     Raises:
         ConvergenceError: no root was found.
@@ -119,7 +119,7 @@ def fixed_point(
             stays where f does.
 
     Returns:
-        A tree like x0: of arrays where x0 and args are, of Tensors otherwise.
+        A tree like x0, of arrays where x0 and args are, of Tensors otherwise.
 
     Raises:
         ConvergenceError: no fixed point was found.

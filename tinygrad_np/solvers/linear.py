@@ -42,7 +42,7 @@ def linear_solve(
         steps: how often A may be called; by default 10 times the number of elements, and at least 100.
 
     Returns:
-        A tree like b: of arrays where b and args are, of Tensors otherwise.
+        A tree like b, of arrays where b and args are, of Tensors otherwise.
 
     Raises:
         ConvergenceError: the tolerance was not reached, or A is not linear; for "cg", or not positive definite.

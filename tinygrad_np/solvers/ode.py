@@ -105,7 +105,7 @@ def odeint(
         max_steps: for "dopri5", the largest number of steps from one time to the next, those repeated included.
 
     Returns:
-        A tree like y0 whose leaves have a first axis of length n: of arrays where y0, t and args are, of Tensors
+        A tree like y0 whose leaves have a first axis of length n, of arrays where y0, t and args are, of Tensors
         otherwise.
 
     Raises:
