@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tinygrad_np
 import tinygrad_np.testing
-from tinygrad_np import checkpoint, data, debug, schedules, serialization, special, stats, viz
+from tinygrad_np import checkpoint, data, debug, onnx, schedules, serialization, special, stats, viz
 from tinygrad_np._registry import Composite, registry
 from tinygrad_np.testing import reference
 
@@ -83,6 +83,7 @@ FLOORS = {
         "_passes",
         "_per_example",
     },
+    "onnx": {"tensor", "ops", "serialization", "nn", "__version__"},
     "viz": {"tensor", "nn", "_messages"},
     "__main__": {"__version__", "show_config"},
 }
@@ -143,6 +144,7 @@ MODULES = [
     stats,
     viz,
     debug,
+    onnx,
 ]
 
 
