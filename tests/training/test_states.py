@@ -276,8 +276,8 @@ FILED: dict[str, Callable[[], Any]] = {
     "schedule in an optimiser": lambda: optim.SGD(weights(), CosineScheduler(0.1, 10), momentum=0.9),
     "groups": lambda: optim.Adam([{"parameters": [w], "lr": 0.1} for w in weights()]),
     "LBFGS": lambda: optim.LBFGS(weights()),
-    "Lookahead": lambda: optim.Lookahead(optim.Adam(weights())),
-    "Lookahead of Lookahead": lambda: optim.Lookahead(optim.Lookahead(optim.SGD(weights(), 0.01))),
+    "Lookahead": lambda: optim.Lookahead(optim.Adam(weights()), k=2),
+    "Lookahead of Lookahead": lambda: optim.Lookahead(optim.Lookahead(optim.SGD(weights(), 0.01), k=2), k=1),
     "SAM": lambda: optim.SAM(optim.SGD(weights(), 1e-3, momentum=0.5)),
     "EMA": lambda: optim.EMA(weights(), 0.9, warmup=True),
     "SWA": lambda: optim.SWA(weights()),
@@ -291,7 +291,7 @@ FILED: dict[str, Callable[[], Any]] = {
 def test_a_state_comes_back_from_a_file_of_numpy(name: str, tmp_path: Path) -> None:
     """What was saved by np.savez and loaded by np.load, which refuses pickles, goes on to the same bits."""
     part, other = FILED[name](), FILED[name]()
-    train(part, 2)
+    train(part, 3)
     assert bits(part) != bits(other)
     np.savez(tmp_path / "state.npz", **part.state_dict())
     with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
