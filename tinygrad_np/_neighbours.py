@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 NUMBERS = "fiubc"  # the kinds of dtypes
+PYTHONS = {bool, int, float, complex, list, tuple}
 OF_PALETTE = ("P", "PA")  # the modes of pictures whose numbers are places in a list of colours
 
 
@@ -51,6 +52,8 @@ def as_data(data: Any, dtype: Any) -> Any:
     >>> as_data([1, 2], None)
     array([1., 2.], dtype=float32)
     """
+    if type(data) in PYTHONS:  # the usual case is spared the questions below
+        return _of_python(data, dtype)
     if isinstance(data, np.ndarray | np.generic):
         return data
     if (numbers := as_numbers(data)) is not None:
@@ -62,6 +65,10 @@ def as_data(data: Any, dtype: Any) -> Any:
             kind = f"{type(data).__module__}.{type(data).__qualname__}"
             raise TypeError(f"a Tensor is made of an array, which this {kind} does not give: {error}") from error
         return array if array.flags.writeable else array.copy()
+    return _of_python(data, dtype)
+
+
+def _of_python(data: Any, dtype: Any) -> "np.ndarray[Any, Any]":
     array = np.asarray(data, dtype)
     if dtype is None and array.dtype.kind in "iufc":
         return array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)

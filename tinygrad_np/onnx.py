@@ -26,7 +26,7 @@ from .ops.windows import Window, sizes_of, sliding
 from .serialization import write_atomically
 from .tensor import Array, Tensor, as_array, no_grad
 
-OPSET, IR_VERSION = 20, 9  # of onnx 1.15; onnxruntime reads them from 1.17 on
+OPSET, IR_VERSION = 20, 9  # of onnx 1.15: onnx writes newer ones by default, which older programs do not read
 LARGEST = 2**31 - 1  # bytes of a protobuf file
 INPUTS = (np.float32, np.int32, np.int64)
 
