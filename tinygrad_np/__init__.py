@@ -4,7 +4,7 @@
 stand `func` (derivatives of functions), `solvers` (roots, differential equations), `nn` (layers), `optim` (optimisers),
 `schedules` (learning rates), `data` (IDX files, batches), `serialization` and `checkpoint` (arrays and whole trainings
 in files), `debug` (where a NaN comes from), `special` and `stats` (special functions and distributions, under SciPy's
-names), `testing` (proofs of gradients) and `viz` (pictures of graphs).
+names), `testing` (proofs of gradients), `viz` (pictures of graphs) and `onnx` (networks for other programs).
 """
 
 from importlib import import_module
@@ -156,6 +156,7 @@ __all__ = [
     "normalize",
     "nt_xent_loss",
     "one_hot",
+    "onnx",
     "optim",
     "pairwise_distance",
     "per_example_grad",
@@ -201,8 +202,8 @@ __all__ = [
 
 # Loaded when they are first used, which saves the others an eighth of the import.
 _MODULES = (
-    "checkpoint", "data", "debug", "func", "nn", "optim", "schedules", "serialization", "solvers", "special", "stats",
-    "testing", "viz",
+    "checkpoint", "data", "debug", "func", "nn", "onnx", "optim", "schedules", "serialization", "solvers", "special",
+    "stats", "testing", "viz",
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ if TYPE_CHECKING:
         debug,
         func,
         nn,
+        onnx,
         optim,
         schedules,
         serialization,

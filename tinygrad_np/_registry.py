@@ -15,6 +15,7 @@ import numpy as np
 
 from ._functions import Parameters, name_of, refuse_other_arguments, refuse_other_rows
 from ._messages import MESSAGE_ONLY, of_keyword, raise_explained
+from ._neighbours import as_numbers
 from .tensor import (
     _PLAIN,
     Array,
@@ -487,8 +488,13 @@ class Constant:
             raise TypeError(f"{self.name} of a Tensor does not support out=")
         if self.real_only and (_are_complex(args) or _are_complex(kwargs.values())):
             _refuse_complex(self.name)
+        if not _FAMILIAR.issuperset(map(type, args)):
+            args = tuple(a if (numbers := as_numbers(a)) is None else numbers for a in args)
         return self.function(*_arrays(args), **{name: _arrays(value) for name, value in kwargs.items()})
 
+
+# Arguments that are no object of another library; the others are looked at more closely.
+_FAMILIAR = {Tensor, np.ndarray, np.bool_, np.float32, np.float64, bool, int, float, tuple, list, type(None)}
 
 # --- arguments -------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import numpy as np
 from . import _html
 from . import _validation as check
 from ._messages import as_call, module_getattr, shown, with_hints
+from ._neighbours import as_numbers
 from ._settings import checksum
 from .tensor import Array, Tensor
 
@@ -144,6 +145,7 @@ def _load_pair(folder: Path, part: str) -> Dataset:
 def _of_equal_length(owner: str, name: str, value: Any) -> tuple[Array, ...]:
     if not isinstance(value, tuple | list):
         raise TypeError(f"{owner}: {name} must be a tuple of arrays, not {shown(value)}; write ({name},)")
+    value = [array if (numbers := as_numbers(array)) is None else numbers for array in value]
     for i, array in enumerate(value):
         if not isinstance(array, np.ndarray):
             instead = "its .data" if type(array) is Tensor else "np.array(...)"

@@ -40,6 +40,7 @@ from ._messages import (
     raise_explained,
 )
 from ._messages import kind as _kind
+from ._neighbours import as_data, as_numbers
 
 Function: TypeAlias = Callable[..., Any]
 registry: dict[Function, Any] = {}  # the operations; `_registry.py` makes them
@@ -270,6 +271,8 @@ def _plain(a: Any, name: str, argument: str) -> Any:
         array = np.asarray(a)
         if array.dtype.kind in "fiubc":
             return array
+    if (numbers := as_numbers(a)) is not None:
+        return numbers
     kind = f"array of {a.dtype}" if type(a) is _ndarray else foreign(a)
     raise TypeError(f"{name} takes arrays of numbers or booleans, and numbers, as {argument}, but no {kind}")
 
@@ -848,7 +851,8 @@ class Tensor(Hints):
     Args:
         data: an ndarray or NumPy scalar, which keeps its dtype (and shares its memory, unless bytes are swapped), or
             Python numbers in nested lists, which become float32 or complex64 (booleans stay so; in `func` a number is
-            float64). Floating point, complex, integer or boolean.
+            float64). Floating point, complex, integer or boolean. An array of PyTorch or JAX, a column or table of
+            pandas and a picture of Pillow are taken as the ndarray that they are.
         requires_grad: record what is computed from it, so that `backward()` stores its gradient in `.grad`.
         dtype: overrides the dtype that the data would have.
 
@@ -868,6 +872,7 @@ class Tensor(Hints):
             [0., 0.]], dtype=float32)
     """
 
+    __pandas_priority__ = 5000  # above a DataFrame's 4000: `series * x` is left to the Tensor, as `array * x` is
     __slots__ = ("__weakref__", "_data", "_grad", "_node", "_requires_grad", "_serial")
 
     _data: Array
@@ -897,11 +902,13 @@ class Tensor(Hints):
                 f"requires_grad must be True or False, not {requires_grad!r:.80};"
                 " several numbers are one list, as in Tensor([2, 3]), and a dtype is given by name, as dtype="
             )
-        if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
-            raise TypeError(f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()")
+        if type(data) is not _ndarray:
+            if isinstance(data, Tensor | np.ma.MaskedArray | np.matrix):
+                raise TypeError(
+                    f"a Tensor is made of an array, not of a {type(data).__name__}; see detach() or filled()"
+                )
+            data = as_data(data, dtype)
         array = np.asarray(data, dtype)
-        if dtype is None and not isinstance(data, np.ndarray | np.generic) and array.dtype.kind in "iufc":
-            array = array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)
         if array.dtype.kind not in "fiubc":
             raise TypeError(f"a Tensor holds numbers or booleans, not {array.dtype}: {data!r:.80}")
         if not array.dtype.isnative:

@@ -14,7 +14,7 @@ from tinygrad_np import Tensor, nn, optim, serialization
 from tinygrad_np._settings import name_of
 from tinygrad_np.checkpoint import Checkpoints
 from tinygrad_np.data import DataLoader
-from tinygrad_np.schedules import CosineScheduler
+from tinygrad_np.schedules import CosineScheduler, PlateauScheduler
 from tinygrad_np.tensor import Array
 
 import numpy as np
@@ -239,6 +239,70 @@ def test_the_checksum_of_data_does_not_depend_on_how_they_are_stored(monkeypatch
     assert DataLoader(data, batch_size=2).state_dict()["checksum"] != loaders[0].state_dict()["checksum"]
     for odd in (np.array(["a", None]), np.zeros((0, 3)), np.zeros((2, 0)), np.array(["a", "b"])):
         assert DataLoader(odd, batch_size=2).state_dict()["checksum"] > 0
+
+
+# --- in files of NumPy ----------------------------------------------------------------------------------------------
+
+
+def loss_of(parameters: list[Tensor]) -> Tensor:
+    return sum(np.sum((w - 3) ** 4) for w in parameters)  # type: ignore[return-value]
+
+
+def train(part: Any, steps: int) -> None:
+    for _ in range(steps):
+        if isinstance(part, DataLoader):
+            next(iter(part))
+        elif isinstance(part, nn.Module):
+            part(np.ones((4, 3), np.float32))
+        elif isinstance(part, PlateauScheduler):
+            part.update(1.0)
+        elif isinstance(part, optim.EMA | optim.SWA):
+            for w in part.parameters:
+                w.data *= np.float32(0.5)
+            part.update()
+        elif isinstance(part, optim.LBFGS | optim.SAM):
+            part.step(lambda: loss_of(part.parameters))
+        else:
+            part.minimize(loss_of(part.parameters))
+
+
+class Normalised(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(3, 2, rng=np.random.default_rng(0)), nn.Sequential(nn.BatchNorm1d(2)))
+
+
+FILED: dict[str, Callable[[], Any]] = {
+    **{kind.__name__: partial(make, kind, lr=0.01) for kind in OPTIMIZERS},
+    "schedule in an optimiser": lambda: optim.SGD(weights(), CosineScheduler(0.1, 10), momentum=0.9),
+    "groups": lambda: optim.Adam([{"parameters": [w], "lr": 0.1} for w in weights()]),
+    "LBFGS": lambda: optim.LBFGS(weights()),
+    "Lookahead": lambda: optim.Lookahead(optim.Adam(weights()), k=2),
+    "Lookahead of Lookahead": lambda: optim.Lookahead(optim.Lookahead(optim.SGD(weights(), 0.01), k=2), k=1),
+    "SAM": lambda: optim.SAM(optim.SGD(weights(), 1e-3, momentum=0.5)),
+    "EMA": lambda: optim.EMA(weights(), 0.9, warmup=True),
+    "SWA": lambda: optim.SWA(weights()),
+    "PlateauScheduler": lambda: PlateauScheduler(0.1),
+    "DataLoader": lambda: DataLoader(np.arange(9), batch_size=4),
+    "module": Normalised,
+}
+
+
+@pytest.mark.parametrize("name", FILED)
+def test_a_state_comes_back_from_a_file_of_numpy(name: str, tmp_path: Path) -> None:
+    """What was saved by np.savez and loaded by np.load, which refuses pickles, goes on to the same bits."""
+    part, other = FILED[name](), FILED[name]()
+    train(part, 3)
+    assert bits(part) != bits(other)
+    np.savez(tmp_path / "state.npz", **part.state_dict())
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
+        other.load_state_dict(state)
+    assert bits(other) == bits(part)
+    weights_of = [] if isinstance(part, nn.Module) else getattr(part, "parameters", [])
+    for i, w in enumerate(weights_of):
+        other.parameters[i].data = w.data.copy()
+    for one in (part, other):
+        train(one, 2)
+    assert bits(other) == bits(part)
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------

@@ -251,7 +251,7 @@ def max_pool2d(
     Tensor([[[[4.]]]], dtype=float32)
     """
     x = as_images(x)
-    window, _ = _pooling("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=2)
+    window, _ = pooling_window("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=2)
     _refuse_padding_alone("max_pool2d", window, x.shape[2:], padding, dilation)
     return _max_pool(x, window=window)
 
@@ -290,7 +290,7 @@ def max_pool1d(
     Tensor([[[2., 3.]]], dtype=float32)
     """
     x = as_images(x)
-    window, _ = _pooling("max_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=1)
+    window, _ = pooling_window("max_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode, axes=1)
     _refuse_padding_alone("max_pool1d", window, (1, *x.shape[2:]), padding, dilation)
     return np.squeeze(_max_pool(np.expand_dims(x, 2), window=window), 2)
 
@@ -324,7 +324,9 @@ def avg_pool2d(
     Tensor([[[[2.5]]]], dtype=float32)
     """
     x = as_images(x)
-    window, counts = _pooling("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, axes=2)
+    window, counts = pooling_window(
+        "avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, axes=2
+    )
     if divisor_override is not None:
         check.positive_integer("avg_pool2d", "divisor_override", divisor_override)
         counts = np.full((1, 1, 1, 1), divisor_override)
@@ -354,7 +356,9 @@ def avg_pool1d(
     Tensor([[[1.5, 3. ]]], dtype=float32)
     """
     x = as_images(x)
-    window, counts = _pooling("avg_pool1d", x, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, axes=1)
+    window, counts = pooling_window(
+        "avg_pool1d", x, kernel_size, stride, padding, 1, ceil_mode, count_include_pad, axes=1
+    )
     return np.squeeze(_mean(np.expand_dims(x, 2), counts, window=window), 2)
 
 
@@ -468,7 +472,7 @@ def _check_images(name: str, x: Any, axes: int) -> None:
         raise ValueError(f"{name}: expected {what} {'length' if axes == 1 else 'width'} {x.shape[2:]}")
 
 
-def _pooling(
+def pooling_window(
     name: str,
     x: Any,
     kernel_size: Any,
