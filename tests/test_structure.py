@@ -247,7 +247,11 @@ def test_files_and_imports_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_table_of_operations_is_current() -> None:
-    assert reference.PATH.read_text(encoding="utf-8") == reference.text(), "run python -m tinygrad_np.testing.reference"
+    """What it says of all functions of NumPy is compared with the NumPy that it names, in the one job that has it."""
+    texts = [reference.PATH.read_text(encoding="utf-8"), reference.text()]
+    if len({re.findall(r"functions of NumPy [\d.]+\d", text)[0] for text in texts}) > 1:
+        texts = [re.sub("# All functions of NumPy.*?\n# Gradients that", "", text, flags=re.DOTALL) for text in texts]
+    assert texts[0] == texts[1], "run python -m tinygrad_np.testing.reference"
 
 
 def test_two_hundred_functions_and_methods_are_differentiable() -> None:

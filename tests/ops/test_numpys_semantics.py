@@ -240,6 +240,25 @@ def test_the_gradient_of_a_condition_number_beside_a_singular_matrix(p: Any) -> 
     assert not np.isfinite(grad(found[1], batch).data[1]).all()
 
 
+@pytest.mark.parametrize("p", [None, 2, -2, 1, "fro"])
+@pytest.mark.parametrize("wild", [np.nan, np.inf])
+def test_the_condition_number_beside_a_matrix_that_is_not_finite_is_numpys(p: Any, wild: float) -> None:
+    regular = np.array([[3.0, 1.0], [0.5, 2.0]])
+    batch = leaf(np.stack([regular, np.array([[wild, 1.0], [2.0, 3.0]])]))
+    try:
+        expected = np.linalg.cond(batch.data, p)
+    except np.linalg.LinAlgError:  # by singular values, before NumPy 2.5
+        with pytest.raises(np.linalg.LinAlgError, match=r"linalg.cond of float64\[2, 2, 2\]"):
+            np.linalg.cond(batch, p)
+        return
+    found = np.linalg.cond(batch, p)
+    np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+    right = func.grad(lambda x: np.linalg.cond(x, p))(regular)
+    gradient = grad(np.sum(found), batch).data
+    np.testing.assert_allclose(gradient[0], right, rtol=1e-12)
+    assert np.isnan(gradient[1]).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
