@@ -262,7 +262,10 @@ def test_composites_name_their_arguments_as_numpy_does() -> None:
     """Otherwise a keyword that NumPy documents would be refused."""
     for function, entry in registry.items():
         if isinstance(entry, Composite) and reference.is_numpys(function) and isinstance(function, type(np.sum)):
-            theirs = inspect.signature(function).parameters
+            try:
+                theirs = inspect.signature(function).parameters
+            except ValueError:  # before NumPy 2.4 functions in C have none
+                continue
             for name, parameter in inspect.signature(entry.implementation).parameters.items():
                 if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
                     assert name in theirs or (entry.name, name) in IN_KWARGS, f"{entry.name}: {name}"

@@ -11,6 +11,7 @@ from tinygrad_np._machine import openblas
 import pytest
 
 ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 avx2 avx512f avx512bw avx512vl\n"
+needs_openblas = pytest.mark.skipif(not openblas.is_openblas(), reason="only where NumPy uses OpenBLAS")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -69,6 +70,7 @@ def test_scripts_import_us_before_numpy(script: str) -> None:
     assert "SkylakeX chosen" in configuration(before, cpuinfo=ZEN5)
 
 
+@needs_openblas
 def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
     before = tinygrad_np.get_num_threads()
@@ -102,6 +104,7 @@ def test_a_setting_of_the_environment_without_effect_is_told_of(monkeypatch: pyt
     )
 
 
+@needs_openblas
 @pytest.mark.parametrize(
     ("variables", "small", "large"),
     [

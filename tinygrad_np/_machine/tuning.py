@@ -27,11 +27,10 @@ def show_config() -> None:
     NumPy ...
     """
     kernels = openblas.kernels()
-    blas = (
-        "not an OpenBLAS"
-        if kernels is None
-        else f"OpenBLAS, kernels {kernels}, threads {openblas.get_num_threads()} of {os.cpu_count()} cores"
-        f"{', shared with other processes' if openblas.products_are_shared() else ''}"
-    )
+    blas = f"OpenBLAS, kernels {kernels}" if kernels is not None else "not an OpenBLAS"
+    if openblas.has_known_threads():
+        blas += f", threads {openblas.get_num_threads()} of {os.cpu_count()} cores"
+    if openblas.products_are_shared():
+        blas += ", shared with other processes"
     print(f"NumPy {np.__version__}, Python {platform.python_version()}\n{blas}")
     print(f"kernels: {openblas.kernels_reason}\nfreed memory: {malloc.state}")

@@ -38,7 +38,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from .._registry import composite, constant, differentiable, primitive
 from ..tensor import Array, as_array
-from .cases import NONZERO, Case, each
+from .cases import NONZERO, Case, each, since
 from .elementwise import array_of, conjugate, direction, is_complex, keep, real_part, zero_at
 from .reductions import is_normal, products_around, restore
 
@@ -1064,7 +1064,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     cases=[
         *each("N M", axis=(None, 0, (0, 1)), keepdims=(False, True)),
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
-        Case("0 3", (), {"ord": np.inf}),
+        *since("2.3.0", Case("0 3", (), {"ord": np.inf})),
     ],
     complex=True,
 )
