@@ -1,10 +1,17 @@
-"""A number of threads for a test, on a machine where it can be set."""
+"""What tests ask of the place where they run: a number of threads, where it can be set, and the version of NumPy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tinygrad_np import get_num_threads, set_num_threads
 from tinygrad_np._machine.openblas import has_known_threads
+
+import numpy as np
+
+
+def numpy_is_before(version: str) -> bool:
+    """Whether the installed NumPy is older, and so may differ from us, who do as the newest does."""
+    return bool(np.lib.NumpyVersion(np.__version__) < version)
 
 
 @contextmanager

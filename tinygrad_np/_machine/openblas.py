@@ -3,8 +3,8 @@
     tinygrad_np.set_num_threads(1)                # the number of threads of a matrix product; see get_num_threads()
     tinygrad_np.fit_threads(64 * 784 * 1024)      # the number that suits products of this size
 
-Kernels can only be chosen if this module is imported before NumPy. The threads of another BLAS, such as BLIS or MKL, are
-those that threadpoolctl finds, if it is installed.
+Kernels can only be chosen if this module is imported before NumPy. The threads of another BLAS, such as BLIS or MKL,
+are those that threadpoolctl finds, if it is installed.
 """
 
 import ctypes
