@@ -118,6 +118,29 @@ def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
                 assert top != "pickle"
 
 
+def without_encoding(path: Path) -> list[int]:
+    """The lines of a file that read or write text in whatever encoding the machine has."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        is_builtin = name == "open" and isinstance(node.func, ast.Name)
+        is_paths = name == "write_text" or (name == "read_text" and not isinstance(node.func, ast.Name))
+        is_binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in node.args[1:])
+        of_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "char_transformer"
+        if (is_builtin or is_paths) and not (is_binary or of_module):
+            found += [] if any(keyword.arg == "encoding" for keyword in node.keywords) else [node.lineno]
+    return found
+
+
+@pytest.mark.parametrize("folder", ["tinygrad_np", "examples", "benchmarks", "tests"])
+def test_text_is_read_and_written_in_a_stated_encoding(folder: str) -> None:
+    files = sorted((PACKAGE.parent / folder).rglob("*.py"))
+    assert len(files) > 5
+    assert {str(path): lines for path in files if (lines := without_encoding(path))} == {}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
