@@ -6,6 +6,7 @@ them: `code` in backticks runs, where `x` and `y` are Tensors, `model` is a modu
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -576,6 +577,8 @@ def with_hints(otherwise: str = "") -> Callable[[Hinted], Hinted]:
                 positional = "positional argument" in text and "missing" not in text
                 if not hint and otherwise and (given_arrays or positional) and "missing" not in text:
                     hint = f"; {otherwise.format(name=name)}"
+                if hint:  # in place of that of Python 3.13
+                    text = re.sub(r"\. Did you mean '\w+'\?$", "", text)
                 raise type(error)(f"{text}{hint}") from None
 
         return call  # type: ignore[return-value]
