@@ -118,6 +118,29 @@ def test_no_file_imports_upward_or_an_undeclared_dependency(path: Path) -> None:
                 assert top != "pickle"
 
 
+def without_encoding(path: Path) -> list[int]:
+    """The lines of a file that read or write text in whatever encoding the machine has."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        is_builtin = name == "open" and isinstance(node.func, ast.Name)
+        is_paths = name == "write_text" or (name == "read_text" and not isinstance(node.func, ast.Name))
+        is_binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in node.args[1:])
+        of_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "char_transformer"
+        if (is_builtin or is_paths) and not (is_binary or of_module):
+            found += [] if any(keyword.arg == "encoding" for keyword in node.keywords) else [node.lineno]
+    return found
+
+
+@pytest.mark.parametrize("folder", ["tinygrad_np", "examples", "benchmarks", "tests"])
+def test_text_is_read_and_written_in_a_stated_encoding(folder: str) -> None:
+    files = sorted((PACKAGE.parent / folder).rglob("*.py"))
+    assert len(files) > 5
+    assert {str(path): lines for path in files if (lines := without_encoding(path))} == {}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_stand_at_the_top_of_a_file_which_says_what_it_is_for(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -250,7 +273,11 @@ def test_files_and_imports_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_table_of_operations_is_current() -> None:
-    assert reference.PATH.read_text(encoding="utf-8") == reference.text(), "run python -m tinygrad_np.testing.reference"
+    """What it says of all functions of NumPy is compared with the NumPy that it names, in the one job that has it."""
+    texts = [reference.PATH.read_text(encoding="utf-8"), reference.text()]
+    if len({re.findall(r"functions of NumPy [\d.]+\d", text)[0] for text in texts}) > 1:
+        texts = [re.sub("# All functions of NumPy.*?\n# Gradients that", "", text, flags=re.DOTALL) for text in texts]
+    assert texts[0] == texts[1], "run python -m tinygrad_np.testing.reference"
 
 
 def test_two_hundred_functions_and_methods_are_differentiable() -> None:
@@ -261,7 +288,10 @@ def test_composites_name_their_arguments_as_numpy_does() -> None:
     """Otherwise a keyword that NumPy documents would be refused."""
     for function, entry in registry.items():
         if isinstance(entry, Composite) and reference.is_numpys(function) and isinstance(function, type(np.sum)):
-            theirs = inspect.signature(function).parameters
+            try:
+                theirs = inspect.signature(function).parameters
+            except ValueError:  # before NumPy 2.4 functions in C have none
+                continue
             for name, parameter in inspect.signature(entry.implementation).parameters.items():
                 if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
                     assert name in theirs or (entry.name, name) in IN_KWARGS, f"{entry.name}: {name}"

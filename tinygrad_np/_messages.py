@@ -6,6 +6,7 @@ them: `code` in backticks runs, where `x` and `y` are Tensors, `model` is a modu
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -576,6 +577,8 @@ def with_hints(otherwise: str = "") -> Callable[[Hinted], Hinted]:
                 positional = "positional argument" in text and "missing" not in text
                 if not hint and otherwise and (given_arrays or positional) and "missing" not in text:
                     hint = f"; {otherwise.format(name=name)}"
+                if hint:  # in place of that of Python 3.13
+                    text = re.sub(r"\. Did you mean '\w+'\?$", "", text)
                 raise type(error)(f"{text}{hint}") from None
 
         return call  # type: ignore[return-value]
@@ -601,9 +604,11 @@ def _of_arguments(function: Callable[..., Any], text: str, args: tuple[Any, ...]
 def of_call(error: TypeError, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """What to write for a NumPy function that was called with PyTorch's arguments, as the end of a message."""
     try:
-        supported = inspect.signature(function).parameters
-    except ValueError:
-        return ""
+        supported: Mapping[str, Any] = inspect.signature(function).parameters
+    except ValueError:  # a ufunc, or another function in C: before NumPy 2.4 none of them has a signature
+        if name_of(function) != "concatenate":
+            return ""
+        supported = {"arrays": None}
     if "; write" in str(error) or "leave it out" in str(error):
         return ""
     hints = (of_keyword(name, supported) for name in kwargs if name not in supported)
@@ -871,6 +876,8 @@ REFUSED: dict[str, str] = {
         fromregex fromstring genfromtxt load loadtxt save savetxt savez savez_compressed""",
     "indices have no derivative; write np.ix_(i.data, j.data)": "ix_",
     "it asks how memory is laid out; write np.isfortran(x.data)": "isfortran",
+    "it is deprecated; np.isin is not": "in1d",
+    "it is deprecated; np.trapezoid is not": "trapz",
     "it is deprecated; np.vstack is not": "row_stack",
     "it works on dates": "busday_count busday_offset datetime_as_string datetime_data is_busday isnat",
     "it takes no array of numbers": """

@@ -186,8 +186,8 @@ def in_float32(function: Function) -> Function:
     >>> @in_float32
     ... def mean_square(x):
     ...     return np.mean(x * x)
-    >>> mean_square(Tensor(np.array([300.0, 0.0], np.float16)))  # 300 * 300 overflows float16
-    Tensor(4.5e+04, dtype=float16)
+    >>> mean_square(Tensor(np.array([320.0, 0.0, 0.0, 0.0, 0.0], np.float16))).item()  # 320 * 320 overflows float16
+    20480.0
     """
 
     @wraps(function)

@@ -7,7 +7,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tinygrad_np import Tensor, _passes, constant, differentiable, func, grad, nn, no_grad, optim, primitive, tensor
@@ -111,7 +111,8 @@ def test_what_is_no_gradient_is_refused_in_the_backward_pass_of_every_operation(
         for create_graph in (False, True):
             if kind == "a Tensor" and create_graph:
                 continue
-            is_complex = any(y.dtype.kind == "c" for y in call(entry, case, arrays)[1])
+            unfinished = replace(case, finish=None)  # eig of NumPy 2.5 is complex, its eigenvectors' squares are not
+            is_complex = any(y.dtype.kind == "c" for y in call(entry, unfinished, arrays)[1])
             if is_complex and kind in ("complex numbers", "lower precision"):
                 continue  # of a complex result the backward pass takes the real part
 

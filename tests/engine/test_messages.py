@@ -294,6 +294,8 @@ def test_wrong_arguments_are_answered_in_the_name_of_the_operation_called(entry:
                 error = refused(lambda a=given, o=options, c=case: entry(*a, *c.args, **o))
                 if error is None:
                     continue
+                if isinstance(error, DeprecationWarning):  # NumPy's own, of what a later NumPy refuses
+                    continue
                 assert type(error) not in (RecursionError, AttributeError, AssertionError), (case, shape, dtype)
                 assert named_as_the_call(entry, str(error)), (str(error), case, shape, dtype)
                 expected = refused(lambda a=arrays, o=options, c=case: entry.function(*a, *c.args, **o))

@@ -8,9 +8,11 @@ from pathlib import Path
 import tinygrad_np
 from tinygrad_np._machine import openblas
 
+import numpy as np
 import pytest
 
 ZEN5 = "vendor_id : AuthenticAMD\ncpu family : 26\nmodel : 36\nflags : fpu sse2 avx2 avx512f avx512bw avx512vl\n"
+needs_openblas = pytest.mark.skipif(not openblas.is_openblas(), reason="only where NumPy uses OpenBLAS")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -69,6 +71,7 @@ def test_scripts_import_us_before_numpy(script: str) -> None:
     assert "SkylakeX chosen" in configuration(before, cpuinfo=ZEN5)
 
 
+@needs_openblas
 def test_threads_are_those_of_openblas(capsys: pytest.CaptureFixture[str]) -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
     before = tinygrad_np.get_num_threads()
@@ -102,6 +105,7 @@ def test_a_setting_of_the_environment_without_effect_is_told_of(monkeypatch: pyt
     )
 
 
+@needs_openblas
 @pytest.mark.parametrize(
     ("variables", "small", "large"),
     [
@@ -124,6 +128,7 @@ def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(openblas, "find", lambda name: None)
     monkeypatch.setattr(openblas, "_set_threads", None)
     monkeypatch.setattr(openblas, "_get_threads", None)
+    monkeypatch.setattr(openblas, "_other", None)
     with pytest.raises(RuntimeError, match="does not use OpenBLAS"):
         tinygrad_np.set_num_threads(1)
     with pytest.raises(RuntimeError, match="does not use OpenBLAS"):
@@ -131,6 +136,101 @@ def test_another_blas_is_left_alone(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     openblas.fit_threads(1)
     tinygrad_np.show_config()
     assert "not an OpenBLAS" in capsys.readouterr().out
+
+
+OTHER_BLAS = """
+import ctypes, glob, sys
+from pathlib import Path
+import numpy as np
+
+load, look = ctypes.CDLL, Path.glob
+own = np._core._multiarray_umath.__file__
+
+class Bare:
+    pass
+
+def cdll(path, *arguments, **keywords):  # Windows does not search what a library uses
+    return Bare() if str(path) == own else load(path, *arguments, **keywords)
+
+def at(folder, pattern):
+    return iter(()) if "a wheel" not in sys.argv and folder.name == "numpy.libs" else look(folder, pattern)
+
+import threadpoolctl
+class Pool:
+    user_api, internal_api, filepath, threads = "blas", "blis", "/usr/lib/libblis.so.4", 3
+    def get_num_threads(self):
+        return self.threads
+    def set_num_threads(self, n):
+        self.threads = n
+
+class Brought(Pool):  # by another package
+    filepath = str(Path(np.__file__).parents[1] / "scipy.libs" / "libblis.so")
+    def get_num_threads(self):
+        raise AssertionError
+
+if "blis" in sys.argv or "nothing" in sys.argv:
+    class Found:
+        lib_controllers = [Brought(), Pool()] if "blis" in sys.argv else [Brought()]
+    threadpoolctl.ThreadpoolController = Found
+if "without threadpoolctl" in sys.argv:
+    sys.modules["threadpoolctl"] = None
+
+ctypes.CDLL, Path.glob = cdll, at
+import tinygrad_np
+from tinygrad_np import cross_entropy, nn, optim
+from tinygrad_np._machine import openblas
+print(openblas.is_openblas(), openblas.has_threads_of_our_own())
+for n in (2, 1):
+    try:
+        tinygrad_np.set_num_threads(n)
+        print(tinygrad_np.get_num_threads())
+    except RuntimeError as error:
+        print(error)
+tinygrad_np.fit_threads(10**8)
+tinygrad_np.show_config()
+rng = np.random.default_rng(0)
+model = nn.Sequential(nn.Conv2d(1, 8, 3, rng=rng), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 26**2, 10, rng=rng))
+optimizer = optim.SGD(model.parameters(), lr=0.01, weight_decay=1e-4)
+x, labels = rng.normal(size=(16, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 16)
+losses = []
+for _ in range(3):
+    losses.append(cross_entropy(model(x), labels))
+    optimizer.minimize(losses[-1])
+print(losses[2].item() < losses[0].item())
+"""
+
+
+def said_beside(*arguments: str) -> list[str]:
+    run = [sys.executable, "-W", "error", "-c", OTHER_BLAS, *arguments]
+    return subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.skipif(
+    not openblas.has_threads_of_our_own() or not [*Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")],
+    reason="only with NumPy's wheel",
+)
+@pytest.mark.parametrize("where", [("a wheel", "without threadpoolctl"), ("only threadpoolctl finds it",)], ids=str)
+def test_an_openblas_that_numpys_library_does_not_lead_to_is_found(where: tuple[str, ...]) -> None:
+    """As in NumPy's wheel for Windows, and in conda's environments there."""
+    pytest.importorskip("threadpoolctl")
+    first, two, one, *_, falls = said_beside(*where)
+    assert (first, two, one, falls) == ("True True", "2", "1", "True")
+
+
+def test_the_threads_of_another_blas_are_those_of_threadpoolctl() -> None:
+    pytest.importorskip("threadpoolctl")
+    first, two, one, _, blas, *_, falls = said_beside("blis")
+    assert (first, two, one, falls) == ("False False", "2", "1", "True")
+    assert blas.startswith("not an OpenBLAS, threads 1 of ")
+
+
+@pytest.mark.parametrize("why", ["nothing", "without threadpoolctl"])
+def test_where_nothing_tells_of_threads_all_works_and_says_so(why: str) -> None:
+    pytest.importorskip("threadpoolctl")
+    first, two, one, _, blas, *_, falls = said_beside(why)
+    assert (first, blas, falls) == ("False False", "not an OpenBLAS", "True")
+    assert two.startswith("set_num_threads: NumPy does not use OpenBLAS, and threadpoolctl")
+    assert "OMP_NUM_THREADS" in one
 
 
 TIMEOUT = """

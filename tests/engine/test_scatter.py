@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, grad, set_num_threads, tensor
+from tinygrad_np import Tensor, grad, tensor
 from tinygrad_np._machine import scatter
 
 import numpy as np
 import pytest
+from machine import blas_threads
 
 RNG = np.random.default_rng(0)
 N = 300  # indices, so that they select more elements than MANY
@@ -59,8 +60,8 @@ def test_bits_do_not_depend_on_threads() -> None:
     x, index = RNG.standard_normal((20_000, 32)).astype(np.float32), RNG.integers(0, 50, 20_000)
     found = []
     for threads in (1, 2):
-        set_num_threads(threads)
-        found.append(scatter.scattered(x, index, (50, 32)))
+        with blas_threads(threads):
+            found.append(scatter.scattered(x, index, (50, 32)))
     np.testing.assert_array_equal(*found)
 
 

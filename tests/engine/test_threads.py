@@ -25,16 +25,18 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from machine import blas_threads
 
+pytestmark = pytest.mark.skipif(
+    not openblas.has_threads_of_our_own(), reason="only with an OpenBLAS that multiplies on one thread of several"
+)
 GUARD = 600  # seconds: only so that a mistake does not hang the tests; nothing is expected to take long
 
 
 @pytest.fixture(autouse=True)
 def four_threads() -> object:
-    before = get_num_threads()
-    set_num_threads(4)
-    yield
-    set_num_threads(before)
+    with blas_threads(4):
+        yield
 
 
 def test_results_come_in_the_order_of_the_pieces() -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, get_num_threads, grad, nn, no_grad, optim, set_num_threads
+from tinygrad_np import Tensor, grad, nn, no_grad, optim
 from tinygrad_np.ops import normalization
 from tinygrad_np.ops.normalization import standardize
 from tinygrad_np.testing import check_gradients
 
 import numpy as np
 import pytest
+from machine import blas_threads
 
 SPREAD = np.array([-9.0, -3.0, 2.0, 8.0])  # so that no variance is near 0
 BATCHES = [(nn.BatchNorm1d, (4, 3)), (nn.BatchNorm1d, (4, 3, 2)), (nn.BatchNorm2d, (4, 3, 2, 2))]
@@ -259,15 +260,12 @@ def test_parts_are_normalised_as_the_whole_is(
         found = grad(y, [leaf for leaf in leaves if leaf is not None], g.astype(dtype))
         return [y.data, *statistics[not centre :], *(t.data for t in found)]
 
-    whole, before, found = outcome(np.float64), get_num_threads(), []
+    whole, found = outcome(np.float64), []
     monkeypatch.setattr(normalization, "BLOCK", 130)
-    try:
-        for threads in (1, 2, 4):
-            set_num_threads(threads)
+    for threads in (1, 2, 4):
+        with blas_threads(threads):
             found.append(outcome(np.float64))
-        narrow = outcome(np.float32)
-    finally:
-        set_num_threads(before)
+    narrow = outcome(np.float32)
     for i, expected in enumerate(whole):
         np.testing.assert_allclose(found[0][i], expected, rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(found[0][i], found[1][i])

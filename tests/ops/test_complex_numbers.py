@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from machine import numpy_is_before
 from random_programs import as_used, call
 
 OPERATIONS = [entry for entry in dict.fromkeys(registry.values()) if not isinstance(entry, Constant)]
@@ -86,6 +87,8 @@ def test_derivatives_for_complex_arguments_are_those_of_finite_differences(
 @pytest.mark.parametrize("entry", [e for e in COMPLEX if as_used(e) is e.function], ids=lambda entry: entry.name)
 @given(data=st.data())
 def test_values_for_complex_arguments_are_numpys(entry: Primitive | Composite, data: st.DataObject) -> None:
+    if entry.name == "linalg.cond" and numpy_is_before("2.3.0"):
+        pytest.skip("before NumPy 2.3 condition numbers of complex numbers are complex")
     case = data.draw(st.sampled_from(complex_cases(entry)))
     drawn = data.draw(arguments(case))
     given = made_complex(entry, drawn, may_be_complex(entry, case, len(drawn)))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_np import Tensor, cross_entropy, get_num_threads, grad, set_num_threads
+from tinygrad_np import Tensor, cross_entropy, grad
 from tinygrad_np.ops import elementwise, losses, pieces
 from tinygrad_np.ops.activations import celu, elu, hardsigmoid, hardswish, logsigmoid, selu
 from tinygrad_np.ops.elementwise import relu
@@ -11,6 +11,7 @@ from tinygrad_np.ops.special import erf, gelu, log_softmax, sigmoid, silu, softm
 
 import numpy as np
 import pytest
+from machine import blas_threads
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "relu": relu,
@@ -55,16 +56,13 @@ def test_cross_entropy_of_many_classes_in_pieces(scale: str, dtype: type, monkey
         assert loss.dtype == logits.dtype
         return [loss.data, grad(loss, leaf).data]
 
-    exact, whole, before, found = of(x.astype(np.float64)), of(x), get_num_threads(), []
+    exact, whole, found = of(x.astype(np.float64)), of(x), []
     with monkeypatch.context() as patch:
         cut_small(patch)
         patch.setattr(losses, "MANY", 64)
-        try:
-            for threads in (1, 2, 3):
-                set_num_threads(threads)
+        for threads in (1, 2, 3):
+            with blas_threads(threads):
                 found.append(of(x))
-        finally:
-            set_num_threads(before)
     for i, expected in enumerate(exact):
         np.testing.assert_array_equal(found[0][i], found[1][i])
         np.testing.assert_array_equal(found[0][i], found[2][i])
@@ -94,15 +92,12 @@ def test_pieces_give_what_the_whole_gives(
     for dtype in (np.float32, np.float64):
         few, many = x.astype(dtype), g.astype(dtype)
         exact = outcome(name, few.astype(np.float64), many.astype(np.float64))
-        whole, before, found = outcome(name, few, many), get_num_threads(), []
+        whole, found = outcome(name, few, many), []
         with monkeypatch.context() as patch:
             cut_small(patch)
-            try:
-                for threads in (1, 2, 3):
-                    set_num_threads(threads)
+            for threads in (1, 2, 3):
+                with blas_threads(threads):
                     found.append(outcome(name, few, many))
-            finally:
-                set_num_threads(before)
         for i, expected in enumerate(exact):
             np.testing.assert_array_equal(found[0][i], found[1][i])
             np.testing.assert_array_equal(found[0][i], found[2][i])

@@ -6,7 +6,7 @@ from tinygrad_np import Tensor, grad
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 LETTERS = "abcd"
@@ -40,6 +40,9 @@ def _has_uneven_diagonal(subscripts: str, arrays: list[np.ndarray]) -> bool:
 
 
 @given(drawn=contractions())
+@example(("ab,ab->", [np.ones((3, 2)), np.ones((1, 2))]))  # an axis that is broadcast and summed over
+@example(("ab,ab->a", [np.ones((3, 1)), np.ones((3, 2))]))
+@example(("ab,ab->", [np.ones((0, 0)), np.ones((1, 0))]))
 def test_einsum_is_numpys_and_its_gradients_add_up(drawn: tuple[str, list[np.ndarray]]) -> None:
     subscripts, arrays = drawn
     try:

@@ -8,6 +8,7 @@ from tinygrad_np.ops.quantiles import AVERAGING, CHOOSING, CONTINUOUS, METHODS
 
 import numpy as np
 import pytest
+from machine import numpy_is_before
 
 FAMILY = (np.quantile, np.percentile, np.nanquantile, np.nanpercentile)
 
@@ -20,13 +21,17 @@ def leaf(data: object, dtype: Any = np.float64) -> Tensor:
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_values_are_numpys_also_where_a_quantile_jumps(method: str, dtype: Any) -> None:
     """At all multiples of 1 / 24: among up to 8 numbers these are the places of the jumps."""
+    is_older = numpy_is_before("2.4.0")  # which divides percents, and adds up places, in another precision
+    if is_older and dtype is np.float32:
+        pytest.skip("before NumPy 2.4 quantiles of float32 are rounded otherwise")
     rng = np.random.default_rng(0)
     for n in (1, 2, 3, 4, 6, 8):
         a = rng.normal(size=(3, n)).astype(dtype)
         holes = np.where(rng.random(a.shape) < 0.3, dtype(np.nan), a)
         holes[0] = a[0]
         q = np.linspace(0, 1, 25)
-        for places in (q, q.astype(np.float32), q[:24].reshape(4, 6), 0.5, 1, np.float64(0.25)):
+        narrow = [] if is_older else [q.astype(np.float32)]
+        for places in (q, *narrow, q[:24].reshape(4, 6), 0.5, 1, np.float64(0.25)):
             for function in FAMILY:
                 at = places * 100 if function in (np.percentile, np.nanpercentile) else places
                 for array in (a, holes):
@@ -88,6 +93,8 @@ def test_the_slope_by_q_is_the_mean_of_both_sides_where_it_jumps(function: Calla
 @pytest.mark.parametrize("function", FAMILY)
 @pytest.mark.parametrize("axis", [None, 0, 1, (0, 1), (1, 0)])
 def test_weights_are_numpys(function: Callable[..., Any], axis: Any) -> None:
+    if isinstance(axis, tuple) and numpy_is_before("2.4.0"):
+        pytest.skip("before NumPy 2.4 weights along several axes are given to other elements")
     rng = np.random.default_rng(1)
     a, weights = rng.normal(size=(4, 3, 2)), rng.integers(0, 4, (4, 3, 2)) + 0.0
     weights[0] += 1

@@ -3,7 +3,7 @@
 from itertools import product
 from typing import Any
 
-from tinygrad_np import Tensor, get_num_threads, grad, nn, set_num_threads
+from tinygrad_np import Tensor, grad, nn
 from tinygrad_np.ops import convolution, pooling
 from tinygrad_np.ops.convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d
 from tinygrad_np.ops.folding import fold, pixel_shuffle, pixel_unshuffle, unfold
@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from machine import blas_threads
 
 
 def by_definition(x: np.ndarray, w: np.ndarray, stride: int, padding: int, dilation: int, groups: int) -> np.ndarray:
@@ -259,16 +260,13 @@ def test_max_pooling_is_its_definition(options: dict, special: dict, monkeypatch
     h = rng.normal(size=x.shape)
     g = rng.normal(size=max_pool2d(x, **options).shape)
     monkeypatch.setattr(pooling, "BLOCK", 2 * x[0].size)
-    found, before = [], get_num_threads()
-    try:
-        for threads in (1, 2, 4):
-            set_num_threads(threads)
-            leaf, seed = Tensor(x, requires_grad=True), Tensor(g, requires_grad=True)
+    found = []
+    for threads in (1, 2, 4):
+        leaf, seed = Tensor(x, requires_grad=True), Tensor(g, requires_grad=True)
+        with blas_threads(threads):
             y = max_pool2d(leaf, **options)
             to_x = grad(y, leaf, seed, create_graph=True)
             found.append([y.data, to_x.data, grad(to_x, seed, h).data])
-    finally:
-        set_num_threads(before)
     largest, to_x, to_g = np.empty(g.shape), np.zeros(x.shape), np.empty(g.shape)
     for window, inside, _ in each_window(x, **options):
         values = np.array([x[i] for i in inside])

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 
-from tinygrad_np import get_num_threads, set_num_threads
-
 import pytest
+from machine import blas_threads
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = get_num_threads()
-    set_num_threads(1)
-    yield
-    set_num_threads(before)
+    with blas_threads(1):
+        yield

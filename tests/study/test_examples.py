@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tinygrad_np import Tensor, get_num_threads, set_num_threads
+from tinygrad_np import Tensor
 from tinygrad_np import schedules as package_schedules
 from tinygrad_np.data import Dataset, load_mnist
 
@@ -14,6 +14,7 @@ import examples_as_run
 import numpy as np
 import pytest
 from examples_as_run import EXAMPLES
+from machine import blas_threads
 
 import char_transformer
 import gaussian_process
@@ -44,10 +45,8 @@ WITHOUT_TQDM = ("quickstart", "schedules", "graph_network", "gaussian_process")
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """OpenBLAS's second thread would stall where the machine has other work."""
-    before = get_num_threads()
-    set_num_threads(1)
-    yield
-    set_num_threads(before)
+    with blas_threads(1):
+        yield
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

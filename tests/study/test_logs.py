@@ -90,7 +90,7 @@ def test_two_runs_in_one_folder_are_refused_until_the_first_is_killed(folder: Pa
      "second_order", "schedules", "mnist_fcn"],
 )  # fmt: skip
 def test_a_run_that_cannot_write_says_so_before_it_trains(script: str, tmp_path: Path) -> None:
-    (tmp_path / "runs").write_text("a file where the folder of results would be")
+    (tmp_path / "runs").write_text("a file where the folder of results would be", encoding="utf-8")
     refused = run(f"{script}.py", tmp_path)
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"{script}.py: ")

@@ -269,7 +269,7 @@ def test_states_that_numpy_would_take_are_refused(tmp_path: Path, kind: Any, cha
     state = text["generators"]["rng"]
     (state["state"] if next(iter(change)) in state["state"] else state).update(change)
     serialization.save(path, {}, {"training": json.dumps(text)})
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"{message}|must be between"):  # NumPy 2.5 refuses positions by itself
         Checkpoints(tmp_path, rng=rng).resume()
 
 

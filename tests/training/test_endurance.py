@@ -7,20 +7,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tinygrad_np import cross_entropy, get_num_threads, nn, optim, set_num_threads
+from tinygrad_np import cross_entropy, nn, optim
 
 import numpy as np
 import pytest
+from machine import blas_threads
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    before = get_num_threads()
-    set_num_threads(2)
-    yield
-    set_num_threads(before)
+    with blas_threads(2):
+        yield
 
 
 def trained(seed: int, steps: int = 20) -> list[bytes]:

@@ -258,6 +258,7 @@ NUMBERS = st.floats(-100, 100) | st.floats(-0.1, 0.1)
 
 
 @example(points=[(9.0, -1.0), (8.0, 1.0), (5.0, 1.0), (6.0, 1.0)], is_turned=False)
+@example(points=[(0.0, 0.0), (-62.0, 0.03125), *[(0.0, 0.0)] * 6], is_turned=False)  # it shrinks to neighbouring floats
 @given(points=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=20), is_turned=st.booleans())
 def test_a_line_search_shrinks_its_bracket_whatever_the_function_is(
     points: list[tuple[float, float]], is_turned: bool

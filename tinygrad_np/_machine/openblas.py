@@ -3,7 +3,8 @@
     tinygrad_np.set_num_threads(1)                # the number of threads of a matrix product; see get_num_threads()
     tinygrad_np.fit_threads(64 * 784 * 1024)      # the number that suits products of this size
 
-Kernels can only be chosen if this module is imported before NumPy.
+Kernels can only be chosen if this module is imported before NumPy. The threads of another BLAS, such as BLIS or MKL,
+are those that threadpoolctl finds, if it is installed.
 """
 
 import ctypes
@@ -12,6 +13,11 @@ import platform
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 TUNING = os.environ.get("TINYGRAD_NP_TUNING", "").lower()
@@ -96,11 +102,54 @@ if _requested_kernels:  # OpenBLAS has read it; child processes must choose for 
 
 
 def find(name: str) -> Any:
-    """A function of NumPy's OpenBLAS, with its integer type in `.integer`; None if NumPy uses another BLAS."""
+    """A function of NumPy's BLAS, with its integer type in `.integer`; None if it has none of this name."""
+    return _function(_library(), name)
+
+
+@cache
+def _library() -> Any:
+    """The library with NumPy's OpenBLAS; with another BLAS, NumPy's own, through which its functions may be found."""
+    libraries = [library for path in _own_paths() if (library := _opened(path)) is not None]
+    for library in libraries:
+        if _function(library, "openblas_get_num_threads") is not None:
+            return library
+    for pool in _pools():
+        if pool.internal_api == "openblas" and (library := _opened(pool.filepath)) is not None:
+            return library
+    return next(iter(libraries), None)
+
+
+def _own_paths() -> Iterator[str]:
+    """NumPy's library, which on Linux and macOS is searched with all that it uses; the DLL of its wheel on Windows."""
+    with suppress(AttributeError):
+        yield np._core._multiarray_umath.__file__  # type: ignore[attr-defined]
+    yield from map(str, sorted((Path(np.__file__).parents[1] / "numpy.libs").glob("*openblas*")))
+
+
+def _opened(path: str) -> Any:
+    with suppress(OSError):
+        return ctypes.CDLL(path)
+    return None
+
+
+def _pools() -> list[Any]:
+    """What threadpoolctl, if it is installed, knows of the BLAS libraries that other packages did not bring along.
+
+    It is asked only where NumPy's OpenBLAS is not found without it: importing it and looking takes 15 ms.
+    """
     try:
-        library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
-    except (AttributeError, OSError):
-        return None
+        found = import_module("threadpoolctl").ThreadpoolController().lib_controllers
+    except ImportError:
+        return []
+    packages = Path(np.__file__).parents[1]
+    return [pool for pool in found if pool.user_api == "blas" and _may_be_numpys(Path(pool.filepath), packages)]
+
+
+def _may_be_numpys(path: Path, packages: Path) -> bool:
+    return not path.is_relative_to(packages) or path.relative_to(packages).parts[0] in ("numpy", "numpy.libs")
+
+
+def _function(library: Any, name: str) -> Any:
     for pattern, integer in (("scipy_{}64_", ctypes.c_int64), ("{}64_", ctypes.c_int64), ("{}", ctypes.c_int)):
         function = getattr(library, pattern.format(name), None)
         if function is not None:
@@ -127,6 +176,7 @@ if _requested_thread_timeout:
     del os.environ["OPENBLAS_THREAD_TIMEOUT"]
 
 _set_threads, _get_threads = find("openblas_set_num_threads"), find("openblas_get_num_threads")
+_other: Any = None if _get_threads is not None else next(iter(_pools()), None)  # a BLAS that threadpoolctl knows
 
 
 def is_openblas() -> bool:
@@ -136,6 +186,15 @@ def is_openblas() -> bool:
     True
     """
     return _set_threads is not None and _get_threads is not None
+
+
+def has_known_threads() -> bool:
+    """Whether the threads of NumPy's BLAS can be read and set: those of OpenBLAS, or what threadpoolctl knows.
+
+    >>> has_known_threads() or not is_openblas()
+    True
+    """
+    return is_openblas() or _other is not None
 
 
 _shared = 0  # how many threads of our own compute products instead of OpenBLAS's; 0 for none
@@ -158,26 +217,35 @@ def set_num_threads(n: int, *, shared: bool = False) -> None:
 
     Raises:
         ValueError: n is not a positive integer, or shared is not True or False.
-        RuntimeError: NumPy uses a BLAS other than OpenBLAS, which has its own way to set threads; or `shared` needs a
-            function that this OpenBLAS does not have, or TINYGRAD_NP_TUNING=off.
+        RuntimeError: NumPy uses a BLAS other than OpenBLAS, and threadpoolctl is not installed or does not know it
+            either; or `shared` needs a function that this OpenBLAS does not have, or TINYGRAD_NP_TUNING=off.
 
-    >>> before = get_num_threads()
-    >>> set_num_threads(1)
-    >>> get_num_threads()
-    1
-    >>> set_num_threads(before)
+    >>> if has_known_threads():
+    ...     before = get_num_threads()
+    ...     set_num_threads(1)
+    ...     assert get_num_threads() == 1
+    ...     set_num_threads(before)
     """
     global _shared
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise ValueError(f"set_num_threads: n must be a positive integer, not {n!r}")
     if not isinstance(shared, bool):
         raise ValueError(f"set_num_threads: shared must be True or False, not {shared!r}")
-    if _set_threads is None:
-        raise RuntimeError("set_num_threads: NumPy does not use OpenBLAS; set the threads of its BLAS directly")
+    if not has_known_threads():
+        raise RuntimeError(f"set_num_threads: {UNKNOWN}")
     if shared and not has_threads_of_our_own():
         raise RuntimeError("set_num_threads: shared=True needs an OpenBLAS with gemm_batch, and tuning that is not off")
     _shared = int(n) if shared else 0
-    _set_threads(1 if shared else int(n))
+    if is_openblas():
+        _set_threads(1 if shared else int(n))
+    else:
+        _other.set_num_threads(int(n))
+
+
+UNKNOWN = (
+    "NumPy does not use OpenBLAS, and threadpoolctl, which knows some other libraries, is not installed or does not"
+    " find it; set its threads as it says, usually by OMP_NUM_THREADS in the environment"
+)
 
 
 def has_threads_of_our_own() -> bool:
@@ -229,14 +297,14 @@ def get_num_threads() -> int:
     """The number of threads that a matrix product may use; by default, one per core.
 
     Raises:
-        RuntimeError: NumPy uses a BLAS other than OpenBLAS.
+        RuntimeError: NumPy uses a BLAS other than OpenBLAS, and threadpoolctl is not installed or does not know it.
 
-    >>> get_num_threads() >= 1
+    >>> not has_known_threads() or get_num_threads() >= 1
     True
     """
-    if _get_threads is None:
-        raise RuntimeError("get_num_threads: NumPy does not use OpenBLAS; ask its BLAS directly")
-    return _shared or int(_get_threads())
+    if not has_known_threads():
+        raise RuntimeError(f"get_num_threads: {UNKNOWN}")
+    return _shared or int(_get_threads() if is_openblas() else _other.get_num_threads())
 
 
 def kernels() -> str | None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -79,3 +81,12 @@ def each(
         Case(shapes, (), dict(zip(choices, values, strict=True)), domains, prepare, finish)
         for values in itertools.product(*choices.values())
     ]
+
+
+def since(version: str, *cases: Case) -> list[Case]:
+    """The cases if NumPy is of this version or newer: an older one refuses what the operation takes with every NumPy.
+
+    >>> [str(case) for case in since("2.2.0", Case("n"))], since("99.0.0", Case("n"))
+    (['n'], [])
+    """
+    return [*cases] if np.lib.NumpyVersion(np.__version__) >= version else []

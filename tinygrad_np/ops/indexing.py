@@ -11,7 +11,7 @@ from .._machine.scatter import Part, Parts, is_whole, scattered, selects_once
 from .._machine.scatter import add_at as add_in_place
 from .._registry import composite, differentiable, primitive, registry
 from ..tensor import Array, Tensor, as_array
-from .cases import Case, each
+from .cases import Case, each, since
 from .elementwise import array_of
 from .examples import GETITEM
 
@@ -370,11 +370,16 @@ def _between_zeros(x: Any) -> Any:
     return np.concatenate([0 * x[:1], 0 * x[:1], x, 0 * x[-1:]])
 
 
+def _between_zeros_of_both_axes(x: Any) -> Any:
+    return _between_zeros(_between_zeros(x).T)
+
+
 @composite(
     np.trim_zeros,
     cases=[
         *each("N", trim=("fb", "f", "b"), prepare=_between_zeros),
-        *each("N M", axis=(None, 0, (-1,), ()), prepare=lambda x: _between_zeros(_between_zeros(x).T)),
+        *each("N M", axis=(None, 0), prepare=_between_zeros_of_both_axes),
+        *since("2.4.0", *each("N M", axis=((-1,), ()), prepare=_between_zeros_of_both_axes)),
     ],
 )
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:

@@ -38,7 +38,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from .._machine.arrays import power_of_two
 from .._registry import composite, constant, differentiable, primitive
 from ..tensor import Array, as_array
-from .cases import NONZERO, Case, each
+from .cases import NONZERO, Case, each, since
 from .elementwise import array_of, conjugate, direction, is_complex, keep, real_part, zero_at
 from .reductions import is_normal, products_around, restore
 
@@ -1064,7 +1064,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     cases=[
         *each("N M", axis=(None, 0, (0, 1)), keepdims=(False, True)),
         *each("2 3", domains=(NONZERO,), ord=(1, 3, np.inf), axis=(None, 0)),
-        Case("0 3", (), {"ord": np.inf}),
+        *since("2.3.0", Case("0 3", (), {"ord": np.inf})),
     ],
     complex=True,
 )
@@ -1083,17 +1083,32 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return _matrix_norm(_floating(x), ord, (-2, -1), keepdims)
 
 
+def _extreme_ratio(x: Any, p: Any) -> Any:
+    """The quotient of the extreme singular values; NaN of a matrix with NaN or infinity, where NumPy gives that."""
+    wild = ~np.all(np.isfinite(array_of(x)), axis=(-2, -1))
+    finite = x
+    if np.any(wild):
+        np.linalg.cond(array_of(x), p)  # which raises before NumPy 2.5
+        finite = np.where(wild[..., np.newaxis, np.newaxis], np.eye(*x.shape[-2:], dtype=x.dtype), x)
+    s = np.linalg.svdvals(finite)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        number = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        if np.any(wild):
+            unknown = np.sum(np.abs(x), axis=(-2, -1)) * np.where(wild, np.nan, 1).astype(number.dtype)
+            number = np.where(wild, unknown, number)
+    return number
+
+
 @composite(np.linalg.cond, cases=each("2 2", prepare=_spaced, p=(None, 2, -2, "fro", 1)), complex=True)
 def cond(x: Any, p: Any = None) -> Any:
     """`np.linalg.cond`: the norm of a matrix times that of its inverse."""
     if x.ndim < 2 or 0 in x.shape[-2:]:
         raise np.linalg.LinAlgError(f"cond of shape {x.shape}: expected matrices that are not empty")
     if p in (None, 2, -2):
-        s = np.linalg.svdvals(x)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            number = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        number = _extreme_ratio(x, p)
     else:
-        singular = np.linalg.slogdet(array_of(x))[0] == 0
+        with np.errstate(invalid="ignore"):  # of NaN
+            singular = np.linalg.slogdet(array_of(x))[0] == 0
         regular = np.where(singular[..., np.newaxis, np.newaxis], np.eye(x.shape[-1], dtype=x.dtype), x)
         inverse = np.linalg.norm(np.linalg.inv(regular), p, axis=(-2, -1))
         with np.errstate(invalid="ignore"):  # of zeros

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._registry import composite, in_float32
 from ..tensor import as_array
-from .cases import Case, each
+from .cases import Case, each, since
 from .indexing import refuse_loss
 from .shapes import _pad_constant
 
@@ -91,7 +91,7 @@ def _values(name: str, values: Any, array: Any) -> Any:
         *each("3 4", pad_width=PADDINGS, mode=("constant", *REARRANGING, *STATISTICS, "linear_ramp")),
         Case("n", (1,), {"constant_values": 2.0}),
         Case("", ((1, 2),)),
-        Case("3 n", ({0: (1, 2)},)),
+        *since("2.4.0", Case("3 n", ({0: (1, 2)},))),
         Case("2 3", (2, "linear_ramp"), {"end_values": ((0.5, 1), (-2, 0))}),
         # Medians of an odd number along the first axis, so that those along the second do not compare averages.
         *each("3 4", pad_width=(1,), mode=STATISTICS, stat_length=((3, 9),)),

@@ -444,8 +444,8 @@ def _by_matrices(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array
     lengths: dict[str, int] = {}
     for letter, n in [*zip(of_a, a.shape, strict=True), *zip(of_b, b.shape, strict=True)]:
         lengths[letter] = n if lengths.get(letter, 1) == 1 else lengths[letter]
-    a, of_a = _own(a, of_a, lengths, of_b + output)
-    b, of_b = _own(b, of_b, lengths, of_a + output)
+    (a, of_a), (b, of_b) = _unbroadcast(a, of_a, lengths), _unbroadcast(b, of_b, lengths)
+    (a, of_a), (b, of_b) = _own(a, of_a, of_b + output), _own(b, of_b, of_a + output)
     inner = [letter for letter in of_a if letter in of_b and letter not in output]
     if not inner:
         return np.multiply(_in_order(a, of_a, output), _in_order(b, of_b, output))
@@ -470,14 +470,17 @@ def _by_matrices(a: Array, b: Array, of_a: str, of_b: str, output: str) -> Array
 SMALL = 64  # multiplications in each product of a stack
 
 
-def _own(x: Array, term: str, lengths: dict[str, int], others: str) -> tuple[Array, str]:
-    """x without the axes of length 1 that are broadcast, and summed over those that no other term has."""
-    for letter in term:
-        axis = term.index(letter)
-        if x.shape[axis] == 1 != lengths[letter]:
-            x, term = np.squeeze(x, axis), term.replace(letter, "")
-        elif letter not in others:
-            x, term = np.add.reduce(x, axis), term.replace(letter, "")
+def _unbroadcast(x: Array, term: str, lengths: dict[str, int]) -> tuple[Array, str]:
+    """x without the axes of length 1 that are broadcast."""
+    axes = [axis for axis, letter in enumerate(term) if x.shape[axis] == 1 != lengths[letter]]
+    return np.squeeze(x, tuple(axes)), "".join(letter for axis, letter in enumerate(term) if axis not in axes)
+
+
+def _own(x: Array, term: str, others: str) -> tuple[Array, str]:
+    """x, summed over the axes that no other term has."""
+    axes = [axis for axis, letter in enumerate(term) if letter not in others]
+    if axes:
+        x, term = np.add.reduce(x, tuple(axes)), "".join(letter for letter in term if letter in others)
     return np.asarray(x), term
 
 

@@ -84,6 +84,9 @@ def _places(q: Any, rows: Any, count: Any, method: str, weights: Any) -> Any:
     if np.ndim(count):
         function, places = np.nanquantile, np.where(places < count, places, np.nan)
     if weights is not None:
+        total = np.sum(np.where(places < count, weights, 0), axis=-1, keepdims=True)  # NaN is not less
+        if np.any((count > 0) & ((total == 0) | ~np.isfinite(total))):  # which NumPy refuses since 2.4
+            raise ValueError("the weights must be finite, and not all zero")
         along |= {"weights": weights}
         places = np.broadcast_to(places, rows.shape)
     found = np.moveaxis(function(places, q, **along), 0, -1)

@@ -72,6 +72,8 @@ def _between(
         if near and (stuck or t >= right or t <= left):
             t = right - margin if abs(t - right) < abs(t - left) else left + margin
             near = False
+        if not left < t < right:  # no number lies between them
+            break
         stuck = near
         point = evaluate(t)
         if not point.value <= start.value + C1 * t * start.slope or point.value >= low.value:
