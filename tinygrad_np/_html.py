@@ -37,11 +37,20 @@ def of_optimizer(name: str, names: Sequence[str], groups: Iterable[Mapping[str, 
     return _table(f"{name}, {steps:,} steps taken", ("group", "parameters", *names), rows)
 
 
-def of_loader(name: str, batches: int, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
-    """The arrays of a DataLoader, with its settings."""
-    texts = ", ".join(f"{key}={_short(setting_text(value))}" for key, value in settings.items())
-    rows = [(f"{i}", f"{array.dtype}", " x ".join(map(str, array.shape))) for i, array in enumerate(arrays)]
-    return _table(f"{name} of {batches:,} batches: {texts}", ("array", "dtype", "shape"), rows)
+def of_wrapper(name: str, settings: Mapping[str, Any], optimizer: Any) -> str:
+    """The settings of a wrapper, above the optimiser within."""
+    return f"<div><b>{escape(f'{name}: {_listed(settings)}, around')}</b>{optimizer._repr_html_()}</div>"
+
+
+def of_arrays(caption: str, settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Arrays by name, such as those of a DataLoader, and the settings of what holds them."""
+    rows = [(name, f"{a.dtype}", " x ".join(map(str, a.shape)) or "scalar") for name, a in arrays.items()]
+    return _table(f"{caption}{': ' if settings else ''}{_listed(settings)}", ("array", "dtype", "shape"), rows)
+
+
+def of_settings(name: str, settings: Mapping[str, Any]) -> str:
+    """Settings, one a row; arrays with their first numbers."""
+    return _table(name, ("setting", "value"), [(key, _short(_with_numbers(value))) for key, value in settings.items()])
 
 
 def of_schedule(schedule: Any) -> str | None:
@@ -90,6 +99,17 @@ def _table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     return (
         f'<div>{title}<table style="color: inherit"><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
     )
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_short(setting_text(value))}" for name, value in settings.items())
+
+
+def _with_numbers(value: Any) -> str:
+    if not getattr(value, "shape", ()):
+        return setting_text(value)
+    numbers = np.array2string(getattr(value, "data", value), separator=", ", threshold=10)
+    return f"{kind(value)} {' '.join(numbers.split())}"
 
 
 def _short(text: str) -> str:
