@@ -190,6 +190,8 @@ def test_a_long_tensor_is_shortened() -> None:
     assert "requires_grad=True" in text
     assert "..." in text
     assert len(text) < 2000
+    assert "..." in Tensor(np.zeros(201))._repr_html_()
+    assert "..." not in Tensor(np.zeros(200))._repr_html_()
 
 
 def test_a_module_shows_as_a_table() -> None:
@@ -254,6 +256,46 @@ def test_a_printed_model_fits_80_columns_and_keeps_its_shapes() -> None:
     assert max(map(len, lines)) <= 80
     assert all(f"tensor_{i} 2 x 3" in str(model) for i in range(40))
     assert lines[0].endswith("parameters")
+
+
+def fits(model: nn.Module) -> bool:
+    """Whether a printed model has at most 80 columns, and a line for each of its modules."""
+    lines = str(model).splitlines()
+    return max(map(len, lines)) <= 80 and len(lines) >= len(list(model.modules()))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in IN_A_NOTEBOOK if issubclass(kind, nn.Module)])
+@pytest.mark.parametrize("name", ["", "layer", "name_" * 20])
+def test_every_printed_layer_fits_80_columns(kind: type, name: str) -> None:
+    layer = made(kind)
+    assert fits(nn.ModuleDict({name: layer, "other": LAYER}) if name else layer)
+
+
+def wide(size: int) -> nn.Module:
+    """A layer whose call and shapes are long."""
+    return nn.LayerNorm((1,) * size, eps=1.23456789012345e-6)
+
+
+@given(
+    st.recursive(
+        st.sampled_from(
+            [*map(wide, (1, 20, 60)), nn.Linear(123_456, 3, rng=RNG), nn.MultiMarginLoss(weight=[0.1] * 40)]
+        ),
+        lambda inner: st.one_of(
+            st.lists(inner, min_size=1, max_size=3).map(lambda layers: nn.Sequential(*layers)),
+            st.lists(inner, min_size=1, max_size=3).map(nn.ModuleList),
+            st.dictionaries(
+                st.text(st.sampled_from("ab_"), min_size=1, max_size=90), inner, min_size=1, max_size=3
+            ).map(nn.ModuleDict),
+        ),
+    ),
+    st.integers(0, 40),
+)
+def test_any_printed_model_fits_80_columns(model: nn.Module, depth: int) -> None:
+    for _ in range(depth):
+        model = nn.Sequential(model)
+    assert max(map(len, str(model).splitlines())) <= 80
+    checked(model._repr_html_())
 
 
 @pytest.mark.parametrize(
