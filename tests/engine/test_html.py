@@ -271,6 +271,13 @@ def test_every_printed_layer_fits_80_columns(kind: type, name: str) -> None:
     assert fits(nn.ModuleDict({name: layer, "other": LAYER}) if name else layer)
 
 
+def test_what_is_nested_deeply_is_still_named() -> None:
+    model: nn.Module = nn.Linear(3, 4, rng=RNG)
+    for _ in range(30):
+        model = nn.Sequential(model)
+    assert "0: Linear(3, 4)" in str(model).splitlines()[-1]
+
+
 def wide(size: int) -> nn.Module:
     """A layer whose call and shapes are long."""
     return nn.LayerNorm((1,) * size, eps=1.23456789012345e-6)
