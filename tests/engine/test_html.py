@@ -273,7 +273,7 @@ def test_every_printed_layer_fits_80_columns(kind: type, name: str) -> None:
 
 def test_what_is_nested_deeply_is_still_named() -> None:
     model: nn.Module = nn.Linear(3, 4, rng=RNG)
-    for _ in range(30):
+    for _ in range(25):
         model = nn.Sequential(model)
     assert "0: Linear(3, 4)" in str(model).splitlines()[-1]
 
