@@ -76,7 +76,8 @@ def test_every_public_class_shows_what_it_is(kind: type) -> None:
 SVG = {"width", "height", "role", "d", "points", "x", "y", "opacity", "stroke-width", "font-size", "font-family",
        "text-anchor"}  # fmt: skip
 ATTRIBUTES = {  # those that may stand in a fragment, with their values: it takes the colours of the page around it
-    "style": "(color: inherit|text-align: left|border-bottom: 1px solid currentColor|[; ])*",
+    "style": "(color: inherit|font-family: monospace|text-align: left|white-space: nowrap|margin-left: \\d+em|"
+    "border-bottom: 1px solid currentColor|[; ])*",
     "fill": "none|currentColor",
     "stroke": "none|currentColor",
     "xmlns": "http://www.w3.org/2000/svg",
@@ -202,6 +203,14 @@ def test_a_module_shows_as_a_table() -> None:
         ["0: Linear(3, 4)", "weight 3 x 4, bias 4", "16"],
         ["1: ReLU()", "", ""],
     ]
+
+
+def test_modules_are_indented_and_numbers_stand_below_each_other() -> None:
+    deep = nn.Sequential(nn.Sequential(nn.ReLU()), nn.ReLU())
+    assert re.findall(r"margin-left: (\d+)em", deep._repr_html_()) == ["2", "4", "2"]
+    assert '<pre style="font-family: monospace">' in Tensor([1.0])._repr_html_()
+    (lr,) = re.findall("<td[^>]*>1e-05</td>", SGD([WEIGHT], lr=1e-5)._repr_html_())
+    assert "nowrap" in lr
 
 
 def test_names_are_escaped() -> None:
