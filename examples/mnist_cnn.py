@@ -6,10 +6,14 @@ two cores, it reads 99.4 % of the test images correctly; after one, 98.8 %.
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import cross_entropy, nn, no_grad
 from tinygrad_np.data import DataLoader, Dataset, load_mnist

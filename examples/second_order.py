@@ -8,8 +8,12 @@ form, and so is the error of the network: below 0.01 everywhere.
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, grad, nn
 from tinygrad_np.optim import Adam
