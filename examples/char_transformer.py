@@ -94,6 +94,7 @@ def train(model: Transformer, text: np.ndarray, steps: int, rng: np.random.Gener
         losses.append(loss.item())
         if step % 500 == 0:
             tqdm.write(f"step {step}/{steps}  loss {np.mean(losses[-500:]):.4g}")
+            sys.stdout.flush()  # a log shows the line now
     return losses
 
 

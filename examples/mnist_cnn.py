@@ -117,6 +117,7 @@ def main() -> None:
     for epoch, loss in enumerate(train(model, train_set, options.epochs, rng), 1):
         accuracies.append(accuracy(model, test_set))
         tqdm.write(f"epoch {epoch:2d}  train loss {loss:.4f}  test accuracy {accuracies[-1]:.2%}")
+        sys.stdout.flush()  # a log shows each epoch as it ends
     save(folder / "model.safetensors", model.state_dict())
     draw(accuracies).savefig(folder / "accuracy_on_the_test_set.png", dpi=120)
     print(f"{accuracies[-1]:.2%} of the test images are read correctly; weights and picture are in {folder}")

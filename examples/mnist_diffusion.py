@@ -139,6 +139,7 @@ def train(model: UNet, dataset: Dataset, epochs: int, rng: np.random.Generator) 
                 errors.append(loss.item())
                 bar.update()
             tqdm.write(f"epoch {epoch:2d}  error {np.mean(errors[-len(loader) :]):.4f}")
+            sys.stdout.flush()  # a log shows each epoch as it ends
     for weights, average in zip(averages.parameters, averages.averages, strict=True):
         weights.data = average
     return errors

@@ -69,6 +69,7 @@ def train(model: Autoencoder, pixels: np.ndarray, epochs: int, rng: np.random.Ge
                 losses.append(loss.item())
                 bar.update()
             tqdm.write(f"epoch {epoch:2d}  negative ELBO {np.mean(losses[-len(loader) :]):.1f}")
+            sys.stdout.flush()  # a log shows each epoch as it ends
     return losses
 
 

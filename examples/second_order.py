@@ -71,6 +71,7 @@ def train(solution: Solution, steps: int, rng: np.random.Generator) -> list[floa
         losses.append(loss.item())
         if step % 500 == 0:
             tqdm.write(f"step {step}/{steps}  loss {np.mean(losses[-500:]):.4g}")
+            sys.stdout.flush()  # a log shows the line now
     return losses
 
 
