@@ -132,6 +132,13 @@ def test_bars_fit_a_narrow_terminal(script: str, few: Path) -> None:
     assert max(map(len, bars), default=0) <= NARROW
 
 
+def test_lines_beside_a_bar_are_in_a_log_at_once() -> None:
+    """tqdm does not flush what it writes."""
+    for path in EXAMPLES.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("tqdm.write(") == len(re.findall(r"tqdm\.write\(.*\n *sys\.stdout\.flush\(\)", text)), path
+
+
 def test_every_bar_is_for_terminals_only() -> None:
     """Also those that the tests above do not wait for."""
     for path in EXAMPLES.rglob("*.py"):
