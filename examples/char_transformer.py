@@ -8,10 +8,14 @@ minutes on two cores; the best n-gram model reaches 1.32.
 
 import argparse
 import itertools
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
 from pydoc_data import topics
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, cross_entropy, nn, no_grad, softmax
 from tinygrad_np.optim import AdamW, clip_grad_norm
@@ -92,6 +96,7 @@ def train(model: Transformer, text: np.ndarray, steps: int, rng: np.random.Gener
         losses.append(loss.item())
         if step % 500 == 0:
             tqdm.write(f"step {step}/{steps}  loss {np.mean(losses[-500:]):.4g}")
+            sys.stdout.flush()  # a log shows the line now
     return losses
 
 

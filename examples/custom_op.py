@@ -8,8 +8,12 @@ both numbers. Then a network with Mish learns to read handwritten digits.
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, cross_entropy, differentiable, fit_threads, nn, sigmoid
 from tinygrad_np.data import DataLoader, load_mnist

@@ -8,10 +8,14 @@ the covariance of values. The picture shows both, with the band in which they li
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, func
 from tinygrad_np.optim import Adam, minimize

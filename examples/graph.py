@@ -6,7 +6,11 @@ Drawing needs Graphviz's program `dot`.
 """
 
 import argparse
+import signal
 import sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, viz
 
@@ -29,7 +33,7 @@ def main() -> None:
     try:
         viz.render(loss, path, names, gradients=True)
     except (OSError, RuntimeError, ValueError) as error:  # no Graphviz, say, or a path that cannot be written
-        sys.exit(str(error))
+        sys.exit(f"graph.py: {error}")
     loss.backward()
     print(f"dloss/dw = {names['w'].grad.item():g}, dloss/db = {names['b'].grad.item():g}; the graph is drawn in {path}")
 

@@ -9,9 +9,13 @@ shows the friendships, laid out by gradients as well, and which camp the network
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, cross_entropy, nn, no_grad, softmax
 from tinygrad_np.optim import Adam, minimize

@@ -6,10 +6,14 @@ two cores, it reads 99.4 % of the test images correctly; after one, 98.8 %.
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import cross_entropy, nn, no_grad
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
@@ -115,6 +119,7 @@ def main() -> None:
     for epoch, loss in enumerate(train(model, train_set, options.epochs, rng), 1):
         accuracies.append(accuracy(model, test_set))
         tqdm.write(f"epoch {epoch:2d}  train loss {loss:.4f}  test accuracy {accuracies[-1]:.2%}")
+        sys.stdout.flush()  # a log shows each epoch as it ends
     save(folder / "model.safetensors", model.state_dict())
     draw(accuracies).savefig(folder / "accuracy_on_the_test_set.png", dpi=160)
     print(f"{accuracies[-1]:.2%} of the test images are read correctly; weights and picture are in {folder}")

@@ -8,8 +8,13 @@ a digit clearer (J. Ho and T. Salimans 2022, "Classifier-free diffusion guidance
 
 import argparse
 import itertools
+import signal
 import sys
+import tempfile
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, interpolate, nn, no_grad, pixel_shuffle, pixel_unshuffle, silu
 from tinygrad_np.data import DataLoader, Dataset, load_mnist
@@ -125,14 +130,16 @@ def train(model: UNet, dataset: Dataset, epochs: int, rng: np.random.Generator) 
     optimizer = Adam(model.parameters(), lr=CosineScheduler(2e-3, steps=total))
     averages = EMA(model.parameters(), decay=max(0, 1 - 10 / total))
     errors = []
-    with tqdm(total=total, unit="step") as bar:
-        for _ in range(epochs):
+    with tqdm(total=total, unit="step", disable=None) as bar:
+        for epoch in range(1, epochs + 1):
             for images, labels in loader:
                 loss = error(model, pixels(images), labels, rng)
                 optimizer.minimize(loss)
                 averages.update()
                 errors.append(loss.item())
                 bar.update()
+            tqdm.write(f"epoch {epoch:2d}  error {np.mean(errors[-len(loader) :]):.4f}")
+            sys.stdout.flush()  # a log shows each epoch as it ends
     for weights, average in zip(averages.parameters, averages.averages, strict=True):
         weights.data = average
     return errors
@@ -142,7 +149,7 @@ def draw_digits(model: UNet, labels: np.ndarray, rng: np.random.Generator) -> li
     """Images (n, 28, 28) of the digits (n,) after each step from noise to digits."""
     x = rng.standard_normal((len(labels), 28, 28), np.float32)
     images = [x]
-    for step in trange(STEPS - 1, -1, -1, unit="step"):
+    for step in trange(STEPS - 1, -1, -1, unit="step", disable=None):
         steps = np.full(len(labels), step)
         with no_grad():
             told = model(x, steps, labels).data
@@ -181,6 +188,7 @@ def main() -> None:
         train_set, test_set = load_mnist(options.data)
         folder = options.out or new_folder("mnist_diffusion")
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()  # whether files can be written there
     except (OSError, ValueError) as error_of_files:
         sys.exit(f"mnist_diffusion.py: {error_of_files}")
 

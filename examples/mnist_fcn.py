@@ -14,9 +14,13 @@ is called: by it the package `mnist_study` shows progress, tests, and saves mode
 """
 
 import argparse
+import signal
 import sys
 from dataclasses import dataclass
 from functools import partial
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it imports, ctrl-C ends it without a traceback
 
 from tinygrad_np import cross_entropy, no_grad
 from tinygrad_np.data import DataLoader, Dataset

@@ -16,11 +16,15 @@ the stage length is by default. The best stage length depends on the length of t
 import argparse
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it imports, ctrl-C ends it without a traceback
 
 from tinygrad_np import Tensor
 from tinygrad_np.data import Dataset, load_mnist

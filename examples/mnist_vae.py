@@ -8,8 +8,12 @@ lower bound (ELBO) of the test images is -139.5 nats; a decoder that always retu
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, binary_cross_entropy_with_logits, nn, no_grad, sigmoid
 from tinygrad_np.data import DataLoader, load_mnist
@@ -69,6 +73,7 @@ def train(model: Autoencoder, pixels: np.ndarray, epochs: int, rng: np.random.Ge
                 losses.append(loss.item())
                 bar.update()
             tqdm.write(f"epoch {epoch:2d}  negative ELBO {np.mean(losses[-len(loader) :]):.1f}")
+            sys.stdout.flush()  # a log shows each epoch as it ends
     return losses
 
 

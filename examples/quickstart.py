@@ -6,8 +6,12 @@ The script needs only the package. With tqdm it shows its progress, with matplot
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, cross_entropy, fit_threads, grad, relu
 from tinygrad_np.data import DataLoader, load_mnist

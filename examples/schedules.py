@@ -6,10 +6,14 @@ has the call that makes it as its title.
 
 import argparse
 import itertools
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np.schedules import (
     CosineScheduler,

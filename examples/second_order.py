@@ -8,8 +8,12 @@ form, and so is the error of the network: below 0.01 everywhere.
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, grad, nn
 from tinygrad_np.optim import Adam
@@ -68,6 +72,7 @@ def train(solution: Solution, steps: int, rng: np.random.Generator) -> list[floa
         losses.append(loss.item())
         if step % 500 == 0:
             tqdm.write(f"step {step}/{steps}  loss {np.mean(losses[-500:]):.4g}")
+            sys.stdout.flush()  # a log shows the line now
     return losses
 
 

@@ -1,5 +1,6 @@
 """How objects show in a notebook: their `_repr_html_`, which takes the colours of the page that it stands in."""
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -10,6 +11,7 @@ import numpy as np
 from ._messages import kind, setting_text
 
 BORDER = "border-bottom: 1px solid currentColor"
+FIXED = "font-family: monospace"  # which Jupyter's own style takes away
 LONGEST = 60  # the most characters of a hyperparameter
 POINTS, WIDTH, HEIGHT = 300, 360, 120  # of the plot of a schedule
 STAGES = 5  # of those that a schedule repeats, and warmups of one that has no end, that are drawn
@@ -19,13 +21,13 @@ def of_tensor(data: "np.ndarray[Any, Any]", requires_grad: bool) -> str:
     """The shape, dtype and numbers of a Tensor; NumPy's print options say how many numbers."""
     numbers = np.array2string(data, separator=", ", threshold=min(200, int(np.get_printoptions()["threshold"])))
     what = f"{kind(data)}{', requires_grad=True' if requires_grad else ''}"
-    return f"<div><b>Tensor</b> {escape(what)}<pre>{escape(numbers)}</pre></div>"
+    return f'<div><b>Tensor</b> {escape(what)}<pre style="{FIXED}">{escape(numbers)}</pre></div>'
 
 
 def of_module(rows: Iterable[tuple[int, str, str, str]]) -> str:
     """The tree of modules as a table; a row has a depth, a name, shapes and a count."""
-    cells = [("\N{NO-BREAK SPACE}" * 4 * depth + name, shapes, count) for depth, name, shapes, count in rows]
-    return _table("", ("module", "shapes", "parameters"), cells)
+    depths, *columns = zip(*rows, strict=True)
+    return _table("", ("module", "shapes", "parameters"), zip(*columns, strict=True), depths)
 
 
 def of_optimizer(name: str, names: Sequence[str], groups: Iterable[Mapping[str, Any]], steps: int) -> str:
@@ -37,11 +39,20 @@ def of_optimizer(name: str, names: Sequence[str], groups: Iterable[Mapping[str, 
     return _table(f"{name}, {steps:,} steps taken", ("group", "parameters", *names), rows)
 
 
-def of_loader(name: str, batches: int, arrays: Sequence[Any], settings: Mapping[str, Any]) -> str:
-    """The arrays of a DataLoader, with its settings."""
-    texts = ", ".join(f"{key}={_short(setting_text(value))}" for key, value in settings.items())
-    rows = [(f"{i}", f"{array.dtype}", " x ".join(map(str, array.shape))) for i, array in enumerate(arrays)]
-    return _table(f"{name} of {batches:,} batches: {texts}", ("array", "dtype", "shape"), rows)
+def of_wrapper(name: str, settings: Mapping[str, Any], optimizer: Any) -> str:
+    """The settings of a wrapper, above the optimiser within."""
+    return f"<div><b>{escape(f'{name}: {_listed(settings)}, around')}</b>{optimizer._repr_html_()}</div>"
+
+
+def of_arrays(caption: str, settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    """Arrays by name, such as those of a DataLoader, and the settings of what holds them."""
+    rows = [(name, f"{a.dtype}", " x ".join(map(str, a.shape)) or "scalar") for name, a in arrays.items()]
+    return _table(f"{caption}{': ' if settings else ''}{_listed(settings)}", ("array", "dtype", "shape"), rows)
+
+
+def of_settings(name: str, settings: Mapping[str, Any]) -> str:
+    """Settings, one a row; arrays with their first numbers."""
+    return _table(name, ("setting", "value"), [(key, _short(_with_numbers(value))) for key, value in settings.items()])
 
 
 def of_schedule(schedule: Any) -> str | None:
@@ -82,14 +93,34 @@ def _horizon(schedule: Any) -> float:
     return float(STAGES * given.get("stage_length", given.get("warmup_steps", 0)))
 
 
-def _table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def _table(
+    caption: str, head: Iterable[str], rows: Iterable[Iterable[str]], depths: Iterable[int] = itertools.repeat(0)
+) -> str:
+    """A table; `depths` says how far the first cell of each row is indented."""
     title = f"<div><b>{escape(caption)}</b></div>" if caption else ""
     first = "".join(f'<th style="text-align: left; {BORDER}">{escape(cell)}</th>' for cell in head)
-    lines = ["".join(f'<td style="text-align: left">{escape(cell)}</td>' for cell in row) for row in rows]
-    rest = "".join(f"<tr>{line}</tr>" for line in lines)
+    lines = ((_cell(cell, depth), *map(_cell, cells)) for (cell, *cells), depth in zip(rows, depths, strict=False))
+    rest = "".join(f"<tr>{''.join(line)}</tr>" for line in lines)
     return (
         f'<div>{title}<table style="color: inherit"><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
     )
+
+
+def _cell(text: str, depth: int = 0) -> str:
+    whole = "" if " " in text else "; white-space: nowrap"  # a number is not broken at its minus
+    indented = f'<div style="margin-left: {2 * depth}em">{escape(text)}</div>' if depth else escape(text)
+    return f'<td style="text-align: left{whole}">{indented}</td>'
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={_short(setting_text(value))}" for name, value in settings.items())
+
+
+def _with_numbers(value: Any) -> str:
+    if not getattr(value, "shape", ()):
+        return setting_text(value)
+    numbers = np.array2string(getattr(value, "data", value), separator=", ", threshold=10)
+    return f"{kind(value)} {' '.join(numbers.split())}"
 
 
 def _short(text: str) -> str:

@@ -92,6 +92,12 @@ class Dataset(NamedTuple):
     images: Array
     labels: Array
 
+    def __repr__(self) -> str:
+        return as_call(self, **self._asdict())
+
+    def _repr_html_(self) -> str:
+        return _html.of_arrays(f"{type(self).__name__} of {len(self.images):,} images", {}, self._asdict())
+
 
 def load_mnist(folder: str | os.PathLike[str]) -> tuple[Dataset, Dataset]:
     """The training set and the test set of MNIST, or of any dataset in files with the same names.
@@ -205,7 +211,8 @@ class DataLoader(check.Checked):
         return as_call(self, *self.arrays, **self._options())
 
     def _repr_html_(self) -> str:
-        return _html.of_loader(type(self).__name__, len(self), self.arrays, self._options())
+        arrays = {str(i): array for i, array in enumerate(self.arrays)}
+        return _html.of_arrays(f"{type(self).__name__} of {len(self):,} batches", self._options(), arrays)
 
     def _options(self) -> dict[str, Any]:
         return {"batch_size": self.batch_size, "rng": self.rng, "drop_last": self.drop_last}

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from . import tensor
-from ._messages import add_note
+from ._messages import add_note, as_call
 from ._messages import kind as _kind
 from .tensor import Array, Tensor
 
@@ -51,6 +51,9 @@ class _Context(ContextDecorator):
                 f"{type(self).__name__} does not reach into a generator or a coroutine; use `with` inside it"
             )
         return super().__call__(function)
+
+    def __repr__(self) -> str:
+        return as_call(self)
 
     def __enter__(self) -> None:
         self.inside.set(self.inside.get() + 1)

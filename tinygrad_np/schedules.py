@@ -497,6 +497,10 @@ class PlateauScheduler(check.Checked, Hints):
     def __call__(self, step: int) -> float:
         return self.rate
 
+    def _repr_html_(self) -> str:
+        settings = {name: getattr(self, name) for name in self._checks}
+        return _html.of_settings(type(self).__name__, {"rate": self.rate, "best": self.best} | settings)
+
     @property
     def rate(self) -> float:
         """The learning rate as it is now."""

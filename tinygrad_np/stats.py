@@ -22,10 +22,12 @@ Tensor(-3., dtype=float32)
 import math
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
+from . import _html
 from ._messages import as_call
 from .ops.elementwise import array_of
 from .ops.scipy_special import special
@@ -73,6 +75,12 @@ class Frozen:
 
     def __repr__(self) -> str:
         return as_call(self.distribution, *self.parameters, **self.named)
+
+    def _repr_html_(self) -> str:
+        method = "logpdf" if isinstance(self.distribution, Continuous) else "logpmf"
+        _, *names = signature(getattr(self.distribution, method)).parameters
+        given = dict(zip(names, self.parameters, strict=False)) | self.named
+        return _html.of_settings(type(self.distribution).__name__, given)
 
     def __getattr__(self, name: str) -> Callable[[Any], Any]:
         method = getattr(self.distribution, name)

@@ -31,6 +31,7 @@ from ._machine.writes import serials
 from ._messages import (
     Hints,
     add_note,
+    as_call,
     foreign,
     instead_of,
     needs_call,
@@ -177,6 +178,9 @@ class _Mode(StepDecorator):
 
     def __new__(cls, function: Any = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)  # @no_grad without parentheses
+
+    def __repr__(self) -> str:
+        return as_call(self)
 
     def __enter__(self) -> None:
         _modes.set((*_modes.get(), (self, _pauses.get())))
@@ -1386,6 +1390,9 @@ class At(Hints):
 
     def __getitem__(self, index: Any) -> "At":
         return At(self._tensor, _as_index(index))
+
+    def __repr__(self) -> str:
+        return as_call(self, self._tensor, self._index)
 
     def _refuse(self, *_: Any) -> NoReturn:
         raise TypeError(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ._messages import kind as _kind
+from ._messages import setting_text
 from .nn import Module
 from .tensor import Tensor, _ancestors, grad
 
@@ -32,7 +33,8 @@ RESULT = 'fillcolor="#fdeccc", color="#c98a1b"'
 LEAF = 'style=filled, fillcolor="#e3f2df", color="#5d9150"'
 CONSTANT = 'style=filled, fillcolor="#f1f1f1", color="#9a9a9a"'
 SMALL = 6  # the largest number of elements whose values fit into a node
-ARGUMENT, TUPLE, CALL = 30, 60, 80  # the most characters of an argument, a tuple, and all arguments of an operation
+# The most characters of an argument, a tuple, and all arguments of an operation or the name of a Tensor.
+ARGUMENT, TUPLE, CALL = 30, 60, 80
 FORMATS = (".svg", ".png", ".pdf", ".dot")
 
 
@@ -63,6 +65,7 @@ class Graph(str):
         Raises:
             ValueError: the name ends otherwise.
             RuntimeError: Graphviz's program `dot` is not installed or fails.
+            OSError: the file cannot be written.
         """
         ending = Path(path).suffix
         if ending not in FORMATS:
@@ -120,7 +123,7 @@ def graph(
         facts = [_kind(value)] if not gradients or value.size > SMALL else [f"value {_numbers(value)}"]
         if id(value) in gradient_of:
             facts.append(f"gradient {_numbers(gradient_of[id(value)])}")
-        text = "\\n".join(_escaped(line) for line in (names.get(id(value)), title, *facts) if line)
+        text = "\\n".join(_escaped(line) for line in (_end(names.get(id(value), ""), CALL), title, *facts) if line)
         nodes[id(value)] = f"n{len(nodes)}"
         lines.append(f'  {nodes[id(value)]} [label="{text}", {look}]')
 
@@ -168,8 +171,9 @@ def _drawn(source: str, form: str) -> bytes:
     program = shutil.which("dot")
     if program is None:
         raise RuntimeError(
-            "render needs Graphviz's program `dot`: apt install graphviz, brew install graphviz or conda install"
-            " graphviz; or pass the output of viz.graph() to another program"
+            f"{form.upper()} files are drawn by Graphviz's program `dot`, which is not installed: apt install graphviz,"
+            " brew install graphviz or conda install graphviz; or write viz.graph(...).save('graph.dot') for another"
+            " program"
         )
     run = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
     if run.returncode:
@@ -214,11 +218,16 @@ def _shown(value: Any) -> str:
         return f"({_cut(', '.join(map(_shown, value)), TUPLE)}{',' if len(value) == 1 else ''})"
     if isinstance(value, np.ndarray) and value.ndim:
         return _kind(value)
-    return _cut("..." if value is ... else str(value), ARGUMENT)
+    named = callable(value) or isinstance(value, list)  # whose str() has addresses, or all numbers of arrays
+    return _cut("..." if value is ... else setting_text(value) if named else str(value), ARGUMENT)
 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _end(text: str, width: int) -> str:
+    return text if len(text) <= width else "…" + text[1 - width :]
 
 
 def _escaped(text: str) -> str:

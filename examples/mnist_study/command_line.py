@@ -8,6 +8,7 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import field, fields
@@ -136,6 +137,7 @@ def command(name: str, *options: str) -> str:
 
 def run(main: Callable[[], None]) -> None:
     """Run a script's main function; errors that its user can fix are one line, not a traceback."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # now there is something to tidy up
     try:
         main()
     except KeyboardInterrupt:

@@ -1,12 +1,14 @@
 """Pictures of computation graphs: what stands in their source, and that Graphviz draws it."""
 
+import re
 import runpy
 import shutil
 import xml.etree.ElementTree
 from pathlib import Path
+from typing import Any
 
 import tinygrad_np
-from tinygrad_np import Tensor, cross_entropy, grad, nn, viz
+from tinygrad_np import Tensor, cross_entropy, differentiable, grad, nn, viz
 
 import numpy as np
 import pytest
@@ -237,6 +239,9 @@ def test_any_name_is_drawn_as_it_is(tmp_path_factory: pytest.TempPathFactory, na
 
 def test_without_graphviz_an_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    for ending in ("svg", "png", "pdf"):
+        with pytest.raises(RuntimeError, match=f"^{ending.upper()} files .*`dot`, which is not installed: apt install"):
+            viz.graph(network()[1]).save(tmp_path / f"graph.{ending}")
     with pytest.raises(RuntimeError, match="apt install graphviz"):
         viz.render(network()[1], tmp_path / "graph.svg")
     program = tmp_path / "dot"
@@ -281,3 +286,56 @@ def test_long_arguments_are_shortened() -> None:
     assert label.startswith("reshape(·, ")
     assert "…" in label
     assert len(label) <= viz.CALL + len("reshape()")
+
+
+@differentiable(lambda g, y, x, *, option: g)
+def with_option(x: np.ndarray[Any, Any], *, option: Any) -> np.ndarray[Any, Any]:
+    return x + 0
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        (np.ones((200, 300)), "float64[200, 300]"),
+        ([np.ones(200), np.ones(300)], "[float64[200], float64[300]]"),
+        ((np.ones(200), 3), "(float64[200], 3)"),
+        (tuple(range(50)), f"({', '.join(map(str, range(50)))[: viz.TUPLE - 1]}…)"),
+        ("word " * 20, "word word word word word word…"),
+        (network, "network"),
+        (np.float32, "<class 'numpy.float32'>"),
+        (np.random.default_rng(0), "Generator(PCG64)"),
+        ({"key": "value" * 10}, "{'key': 'valuevaluevaluevalue…"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_keywords_of_any_kind_are_short_and_without_addresses(option: Any, shown: str) -> None:
+    x = Tensor(np.ones(200), requires_grad=True)
+    label = list(nodes(viz.graph(with_option(x, option=option))).values())[-1]
+    assert label == rf"with_option(·, option={shown})\nfloat64[200]"
+
+
+def test_of_a_long_name_the_end_is_shown() -> None:
+    x = Tensor([1.0], requires_grad=True)
+    name = f"{'layers.0.' * 20}weight"
+    label = next(iter(nodes(viz.graph(x * 2, {name: x})).values())).split(r"\n")[0]
+    assert label == f"…{name[-viz.CALL + 1 :]}"
+    assert len(label) == viz.CALL
+
+
+@pytest.mark.parametrize("name", ["graph.gif", "graph", "graph.svg.gz", ".svg", "graph.SVG", "folder/"])
+def test_files_that_end_otherwise_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"saved as .svg, .png, .pdf or .dot, not as"):
+        viz.graph(Tensor(1.0)).save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"must end in .svg, not"):
+        viz.render(Tensor(1.0), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_dot
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf", "dot"])
+def test_a_folder_that_is_not_there_or_no_folder_is_named(ending: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for folder in ("missing", "file"):
+        path = tmp_path / folder / f"graph.{ending}"
+        with pytest.raises(OSError, match=re.escape(str(path))):
+            viz.graph(Tensor(1.0)).save(path)

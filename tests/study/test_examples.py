@@ -1,6 +1,7 @@
 """The shorter examples, as their users run them or in small: on real data, with the results that they state."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -300,6 +301,16 @@ def test_a_missing_package_is_one_line_that_says_how_to_install_it(script: str, 
     assert refused.returncode == 1
     assert refused.stderr == f'{script} needs {packages}: python -m pip install -e ".[examples]"\n'
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "script", sorted({path.name for path in EXAMPLES.glob("*.py")} - {"quickstart.py", "graph.py"})
+)
+def test_with_the_package_alone_a_script_says_in_one_line_what_to_install(script: str, tmp_path: Path) -> None:
+    refused = run_without("matplotlib,PIL,sklearn,threadpoolctl,tqdm,scipy,mpi4py", tmp_path, script)
+    assert refused.returncode == 1
+    assert re.fullmatch(rf'{script} needs [\w, ]+: python -m pip install -e "\.\[examples\]"\n', refused.stderr)
+    assert (refused.stdout, list(tmp_path.iterdir())) == ("", [])
 
 
 def test_a_script_does_not_ask_for_what_it_does_not_use(tmp_path: Path) -> None:

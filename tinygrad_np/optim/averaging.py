@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from .. import _html
 from .. import _validation as check
 from .._machine import writes
 from .._machine.fused import scale_and_add
@@ -60,6 +61,10 @@ class _Average(check.Checked):
         """The same context under a name."""
         with self:
             yield
+
+    def _repr_html_(self) -> str:
+        settings = {name: getattr(self, name) for name in self._checks}
+        return _html.of_arrays(type(self).__name__, settings, {str(i): a for i, a in enumerate(self.averages)})
 
     def _own_settings(self) -> dict[str, Array]:
         return {}

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from .. import _html
 from .. import _validation as check
 from .._machine import writes
 from .._messages import with_hints
@@ -94,6 +95,10 @@ class LBFGS(check.Checked):
         self._moves, self._changes = np.zeros((2, history, size), dtype)  # the newest pair last
         self._counts = np.zeros(2, np.int64)  # of iterations, and of pairs that there are
         self.steps, self._in_a_step = 0, False
+
+    def _repr_html_(self) -> str:
+        group = {"parameters": self.parameters} | {name: getattr(self, name) for name in self._checks}
+        return _html.of_optimizer(type(self).__name__, list(self._checks), [group], self.steps)
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to None; `step` neither reads nor writes them."""

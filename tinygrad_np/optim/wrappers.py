@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from .. import _html
 from .. import _validation as check
 from .._machine import writes
 from .._machine.fused import scale_and_add
@@ -43,7 +44,13 @@ class _Wrapper(check.Checked):
         self.optimizer: Optimizer | _Wrapper = optimizer
 
     def __repr__(self) -> str:
-        return as_call(self, self.optimizer, **{name: getattr(self, name) for name in self._checks})
+        return as_call(self, self.optimizer, **self._settings())
+
+    def _repr_html_(self) -> str:
+        return _html.of_wrapper(type(self).__name__, self._settings(), self.optimizer)
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._checks}
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -90,7 +97,7 @@ class _Wrapper(check.Checked):
         raise NotImplementedError
 
     def _own_settings(self) -> dict[str, Array]:
-        return {name: np.array(getattr(self, name)) for name in self._checks}
+        return {name: np.array(value) for name, value in self._settings().items()}
 
     def _own_state(self) -> dict[str, Array]:
         return {}
