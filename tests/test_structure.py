@@ -51,7 +51,7 @@ FLOORS = {
     "_per_example": {"tensor", "_passes", "_messages"},
     "_passes": {"tensor", "_machine", "_messages"},
     "special": {"tensor", "ops"},
-    "stats": {"tensor", "_messages", "ops"},
+    "stats": {"tensor", "_html", "_messages", "ops"},
     "schedules": {"_html", "_machine", "_messages", "_validation"},
     "data": {"tensor", "_html", "_messages", "_neighbours", "_settings", "_validation"},
     "serialization": {"tensor"},
