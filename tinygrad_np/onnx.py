@@ -26,6 +26,8 @@ from .ops.windows import Window, sizes_of, sliding
 from .serialization import write_atomically
 from .tensor import Array, Tensor, as_array, no_grad
 
+__all__ = ["export"]
+
 OPSET, IR_VERSION = 20, 9  # of onnx 1.15: onnx writes newer ones by default, which older programs do not read
 LARGEST = 2**31 - 1  # bytes of a protobuf file
 INPUTS = (np.float32, np.int32, np.int64)
