@@ -763,7 +763,11 @@ NOTES: list[tuple[str, Callable[[], Any], str]] = [
         "of probabilities -np.sum(labels * log_probabilities, axis=1).mean()",
     ),
     ("no return", lambda: nn.Sequential(LINEAR, without_return, nn.ReLU())(IMAGE[:, 0, :3]), END),
-    ("output and state", lambda: nn.Sequential(nn.LSTM(3, 3, rng=RNG), LINEAR)(X[np.newaxis]), "write y, state = "),
+    (
+        "output and state",
+        lambda: nn.Sequential(nn.LSTM(3, 3, rng=RNG), LINEAR)(X.astype(np.float32)[np.newaxis]),
+        "write y, state = ",
+    ),
     ("None to nested layers", lambda: nn.Sequential(nn.Sequential(nn.ReLU()))(None), END),
     ("no super().__init__", lambda: Forgetful()(X), "call super().__init__(...) in Forgetful"),
     ("an array of another library", lambda: LINEAR(FromElsewhere()), "FromElsewhere; write .numpy()"),
