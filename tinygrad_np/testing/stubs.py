@@ -225,30 +225,31 @@ def _of_numpy(module: ModuleType) -> str:
 
 def _of_package() -> str:
     """The stub of `tinygrad_np`: its functions of Tensors, and all other names as they are imported there."""
-    names = {}
-    for name in dir(PACKAGE):
-        thing = getattr(PACKAGE, name)
-        home = getattr(thing, "__module__", "") or ""
-        names[name] = home if inspect.isroutine(thing) and home.startswith("tinygrad_np.ops.") else None
-    functions = []
-    for name in (name for name, home in names.items() if home):
-        function = getattr(PACKAGE, name)
+    functions = {name: thing for name in dir(PACKAGE) if _is_operation(thing := getattr(PACKAGE, name))}
+    lines = []
+    for name, function in functions.items():
         signature = inspect.signature(function)
         first = next(iter(signature.parameters))
-        is_constant = signature.return_annotation is Array and not hasattr(function, "__wrapped__")
-        result = "NDArray[Any]" if is_constant else "Tensor"
-        functions += _overloads(name, signature, {first: "Tensor"}, result)
-    tree = ast.parse(inspect.getsource(PACKAGE))
-    kept = {name for name, home in names.items() if home is None}
+        lines += _overloads(name, signature, {first: "Tensor"}, _result_of(function, signature))
     imports = "".join(
         f"from {'.' * node.level}{node.module or ''} import {alias.name} as {alias.name}\n"
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse(inspect.getsource(PACKAGE)))
         if isinstance(node, ast.ImportFrom) and node.level
         for alias in node.names
-        if alias.name in kept
+        if alias.name in {*dir(PACKAGE)} - functions.keys()
     )
     imports += "from . import _numpy as numpy\n"
-    return "\n".join([HEADER, START.format(imports=imports), _all(PACKAGE), "__version__: str", *functions, ""])
+    return "\n".join([HEADER, START.format(imports=imports), _all(PACKAGE), "__version__: str", *lines, ""])
+
+
+def _is_operation(thing: Any) -> bool:
+    return inspect.isfunction(thing) and thing.__module__.startswith("tinygrad_np.ops.")
+
+
+def _result_of(function: Any, signature: inspect.Signature) -> str:
+    """An array for functions that say so, unless they are the forward of an operation."""
+    returns_array = signature.return_annotation is Array and not hasattr(function, "__wrapped__")
+    return "NDArray[Any]" if returns_array else "Tensor"
 
 
 def _of_special() -> str:
