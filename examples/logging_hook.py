@@ -19,11 +19,15 @@ A small network reads handwritten digits while it is logged. Without options its
 import argparse
 import csv
 import itertools
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl-C ends it without a traceback, also while it imports
 
 from tinygrad_np import Tensor, cross_entropy, fit_threads
 from tinygrad_np.data import DataLoader, load_mnist

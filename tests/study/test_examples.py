@@ -304,7 +304,7 @@ def test_a_missing_package_is_one_line_that_says_how_to_install_it(script: str, 
 
 
 @pytest.mark.parametrize(
-    "script", sorted({path.name for path in EXAMPLES.glob("*.py")} - {"quickstart.py", "graph.py"})
+    "script", sorted({path.name for path in EXAMPLES.glob("*.py")} - {"quickstart.py", "graph.py", "logging_hook.py"})
 )
 def test_with_the_package_alone_a_script_says_in_one_line_what_to_install(script: str, tmp_path: Path) -> None:
     refused = run_without("matplotlib,PIL,sklearn,threadpoolctl,tqdm,scipy,mpi4py", tmp_path, script)

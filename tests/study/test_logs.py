@@ -27,7 +27,7 @@ def write_noise(folder: Path, images: int) -> Path:
     """Write images of noise into the subfolder `data`."""
     rng = np.random.default_rng(0)
     (folder / "data").mkdir()
-    for name, count in (("train", images), ("t10k", images // 12)):
+    for name, count in (("train", images), ("t10k", images // 8)):
         pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         write_idx(folder / f"data/{name}-images-idx3-ubyte", pixels)
         write_idx(folder / f"data/{name}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
@@ -51,6 +51,7 @@ RUNS: dict[str, tuple[tuple[object, ...], str]] = {
     "gaussian_process": ((), "the slope is in the band "),
     "graph": ((), "dloss/dw = "),
     "graph_network": (("--steps", 20), "members"),
+    "logging_hook": (("--epochs", 1), "steps are logged: "),
     "mnist_cnn": (("--data", "data", "--epochs", 1), "epoch  1  train loss "),
     "mnist_diffusion": (("--data", "data", "--epochs", 1), "epoch  1  error "),
     "mnist_fcn": (SMALL, "epoch   1 "),
@@ -61,7 +62,7 @@ RUNS: dict[str, tuple[tuple[object, ...], str]] = {
     "schedules": ((), "drawn in "),
     "second_order": ((), "step 500/8000  loss "),
 }  # fmt: skip
-WITHOUT_BAR = {"gaussian_process", "graph", "graph_network", "schedules"}
+WITHOUT_BAR = {"gaussian_process", "graph", "graph_network", "logging_hook", "schedules"}
 NARROW = 40
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 each_script = pytest.mark.parametrize(
