@@ -18,7 +18,7 @@ from tinygrad_np.serialization import remove_abandoned, write_atomically
 from . import command_line, search_results
 from .application import DATA
 from .candidates import train_side_by_side
-from .folders import lock, writable_folder
+from .folders import writable_folder
 from .workers import make_executor, stop
 
 
@@ -102,9 +102,9 @@ def _open_folder(folder: Path, shared: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: it has not; the message shows the differences.
-        OSError: it cannot be written to, or another search is using it.
+        OSError: it cannot be written to.
     """
-    lock(writable_folder(folder))
+    writable_folder(folder)
     if (folder / "model.safetensors").exists():
         raise ValueError(f"{folder} holds a trained model; give another --out")
     (folder / "candidates").mkdir(exist_ok=True)

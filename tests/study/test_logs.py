@@ -236,17 +236,3 @@ def test_a_picture_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path)
     refused = run("graph.py", tmp_path, "missing/graph.svg")
     assert refused.returncode == 1
     assert refused.stderr == "graph.py: [Errno 2] No such file or directory: 'missing/graph.svg'\n"
-
-
-def test_two_searches_in_one_folder_are_refused_until_the_first_is_killed(folder: Path) -> None:
-    options, _ = RUNS["mnist_search"]
-    with started("mnist_search.py", folder, *options, "--epochs", 100_000, "--out", "mine") as first:
-        wait_until((folder / "mine/search.json").exists, first)
-        refused = run("mnist_search.py", folder, *options, "--out", "mine")
-        assert refused.returncode == 1
-        assert refused.stderr.startswith("mnist_search.py: mine: another run is writing there")
-        first.send_signal(signal.SIGKILL)
-        first.wait()
-    other = run("mnist_search.py", folder, *options, "--out", "mine")
-    assert "another run" not in other.stderr
-    assert "mine holds a search with other settings" in other.stderr
