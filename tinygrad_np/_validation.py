@@ -55,7 +55,11 @@ class Checked:
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        return as_call(self, **{name: getattr(self, name) for name in self._checks if hasattr(self, name)})
+        return as_call(self, **self._checked_settings())
+
+    def _checked_settings(self) -> dict[str, Any]:
+        """Those that are set, by name."""
+        return {name: getattr(self, name) for name in self._checks if hasattr(self, name)}
 
 
 def optional(check: Check) -> Check:

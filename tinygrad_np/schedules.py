@@ -498,8 +498,8 @@ class PlateauScheduler(check.Checked, Hints):
         return self.rate
 
     def _repr_html_(self) -> str:
-        settings = {name: getattr(self, name) for name in self._checks}
-        return _html.of_settings(type(self).__name__, {"rate": self.rate, "best": self.best} | settings)
+        state = {"rate": self.rate, "best": self.best}
+        return _html.of_settings(type(self).__name__, state | self._checked_settings())
 
     @property
     def rate(self) -> float:

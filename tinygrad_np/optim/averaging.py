@@ -63,8 +63,8 @@ class _Average(check.Checked):
             yield
 
     def _repr_html_(self) -> str:
-        settings = {name: getattr(self, name) for name in self._checks}
-        return _html.of_arrays(type(self).__name__, settings, {str(i): a for i, a in enumerate(self.averages)})
+        averages = {str(i): a for i, a in enumerate(self.averages)}
+        return _html.of_arrays(type(self).__name__, self._checked_settings(), averages)
 
     def _own_settings(self) -> dict[str, Array]:
         return {}

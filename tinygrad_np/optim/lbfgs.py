@@ -97,7 +97,7 @@ class LBFGS(check.Checked):
         self.steps, self._in_a_step = 0, False
 
     def _repr_html_(self) -> str:
-        group = {"parameters": self.parameters} | {name: getattr(self, name) for name in self._checks}
+        group = {"parameters": self.parameters} | self._checked_settings()
         return _html.of_optimizer(type(self).__name__, list(self._checks), [group], self.steps)
 
     def zero_grad(self) -> None:

@@ -44,13 +44,10 @@ class _Wrapper(check.Checked):
         self.optimizer: Optimizer | _Wrapper = optimizer
 
     def __repr__(self) -> str:
-        return as_call(self, self.optimizer, **self._settings())
+        return as_call(self, self.optimizer, **self._checked_settings())
 
     def _repr_html_(self) -> str:
-        return _html.of_wrapper(type(self).__name__, self._settings(), self.optimizer)
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._checks}
+        return _html.of_wrapper(type(self).__name__, self._checked_settings(), self.optimizer)
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -97,7 +94,7 @@ class _Wrapper(check.Checked):
         raise NotImplementedError
 
     def _own_settings(self) -> dict[str, Array]:
-        return {name: np.array(value) for name, value in self._settings().items()}
+        return {name: np.array(value) for name, value in self._checked_settings().items()}
 
     def _own_state(self) -> dict[str, Array]:
         return {}

@@ -108,31 +108,37 @@ def _common(types: set[str]) -> str:
 # --- as text ---------------------------------------------------------------------------------------------------------
 
 START = """from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias, overload, type_check_only
+from typing import Any, NamedTuple, overload
+
+from numpy.typing import NDArray
+{imports}
+"""
+KINDS = """from collections.abc import Sequence
+from typing import Any, TypeAlias, overload, type_check_only
 
 from numpy import generic
 from numpy.typing import DTypeLike, NDArray
-{imports}
-_Plain: TypeAlias = NDArray[Any] | generic | complex | Sequence[Any]  # what is no Tensor
 
-"""
-UFUNCS = """
+from ..tensor import Tensor
+
+Plain: TypeAlias = NDArray[Any] | generic | complex | Sequence[Any]  # what is no Tensor
+
 @type_check_only
-class _Unary:
+class Unary:
     @overload
     def __call__(self, x: Tensor, /, *, dtype: DTypeLike | None = ...) -> Tensor: ...
     @overload
-    def __call__(self, x: _Plain, /, *arguments: Any, **keywords: Any) -> Any: ...
+    def __call__(self, x: Plain, /, *arguments: Any, **keywords: Any) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
 
 @type_check_only
-class _Binary:
+class Binary:
     @overload
     def __call__(self, a: Tensor, b: Any, /, *, dtype: DTypeLike | None = ...) -> Tensor: ...
     @overload
-    def __call__(self, a: _Plain, b: Tensor, /, *, dtype: DTypeLike | None = ...) -> Tensor: ...
+    def __call__(self, a: Plain, b: Tensor, /, *, dtype: DTypeLike | None = ...) -> Tensor: ...
     @overload
-    def __call__(self, a: _Plain, b: _Plain, /, *arguments: Any, **keywords: Any) -> Any: ...
+    def __call__(self, a: Plain, b: Plain, /, *arguments: Any, **keywords: Any) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
 """
 
@@ -166,7 +172,7 @@ def _overloads(
 
 
 def _plain(operand: str) -> str:
-    return "_Plain" if operand == "Tensor" else "Sequence[_Plain]"
+    return "Plain" if operand == "Tensor" else "Sequence[Plain]"
 
 
 def _parameters(signature: inspect.Signature, types: dict[str, str]) -> str:
@@ -213,14 +219,14 @@ def _of_numpy(module: ModuleType) -> str:
         facts = Facts(entry)
         tuples |= facts.tuples
         if isinstance(entry, Primitive) and entry.takes_dtype and isinstance(thing, np.ufunc):
-            own.append(f"{name}: {'_Unary' if thing.nin == 1 else '_Binary'}")
+            own.append(f"{name}: {'Unary' if thing.nin == 1 else 'Binary'}")
         else:
             own += _overloads(name, facts.signature, facts.operands, facts.result, numpys=True)
-    imports = "".join(["from ..tensor import Tensor\n", *others])
+    imports = "".join(["from ..tensor import Tensor\n", "from ._kinds import Binary, Plain, Unary\n", *others])
     if module is np:
         imports += "from . import fft as fft\nfrom . import linalg as linalg\n"
     defined = [line for lines in tuples.values() for line in lines]
-    return "\n".join([HEADER, START.format(imports=imports), UFUNCS, *defined, *own, ""])
+    return "\n".join([HEADER, START.format(imports=imports), *defined, *own, ""])
 
 
 def _of_package() -> str:
@@ -238,7 +244,7 @@ def _of_package() -> str:
         for alias in node.names
         if alias.name in {*dir(PACKAGE)} - functions.keys()
     )
-    imports += "from . import _numpy as numpy\n"
+    imports += "from . import _numpy as numpy\nfrom ._numpy._kinds import Plain\n"
     return "\n".join([HEADER, START.format(imports=imports), _all(PACKAGE), "__version__: str", *lines, ""])
 
 
@@ -258,7 +264,7 @@ def _of_special() -> str:
     for name in dir(special):
         thing = getattr(special, name)
         if isinstance(thing, np.ufunc) and thing.nout == 1 and thing.nin <= 2:
-            own.append(f"{name}: {'_Unary' if thing.nin == 1 else '_Binary'}")
+            own.append(f"{name}: {'Unary' if thing.nin == 1 else 'Binary'}")
             continue
         if isinstance(thing, np.ufunc):
             kind = inspect.Parameter.POSITIONAL_ONLY
@@ -271,9 +277,8 @@ def _of_special() -> str:
         operands = {p.name: "Tensor" for p in given if p.kind is not p.VAR_KEYWORD}
         several = "return_sign" in signature.parameters
         own += _overloads(name, signature, operands, "Any" if several else result)
-    return "\n".join(
-        [HEADER, START.format(imports="from .tensor import Tensor as Tensor"), UFUNCS, _all(special), *own, ""]
-    )
+    imports = "from ._numpy._kinds import Binary, Plain, Unary\nfrom .tensor import Tensor as Tensor\n"
+    return "\n".join([HEADER, START.format(imports=imports), _all(special), *own, ""])
 
 
 def _all(module: ModuleType) -> str:
@@ -283,6 +288,7 @@ def _all(module: ModuleType) -> str:
 def texts() -> dict[Path, str]:
     """The contents of each file."""
     found = {FOLDER / "_numpy" / f"{name}.pyi": _of_numpy(module) for name, module in NAMESPACES.items()}
+    found[FOLDER / "_numpy" / "_kinds.pyi"] = f"{HEADER}\n{KINDS}"
     return found | {FOLDER / "__init__.pyi": _of_package(), FOLDER / "special.pyi": _of_special()}
 
 
